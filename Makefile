@@ -1,0 +1,44 @@
+# Every command of the project. The README's two are `make demo` and `make test`.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help setup nif compile demo test bench clean
+
+CARGO  := cargo
+REBAR  := rebar3
+LIB    := hb_process_monitor_nif.so
+
+help: ## show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+setup: ## install what is missing (Debian: Erlang/OTP, rebar3, a C compiler)
+	@./scripts/setup.sh
+
+# Written beside and renamed: a library that a node has mapped must never be overwritten in place.
+nif: ## build the Rust library into priv/
+	@$(CARGO) build --release --locked --package hb_process_monitor_nif
+	@mkdir -p priv
+	@cmp -s target/release/lib$(LIB) priv/$(LIB) || \
+	  { cp target/release/lib$(LIB) priv/.$(LIB).new && mv -f priv/.$(LIB).new priv/$(LIB); }
+
+compile: ## build everything: _build/default/lib/hb_process_monitor
+	@$(REBAR) compile
+
+test: setup ## everything that must be true of a commit, on a clean clone under 20 minutes
+	@$(CARGO) fmt --all --check
+	@$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	@$(CARGO) test --workspace --locked
+	@$(REBAR) xref
+	@$(REBAR) dialyzer
+	@$(REBAR) edoc
+	@$(REBAR) eunit
+
+demo: setup ## see it work: three monitors, an outage of their CU, the recovery; ends by itself
+	@$(REBAR) as test compile
+	@erl -noshell -pa _build/test/lib/hb_process_monitor/ebin _build/test/lib/hb_process_monitor/test \
+	  -s demo main
+
+bench: setup ## throughput and peak memory beside a plain Erlang loop
+	@DEBIAN_FRONTEND=noninteractive ./test/bench/run.sh
+
+clean: ## remove all that was built
+	@rm -rf target _build priv doc

@@ -1,0 +1,149 @@
+%%% @doc The Rust library: its stubs, and finding and loading it. Nothing else belongs here: a
+%%% library cannot be exchanged under a running node, so this module must never need to be.
+-module(hb_process_monitor_nif).
+
+%% Loading
+-export([loaded/0]).
+%% The engine, of its owner
+-export([new/1, run/2, interrupt/1, stop/1, counters/1]).
+%% A registration, of its monitor
+-export([register/2, poll/1, ack/3, nack/1, remove/1]).
+%% Neither
+-export([check_node/1, log_to_self/1]).
+
+-export_type([engine/0, handle/0, epoch/0, monitor_options/0]).
+
+-on_load(on_load/0).
+-nifs([new/1, run/2, interrupt/1, stop/1, counters/1,
+       register/2, poll/1, ack/3, nack/1, remove/1, check_node/1, log_to_self/1]).
+
+-define(LIBRARY, "hb_process_monitor_nif").
+-define(REASON, {?MODULE, not_loaded}).
+
+-opaque engine() :: reference().
+%% All monitors of a node. It ends with the process that made it.
+
+-opaque handle() :: reference().
+%% One registration. It ends with the process that registered.
+
+-type epoch() :: pos_integer().
+%% The number of a registration. It is never given twice in a node's life.
+
+-type monitor_options() :: #{
+    process := binary(),
+    rate := pos_integer(),
+    cursor := binary() | undefined | earliest,
+    nodes := [binary(), ...],
+    page_limit := pos_integer(),
+    connect_timeout := pos_integer(),
+    timeout := pos_integer(),
+    max_page_bytes := pos_integer()
+}.
+
+%% A failing on_load stops a node that boots in embedded mode, so a library that is missing is
+%% told at the first call instead. When a loaded module is loaded again, though, `ok' would turn
+%% it into stubs under running monitors: there the error keeps the old code.
+on_load() ->
+    case load(candidates(), []) of
+        ok ->
+            _ = persistent_term:erase(?REASON),
+            ok;
+        {error, {Reload, _}} = Error when Reload =:= reload; Reload =:= upgrade ->
+            Error;
+        {error, Tried} ->
+            persistent_term:put(?REASON, Tried)
+    end.
+
+load([], Tried) ->
+    {error, lists:reverse(Tried)};
+load([Path | Paths], Tried) ->
+    case erlang:load_nif(Path, 0) of
+        ok -> ok;
+        {error, {Reload, _}} = Error when Reload =:= reload; Reload =:= upgrade -> Error;
+        {error, {_, Text}} -> load(Paths, [{Path ++ ".so", lists:flatten(Text)} | Tried])
+    end.
+
+%% Without `.so', as load_nif wants it.
+candidates() ->
+    FromEnv = case application:get_env(hb_process_monitor, nif_path) of
+        {ok, Path} -> [filename:rootname(Path, ".so")];
+        undefined -> []
+    end,
+    FromApp = case code:priv_dir(hb_process_monitor) of
+        {error, bad_name} -> [];
+        Priv -> [filename:join(Priv, ?LIBRARY)]
+    end,
+    FromBeam = case code:where_is_file(?MODULE_STRING ++ ".beam") of
+        non_existing -> [];
+        Beam ->
+            Lib = filename:dirname(filename:dirname(filename:absname(Beam))),
+            [filename:join([Lib, "priv", ?LIBRARY])]
+    end,
+    lists:foldl(fun(C, Seen) -> Seen ++ [C || not lists:member(C, Seen)] end, [],
+                FromEnv ++ FromApp ++ FromBeam).
+
+%% @doc Whether the library is loaded; if it is not, each path that was tried and what the system
+%% said of it.
+-spec loaded() -> ok | {error, [{Path :: string(), Reason :: string()}]}.
+loaded() ->
+    case persistent_term:get(?REASON, ok) of
+        ok -> ok;
+        Tried -> {error, Tried}
+    end.
+
+%% @doc Makes an engine that the calling process owns, with at most `max_inflight' fetches at once.
+-spec new(#{max_inflight := pos_integer()}) -> engine().
+new(_Options) -> erlang:nif_error(not_loaded()).
+
+%% @doc Runs the engine for at most `SliceMs' milliseconds, on a dirty scheduler. `stopped': there
+%% is nothing to run any more; `busy': another process is running it.
+-spec run(engine(), SliceMs :: non_neg_integer()) -> ok | stopped | busy.
+run(_Engine, _SliceMs) -> erlang:nif_error(not_loaded()).
+
+%% @doc Makes {@link run/2} return soon.
+-spec interrupt(engine()) -> ok.
+interrupt(_Engine) -> erlang:nif_error(not_loaded()).
+
+%% @doc Ends the engine: nothing is fetched any more.
+-spec stop(engine()) -> ok.
+stop(_Engine) -> erlang:nif_error(not_loaded()).
+
+%% @doc What the engine has done and holds: `monitors', `inflight', `queued' and `threads' now;
+%% `ticks', `missed_ticks', `fetches' and `failures' since its start.
+-spec counters(engine()) -> #{atom() => non_neg_integer()}.
+counters(_Engine) -> erlang:nif_error(not_loaded()).
+
+%% @doc Registers the calling process. From now on it gets `tick', and
+%% `{hb_cron, Epoch, What}' where `What' is `{page, FirstSeq, Results}', `{resolved, Cursor}',
+%% `{failed, Class, Text, Repeats}' or `{recovered, Failures}'.
+-spec register(engine(), monitor_options()) ->
+    {ok, handle(), epoch()} | {error, stopped | {bad_node, Node :: binary()}}.
+register(_Engine, _Options) -> erlang:nif_error(not_loaded()).
+
+%% @doc Asks for a poll now. While one is under way, another follows it.
+-spec poll(handle()) -> ok.
+poll(_Handle) -> erlang:nif_error(not_loaded()).
+
+%% @doc Acks all results up to number `Seq'. `EndsPage' says that it is the last one of its page.
+-spec ack(handle(), Seq :: pos_integer(), EndsPage :: boolean()) -> ok.
+ack(_Handle, _Seq, _EndsPage) -> erlang:nif_error(not_loaded()).
+
+%% @doc Says that a push failed: the next tick is for trying it again.
+-spec nack(handle()) -> ok.
+nack(_Handle) -> erlang:nif_error(not_loaded()).
+
+%% @doc Ends the registration: nothing more comes of it.
+-spec remove(handle()) -> ok.
+remove(_Handle) -> erlang:nif_error(not_loaded()).
+
+%% @doc Whether a text is the base URL of a Compute Unit; if it is not, why.
+-spec check_node(binary()) -> ok | {error, Reason :: binary()}.
+check_node(_Node) -> erlang:nif_error(not_loaded()).
+
+%% @doc Sends the library's log records up to `Level' to the calling process from now on, each
+%% `{hb_cron_log, Level, Target, Text, DroppedBefore}'.
+-spec log_to_self(Level :: none | error | warning | info | debug | trace) -> ok.
+log_to_self(_Level) -> erlang:nif_error(not_loaded()).
+
+not_loaded() ->
+    {nif_not_loaded, persistent_term:get(?REASON, [])}.

@@ -1,0 +1,189 @@
+%%% @doc The options: their names, defaults, scopes and what is a good value, in one table. An
+%%% option comes from the caller's map, then from the host, then from here.
+-module(hb_process_monitor_opts).
+
+-export([for_monitor/2, for_node/0, describe/0]).
+-export([proc_id/1, rate/1, cursor/1]).
+
+-export_type([monitor/0, node_options/0, cursor/0]).
+
+-type cursor() :: binary() | undefined | earliest.
+%% A binary: after the result with this cursor. `earliest': from the first result on. `undefined':
+%% after the latest result that the CU has when it is first asked.
+
+-type monitor() :: #{
+    rate := 1..16#ffffffff,
+    cursor := cursor(),
+    cron_node := [binary(), ...],
+    logger := hb_process_monitor_host:logger(),
+    atom() => term()
+}.
+%% All options of one monitor: those of scope monitor of the README's table, and these three.
+
+-type node_options() :: #{atom() => term()}.
+%% All options of scope node of the README's table.
+
+-define(MAX_U32, 16#ffffffff).
+%% The longest cursor that is taken, in bytes. The library has the same bound for what a CU sends.
+-define(MAX_CURSOR, 4096).
+
+%% {Key, Scope, Default, Check}
+table() ->
+    [{cron_node, monitor, undefined, fun is_nodes/1},
+     {cron_page_limit, monitor, 1000, range(1, 1000)},
+     {cron_push, monitor, undefined, fun is_push/1},
+     {cron_result_format, monitor, undefined, one_of([map, record])},
+     {cron_push_attempts, monitor, 5, or_infinity(range(1, ?MAX_U32))},
+     {cron_push_stall, monitor, 300000, range(1, ?MAX_U32)},
+     {cron_push_timeout, monitor, 60000, range(1, ?MAX_U32)},
+     {cron_connect_timeout, monitor, 5000, range(1, ?MAX_U32)},
+     {cron_timeout, monitor, 60000, range(1, ?MAX_U32)},
+     {cron_max_page_bytes, monitor, 67108864, range(1024, ?MAX_U32)},
+     {cron_stale_after, monitor, infinity, or_infinity(range(1, 1 bsl 53))},
+     {cron_max_inflight, node, 64, range(1, 1024)},
+     {cron_max_buffered_bytes, node, 268435456, range(1, 1 bsl 53)},
+     {cron_cacertfile, node, undefined, fun is_path/1},
+     {cron_checkpoint, node, <<"cron-checkpoint.redb">>, fun(V) -> V =:= false orelse is_path(V) end},
+     {cron_checkpoint_interval, node, 50, range(1, ?MAX_U32)},
+     {cron_dead_letters_max, node, 10000, range(0, 1 bsl 53)},
+     {cron_processes, node, [], fun is_processes/1},
+     {cron_log_level, node, info, one_of([none, error, warning, info, debug, trace])}].
+
+%% @doc All options of the monitor of `ProcId', from those that a caller gives. Raises
+%% `{bad_rate, Term}', `{bad_cursor, Term}' or `{bad_option, Key, Value}'.
+-spec for_monitor(ProcId :: binary(), Given :: map()) -> monitor().
+for_monitor(ProcId, Given) ->
+    Rate = case maps:find(rate, Given) of
+        {ok, GivenRate} -> rate(GivenRate);
+        error -> default_rate()
+    end,
+    Cursor = cursor(maps:get(cursor, Given, undefined)),
+    Logger = maps:get(logger, Given, undefined),
+    is_pid(Logger) orelse Logger =:= undefined orelse bad(logger, Logger),
+    Rest = maps:without([rate, cursor, logger], Given),
+    Table = table(),
+    maps:foreach(fun(Key, Value) -> given(lists:keyfind(Key, 1, Table), Key, Value) end, Rest),
+    Own = [{Key, value(Entry, Rest)} || {Key, monitor, _, _} = Entry <- Table],
+    #{cron_node := Node} = Options = maps:from_list(Own),
+    Options#{rate => Rate, cursor => Cursor, logger => Logger, cron_node := node_list(Node, ProcId)}.
+
+%% The base URLs to try in turn.
+node_list(undefined, ProcId) ->
+    [check(cron_node, fun is_node/1, hb_process_monitor_host:node_of(ProcId))];
+node_list([Char | _] = Node, _) when is_integer(Char) ->
+    [unicode:characters_to_binary(Node)];
+node_list(Nodes, _) when is_list(Nodes) ->
+    [unicode:characters_to_binary(Node) || Node <- Nodes];
+node_list(Node, _) ->
+    [Node].
+
+%% An option of scope node is for the host to set. In a monitor's map it may only say what is so.
+given({Key, monitor, _, Check}, Key, Value) -> check(Key, Check, Value);
+given({Key, node, _, _} = Entry, Key, Value) ->
+    InForce = maps:get(Key, hb_process_monitor_registry:node_options(), value(Entry, #{})),
+    Value =:= InForce orelse bad(Key, Value);
+given(false, Key, Value) -> bad(Key, Value).
+
+%% @doc All options of scope node, from the host.
+-spec for_node() -> node_options().
+for_node() ->
+    maps:from_list([{Key, value(Entry, #{})} || {Key, node, _, _} = Entry <- table()]).
+
+%% @doc Key, scope and default of every option.
+-spec describe() -> [{Key :: atom(), Scope :: monitor | node, Default :: term()}].
+describe() ->
+    [{default_cron_rate, monitor, 10000} | [{Key, Scope, Default} || {Key, Scope, Default, _} <- table()]].
+
+value({Key, _, Default, Check}, Given) ->
+    case Given of
+        #{Key := Value} ->
+            Value;
+        #{} ->
+            case hb_process_monitor_host:option(Key) of
+                undefined -> Default;
+                Value -> check(Key, Check, Value)
+            end
+    end.
+
+check(Key, Check, Value) ->
+    case Check(Value) of
+        true -> Value;
+        false -> bad(Key, Value)
+    end.
+
+default_rate() ->
+    case hb_process_monitor_host:option(default_cron_rate) of
+        undefined -> 10000;
+        Rate -> rate(Rate)
+    end.
+
+%% @doc An AO process id in its 43 characters, from those or from the 32 bytes they stand for.
+-spec proc_id(term()) -> binary().
+proc_id(Raw) when is_binary(Raw), byte_size(Raw) =:= 32 ->
+    Text = base64:encode(Raw),
+    << <<(url_safe(C))>> || <<C>> <= binary:part(Text, 0, 43) >>;
+proc_id(Text) when is_binary(Text), byte_size(Text) =:= 43 ->
+    case lists:all(fun is_url_safe/1, binary_to_list(Text)) of
+        true -> Text;
+        false -> error({bad_process_id, Text})
+    end;
+proc_id(Chars) when is_list(Chars) ->
+    try list_to_binary(Chars) of
+        Text when byte_size(Text) =:= 43 -> proc_id(Text);
+        _ -> error({bad_process_id, Chars})
+    catch
+        error:badarg -> error({bad_process_id, Chars})
+    end;
+proc_id(Other) ->
+    error({bad_process_id, Other}).
+
+url_safe($+) -> $-;
+url_safe($/) -> $_;
+url_safe(C) -> C.
+
+is_url_safe(C) ->
+    (C >= $a andalso C =< $z) orelse (C >= $A andalso C =< $Z) orelse
+        (C >= $0 andalso C =< $9) orelse C =:= $- orelse C =:= $_.
+
+%% @doc Milliseconds between ticks.
+-spec rate(term()) -> 1..?MAX_U32.
+rate(Rate) when is_integer(Rate), Rate >= 1, Rate =< ?MAX_U32 -> Rate;
+rate(Other) -> error({bad_rate, Other}).
+
+%% @doc Where to begin.
+-spec cursor(term()) -> cursor().
+cursor(Start) when Start =:= undefined; Start =:= earliest -> Start;
+cursor(Cursor) when is_binary(Cursor), byte_size(Cursor) > 0, byte_size(Cursor) =< ?MAX_CURSOR -> Cursor;
+cursor(Other) -> error({bad_cursor, Other}).
+
+is_nodes(Nodes) when is_list(Nodes), Nodes =/= [] ->
+    case io_lib:char_list(Nodes) of
+        true -> is_node(Nodes);
+        false -> lists:all(fun is_node/1, Nodes)
+    end;
+is_nodes(Node) ->
+    is_node(Node).
+
+is_node(Node) when is_binary(Node) -> hb_process_monitor_nif:check_node(Node) =:= ok;
+is_node([_ | _] = Node) -> io_lib:char_list(Node) andalso is_node(unicode:characters_to_binary(Node));
+is_node(_) -> false.
+
+is_push({Module, Function}) -> is_atom(Module) andalso is_atom(Function);
+is_push(Fun) -> is_function(Fun, 2).
+
+is_path(Path) -> (is_binary(Path) andalso Path =/= <<>>) orelse
+    (is_list(Path) andalso Path =/= [] andalso io_lib:char_list(Path)).
+
+is_processes(List) when is_list(List) ->
+    lists:all(fun({_Id, Opts}) -> is_map(Opts); (Id) -> is_binary(Id) orelse is_list(Id) end, List);
+is_processes(_) ->
+    false.
+
+range(Low, High) -> fun(V) -> is_integer(V) andalso V >= Low andalso V =< High end.
+
+or_infinity(Check) -> fun(V) -> V =:= infinity orelse Check(V) end.
+
+one_of(Values) -> fun(V) -> lists:member(V, Values) end.
+
+-spec bad(Key :: term(), Value :: term()) -> no_return().
+bad(Key, Value) -> error({bad_option, Key, Value}).

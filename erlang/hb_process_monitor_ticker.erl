@@ -1,0 +1,87 @@
+%%% @doc The ticker: owns the engine and runs its loop, one slice after the other. Between two
+%%% slices it serves its mailbox like any process. When it ends, the engine ends with it; the next
+%%% one makes a new engine and tells the monitors, who bring their cursors along.
+-module(hb_process_monitor_ticker).
+-behaviour(gen_server).
+
+-export([start_link/0, register_with/1, counters/0]).
+-export([init/1, handle_call/3, handle_cast/2, handle_info/2, handle_continue/2, terminate/2]).
+
+%% How long a slice may last, in ms: the longest that this process is deaf.
+-define(SLICE, 500).
+
+-record(state, {
+    engine :: hb_process_monitor_nif:engine(),
+    %% Loggers that this process is registered with, to register once with each.
+    loggers = #{} :: #{reference() => pid()}
+}).
+
+-spec start_link() -> gen_server:start_ret().
+start_link() ->
+    gen_server:start_link({local, ?MODULE}, ?MODULE, [], []).
+
+%% @doc Has the ticker register with a monitor's logger. hb_logger registers its caller, so the
+%% ticker must do that itself.
+-spec register_with(hb_process_monitor_host:logger()) -> ok.
+register_with(undefined) -> ok;
+register_with(Logger) -> gen_server:cast(?MODULE, {register_with, Logger}).
+
+%% @doc What the engine has done and holds.
+-spec counters() -> #{atom() => non_neg_integer()}.
+counters() ->
+    case hb_process_monitor_registry:engine() of
+        {ok, Engine, _Ticker} -> hb_process_monitor_nif:counters(Engine);
+        none -> #{}
+    end.
+
+%% @private
+-spec init([]) -> {ok, #state{}, {continue, tell_monitors}}.
+init([]) ->
+    _ = process_flag(trap_exit, true),
+    #{cron_max_inflight := MaxInflight} = Options = hb_process_monitor_opts:for_node(),
+    Engine = hb_process_monitor_nif:new(#{max_inflight => MaxInflight}),
+    ok = hb_process_monitor_registry:set_engine(Engine, self(), Options),
+    {ok, #state{engine = Engine}, {continue, tell_monitors}}.
+
+%% @private
+-spec handle_continue(tell_monitors, #state{}) -> {noreply, #state{}, 0}.
+handle_continue(tell_monitors, State) ->
+    %% A monitor writes its row before it looks for an engine, so none is left out.
+    lists:foreach(fun hb_process_monitor_server:engine_up/1, hb_process_monitor_registry:monitors()),
+    {noreply, State, 0}.
+
+%% @private
+-spec handle_call(term(), gen_server:from(), #state{}) -> {reply, {error, unknown_call}, #state{}, 0}.
+handle_call(_Call, _From, State) ->
+    {reply, {error, unknown_call}, State, 0}.
+
+%% @private
+-spec handle_cast(term(), #state{}) -> {noreply, #state{}, 0}.
+handle_cast({register_with, Logger}, #state{loggers = Loggers} = State) ->
+    case lists:member(Logger, maps:values(Loggers)) of
+        true ->
+            {noreply, State, 0};
+        false ->
+            ok = hb_process_monitor_host:register_with(Logger),
+            {noreply, State#state{loggers = Loggers#{monitor(process, Logger) => Logger}}, 0}
+    end;
+handle_cast(_Cast, State) ->
+    {noreply, State, 0}.
+
+%% The mailbox is empty, so it is the loop's turn.
+%% @private
+-spec handle_info(term(), #state{}) -> {noreply, #state{}, 0} | {stop, engine_stopped, #state{}}.
+handle_info(timeout, #state{engine = Engine} = State) ->
+    case hb_process_monitor_nif:run(Engine, ?SLICE) of
+        ok -> {noreply, State, 0};
+        _StoppedOrBusy -> {stop, engine_stopped, State}
+    end;
+handle_info({'DOWN', Ref, process, _, _}, #state{loggers = Loggers} = State) ->
+    {noreply, State#state{loggers = maps:remove(Ref, Loggers)}, 0};
+handle_info(_Stray, State) ->
+    {noreply, State, 0}.
+
+%% @private
+-spec terminate(term(), #state{}) -> ok.
+terminate(_Reason, #state{engine = Engine}) ->
+    hb_process_monitor_nif:stop(Engine).

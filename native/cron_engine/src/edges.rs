@@ -1,0 +1,171 @@
+//! The edges of a page: each becomes one map, its node's entries and its cursor. Every cursor is
+//! checked here, since each is what a monitor may have to go on from one day.
+
+use crate::json::{Context, MapEnd, write_map};
+use crate::{Cursor, PageError};
+use serde::Deserialize;
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use std::borrow::Cow;
+use std::fmt;
+
+/// The name of the entry that holds an edge's cursor.
+const CURSOR_KEY: &str = "cursor";
+
+/// Writes the list of edges; says how many there are and the last one's cursor.
+pub(crate) struct EdgesSeed<'c> {
+    pub(crate) context: &'c mut Context,
+}
+
+impl<'de> DeserializeSeed<'de> for EdgesSeed<'_> {
+    type Value = (u64, Option<Cursor>);
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for EdgesSeed<'_> {
+    type Value = (u64, Option<Cursor>);
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of edges")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        let mark = self.context.writer.begin_list();
+        let mut edges: u64 = 0;
+        let mut last = None;
+        let mut cursor = Vec::new();
+        let mut seed = EdgeSeed { context: self.context, edge: edges, cursor: &mut cursor };
+        while seq.next_element_seed(seed)?.is_some() {
+            edges += 1;
+            seed = EdgeSeed { context: self.context, edge: edges, cursor: &mut cursor };
+        }
+        if edges > 0 {
+            // Every edge's cursor was checked on the way.
+            last = Cursor::new(&cursor).ok();
+        }
+        self.context.writer.end_list(mark, usize::try_from(edges).unwrap_or(usize::MAX));
+        Ok((edges, last))
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(field_identifier, rename_all = "camelCase")]
+enum EdgeKey {
+    Node,
+    Cursor,
+    #[serde(other)]
+    Other,
+}
+
+/// A string, borrowed from the body where it has no escapes.
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+/// Writes one edge and leaves its cursor's bytes in `cursor`.
+struct EdgeSeed<'c> {
+    context: &'c mut Context,
+    edge: u64,
+    cursor: &'c mut Vec<u8>,
+}
+
+impl EdgeSeed<'_> {
+    fn bad_cursor<E: Error>(self, reason: String) -> E {
+        self.context.fail(PageError::Cursor { edge: self.edge, reason })
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for EdgeSeed<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for EdgeSeed<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an edge with a node and a cursor")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let start = self.context.writer.position();
+        let mut node = None;
+        let mut found = false;
+        while let Some(key) = map.next_key()? {
+            match key {
+                EdgeKey::Node => {
+                    // Should it come twice, the last one counts, as in any object.
+                    self.context.writer.truncate(start);
+                    node = Some(map.next_value_seed(NodeSeed { context: self.context })?);
+                }
+                EdgeKey::Cursor => {
+                    let text: Option<Text<'de>> = map.next_value()?;
+                    found = text.is_some();
+                    self.cursor.clear();
+                    self.cursor.extend_from_slice(text.map_or(Cow::default(), |t| t.0).as_bytes());
+                }
+                EdgeKey::Other => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        let reason = match Cursor::check(self.cursor) {
+            _ if !found => Some("there is none".into()),
+            Err(error) => Some(error.to_string()),
+            Ok(()) => None,
+        };
+        if let Some(reason) = reason {
+            return Err(self.bad_cursor(reason));
+        }
+        let writer = &mut self.context.writer;
+        let end = node.unwrap_or_else(|| MapEnd { mark: Some(writer.begin_map()), length: 0 });
+        writer.binary(CURSOR_KEY.as_bytes());
+        writer.binary(self.cursor);
+        if let Some(mark) = end.mark {
+            writer.set_length(mark, end.length + 1);
+        }
+        Ok(())
+    }
+}
+
+/// Writes an edge's node as a map without an entry for the cursor, which the edge adds. A node
+/// that is `null` is an empty map: its cursor still counts, so it must not hold up the others.
+struct NodeSeed<'c> {
+    context: &'c mut Context,
+}
+
+impl<'de> DeserializeSeed<'de> for NodeSeed<'_> {
+    type Value = MapEnd;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<MapEnd, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for NodeSeed<'_> {
+    type Value = MapEnd;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a node that is an object or null")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<MapEnd, E> {
+        Ok(MapEnd { mark: Some(self.context.writer.begin_map()), length: 0 })
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<MapEnd, A::Error> {
+        let start = self.context.writer.position();
+        let mut end = MapEnd::default();
+        write_map(self.context, 0, map, Some(CURSOR_KEY), Some(&mut end))?;
+        if end.mark.is_none() {
+            // A number comes as an object of its own kind: it is no node.
+            self.context.writer.truncate(start);
+            return Err(A::Error::custom("invalid type: number, expected a node"));
+        }
+        Ok(end)
+    }
+}

@@ -1,0 +1,252 @@
+//! The engine of a node: all its monitors, their ticks, and the queue for fetches. Events go in
+//! through [`Engine::handle_event`] and [`Engine::handle_timeout`], actions come out of
+//! [`Engine::poll_action`], and [`Engine::poll_timeout`] says when to call again.
+
+use crate::monitor::{Monitor, Step};
+use crate::timers::Timers;
+use crate::{Failure, Fetched, Grid, MonitorId, Position, ProcessId, Request, Time};
+use rustc_hash::FxHashMap;
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// What the engine is told at its start.
+#[derive(Debug, Clone, Copy)]
+pub struct Config {
+    /// How many fetches may be under way at once.
+    pub max_inflight: usize,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// A monitor begins.
+    Register {
+        /// Its registration, new to this engine.
+        id: MonitorId,
+        /// The process it watches: its first tick is hashed from it.
+        process: ProcessId,
+        /// The time between its ticks.
+        rate: Duration,
+        /// Where it begins.
+        position: Position,
+    },
+    /// A poll is asked for.
+    Poll(MonitorId),
+    /// The monitor has acked all edges up to this sequence number.
+    Acked(MonitorId, u64),
+    /// The push of an edge failed; the monitor waits for a tick to try it again.
+    Nacked(MonitorId),
+    /// The monitor is gone.
+    Removed(MonitorId),
+    /// The fetch of [`Action::Fetch`] ended. Each is answered exactly once, also for a monitor
+    /// that is gone.
+    Fetched(MonitorId, Result<Fetched, Failure>),
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Tell the monitor that it is due.
+    Tick {
+        /// Which.
+        id: MonitorId,
+    },
+    /// Fetch this, and answer with [`Event::Fetched`].
+    Fetch {
+        /// For whom.
+        id: MonitorId,
+        /// What.
+        request: Request,
+        /// Which of the monitor's nodes to ask: this number modulo how many there are.
+        rotation: usize,
+    },
+    /// Tell the monitor's log.
+    Report {
+        /// Whose.
+        id: MonitorId,
+        /// What.
+        report: Report,
+    },
+}
+
+/// What a monitor's log is told about its fetches.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Report {
+    /// A fetch failed.
+    Failed {
+        /// How.
+        failure: Failure,
+        /// For which time since the last success.
+        repeats: u64,
+    },
+    /// A fetch succeeded after failures.
+    Recovered {
+        /// How many failures there were.
+        failures: u64,
+    },
+}
+
+/// Counts of what the engine has done and holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Monitors registered now.
+    pub monitors: usize,
+    /// Fetches under way now.
+    pub inflight: usize,
+    /// Monitors that wait for a fetch to be allowed now.
+    pub queued: usize,
+    /// Ticks sent.
+    pub ticks: u64,
+    /// Points of a grid at which the monitor was still busy or the engine late.
+    pub missed_ticks: u64,
+    /// Fetches begun.
+    pub fetches: u64,
+    /// Fetches that failed.
+    pub failures: u64,
+}
+
+/// All monitors of a node.
+#[derive(Debug)]
+pub struct Engine {
+    config: Config,
+    monitors: FxHashMap<MonitorId, Monitor>,
+    timers: Timers,
+    /// First come, first served, one page a turn: a long backlog does not starve the others.
+    ready: VecDeque<MonitorId>,
+    actions: VecDeque<Action>,
+    counters: Counters,
+}
+
+impl Engine {
+    /// An engine without monitors.
+    #[must_use]
+    pub fn new(config: Config) -> Self {
+        Self {
+            config,
+            monitors: FxHashMap::default(),
+            timers: Timers::default(),
+            ready: VecDeque::new(),
+            actions: VecDeque::new(),
+            counters: Counters::default(),
+        }
+    }
+
+    /// Takes in what happened at `now`.
+    pub fn handle_event(&mut self, now: Time, event: Event) {
+        match event {
+            Event::Register { id, process, rate, position } => {
+                let grid = Grid::new(now, rate, process.as_str().as_bytes());
+                let mut monitor = Monitor::new(grid, position);
+                let step = monitor.registered();
+                if self.monitors.insert(id, monitor).is_none() {
+                    self.timers.arm(grid.first(), id);
+                }
+                self.take(id, step);
+            }
+            Event::Poll(id) => self.step(id, Monitor::poll),
+            Event::Acked(id, seq) => self.step(id, |monitor| monitor.acked(seq)),
+            Event::Nacked(id) => self.step(id, |monitor| {
+                monitor.nacked();
+                Step::Nothing
+            }),
+            Event::Removed(id) => {
+                if self.monitors.remove(&id).is_some() {
+                    self.timers.forget_one(|id| self.monitors.contains_key(&id));
+                }
+            }
+            Event::Fetched(id, outcome) => {
+                self.counters.inflight = self.counters.inflight.saturating_sub(1);
+                self.fetched(id, outcome);
+            }
+        }
+        self.dispatch();
+    }
+
+    /// Serves every tick that is due at `now`.
+    pub fn handle_timeout(&mut self, now: Time) {
+        while let Some((due, id)) = self.timers.pop_due(now) {
+            let Some(monitor) = self.monitors.get_mut(&id) else {
+                self.timers.dropped_stale();
+                continue;
+            };
+            let (next, missed) = monitor.grid.next_after(due, now);
+            let step = monitor.due();
+            self.timers.arm(next, id);
+            let busy = u64::from(step != Step::Tick);
+            self.counters.missed_ticks += missed + busy;
+            self.take(id, step);
+        }
+    }
+
+    /// When [`Engine::handle_timeout`] has something to do next.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Time> {
+        self.timers.next()
+    }
+
+    /// The next thing to do, in order, until `None`.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// What the engine has done and holds.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        Counters { monitors: self.monitors.len(), queued: self.ready.len(), ..self.counters }
+    }
+
+    fn step(&mut self, id: MonitorId, event: impl FnOnce(&mut Monitor) -> Step) {
+        if let Some(monitor) = self.monitors.get_mut(&id) {
+            let step = event(monitor);
+            self.take(id, step);
+        }
+    }
+
+    fn take(&mut self, id: MonitorId, step: Step) {
+        match step {
+            Step::Nothing => {}
+            Step::Tick => {
+                self.counters.ticks += 1;
+                self.actions.push_back(Action::Tick { id });
+            }
+            Step::Fetch => self.ready.push_back(id),
+        }
+    }
+
+    fn fetched(&mut self, id: MonitorId, outcome: Result<Fetched, Failure>) {
+        if outcome.is_err() {
+            self.counters.failures += 1;
+        }
+        let Some(monitor) = self.monitors.get_mut(&id) else { return };
+        match outcome {
+            Ok(fetched) => {
+                let (step, outage) = monitor.fetched(fetched);
+                if let Some(failures) = outage {
+                    let report = Report::Recovered { failures };
+                    self.actions.push_back(Action::Report { id, report });
+                }
+                self.take(id, step);
+            }
+            Err(failure) => {
+                if let Some(repeats) = monitor.failed(&failure) {
+                    let report = Report::Failed { failure, repeats };
+                    self.actions.push_back(Action::Report { id, report });
+                }
+            }
+        }
+    }
+
+    fn dispatch(&mut self) {
+        while self.counters.inflight < self.config.max_inflight.max(1) {
+            let Some(id) = self.ready.pop_front() else { break };
+            // Who has gone meanwhile has left its place in the queue behind.
+            let Some((request, rotation)) = self.monitors.get(&id).and_then(Monitor::request)
+            else {
+                continue;
+            };
+            self.counters.inflight += 1;
+            self.counters.fetches += 1;
+            self.actions.push_back(Action::Fetch { id, request, rotation });
+        }
+    }
+}

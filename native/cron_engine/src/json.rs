@@ -1,0 +1,252 @@
+//! Any JSON value, straight from the parser into the external term format: objects become maps
+//! with binary keys, null the atom `null`. No tree is built in between.
+
+use crate::page::PageError;
+use crate::terms::{Entry, TermWriter};
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use std::fmt;
+
+/// How deeply JSON may be nested within a result. Serde's own limit, 128, guards the stack; this
+/// one lies below it so that the error says what it is.
+const MAX_DEPTH: usize = 100;
+
+/// The key under which `serde_json` hands out a number's text (its feature
+/// `arbitrary_precision`). The text comes as an owned string, which an object's value never does.
+const NUMBER_KEY: &str = "$serde_json::private::Number";
+
+/// What the decoding of one body needs to remember.
+#[derive(Debug, Default)]
+pub(crate) struct Context {
+    pub(crate) writer: TermWriter,
+    /// The error behind serde's, which has room for a text only.
+    pub(crate) error: Option<PageError>,
+    /// One list of entries per open object, kept for the next object at that depth.
+    spare: Vec<Vec<Entry>>,
+}
+
+impl Context {
+    pub(crate) fn new(buffer: Vec<u8>) -> Self {
+        Self { writer: TermWriter::reusing(buffer), ..Self::default() }
+    }
+
+    pub(crate) fn fail<E: Error>(&mut self, error: PageError) -> E {
+        let text = E::custom(&error);
+        self.error = Some(error);
+        text
+    }
+
+    fn number<E: Error>(&mut self, text: &str) -> Result<(), E> {
+        let digits = text.strip_prefix('-').unwrap_or(text);
+        let cut = || text.chars().take(40).collect::<String>();
+        if digits.bytes().all(|byte| byte.is_ascii_digit()) && !digits.is_empty() {
+            let written = self.writer.integer(digits.len() < text.len(), digits);
+            return written.ok_or_else(|| self.fail(PageError::Number(cut())));
+        }
+        match text.parse::<f64>() {
+            Ok(value) if value.is_finite() => {
+                self.writer.float(value);
+                Ok(())
+            }
+            _ => Err(self.fail(PageError::Number(cut()))),
+        }
+    }
+}
+
+/// Writes one JSON value to the context's writer.
+pub(crate) struct ValueSeed<'c> {
+    pub(crate) context: &'c mut Context,
+    pub(crate) depth: usize,
+}
+
+impl<'de> DeserializeSeed<'de> for ValueSeed<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for ValueSeed<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<(), E> {
+        self.context.writer.null();
+        Ok(())
+    }
+
+    fn visit_bool<E: Error>(self, value: bool) -> Result<(), E> {
+        self.context.writer.bool(value);
+        Ok(())
+    }
+
+    fn visit_str<E: Error>(self, value: &str) -> Result<(), E> {
+        self.context.writer.binary(value.as_bytes());
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        let Self { context, depth } = self;
+        if depth >= MAX_DEPTH {
+            return Err(context.fail(PageError::TooDeep));
+        }
+        let mark = context.writer.begin_list();
+        let mut length = 0;
+        while seq.next_element_seed(ValueSeed { context, depth: depth + 1 })?.is_some() {
+            length += 1;
+        }
+        context.writer.end_list(mark, length);
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
+        write_map(self.context, self.depth, map, None, None)
+    }
+}
+
+/// Writes an object as a map. `skip` names a key to leave out, `extra` an entry of binaries to
+/// add, which is only known when the map is otherwise complete.
+pub(crate) fn write_map<'de, A: MapAccess<'de>>(
+    context: &mut Context,
+    depth: usize,
+    mut map: A,
+    skip: Option<&str>,
+    reserve: Option<&mut MapEnd>,
+) -> Result<(), A::Error> {
+    if depth >= MAX_DEPTH {
+        return Err(context.fail(PageError::TooDeep));
+    }
+    let start = context.writer.position();
+    let mark = context.writer.begin_map();
+    let mut entries = context.spare.pop().unwrap_or_default();
+    entries.clear();
+    loop {
+        let key = context.writer.position();
+        let Some(kind) = map.next_key_seed(KeySeed { writer: &mut context.writer, skip })? else {
+            break;
+        };
+        let value = context.writer.position();
+        match kind {
+            Key::Skipped => {
+                map.next_value::<serde::de::IgnoredAny>()?;
+                continue;
+            }
+            Key::Plain => map.next_value_seed(ValueSeed { context, depth: depth + 1 })?,
+            Key::Number => {
+                let seed = NumberSeed { context, start, depth: depth + 1 };
+                if map.next_value_seed(seed)? {
+                    context.spare.push(entries);
+                    return Ok(());
+                }
+            }
+        }
+        entries.push(Entry { key, value, end: context.writer.position() });
+    }
+    context.writer.end_map(mark, &mut entries);
+    if let Some(end) = reserve {
+        *end = MapEnd { mark: Some(mark), length: entries.len() };
+    }
+    context.spare.push(entries);
+    Ok(())
+}
+
+/// A finished map to which one more entry will be added.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct MapEnd {
+    pub(crate) mark: Option<crate::terms::Mark>,
+    pub(crate) length: usize,
+}
+
+enum Key {
+    Plain,
+    Skipped,
+    Number,
+}
+
+/// Writes an object's key.
+struct KeySeed<'c> {
+    writer: &'c mut TermWriter,
+    skip: Option<&'c str>,
+}
+
+impl<'de> DeserializeSeed<'de> for KeySeed<'_> {
+    type Value = Key;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Key, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for KeySeed<'_> {
+    type Value = Key;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key")
+    }
+
+    fn visit_str<E: Error>(self, key: &str) -> Result<Key, E> {
+        if self.skip == Some(key) {
+            return Ok(Key::Skipped);
+        }
+        self.writer.binary(key.as_bytes());
+        Ok(if key == NUMBER_KEY { Key::Number } else { Key::Plain })
+    }
+}
+
+/// The value behind [`NUMBER_KEY`]: a number's text, written over the map that it is no part of,
+/// or the value of an object that really has such a key. Says which.
+struct NumberSeed<'c> {
+    context: &'c mut Context,
+    start: usize,
+    depth: usize,
+}
+
+impl<'de> DeserializeSeed<'de> for NumberSeed<'_> {
+    type Value = bool;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<bool, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for NumberSeed<'_> {
+    type Value = bool;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_string<E: Error>(self, text: String) -> Result<bool, E> {
+        self.context.writer.truncate(self.start);
+        self.context.number(&text).map(|()| true)
+    }
+
+    fn visit_str<E: Error>(self, value: &str) -> Result<bool, E> {
+        self.value().visit_str(value).map(|()| false)
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<bool, E> {
+        self.value().visit_unit().map(|()| false)
+    }
+
+    fn visit_bool<E: Error>(self, value: bool) -> Result<bool, E> {
+        self.value().visit_bool(value).map(|()| false)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<bool, A::Error> {
+        self.value().visit_seq(seq).map(|()| false)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<bool, A::Error> {
+        self.value().visit_map(map).map(|()| false)
+    }
+}
+
+impl<'c> NumberSeed<'c> {
+    fn value(self) -> ValueSeed<'c> {
+        ValueSeed { context: self.context, depth: self.depth }
+    }
+}

@@ -1,0 +1,63 @@
+//! The answer to "what is the latest result": its cursor, or that there is none. Only a body that
+//! clearly says so counts as none: starting at the first result by mistake would push all the
+//! old ones again.
+
+use crate::{Cursor, PageError};
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+struct Body {
+    edges: Vec<Edge>,
+}
+
+#[derive(Deserialize)]
+struct Edge {
+    cursor: Option<String>,
+}
+
+/// Decodes the body of the answer to [`latest_path`](crate::request::latest_path).
+///
+/// # Errors
+/// [`PageError`] if the body is not what it should be, whatever it may be instead.
+pub fn decode(body: &[u8]) -> Result<Option<Cursor>, PageError> {
+    let body: Body = serde_json::from_slice(body).map_err(|e| PageError::from_serde(&e))?;
+    let Some(edge) = body.edges.into_iter().next() else { return Ok(None) };
+    let no_cursor = |reason: String| PageError::Cursor { edge: 0, reason };
+    let text = edge.cursor.ok_or_else(|| no_cursor("there is none".into()))?;
+    Cursor::new(text.as_bytes()).map(Some).map_err(|error| no_cursor(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn latest_of_one_edge_is_its_cursor() {
+        let body =
+            br#"{"pageInfo":{"hasNextPage":true},"edges":[{"node":{"x":[1]},"cursor":"abc"}]}"#;
+        assert_eq!(decode(body).unwrap().unwrap().as_bytes(), b"abc");
+    }
+
+    #[test]
+    fn latest_of_no_edges_is_none() {
+        assert_eq!(decode(br#"{"pageInfo":{"hasNextPage":false},"edges":[]}"#), Ok(None));
+    }
+
+    #[test]
+    fn latest_of_anything_else_is_an_error_and_never_none() {
+        let bodies: [&[u8]; 9] = [
+            b"",
+            b"{}",
+            b"null",
+            b"[]",
+            br#"{"edges":null}"#,
+            br#"{"error":"fetch failed"}"#,
+            br#"{"edges":[{}]}"#,
+            br#"{"edges":[{"cursor":""}]}"#,
+            b"<html></html>",
+        ];
+        for body in bodies {
+            assert!(decode(body).is_err(), "{}", body.escape_ascii());
+        }
+    }
+}

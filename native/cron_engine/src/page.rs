@@ -1,0 +1,156 @@
+//! A page of results: from the body of a CU's answer to one external term, a list with a map for
+//! each edge: the edge's node, and its cursor under `<<"cursor">>`. Here it is decided whether a
+//! body is a page that can be gone on from; fetching it and making terms of it happen elsewhere.
+
+use crate::edges::EdgesSeed;
+use crate::json::Context;
+use crate::{Cursor, Position};
+use serde::Deserialize;
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
+use std::fmt;
+
+/// A page that holds what it should.
+#[derive(Debug)]
+pub struct Page {
+    /// The edges, as one list in the external term format, version byte included.
+    pub terms: Vec<u8>,
+    /// How many edges there are.
+    pub edges: u64,
+    /// The cursor of the last edge; `None` if there is no edge.
+    pub last: Option<Cursor>,
+}
+
+/// Why a body is no page to go on from.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PageError {
+    /// The body is no JSON: HTML of a proxy, half a body, bytes that are no UTF-8.
+    #[error("the body is no JSON: {0}")]
+    Json(String),
+    /// A result is nested too deeply.
+    #[error("the JSON is nested too deeply")]
+    TooDeep,
+    /// The JSON is something else than a page of results.
+    #[error("the JSON is no page of results: {0}")]
+    Shape(String),
+    /// A number that no Erlang number can hold.
+    #[error("the number {0} is out of range")]
+    Number(String),
+    /// An edge's cursor is missing or unusable, so nothing could be asked for after it.
+    #[error("edge {edge} has no usable cursor: {reason}")]
+    Cursor {
+        /// Which edge of the page, from 0.
+        edge: u64,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The last edge's cursor is the one that was asked from: going on would loop.
+    #[error("the page ends with the cursor it was asked to begin after")]
+    StuckCursor,
+    /// No edges, but `hasNextPage` is true: there is no cursor to go on from.
+    #[error("the page is empty, yet it says that there is a next one")]
+    EmptyWithNext,
+}
+
+impl PageError {
+    /// What serde says of a body, unless something more exact is known.
+    pub(crate) fn from_serde(error: &serde_json::Error) -> Self {
+        match error.classify() {
+            serde_json::error::Category::Data => Self::Shape(error.to_string()),
+            _ if error.to_string().starts_with("recursion limit") => Self::TooDeep,
+            _ => Self::Json(error.to_string()),
+        }
+    }
+}
+
+/// Decodes the body of a page that was asked for after `from`. `buffer` gives its memory to the
+/// page's terms.
+///
+/// # Errors
+/// [`PageError`] if the body is no page, or none that can be gone on from.
+pub fn decode(body: &[u8], from: &Position, buffer: Vec<u8>) -> Result<Page, PageError> {
+    let mut context = Context::new(buffer);
+    let mut deserializer = serde_json::Deserializer::from_slice(body);
+    let parsed = PageSeed { context: &mut context }
+        .deserialize(&mut deserializer)
+        .and_then(|parts| deserializer.end().map(|()| parts));
+    let parts = match parsed {
+        Ok(parts) => parts,
+        Err(error) => {
+            return Err(context.error.take().unwrap_or_else(|| PageError::from_serde(&error)));
+        }
+    };
+    if parts.last.is_none() && parts.has_next_page {
+        return Err(PageError::EmptyWithNext);
+    }
+    if parts.last.is_some() && parts.last.as_ref() == from.cursor() {
+        return Err(PageError::StuckCursor);
+    }
+    Ok(Page { terms: context.writer.into_bytes(), edges: parts.edges, last: parts.last })
+}
+
+/// What a page says beside its results.
+#[derive(Default)]
+struct Parts {
+    edges: u64,
+    last: Option<Cursor>,
+    has_next_page: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(field_identifier, rename_all = "camelCase")]
+enum PageKey {
+    Edges,
+    PageInfo,
+    #[serde(other)]
+    Other,
+}
+
+#[derive(Deserialize)]
+struct PageInfo {
+    #[serde(default, rename = "hasNextPage")]
+    has_next_page: bool,
+}
+
+struct PageSeed<'c> {
+    context: &'c mut Context,
+}
+
+impl<'de> DeserializeSeed<'de> for PageSeed<'_> {
+    type Value = Parts;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Parts, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for PageSeed<'_> {
+    type Value = Parts;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a page with edges")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Parts, A::Error> {
+        let mut parts = Parts::default();
+        let mut has_edges = false;
+        while let Some(key) = map.next_key()? {
+            match key {
+                PageKey::Edges if has_edges => return Err(A::Error::duplicate_field("edges")),
+                PageKey::Edges => {
+                    has_edges = true;
+                    (parts.edges, parts.last) =
+                        map.next_value_seed(EdgesSeed { context: self.context })?;
+                }
+                PageKey::PageInfo => {
+                    let info: Option<PageInfo> = map.next_value()?;
+                    parts.has_next_page = info.is_some_and(|info| info.has_next_page);
+                }
+                PageKey::Other => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        if has_edges { Ok(parts) } else { Err(A::Error::missing_field("edges")) }
+    }
+}

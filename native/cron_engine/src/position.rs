@@ -1,0 +1,99 @@
+//! Where a monitor stands in its process's sequence of results. Cursors are opaque: bytes that a
+//! CU gave and that go back to it, never read here.
+
+use std::fmt;
+use std::sync::Arc;
+use thiserror::Error;
+
+/// The longest cursor that is taken, in bytes. An AO cursor is about 100 bytes long; the bound
+/// keeps a hostile CU from filling URLs and memory.
+pub const MAX_CURSOR_BYTES: usize = 4096;
+
+/// An opaque cursor: the place right behind one result.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Cursor(Arc<[u8]>);
+
+/// Why something is no cursor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum CursorError {
+    /// An empty cursor would make a CU begin again at the first result.
+    #[error("an empty cursor: it would start again at the first result")]
+    Empty,
+    /// Longer than [`MAX_CURSOR_BYTES`].
+    #[error("a cursor of {0} bytes: at most {MAX_CURSOR_BYTES} are taken")]
+    TooLong(usize),
+}
+
+impl Cursor {
+    /// Takes `bytes` as a cursor.
+    ///
+    /// # Errors
+    /// [`CursorError`] if it is empty or too long.
+    pub fn new(bytes: &[u8]) -> Result<Self, CursorError> {
+        Self::check(bytes).map(|()| Self(bytes.into()))
+    }
+
+    /// Checks whether `bytes` would be a cursor, without making one.
+    pub(crate) fn check(bytes: &[u8]) -> Result<(), CursorError> {
+        match bytes.len() {
+            0 => Err(CursorError::Empty),
+            long if long > MAX_CURSOR_BYTES => Err(CursorError::TooLong(long)),
+            _ => Ok(()),
+        }
+    }
+
+    /// The cursor's bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Cursor({})", self.0.escape_ascii())
+    }
+}
+
+/// The point after which a monitor asks for results.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Position {
+    /// After the latest result the CU has now, and which one that is, is not known yet. Nothing
+    /// is fetched from here: guessing would either lose results or push old ones.
+    Unresolved,
+    /// Before the first result.
+    Earliest,
+    /// After the result with this cursor.
+    After(Cursor),
+}
+
+impl Position {
+    /// The cursor to send to the CU, if there is one.
+    #[must_use]
+    pub fn cursor(&self) -> Option<&Cursor> {
+        match self {
+            Self::After(cursor) => Some(cursor),
+            Self::Unresolved | Self::Earliest => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cursor_of_no_bytes_is_refused() {
+        assert_eq!(Cursor::new(b""), Err(CursorError::Empty));
+    }
+
+    #[test]
+    fn cursor_at_the_bound_is_taken_and_beyond_it_refused() {
+        assert!(Cursor::new(&[b'a'; MAX_CURSOR_BYTES]).is_ok());
+        assert_eq!(
+            Cursor::new(&[b'a'; MAX_CURSOR_BYTES + 1]),
+            Err(CursorError::TooLong(MAX_CURSOR_BYTES + 1))
+        );
+    }
+}

@@ -1,0 +1,62 @@
+//! The two questions a CU is asked, as paths behind its base URL. Building a path is all that
+//! happens here: who sends it, and where to, is not this file's business.
+
+use crate::{Position, ProcessId};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
+
+/// Everything but RFC 3986's unreserved characters. A cursor is base64, whose `+`, `/` and `=`
+/// mean something else in a query.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// The path of the page of at most `limit` results after `position`. Without `from` a CU begins
+/// at the first result, so an unresolved position must not come here: it is asked about first.
+#[must_use]
+pub fn page_path(process: &ProcessId, position: &Position, limit: u32) -> String {
+    match position.cursor() {
+        Some(cursor) => {
+            let from = percent_encode(cursor.as_bytes(), RESERVED);
+            format!("/cron/{process}?from={from}&limit={limit}")
+        }
+        None => format!("/cron/{process}?limit={limit}"),
+    }
+}
+
+/// The path of the latest result. `/cron` has no descending order, `/results` has.
+#[must_use]
+pub fn latest_path(process: &ProcessId) -> String {
+    format!("/results/{process}?sort=DESC&limit=1&processId={process}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Cursor;
+
+    const ID: &str = "AZaz09-_AZaz09-_AZaz09-_AZaz09-_AZaz09-_AZa";
+
+    fn process() -> ProcessId {
+        ProcessId::new(ID.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn page_path_percent_encodes_the_cursor() {
+        let after = Position::After(Cursor::new(b"a+/=&\x00\xff~ok").unwrap());
+        assert_eq!(
+            page_path(&process(), &after, 1000),
+            format!("/cron/{ID}?from=a%2B%2F%3D%26%00%FF~ok&limit=1000")
+        );
+    }
+
+    #[test]
+    fn page_path_from_the_earliest_has_no_from() {
+        assert_eq!(page_path(&process(), &Position::Earliest, 7), format!("/cron/{ID}?limit=7"));
+    }
+
+    #[test]
+    fn latest_path_asks_for_one_result_in_descending_order() {
+        assert_eq!(
+            latest_path(&process()),
+            format!("/results/{ID}?sort=DESC&limit=1&processId={ID}")
+        );
+    }
+}

@@ -1,0 +1,296 @@
+//! A writer of Erlang's external term format, for exactly what JSON can say: maps, lists,
+//! binaries, numbers, and the atoms `true`, `false` and `null`. No other atom can be written, so
+//! no input can make one. The BEAM lays a whole page out in one allocation from this format,
+//! which is faster than building it term by term.
+
+/// The first byte of every external term.
+const VERSION: u8 = 131;
+const NEW_FLOAT: u8 = 70;
+const SMALL_INTEGER: u8 = 97;
+const INTEGER: u8 = 98;
+const NIL: u8 = 106;
+const LIST: u8 = 108;
+const BINARY: u8 = 109;
+const SMALL_BIG: u8 = 110;
+const LARGE_BIG: u8 = 111;
+const MAP: u8 = 116;
+const SMALL_ATOM_UTF8: u8 = 119;
+
+/// The most digits an integer may have. Turning decimal digits into bytes takes time in the
+/// square of their number; 1024 digits take microseconds.
+const MAX_DIGITS: usize = 1024;
+
+/// Where a list or map begins whose length is not known yet.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Mark(usize);
+
+/// Where a map's entry lies in the output.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Entry {
+    pub(crate) key: usize,
+    pub(crate) value: usize,
+    pub(crate) end: usize,
+}
+
+/// Writes one external term.
+#[derive(Debug, Default)]
+pub(crate) struct TermWriter {
+    out: Vec<u8>,
+}
+
+impl TermWriter {
+    /// A writer that uses `buffer`'s memory for its output.
+    pub(crate) fn reusing(mut buffer: Vec<u8>) -> Self {
+        buffer.clear();
+        buffer.push(VERSION);
+        Self { out: buffer }
+    }
+
+    pub(crate) fn into_bytes(self) -> Vec<u8> {
+        self.out
+    }
+
+    /// The end of what is written so far.
+    pub(crate) fn position(&self) -> usize {
+        self.out.len()
+    }
+
+    /// Takes back all that was written after `position`.
+    pub(crate) fn truncate(&mut self, position: usize) {
+        self.out.truncate(position);
+    }
+
+    pub(crate) fn bool(&mut self, value: bool) {
+        self.atom(if value { "true" } else { "false" });
+    }
+
+    pub(crate) fn null(&mut self) {
+        self.atom("null");
+    }
+
+    fn atom(&mut self, name: &'static str) {
+        self.out.push(SMALL_ATOM_UTF8);
+        self.out.push(u8::try_from(name.len()).unwrap_or(u8::MAX));
+        self.out.extend_from_slice(name.as_bytes());
+    }
+
+    pub(crate) fn binary(&mut self, bytes: &[u8]) {
+        self.out.push(BINARY);
+        self.length(bytes.len());
+        self.out.extend_from_slice(bytes);
+    }
+
+    pub(crate) fn float(&mut self, value: f64) {
+        self.out.push(NEW_FLOAT);
+        self.out.extend_from_slice(&value.to_be_bytes());
+    }
+
+    /// Writes the integer that `digits`, decimal and without a sign, says. `None` if there are
+    /// too many.
+    pub(crate) fn integer(&mut self, negative: bool, digits: &str) -> Option<()> {
+        match digits.parse::<i64>().map(|value| if negative { -value } else { value }) {
+            Ok(value) => self.small_integer(value),
+            Err(_) if digits.len() <= MAX_DIGITS => self.big_integer(negative, digits),
+            Err(_) => return None,
+        }
+        Some(())
+    }
+
+    fn small_integer(&mut self, value: i64) {
+        if let Ok(byte) = u8::try_from(value) {
+            self.out.extend_from_slice(&[SMALL_INTEGER, byte]);
+        } else if let Ok(word) = i32::try_from(value) {
+            self.out.push(INTEGER);
+            self.out.extend_from_slice(&word.to_be_bytes());
+        } else {
+            self.magnitude(value < 0, &value.unsigned_abs().to_le_bytes());
+        }
+    }
+
+    fn big_integer(&mut self, negative: bool, digits: &str) {
+        let mut bytes: Vec<u8> = Vec::with_capacity(digits.len() / 2);
+        for digit in digits.bytes() {
+            let mut carry = u16::from(digit.wrapping_sub(b'0'));
+            for byte in &mut bytes {
+                let [low, high] = (u16::from(*byte) * 10 + carry).to_le_bytes();
+                *byte = low;
+                carry = u16::from(high);
+            }
+            if carry > 0 {
+                bytes.extend_from_slice(&carry.to_le_bytes()[..1]);
+            }
+        }
+        self.magnitude(negative, &bytes);
+    }
+
+    fn magnitude(&mut self, negative: bool, little_endian: &[u8]) {
+        let used = little_endian.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+        let bytes = little_endian.get(..used).unwrap_or_default();
+        if let Ok(short) = u8::try_from(bytes.len()) {
+            self.out.extend_from_slice(&[SMALL_BIG, short]);
+        } else {
+            self.out.push(LARGE_BIG);
+            self.length(bytes.len());
+        }
+        self.out.push(u8::from(negative));
+        self.out.extend_from_slice(bytes);
+    }
+
+    pub(crate) fn begin_list(&mut self) -> Mark {
+        self.begin(LIST)
+    }
+
+    pub(crate) fn end_list(&mut self, mark: Mark, length: usize) {
+        if length == 0 {
+            self.truncate(mark.0);
+        } else {
+            self.set_length(mark, length);
+        }
+        self.out.push(NIL);
+    }
+
+    pub(crate) fn begin_map(&mut self) -> Mark {
+        self.begin(MAP)
+    }
+
+    /// Ends a map of these entries, which were written in this order. Where a key comes more
+    /// than once its last entry counts; the BEAM refuses maps that hold one twice.
+    pub(crate) fn end_map(&mut self, mark: Mark, entries: &mut Vec<Entry>) {
+        if self.has_duplicates(entries) {
+            self.drop_duplicates(entries);
+        }
+        self.set_length(mark, entries.len());
+    }
+
+    /// Most objects have a handful of keys: comparing each with each is the fastest there.
+    fn has_duplicates(&self, entries: &[Entry]) -> bool {
+        if entries.len() <= 12 {
+            return entries.iter().enumerate().any(|(index, entry)| {
+                entries.iter().take(index).any(|other| self.key(entry) == self.key(other))
+            });
+        }
+        let mut keys: Vec<&[u8]> = entries.iter().map(|entry| self.key(entry)).collect();
+        keys.sort_unstable();
+        keys.windows(2).any(|pair| pair.first() == pair.last())
+    }
+
+    fn drop_duplicates(&mut self, entries: &mut Vec<Entry>) {
+        let Some(start) = entries.first().map(|entry| entry.key) else { return };
+        let tail: Vec<u8> = self.out.get(start..).unwrap_or_default().to_vec();
+        let slice = |from: usize, to: usize| tail.get(from - start..to - start).unwrap_or_default();
+        let mut seen = std::collections::HashSet::new();
+        let mut kept: Vec<Entry> = Vec::with_capacity(entries.len());
+        kept.extend(
+            entries.iter().rev().filter(|entry| seen.insert(slice(entry.key, entry.value))),
+        );
+        kept.reverse();
+        self.truncate(start);
+        for entry in &kept {
+            self.out.extend_from_slice(slice(entry.key, entry.end));
+        }
+        *entries = kept;
+    }
+
+    fn key(&self, entry: &Entry) -> &[u8] {
+        self.out.get(entry.key..entry.value).unwrap_or_default()
+    }
+
+    fn begin(&mut self, tag: u8) -> Mark {
+        let mark = Mark(self.out.len());
+        self.out.push(tag);
+        self.length(0);
+        mark
+    }
+
+    fn length(&mut self, length: usize) {
+        // A body is at most 4 GiB long (`cron_max_page_bytes`), so nothing in it is longer.
+        let length = u32::try_from(length).unwrap_or(u32::MAX);
+        self.out.extend_from_slice(&length.to_be_bytes());
+    }
+
+    pub(crate) fn set_length(&mut self, mark: Mark, length: usize) {
+        let length = u32::try_from(length).unwrap_or(u32::MAX);
+        if let Some(field) = self.out.get_mut(mark.0 + 1..mark.0 + 5) {
+            field.copy_from_slice(&length.to_be_bytes());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn integer(negative: bool, digits: &str) -> Vec<u8> {
+        let mut writer = TermWriter::default();
+        writer.integer(negative, digits).unwrap();
+        writer.into_bytes()
+    }
+
+    #[test]
+    fn integer_of_each_width_uses_its_shortest_form() {
+        assert_eq!(integer(false, "0"), [97, 0]);
+        assert_eq!(integer(false, "255"), [97, 255]);
+        assert_eq!(integer(false, "256"), [98, 0, 0, 1, 0]);
+        assert_eq!(integer(true, "1"), [98, 255, 255, 255, 255]);
+        assert_eq!(integer(false, "2147483648"), [110, 4, 0, 0, 0, 0, 128]);
+        assert_eq!(integer(true, "4294967296"), [110, 5, 1, 0, 0, 0, 0, 1]);
+    }
+
+    #[test]
+    fn integer_wider_than_64_bits_keeps_every_digit() {
+        // 2^72 and 2^64
+        assert_eq!(
+            integer(false, "4722366482869645213696"),
+            [110, 10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]
+        );
+        assert_eq!(integer(true, "18446744073709551616"), [110, 9, 1, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
+        let large = integer(false, &"9".repeat(MAX_DIGITS));
+        assert_eq!(large.first(), Some(&LARGE_BIG));
+    }
+
+    #[test]
+    fn integer_of_too_many_digits_is_refused() {
+        let mut writer = TermWriter::default();
+        assert_eq!(writer.integer(false, &"1".repeat(MAX_DIGITS + 1)), None);
+    }
+
+    #[test]
+    fn list_without_elements_is_nil() {
+        let mut writer = TermWriter::default();
+        let mark = writer.begin_list();
+        writer.end_list(mark, 0);
+        assert_eq!(writer.into_bytes(), [106]);
+    }
+
+    fn map_of(keys: &[&str]) -> Vec<u8> {
+        let mut writer = TermWriter::default();
+        let mut entries = Vec::new();
+        let mark = writer.begin_map();
+        for (value, key) in keys.iter().enumerate() {
+            let start = writer.position();
+            writer.binary(key.as_bytes());
+            let value_at = writer.position();
+            writer.integer(false, &value.to_string()).unwrap();
+            entries.push(Entry { key: start, value: value_at, end: writer.position() });
+        }
+        writer.end_map(mark, &mut entries);
+        writer.into_bytes()
+    }
+
+    #[test]
+    fn map_with_a_key_twice_keeps_the_last_value() {
+        assert_eq!(
+            map_of(&["a", "b", "a"]),
+            [116, 0, 0, 0, 2, 109, 0, 0, 0, 1, b'b', 97, 1, 109, 0, 0, 0, 1, b'a', 97, 2]
+        );
+    }
+
+    #[test]
+    fn map_of_many_keys_with_one_twice_loses_just_that_one() {
+        let mut keys: Vec<String> = (0..50).map(|key| key.to_string()).collect();
+        keys.push("7".into());
+        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+        let written = map_of(&keys);
+        assert_eq!(written.get(1..5), Some(&50_u32.to_be_bytes()[..]));
+    }
+}

@@ -1,0 +1,53 @@
+//! The NIF of `hb_process_monitor`: it runs [`cron_engine`] on a dirty scheduler, does the
+//! engine's input and output on threads of its own, and talks to Erlang processes in messages.
+//!
+//! # In scope
+//! * [`nifs`]: the functions that Erlang calls, each of microseconds but `run/2`
+//! * [`runner`]: the loop that drives the engine, in slices
+//! * [`fetcher`], [`client`], [`resolver`], [`target`]: what is asked of a Compute Unit, and how
+//! * [`outbox`], [`logger`]: what goes to the logs
+//!
+//! # Out of scope
+//! Deciding anything: when to tick, what to fetch and what a body means is the engine's.
+#![deny(missing_docs)]
+// A cdylib exports its NIFs, not Rust items.
+#![allow(unreachable_pub, clippy::redundant_pub_crate)]
+
+mod client;
+mod fetcher;
+mod logger;
+mod nifs;
+mod options;
+mod outbox;
+mod pool;
+mod resolver;
+mod runner;
+mod shared;
+mod slot;
+mod target;
+
+mod atoms {
+    rustler::atoms! {
+        ok,
+        error,
+        undefined,
+        earliest,
+        tick,
+        hb_cron,
+        hb_cron_log,
+        page,
+        resolved,
+        failed,
+        recovered,
+        stopped,
+        busy,
+        bad_node,
+        trace,
+        debug,
+        info,
+        warning,
+        none,
+    }
+}
+
+rustler::init!("hb_process_monitor_nif");

@@ -1,0 +1,53 @@
+//! Rust's `log` records of this library's own crates, on their way to the OTP logger. Records of
+//! other crates are left out: an HTTP client's hold requests.
+
+use crate::outbox::{OUTBOX, Record};
+use log::{LevelFilter, Log, Metadata};
+
+/// The longest text of a record, in characters.
+const MAX_TEXT: usize = 2000;
+
+struct Forwarder;
+
+static FORWARDER: Forwarder = Forwarder;
+
+impl Log for Forwarder {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        let crate_name = metadata.target().split("::").next().unwrap_or_default();
+        matches!(crate_name, "cron_engine" | "hb_process_monitor_nif")
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        if self.enabled(record.metadata()) {
+            let text = record.args().to_string().chars().take(MAX_TEXT).collect();
+            let target = record.target().to_owned();
+            OUTBOX.log(Record { level: record.level(), target, text });
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+/// Forwards records up to `level` from now on.
+pub(crate) fn install(level: LevelFilter) {
+    // There is one logger for a library's life; that it is set already is as good.
+    let _ = log::set_logger(&FORWARDER);
+    log::set_max_level(level);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn takes(target: &str) -> bool {
+        FORWARDER.enabled(&Metadata::builder().target(target).build())
+    }
+
+    #[test]
+    fn records_of_own_crates_are_forwarded_and_no_others() {
+        assert!(takes("hb_process_monitor_nif::runner"));
+        assert!(takes("cron_engine"));
+        assert!(!takes("ureq::run"));
+        assert!(!takes("cron_engine_of_another"));
+    }
+}

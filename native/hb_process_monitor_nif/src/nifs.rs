@@ -1,0 +1,219 @@
+//! The functions that Erlang calls. All but `run/2` take microseconds: they put a command into
+//! the loop's queue and return, and wait for nobody.
+// Arguments come decoded from terms: rustler hands them over by value.
+#![allow(clippy::needless_pass_by_value)]
+
+use crate::atoms;
+use crate::logger;
+use crate::options::{EngineOptions, MonitorOptions};
+use crate::outbox::OUTBOX;
+use crate::runner::{Runner, Slice};
+use crate::shared::{Command, Shared};
+use crate::slot::{Handle, Slot};
+use crate::target::{Target, TargetError};
+use cron_engine::{Event, MonitorId, ProcessId};
+use log::LevelFilter;
+use rustler::{
+    Atom, Binary, Encoder, Env, Error, LocalPid, Monitor, NifResult, Resource, ResourceArc, Term,
+};
+use std::collections::HashMap;
+use std::panic::RefUnwindSafe;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, TryLockError};
+use std::time::Duration;
+
+/// Registrations are numbered through all engines of the library's life: what is left of an older
+/// one never fits a newer one.
+static NEXT_EPOCH: AtomicU64 = AtomicU64::new(1);
+
+/// An engine, as Erlang holds it. It ends with the process that made it, however that ends.
+struct EngineHandle {
+    shared: Arc<Shared>,
+    runner: Mutex<Runner>,
+}
+
+/// A panic leaves nothing half done that is used again: a poisoned runner is refused, and what is
+/// shared is changed in one step at a time.
+impl RefUnwindSafe for EngineHandle {}
+
+#[rustler::resource_impl]
+impl Resource for EngineHandle {
+    fn down<'a>(&'a self, _: Env<'a>, _: LocalPid, _: Monitor) {
+        self.shared.stop();
+    }
+}
+
+impl Drop for EngineHandle {
+    fn drop(&mut self) {
+        self.shared.stop();
+    }
+}
+
+/// Makes an engine that belongs to the calling process.
+#[rustler::nif]
+fn new(env: Env<'_>, options: EngineOptions) -> NifResult<ResourceArc<EngineHandle>> {
+    let max_inflight = usize::try_from(options.max_inflight).map_err(|_| Error::BadArg)?;
+    if max_inflight == 0 {
+        return Err(Error::BadArg);
+    }
+    let engine = ResourceArc::new(EngineHandle {
+        shared: Arc::new(Shared::new(max_inflight)),
+        runner: Mutex::new(Runner::new(max_inflight)),
+    });
+    env.monitor(&engine, &env.pid()).ok_or(Error::BadArg)?;
+    log::debug!("engine started, at most {max_inflight} fetches at once");
+    Ok(engine)
+}
+
+/// Runs the engine's loop for a slice.
+#[rustler::nif(schedule = "DirtyIo")]
+fn run(env: Env<'_>, engine: ResourceArc<EngineHandle>, slice_ms: u32) -> NifResult<Atom> {
+    let mut runner = match engine.runner.try_lock() {
+        Ok(runner) => runner,
+        Err(TryLockError::WouldBlock) => return Ok(atoms::busy()),
+        // A slice panicked: the engine may be half way through something.
+        Err(TryLockError::Poisoned(_)) => return Err(Error::RaiseAtom("nif_panicked")),
+    };
+    let length = Duration::from_millis(slice_ms.into());
+    Ok(match runner.slice(env, &engine.shared, length) {
+        Slice::Over => atoms::ok(),
+        Slice::Stopped => atoms::stopped(),
+    })
+}
+
+/// Makes `run/2` return soon.
+#[rustler::nif]
+fn interrupt(engine: ResourceArc<EngineHandle>) -> Atom {
+    engine.shared.interrupt();
+    atoms::ok()
+}
+
+/// Ends the engine.
+#[rustler::nif]
+fn stop(engine: ResourceArc<EngineHandle>) -> Atom {
+    engine.shared.stop();
+    atoms::ok()
+}
+
+/// Registers the calling process as a monitor: `{ok, Handle, Epoch}`, or an error that names the
+/// node that is none.
+#[rustler::nif]
+fn register<'a>(
+    env: Env<'a>,
+    engine: ResourceArc<EngineHandle>,
+    options: MonitorOptions<'a>,
+) -> NifResult<Term<'a>> {
+    if engine.shared.is_stopped() {
+        return Ok((atoms::error(), atoms::stopped()).encode(env));
+    }
+    let process = ProcessId::new(&options.process).ok_or(Error::BadArg)?;
+    let position = options.position()?;
+    let mut targets = Vec::with_capacity(options.nodes.len());
+    for node in &options.nodes {
+        match target(node) {
+            Ok(target) => targets.push(target),
+            Err(_) => return Ok((atoms::error(), (atoms::bad_node(), *node)).encode(env)),
+        }
+    }
+    if targets.is_empty() || options.rate == 0 {
+        return Err(Error::BadArg);
+    }
+    let epoch = NEXT_EPOCH.fetch_add(1, Ordering::Relaxed);
+    let slot = Arc::new(Slot::new(
+        MonitorId(epoch),
+        env.pid(),
+        process,
+        engine.shared.intern(targets),
+        options.page_limit,
+        options.limits(),
+    ));
+    let (shared, rate) = (Arc::clone(&engine.shared), Duration::from_millis(options.rate.into()));
+    let handle = ResourceArc::new(Handle { shared, slot: Arc::clone(&slot) });
+    env.monitor(&handle, &env.pid()).ok_or(Error::BadArg)?;
+    engine.shared.push(Command::Register { slot, rate, position });
+    Ok((atoms::ok(), handle, epoch).encode(env))
+}
+
+fn target(node: &[u8]) -> Result<Target, TargetError> {
+    Target::new(std::str::from_utf8(node).map_err(|_| TargetError::Malformed)?)
+}
+
+/// Whether a text is the base URL of a Compute Unit.
+#[rustler::nif]
+fn check_node<'a>(env: Env<'a>, node: Binary<'a>) -> Term<'a> {
+    match target(&node) {
+        Ok(_) => atoms::ok().encode(env),
+        Err(error) => (atoms::error(), error.to_string()).encode(env),
+    }
+}
+
+/// Asks for a poll now.
+#[rustler::nif]
+fn poll(handle: ResourceArc<Handle>) -> Atom {
+    tell(&handle, Event::Poll(handle.slot.id))
+}
+
+/// Acks all edges up to `seq`. Only the last one of a page wakes the loop.
+#[rustler::nif]
+fn ack(handle: ResourceArc<Handle>, seq: u64, ends_page: bool) -> Atom {
+    let acked = handle.slot.acked.fetch_max(seq, Ordering::AcqRel).max(seq);
+    if ends_page {
+        return tell(&handle, Event::Acked(handle.slot.id, acked));
+    }
+    atoms::ok()
+}
+
+/// Says that a push failed and is tried again at the next tick.
+#[rustler::nif]
+fn nack(handle: ResourceArc<Handle>) -> Atom {
+    tell(&handle, Event::Nacked(handle.slot.id))
+}
+
+/// Ends a registration: nothing more is sent to its process.
+#[rustler::nif]
+fn remove(handle: ResourceArc<Handle>) -> Atom {
+    handle.close();
+    atoms::ok()
+}
+
+fn tell(handle: &Handle, event: Event) -> Atom {
+    if !handle.slot.is_closed() {
+        handle.shared.push(Command::Event(event));
+    }
+    atoms::ok()
+}
+
+/// What the engine has done and holds, by name.
+#[rustler::nif]
+fn counters(env: Env<'_>, engine: ResourceArc<EngineHandle>) -> NifResult<HashMap<Atom, u64>> {
+    let counters = engine.shared.counters();
+    let wide = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+    let named = [
+        ("monitors", wide(counters.monitors)),
+        ("inflight", wide(counters.inflight)),
+        ("queued", wide(counters.queued)),
+        ("ticks", counters.ticks),
+        ("missed_ticks", counters.missed_ticks),
+        ("fetches", counters.fetches),
+        ("failures", counters.failures),
+        ("threads", wide(engine.shared.pool.threads())),
+    ];
+    named.into_iter().map(|(name, count)| Ok((Atom::from_str(env, name)?, count))).collect()
+}
+
+/// Sends the library's log records up to `level` to the calling process from now on.
+#[rustler::nif]
+fn log_to_self(env: Env<'_>, level: Atom) -> NifResult<Atom> {
+    let levels = [
+        (atoms::none(), LevelFilter::Off),
+        (atoms::error(), LevelFilter::Error),
+        (atoms::warning(), LevelFilter::Warn),
+        (atoms::info(), LevelFilter::Info),
+        (atoms::debug(), LevelFilter::Debug),
+        (atoms::trace(), LevelFilter::Trace),
+    ];
+    let filter = levels.iter().find(|(name, _)| *name == level).ok_or(Error::BadArg)?.1;
+    OUTBOX.set_sink(env.pid());
+    logger::install(filter);
+    Ok(atoms::ok())
+}

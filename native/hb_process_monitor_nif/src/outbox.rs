@@ -1,0 +1,140 @@
+//! Log records and reports on their way to Erlang, on one thread of their own: the loop may not
+//! build large terms, and a log call must never wait for a process.
+
+use crate::atoms;
+use crate::slot::Slot;
+use cron_engine::Report;
+use log::Level;
+use rustler::{Atom, Encoder, Env, LocalPid, OwnedEnv, Term};
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, Once, PoisonError};
+
+/// Records that may wait. What comes on top is counted and dropped: logging must not fill memory.
+const MAX_RECORDS: usize = 1024;
+
+/// One log record.
+pub(crate) struct Record {
+    pub(crate) level: Level,
+    pub(crate) target: String,
+    pub(crate) text: String,
+}
+
+/// The queue to the thread. There is one for the library, as there is one `log`.
+pub(crate) struct Outbox {
+    state: Mutex<State>,
+    wake: Condvar,
+    thread: Once,
+}
+
+struct State {
+    records: VecDeque<Record>,
+    /// Bounded by the monitors: each has few reports, thinned out by the engine.
+    reports: VecDeque<(Arc<Slot>, Report)>,
+    dropped: u64,
+    sink: Option<LocalPid>,
+}
+
+/// The library's outbox.
+pub(crate) static OUTBOX: Outbox = Outbox {
+    state: Mutex::new(State {
+        records: VecDeque::new(),
+        reports: VecDeque::new(),
+        dropped: 0,
+        sink: None,
+    }),
+    wake: Condvar::new(),
+    thread: Once::new(),
+};
+
+impl Outbox {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends log records to `pid` from now on.
+    pub(crate) fn set_sink(&'static self, pid: LocalPid) {
+        self.lock().sink = Some(pid);
+        self.start();
+    }
+
+    pub(crate) fn log(&self, record: Record) {
+        let mut state = self.lock();
+        if state.records.len() < MAX_RECORDS {
+            state.records.push_back(record);
+            self.wake.notify_one();
+        } else {
+            state.dropped = state.dropped.saturating_add(1);
+        }
+    }
+
+    pub(crate) fn report(&'static self, slot: Arc<Slot>, report: Report) {
+        self.lock().reports.push_back((slot, report));
+        self.wake.notify_one();
+        self.start();
+    }
+
+    fn start(&'static self) {
+        self.thread.call_once(|| {
+            let thread = std::thread::Builder::new().name("hb_cron_outbox".into());
+            // Without a thread there are no logs; results go on.
+            drop(thread.spawn(|| self.work()));
+        });
+    }
+
+    fn work(&self) {
+        let mut env = OwnedEnv::new();
+        loop {
+            let mut state = self.lock();
+            while state.reports.is_empty() && (state.records.is_empty() || state.sink.is_none()) {
+                state = self.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
+            }
+            let report = state.reports.pop_front();
+            let sink = state.sink;
+            let record = sink.and_then(|sink| Some((sink, state.records.pop_front()?)));
+            let dropped = if record.is_some() { std::mem::take(&mut state.dropped) } else { 0 };
+            drop(state);
+            if let Some((slot, report)) = report.filter(|(slot, _)| !slot.is_closed()) {
+                let id = slot.id.0;
+                // A monitor that is gone needs no report.
+                let _ = env.send_and_clear(&slot.pid, |env| {
+                    (atoms::hb_cron(), id, report_term(env, &report)).encode(env)
+                });
+            }
+            if let Some((sink, record)) = record {
+                let sent = env.send_and_clear(&sink, |env| record_term(env, &record, dropped));
+                if sent.is_err() {
+                    self.forget(sink);
+                }
+            }
+        }
+    }
+
+    /// The log process died; the next one will say that it is there.
+    fn forget(&self, dead: LocalPid) {
+        let mut state = self.lock();
+        if state.sink == Some(dead) {
+            state.sink = None;
+        }
+    }
+}
+
+fn report_term<'a>(env: Env<'a>, report: &Report) -> Term<'a> {
+    match report {
+        Report::Failed { failure, repeats } => {
+            let class =
+                Atom::from_str(env, failure.class.name()).unwrap_or_else(|_| atoms::error());
+            (atoms::failed(), class, failure.detail.as_str(), *repeats).encode(env)
+        }
+        Report::Recovered { failures } => (atoms::recovered(), *failures).encode(env),
+    }
+}
+
+fn record_term<'a>(env: Env<'a>, record: &Record, dropped: u64) -> Term<'a> {
+    let level = match record.level {
+        Level::Error => atoms::error(),
+        Level::Warn => atoms::warning(),
+        Level::Info => atoms::info(),
+        Level::Debug | Level::Trace => atoms::debug(),
+    };
+    (atoms::hb_cron_log(), level, record.target.as_str(), record.text.as_str(), dropped).encode(env)
+}

@@ -1,0 +1,204 @@
+//! Name resolution for the HTTP client, with a cache and a few threads. The client's own resolver
+//! spawns a thread for each new connection that has a time limit; a hundred thousand monitors on
+//! one host need one lookup now and then.
+
+use std::collections::{HashMap, VecDeque};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use ureq::config::Config;
+use ureq::http::Uri;
+use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::NextTimeout;
+
+/// How long an answer is used. Short enough to follow a host that moves.
+const MAX_AGE: Duration = Duration::from_secs(30);
+
+/// How many lookups may be under way at once. A lookup cannot be interrupted: those that hang
+/// hold up other names, never the monitors of a name that is known.
+const MAX_THREADS: usize = 4;
+
+/// Of how many names answers are kept.
+const MAX_NAMES: usize = 1024;
+
+type Lookup = fn(&str) -> std::io::Result<Vec<SocketAddr>>;
+
+/// A resolver with a cache.
+#[derive(Debug, Clone)]
+pub(crate) struct CachingResolver {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    lookup: Lookup,
+    state: Mutex<State>,
+    answered: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    answers: HashMap<String, Answer>,
+    /// Names that wait for a thread.
+    waiting: VecDeque<String>,
+    /// Names that wait or are being looked up: each at most once.
+    asked: Vec<String>,
+    threads: usize,
+}
+
+#[derive(Debug)]
+struct Answer {
+    at: Instant,
+    /// Empty if the lookup failed.
+    addresses: Vec<SocketAddr>,
+}
+
+impl Default for CachingResolver {
+    fn default() -> Self {
+        Self::with_lookup(|name| name.to_socket_addrs().map(Iterator::collect))
+    }
+}
+
+impl CachingResolver {
+    fn with_lookup(lookup: Lookup) -> Self {
+        let inner = Inner { lookup, state: Mutex::default(), answered: Condvar::new() };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// The addresses of `name`, a host and port, from the cache or from a lookup that takes at
+    /// most `limit`.
+    fn addresses(&self, name: &str, limit: Duration) -> Result<Vec<SocketAddr>, ureq::Error> {
+        let asked_at = Instant::now();
+        let mut state = self.inner.lock();
+        loop {
+            match state.answers.get(name) {
+                Some(answer) if answer.at >= asked_at && answer.addresses.is_empty() => {
+                    return Err(ureq::Error::HostNotFound);
+                }
+                Some(answer) if !answer.addresses.is_empty() && answer.at.elapsed() < MAX_AGE => {
+                    return Ok(answer.addresses.clone());
+                }
+                _ => self.ask(&mut state, name),
+            }
+            let left = limit.saturating_sub(asked_at.elapsed());
+            if left.is_zero() {
+                return Err(ureq::Error::Timeout(ureq::Timeout::Resolve));
+            }
+            let waited = self.inner.answered.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    fn ask(&self, state: &mut State, name: &str) {
+        if state.asked.iter().any(|asked| asked == name) {
+            return;
+        }
+        state.asked.push(name.to_owned());
+        state.waiting.push_back(name.to_owned());
+        if state.threads < MAX_THREADS {
+            let inner = Arc::clone(&self.inner);
+            let thread = std::thread::Builder::new().name("hb_cron_resolve".into());
+            if thread.spawn(move || inner.work()).is_ok() {
+                state.threads += 1;
+            }
+        }
+    }
+}
+
+impl Inner {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Looks up what waits, until nothing does.
+    fn work(&self) {
+        let mut state = self.lock();
+        while let Some(name) = state.waiting.pop_front() {
+            drop(state);
+            let addresses = (self.lookup)(&name).unwrap_or_default();
+            state = self.lock();
+            state.asked.retain(|asked| *asked != name);
+            if state.answers.len() >= MAX_NAMES {
+                state.answers.retain(|_, answer| answer.at.elapsed() < MAX_AGE);
+            }
+            state.answers.insert(name, Answer { at: Instant::now(), addresses });
+            self.answered.notify_all();
+        }
+        state.threads -= 1;
+    }
+}
+
+impl Resolver for CachingResolver {
+    fn resolve(
+        &self,
+        uri: &Uri,
+        config: &Config,
+        timeout: NextTimeout,
+    ) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        let bad_uri = || ureq::Error::BadUri("no scheme, host or port".into());
+        let (scheme, authority) = uri.scheme().zip(uri.authority()).ok_or_else(bad_uri)?;
+        let name = DefaultResolver::host_and_port(scheme, authority).ok_or_else(bad_uri)?;
+        let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+        let addresses = match host.parse::<IpAddr>() {
+            Ok(_) => name.to_socket_addrs()?.collect(),
+            Err(_) => self.addresses(&name, *timeout.after)?,
+        };
+        let mut resolved = self.empty();
+        // 16 is what `ResolvedSocketAddrs` holds.
+        for address in config.ip_family().keep_wanted(addresses.into_iter()).take(16) {
+            resolved.push(address);
+        }
+        if resolved.is_empty() { Err(ureq::Error::HostNotFound) } else { Ok(resolved) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    const LONG: Duration = Duration::from_secs(30);
+
+    #[test]
+    fn name_asked_many_times_at_once_is_looked_up_once() {
+        static LOOKUPS: AtomicUsize = AtomicUsize::new(0);
+        let resolver = CachingResolver::with_lookup(|_| {
+            LOOKUPS.fetch_add(1, Ordering::SeqCst);
+            Ok(vec![([127, 0, 0, 1], 80).into()])
+        });
+        let threads: Vec<_> = (0..32)
+            .map(|_| {
+                let resolver = resolver.clone();
+                std::thread::spawn(move || resolver.addresses("host:80", LONG).unwrap())
+            })
+            .collect();
+        for thread in threads {
+            assert_eq!(thread.join().unwrap(), vec![([127, 0, 0, 1], 80).into()]);
+        }
+        assert_eq!(LOOKUPS.load(Ordering::SeqCst), 1);
+    }
+
+    #[test]
+    fn name_that_does_not_resolve_is_an_error_and_asked_again() {
+        static LOOKUPS: AtomicUsize = AtomicUsize::new(0);
+        let resolver = CachingResolver::with_lookup(|_| {
+            LOOKUPS.fetch_add(1, Ordering::SeqCst);
+            Err(std::io::Error::other("no such host"))
+        });
+        for _ in 0..2 {
+            let error = resolver.addresses("nowhere:80", LONG).unwrap_err();
+            assert!(matches!(error, ureq::Error::HostNotFound));
+        }
+        assert_eq!(LOOKUPS.load(Ordering::SeqCst), 2);
+    }
+
+    #[test]
+    fn lookup_that_hangs_is_a_timeout() {
+        let resolver = CachingResolver::with_lookup(|_| {
+            std::thread::park();
+            Ok(Vec::new())
+        });
+        let error = resolver.addresses("slow:80", Duration::from_millis(1)).unwrap_err();
+        assert!(matches!(error, ureq::Error::Timeout(ureq::Timeout::Resolve)));
+    }
+}

@@ -1,0 +1,113 @@
+//! The loop: it feeds the engine what happened, and carries out what the engine wants done. It
+//! runs in slices on a dirty scheduler, so that its process can be stopped, traced and collected
+//! in between, and owns the engine for the length of a slice.
+
+use crate::atoms;
+use crate::fetcher::Job;
+use crate::outbox::OUTBOX;
+use crate::shared::{Command, Shared};
+use crate::slot::Slot;
+use cron_engine::{Action, Config, Engine, Event, MonitorId};
+use rustc_hash::FxHashMap;
+use rustler::Env;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How a slice ended.
+pub(crate) enum Slice {
+    /// Its time was up, or somebody asked: run the next one.
+    Over,
+    /// The engine is stopped: there is no next one.
+    Stopped,
+}
+
+/// The engine and what the loop knows of its monitors.
+pub(crate) struct Runner {
+    engine: Engine,
+    slots: FxHashMap<MonitorId, Arc<Slot>>,
+    commands: Vec<Command>,
+}
+
+impl Runner {
+    pub(crate) fn new(max_inflight: usize) -> Self {
+        let engine = Engine::new(Config { max_inflight });
+        Self { engine, slots: FxHashMap::default(), commands: Vec::new() }
+    }
+
+    /// Runs for at most `length`.
+    pub(crate) fn slice(&mut self, env: Env<'_>, shared: &Arc<Shared>, length: Duration) -> Slice {
+        let end = Instant::now() + length;
+        loop {
+            if shared.is_stopped() {
+                // Slots hold what the engine's threads share; what is left of them goes here.
+                *self = Self::new(1);
+                return Slice::Stopped;
+            }
+            self.step(env, shared);
+            shared.publish(self.engine.counters());
+            let left = end.saturating_duration_since(Instant::now());
+            if shared.take_interrupt() || left.is_zero() {
+                return Slice::Over;
+            }
+            let next = self.engine.poll_timeout().map_or(left, |at| shared.until(at));
+            if !next.is_zero() {
+                shared.wait(next.min(left));
+            }
+        }
+    }
+
+    fn step(&mut self, env: Env<'_>, shared: &Arc<Shared>) {
+        let mut commands = std::mem::take(&mut self.commands);
+        shared.take(&mut commands);
+        let now = shared.now();
+        for command in commands.drain(..) {
+            let event = self.event(command);
+            self.engine.handle_event(now, event);
+        }
+        self.commands = commands;
+        self.engine.handle_timeout(now);
+        while let Some(action) = self.engine.poll_action() {
+            self.perform(env, shared, action);
+        }
+    }
+
+    fn event(&mut self, command: Command) -> Event {
+        match command {
+            Command::Register { slot, rate, position } => {
+                let (id, process) = (slot.id, slot.process);
+                self.slots.insert(id, slot);
+                Event::Register { id, process, rate, position }
+            }
+            Command::Event(event) => {
+                if let Event::Removed(id) = event {
+                    self.slots.remove(&id);
+                }
+                event
+            }
+        }
+    }
+
+    /// An engine acts for registered monitors only, and each of them has a slot.
+    fn perform(&self, env: Env<'_>, shared: &Arc<Shared>, action: Action) {
+        match action {
+            Action::Tick { id } => {
+                if let Some(slot) = self.slots.get(&id) {
+                    // Should it be gone, its handle says so.
+                    let _ = env.send(&slot.pid, atoms::tick());
+                }
+            }
+            Action::Fetch { id, request, rotation } => {
+                if let Some(slot) = self.slots.get(&id) {
+                    let (shared, slot) = (Arc::clone(shared), Arc::clone(slot));
+                    let pool = &shared.clone().pool;
+                    pool.submit(Job { shared, slot, request, rotation });
+                }
+            }
+            Action::Report { id, report } => {
+                if let Some(slot) = self.slots.get(&id) {
+                    OUTBOX.report(Arc::clone(slot), report);
+                }
+            }
+        }
+    }
+}

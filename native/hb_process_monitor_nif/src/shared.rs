@@ -1,0 +1,127 @@
+//! What one engine's loop, threads and handles share: the queue of commands to the loop, the flags
+//! that end it, and the pool that fetches. It outlives the loop's owner, and says so when asked.
+
+use crate::client::Client;
+use crate::fetcher;
+use crate::pool::Pool;
+use crate::slot::Slot;
+use crate::target::Target;
+use cron_engine::{Counters, Event, Position, Time};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// What the loop is told.
+pub(crate) enum Command {
+    /// A monitor begins.
+    Register { slot: Arc<Slot>, rate: Duration, position: Position },
+    /// Something happened to one.
+    Event(Event),
+}
+
+/// The shared part of an engine.
+pub(crate) struct Shared {
+    queue: Mutex<Vec<Command>>,
+    wake: Condvar,
+    stopped: AtomicBool,
+    interrupted: AtomicBool,
+    started: Instant,
+    counters: Mutex<Counters>,
+    /// The node list registered last. Nearly all monitors have the same one.
+    targets: Mutex<Arc<[Target]>>,
+    pub(crate) client: Client,
+    pub(crate) pool: Pool<fetcher::Job>,
+}
+
+/// A lock whose holder panicked guards nothing that could be half done here.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Shared {
+    pub(crate) fn new(max_inflight: usize) -> Self {
+        Self {
+            queue: Mutex::default(),
+            wake: Condvar::new(),
+            stopped: AtomicBool::new(false),
+            interrupted: AtomicBool::new(false),
+            started: Instant::now(),
+            counters: Mutex::default(),
+            targets: Mutex::default(),
+            client: Client::new(max_inflight),
+            pool: Pool::new("hb_cron_fetch", max_inflight),
+        }
+    }
+
+    /// Now, on the engine's clock.
+    pub(crate) fn now(&self) -> Time {
+        Time::ZERO + self.started.elapsed()
+    }
+
+    /// How long it is until `time`.
+    pub(crate) fn until(&self, time: Time) -> Duration {
+        time.since(self.now())
+    }
+
+    /// Gives `targets` the memory of an equal list, where the last one registered is equal.
+    pub(crate) fn intern(&self, targets: Vec<Target>) -> Arc<[Target]> {
+        let mut last = lock(&self.targets);
+        if last[..] != targets[..] {
+            *last = targets.into();
+        }
+        Arc::clone(&last)
+    }
+
+    /// Tells the loop something. After a stop nobody listens, and nothing piles up.
+    pub(crate) fn push(&self, command: Command) {
+        if !self.is_stopped() {
+            lock(&self.queue).push(command);
+            self.wake.notify_one();
+        }
+    }
+
+    /// Swaps what the loop was told into `commands`, which must be empty.
+    pub(crate) fn take(&self, commands: &mut Vec<Command>) {
+        std::mem::swap(&mut *lock(&self.queue), commands);
+    }
+
+    /// Waits until there is something to do, at most for `limit`.
+    pub(crate) fn wait(&self, limit: Duration) {
+        let idle = |queue: &mut Vec<Command>| {
+            queue.is_empty() && !self.is_stopped() && !self.interrupted.load(Ordering::Acquire)
+        };
+        drop(self.wake.wait_timeout_while(lock(&self.queue), limit, idle));
+    }
+
+    /// Makes the loop return from its slice soon.
+    pub(crate) fn interrupt(&self) {
+        self.interrupted.store(true, Ordering::Release);
+        drop(lock(&self.queue));
+        self.wake.notify_one();
+    }
+
+    /// Whether somebody asked the loop to return; asks no more after that.
+    pub(crate) fn take_interrupt(&self) -> bool {
+        self.interrupted.swap(false, Ordering::AcqRel)
+    }
+
+    /// Ends the engine: no fetch begins any more, and the loop and the threads end.
+    pub(crate) fn stop(&self) {
+        self.stopped.store(true, Ordering::Release);
+        *lock(&self.queue) = Vec::new();
+        self.wake.notify_all();
+        self.pool.stop();
+    }
+
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn publish(&self, counters: Counters) {
+        *lock(&self.counters) = counters;
+    }
+
+    pub(crate) fn counters(&self) -> Counters {
+        *lock(&self.counters)
+    }
+}

@@ -1,0 +1,80 @@
+//! What the NIF crate knows of one registered monitor, shared by the loop, the fetch threads and
+//! the handle that its Erlang process holds. The engine knows none of it.
+
+use crate::client::Limits;
+use crate::shared::{Command, Shared};
+use crate::target::Target;
+use cron_engine::{Event, MonitorId, ProcessId};
+use rustler::{Env, LocalPid, Monitor, Resource};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// One registration of a monitor.
+pub(crate) struct Slot {
+    pub(crate) id: MonitorId,
+    /// The Erlang process that gets ticks and pages.
+    pub(crate) pid: LocalPid,
+    pub(crate) process: ProcessId,
+    pub(crate) targets: Arc<[Target]>,
+    pub(crate) page_limit: u32,
+    pub(crate) limits: Limits,
+    /// The sequence number of the last edge acked.
+    pub(crate) acked: AtomicU64,
+    /// Set once nothing more may be sent to the process.
+    closed: AtomicBool,
+}
+
+impl Slot {
+    pub(crate) fn new(
+        id: MonitorId,
+        pid: LocalPid,
+        process: ProcessId,
+        targets: Arc<[Target]>,
+        page_limit: u32,
+        limits: Limits,
+    ) -> Self {
+        let (acked, closed) = (AtomicU64::new(0), AtomicBool::new(false));
+        Self { id, pid, process, targets, page_limit, limits, acked, closed }
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+}
+
+/// What an Erlang process holds of its registration. It ends with the process, however that ends.
+pub(crate) struct Handle {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) slot: Arc<Slot>,
+}
+
+impl Handle {
+    /// Ends the registration; true for the first caller.
+    pub(crate) fn close(&self) -> bool {
+        let first = !self.slot.closed.swap(true, Ordering::AcqRel);
+        if first {
+            self.shared.push(Command::Event(Event::Removed(self.slot.id)));
+        }
+        first
+    }
+
+    fn owner_gone(&self) {
+        if self.close() {
+            log::debug!("monitor of {} ended without a stop", self.slot.process);
+        }
+    }
+}
+
+#[rustler::resource_impl]
+impl Resource for Handle {
+    fn down<'a>(&'a self, _: Env<'a>, _: LocalPid, _: Monitor) {
+        self.owner_gone();
+    }
+}
+
+/// When a process dies its handle may be freed before `down` is called.
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.owner_gone();
+    }
+}

@@ -1,0 +1,263 @@
+%%% A scriptable Compute Unit on loopback: real HTTP over gen_tcp, keep-alive included, answering
+%%% as the AO CU does. Results are numbered from 1 and made when they are asked for, so a process
+%%% can have millions. A script can stand in for any answer, to play a CU that misbehaves.
+-module(test_cu).
+
+%% The CU
+-export([start/0, start/1, stop/1, url/1, go_down/1, come_up/1]).
+%% Its processes
+-export([add/3, count/2, cursor/1, number/1]).
+%% Its behaviour
+-export([script/2, requests/1, requests/2, forget_requests/1]).
+-export([page/3, reply/2, reply/3]).
+
+-export_type([cu/0, request/0, answer/0]).
+
+-type cu() :: #{url := binary(), port := inet:port_number(), table := ets:table(), owner := pid()}.
+-type request() :: #{kind := cron | results | other, process := binary(), path := binary(),
+                     query := #{binary() => binary()}, at := integer()}.
+-type answer() :: pass | close | hang | {raw, iodata()} | {raw_then_hang, iodata()}.
+
+-define(BASE, 1760000000000).
+
+start() -> start(#{}).
+
+%% `data_bytes': how long the data of a result is; `port': where to listen, 0 for any.
+start(Options) ->
+    Caller = self(),
+    {Owner, Ref} = spawn_monitor(fun() -> init(Caller, Options) end),
+    receive
+        {Owner, Cu} -> demonitor(Ref, [flush]), Cu;
+        {'DOWN', Ref, process, _, Reason} -> error({test_cu, Reason})
+    end.
+
+stop(#{owner := Owner}) ->
+    Ref = monitor(process, Owner),
+    exit(Owner, shutdown),
+    receive {'DOWN', Ref, process, _, _} -> ok end.
+
+url(#{url := Url}) -> Url.
+
+%% Refuses connections, and drops those there are.
+go_down(#{owner := Owner}) -> call(Owner, go_down).
+
+come_up(#{owner := Owner}) -> call(Owner, come_up).
+
+call(Owner, What) ->
+    Ref = monitor(process, Owner),
+    Owner ! {self(), Ref, What},
+    receive
+        {Ref, Answer} -> demonitor(Ref, [flush]), Answer;
+        {'DOWN', Ref, process, _, Reason} -> error({test_cu, Reason})
+    end.
+
+%% Adds results to a process. Says how many it has now.
+add(#{table := Table}, ProcId, Count) ->
+    ets:update_counter(Table, {count, ProcId}, Count, {{count, ProcId}, 0}).
+
+count(#{table := Table}, ProcId) ->
+    case ets:lookup(Table, {count, ProcId}) of
+        [{_, Count}] -> Count;
+        [] -> 0
+    end.
+
+%% The cursor of a process's N-th result. Its base64 holds + and /, which must be encoded in a URL.
+cursor(N) ->
+    base64:encode(<<"{\"timestamp\":", (integer_to_binary(?BASE + N * 1000))/binary,
+                    ",\"ordinate\":\"1\",\"cron\":\"0->>>?~~\",\"sort\":\"ASC\"}">>).
+
+%% The number of the result with a cursor; a bare number of ms is taken too, as a CU does.
+number(Cursor) ->
+    case re:run(Cursor, "^[0-9]+$") of
+        {match, _} ->
+            (binary_to_integer(Cursor) - ?BASE) div 1000 - 1;
+        nomatch ->
+            {match, [Timestamp]} = re:run(base64:decode(Cursor), "\"timestamp\":([0-9]+)",
+                                          [{capture, all_but_first, binary}]),
+            (binary_to_integer(Timestamp) - ?BASE) div 1000
+    end.
+
+%% `Script(Request)' decides on each answer from now on; `pass' is the answer of a good CU.
+script(#{table := Table}, Script) ->
+    true = ets:insert(Table, {script, Script}),
+    ok.
+
+%% What was asked, the oldest first.
+requests(#{table := Table}) ->
+    [Request || {_, Request} <- lists:sort(ets:match_object(Table, {{request, '_'}, '_'}))].
+
+requests(Cu, ProcId) ->
+    [Request || #{process := P} = Request <- requests(Cu), P =:= ProcId].
+
+forget_requests(#{table := Table}) ->
+    ets:match_delete(Table, {{request, '_'}, '_'}).
+
+%% The owner: holds the table and the listening socket
+
+init(Caller, Options) ->
+    Table = ets:new(?MODULE, [public, ordered_set, {read_concurrency, true}]),
+    true = ets:insert(Table, [{script, fun(_) -> pass end},
+                              {data, binary:copy(<<"x">>, maps:get(data_bytes, Options, 16))}]),
+    Socket = listen(maps:get(port, Options, 0)),
+    {ok, Port} = inet:port(Socket),
+    Url = iolist_to_binary(io_lib:format("http://127.0.0.1:~b", [Port])),
+    Cu = #{url => Url, port => Port, table => Table, owner => self()},
+    Caller ! {self(), Cu},
+    Monitor = monitor(process, Caller),
+    owner(Cu, start_acceptors(Socket, Table), Monitor).
+
+owner(#{port := Port, table := Table} = Cu, Acceptors, Monitor) ->
+    receive
+        {From, Ref, go_down} ->
+            stop_acceptors(Acceptors),
+            From ! {Ref, ok},
+            owner(Cu, down, Monitor);
+        {From, Ref, come_up} when Acceptors =:= down ->
+            Socket = listen(Port),
+            From ! {Ref, ok},
+            owner(Cu, start_acceptors(Socket, Table), Monitor);
+        {'DOWN', Monitor, process, _, _} ->
+            stop_acceptors(Acceptors);
+        _ ->
+            owner(Cu, Acceptors, Monitor)
+    end.
+
+listen(Port) ->
+    {ok, Socket} = gen_tcp:listen(Port, [binary, {ip, {127, 0, 0, 1}}, {packet, http_bin},
+                                         {active, false}, {reuseaddr, true}, {backlog, 1024},
+                                         {nodelay, true}]),
+    Socket.
+
+start_acceptors(Socket, Table) ->
+    {Socket, spawn_link(fun() -> process_flag(trap_exit, true), acceptor(Socket, Table) end)}.
+
+stop_acceptors(down) ->
+    ok;
+stop_acceptors({Socket, Acceptor}) ->
+    ok = gen_tcp:close(Socket),
+    unlink(Acceptor),
+    Ref = monitor(process, Acceptor),
+    exit(Acceptor, kill),
+    receive {'DOWN', Ref, process, _, _} -> ok end.
+
+%% Connections are linked to their acceptor, and go with it.
+acceptor(Listen, Table) ->
+    case gen_tcp:accept(Listen, 1000) of
+        {ok, Socket} ->
+            Connection = spawn_link(fun() -> receive go -> connection(Socket, Table) end end),
+            ok = gen_tcp:controlling_process(Socket, Connection),
+            Connection ! go,
+            acceptor(Listen, Table);
+        {error, timeout} ->
+            flush_exits(),
+            acceptor(Listen, Table);
+        {error, _} ->
+            exit(closed)
+    end.
+
+flush_exits() ->
+    receive
+        {'EXIT', _, closed_by_owner} -> exit(closed);
+        {'EXIT', _, _} -> flush_exits()
+    after 0 -> ok
+    end.
+
+connection(Socket, Table) ->
+    case request(Socket) of
+        {ok, Target} ->
+            Request = parse(Target),
+            true = ets:insert(Table, {{request, erlang:unique_integer([monotonic])}, Request}),
+            [{_, Script}] = ets:lookup(Table, script),
+            answer(Script(Request), Request, Socket, Table);
+        closed ->
+            gen_tcp:close(Socket)
+    end.
+
+answer(pass, Request, Socket, Table) ->
+    answer({raw, respond(Request, Table)}, Request, Socket, Table);
+answer({raw, Data}, _Request, Socket, Table) ->
+    _ = gen_tcp:send(Socket, Data),
+    connection(Socket, Table);
+answer({raw_then_hang, Data}, _Request, Socket, _Table) ->
+    _ = gen_tcp:send(Socket, Data),
+    hang(Socket);
+answer(hang, _Request, Socket, _Table) ->
+    hang(Socket);
+answer(close, _Request, Socket, _Table) ->
+    gen_tcp:close(Socket).
+
+hang(Socket) ->
+    _ = gen_tcp:recv(Socket, 0),
+    gen_tcp:close(Socket).
+
+request(Socket) ->
+    case gen_tcp:recv(Socket, 0) of
+        {ok, {http_request, 'GET', {abs_path, Target}, _}} -> headers(Socket, Target);
+        {ok, _} -> closed;
+        {error, _} -> closed
+    end.
+
+headers(Socket, Target) ->
+    case gen_tcp:recv(Socket, 0) of
+        {ok, http_eoh} -> {ok, Target};
+        {ok, _} -> headers(Socket, Target);
+        {error, _} -> closed
+    end.
+
+parse(Target) ->
+    #{path := Path} = Uri = uri_string:parse(Target),
+    Pairs = uri_string:dissect_query(maps:get(query, Uri, <<>>)),
+    {Kind, Process} = case binary:split(Path, <<"/">>, [global]) of
+        [<<>>, <<"cron">>, P] -> {cron, P};
+        [<<>>, <<"results">>, P] -> {results, P};
+        _ -> {other, <<>>}
+    end,
+    #{kind => Kind, process => Process, path => Path, query => maps:from_list(Pairs),
+      at => erlang:monotonic_time(millisecond)}.
+
+%% What a good CU answers
+
+respond(#{kind := cron, process := ProcId, query := Query}, Table) ->
+    Limit = min(1000, binary_to_integer(maps:get(<<"limit">>, Query, <<"500">>))),
+    try first(maps:get(<<"from">>, Query, <<>>)) of
+        First -> reply(200, page_body(Table, ProcId, First, Limit))
+    catch
+        _:_ -> reply(500, <<"{\"error\":\"Invalid Arguments 'from': Expected number, received nan.\"}">>)
+    end;
+respond(#{kind := results, process := ProcId}, Table) ->
+    case count(#{table => Table}, ProcId) of
+        0 -> reply(200, page([], false, <<>>));
+        Count -> reply(200, page([Count], Count > 1, data(Table)))
+    end;
+respond(#{kind := other}, _Table) ->
+    reply(404, <<"Not Found">>).
+
+first(<<>>) -> 1;
+first(Cursor) -> number(Cursor) + 1.
+
+data(Table) -> ets:lookup_element(Table, data, 2).
+
+page_body(Table, ProcId, First, Limit) ->
+    Count = count(#{table => Table}, ProcId),
+    Last = min(Count, First + Limit - 1),
+    page(lists:seq(First, Last), Last < Count, data(Table)).
+
+%% The body of a page with the results of these numbers.
+page(Numbers, HasNextPage, Data) ->
+    [<<"{\"pageInfo\":{\"hasNextPage\":">>, atom_to_binary(HasNextPage), <<"},\"edges\":[">>,
+     lists:join($,, [edge(N, Data) || N <- Numbers]), <<"]}">>].
+
+edge(N, Data) ->
+    Number = integer_to_binary(N),
+    [<<"{\"node\":{\"Messages\":[{\"Target\":\"AZaz09-_AZaz09-_AZaz09-_AZaz09-_AZaz09-_AZa\",\"Anchor\":\"">>,
+     Number, <<"\",\"Tags\":[{\"name\":\"Type\",\"value\":\"Message\"}],\"Data\":\"">>, Data,
+     <<"\"}],\"Assignments\":[],\"Spawns\":[],\"Output\":{\"data\":\"tick ">>, Number,
+     <<"\"}},\"cursor\":\"">>, cursor(N), <<"\"}">>].
+
+reply(Status, Body) ->
+    reply(Status, [{<<"content-type">>, <<"application/json; charset=utf-8">>}], Body).
+
+reply(Status, Headers, Body) ->
+    [<<"HTTP/1.1 ">>, integer_to_binary(Status), <<" Whatever\r\n">>,
+     [[Name, <<": ">>, Value, <<"\r\n">>] || {Name, Value} <- Headers],
+     <<"content-length: ">>, integer_to_binary(iolist_size(Body)), <<"\r\n\r\n">>, Body].
