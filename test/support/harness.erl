@@ -4,7 +4,9 @@
 
 -export([setup/0, setup/1, cleanup/1]).
 -export([proc_id/0, sink/1, start/3, report/1]).
--export([results/2, no_result/1, number/1, eventually/1, logged/2, failing/2]).
+-export([results/2, no_result/0, number/1, polled/2, eventually/1, logged/2, failing/2]).
+-export([gate/1, asked/2, not_asked/1, open/2, open/3]).
+-export([held_pushes/1, held/2, nothing_held/1, let_go/1]).
 
 %% How long something may take that should happen at once, in ms. Only a failure takes this long.
 -define(DEADLINE, 20000).
@@ -15,9 +17,19 @@ setup(HostOptions) ->
     %% Loopback must not go through a proxy of the machine's.
     [os:unsetenv(Name) || Name <- ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy",
                                    "ALL_PROXY", "all_proxy"]],
+    quiet(),
     hb_opts:set(HostOptions),
     dev_mu:create(),
     test_cu:start().
+
+%% What every test brings about on purpose is not shown; anything else is.
+quiet() ->
+    Filter = fun(#{msg := {report, #{label := {application_controller, exit}}}}, _) -> stop;
+                (#{meta := #{domain := [hb_process_monitor | _]}}, _) -> stop;
+                (_, _) -> ignore
+             end,
+    _ = logger:add_handler_filter(default, ?MODULE, {Filter, none}),
+    ok.
 
 cleanup(Cu) ->
     _ = application:stop(hb_process_monitor),
@@ -56,12 +68,74 @@ results(First, Last) ->
         end
     end, lists:seq(First, Last)).
 
-%% No result came within the time that two answers of the CU take.
-no_result(Cu) ->
-    _ = test_cu:requests(Cu),
+%% No result is in the mailbox. Only says something after the poll that would have brought one.
+no_result() ->
     receive {pushed, Number, _, _} -> error({unexpected_result, Number})
     after 0 -> ok
     end.
+
+%% Waits until the engine has nothing under way any more and this process was asked for at least
+%% once: a poll that was begun has ended.
+polled(Cu, ProcId) ->
+    eventually(fun() ->
+        #{inflight := Inflight, queued := Queued} = hb_process_monitor_ticker:counters(),
+        Inflight + Queued =:= 0 andalso
+            lists:any(fun(#{kind := Kind}) -> Kind =:= cron end, test_cu:requests(Cu, ProcId))
+    end).
+
+%% From now on each answer of the CU waits to be let through.
+gate(Cu) ->
+    Self = self(),
+    Gate = make_ref(),
+    test_cu:script(Cu, fun(#{kind := Kind}) ->
+        Self ! {Gate, self(), Kind},
+        wait(Self, fun() -> receive {Gate, Answer} -> Answer; {'DOWN', _, process, Self, _} -> close end end)
+    end),
+    Gate.
+
+%% Whoever waits for a test must not outlive it.
+wait(Test, Receive) ->
+    Ref = monitor(process, Test),
+    Answer = Receive(),
+    demonitor(Ref, [flush]),
+    Answer.
+
+%% Waits for a request of this kind at the gate.
+asked(Gate, Kind) ->
+    receive {Gate, Connection, Kind} -> Connection
+    after ?DEADLINE -> error({not_asked, Kind})
+    end.
+
+not_asked(Gate) ->
+    receive {Gate, _, Kind} -> error({asked, Kind})
+    after 0 -> ok
+    end.
+
+open(Gate, Connection) -> open(Gate, Connection, pass).
+
+open(Gate, Connection, Answer) -> Connection ! {Gate, Answer}, ok.
+
+%% From now on each push of this process waits to be let go.
+held_pushes(ProcId) ->
+    Self = self(),
+    Push = make_ref(),
+    dev_mu:route(ProcId, fun(Result, _) ->
+        Self ! {Push, self(), number(Result)},
+        wait(Self, fun() -> receive {Push, go_on} -> ok; {'DOWN', _, process, Self, _} -> ok end end)
+    end),
+    Push.
+
+held(Push, Number) ->
+    receive {Push, Monitor, Number} -> {Push, Monitor}
+    after ?DEADLINE -> error({not_pushed, Number})
+    end.
+
+nothing_held(Push) ->
+    receive {Push, _, Number} -> error({pushed, Number})
+    after 0 -> ok
+    end.
+
+let_go({Push, Monitor}) -> Monitor ! {Push, go_on}, ok.
 
 %% Waits until Fun() is true.
 eventually(Fun) -> eventually(Fun, erlang:monotonic_time(millisecond) + ?DEADLINE).

@@ -134,8 +134,8 @@ start_acceptors(Socket, Table) ->
 stop_acceptors(down) ->
     ok;
 stop_acceptors({Socket, Acceptor}) ->
-    ok = gen_tcp:close(Socket),
     unlink(Acceptor),
+    ok = gen_tcp:close(Socket),
     Ref = monitor(process, Acceptor),
     exit(Acceptor, kill),
     receive {'DOWN', Ref, process, _, _} -> ok end.
@@ -155,10 +155,9 @@ acceptor(Listen, Table) ->
             exit(closed)
     end.
 
+%% Of connections that ended.
 flush_exits() ->
-    receive
-        {'EXIT', _, closed_by_owner} -> exit(closed);
-        {'EXIT', _, _} -> flush_exits()
+    receive {'EXIT', _, _} -> flush_exits()
     after 0 -> ok
     end.
 
@@ -239,7 +238,7 @@ data(Table) -> ets:lookup_element(Table, data, 2).
 
 page_body(Table, ProcId, First, Limit) ->
     Count = count(#{table => Table}, ProcId),
-    Last = min(Count, First + Limit - 1),
+    Last = max(First - 1, min(Count, First + Limit - 1)),
     page(lists:seq(First, Last), Last < Count, data(Table)).
 
 %% The body of a page with the results of these numbers.

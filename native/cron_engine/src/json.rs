@@ -10,8 +10,8 @@ use std::fmt;
 /// one lies below it so that the error says what it is.
 const MAX_DEPTH: usize = 100;
 
-/// The key under which `serde_json` hands out a number's text (its feature
-/// `arbitrary_precision`). The text comes as an owned string, which an object's value never does.
+/// The key under which `serde_json` hands out the text of a number that is no 64-bit integer (its
+/// feature `arbitrary_precision`). The text comes as an owned string, which an object's value never does.
 const NUMBER_KEY: &str = "$serde_json::private::Number";
 
 /// What the decoding of one body needs to remember.
@@ -80,6 +80,16 @@ impl<'de> Visitor<'de> for ValueSeed<'_> {
 
     fn visit_bool<E: Error>(self, value: bool) -> Result<(), E> {
         self.context.writer.bool(value);
+        Ok(())
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<(), E> {
+        self.context.writer.signed(value);
+        Ok(())
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<(), E> {
+        self.context.writer.unsigned(value);
         Ok(())
     }
 
@@ -226,6 +236,14 @@ impl<'de> Visitor<'de> for NumberSeed<'_> {
 
     fn visit_str<E: Error>(self, value: &str) -> Result<bool, E> {
         self.value().visit_str(value).map(|()| false)
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<bool, E> {
+        self.value().visit_i64(value).map(|()| false)
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<bool, E> {
+        self.value().visit_u64(value).map(|()| false)
     }
 
     fn visit_unit<E: Error>(self) -> Result<bool, E> {

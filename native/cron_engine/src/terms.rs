@@ -89,14 +89,21 @@ impl TermWriter {
     /// too many.
     pub(crate) fn integer(&mut self, negative: bool, digits: &str) -> Option<()> {
         match digits.parse::<i64>().map(|value| if negative { -value } else { value }) {
-            Ok(value) => self.small_integer(value),
+            Ok(value) => self.signed(value),
             Err(_) if digits.len() <= MAX_DIGITS => self.big_integer(negative, digits),
             Err(_) => return None,
         }
         Some(())
     }
 
-    fn small_integer(&mut self, value: i64) {
+    pub(crate) fn unsigned(&mut self, value: u64) {
+        match i64::try_from(value) {
+            Ok(value) => self.signed(value),
+            Err(_) => self.magnitude(false, &value.to_le_bytes()),
+        }
+    }
+
+    pub(crate) fn signed(&mut self, value: i64) {
         if let Ok(byte) = u8::try_from(value) {
             self.out.extend_from_slice(&[SMALL_INTEGER, byte]);
         } else if let Ok(word) = i32::try_from(value) {

@@ -1,0 +1,202 @@
+%%% Pagination: what is asked of a CU, and that all it has is pushed in order, each exactly once.
+-module(paging_tests).
+-include_lib("eunit/include/eunit.hrl").
+
+all_test_() ->
+    {foreach, fun harness:setup/0, fun harness:cleanup/1,
+     [{with, [T]} || T <- [
+        fun cursor_is_sent_percent_encoded_as_from/1,
+        fun page_limit_is_sent/1,
+        fun poll_goes_on_until_a_page_is_empty_whatever_has_next_page_says/1,
+        fun poll_of_short_pages_takes_all/1,
+        fun next_poll_begins_after_the_last_result/1,
+        fun one_page_is_fetched_ahead_and_no_more/1,
+        fun tick_during_a_fetch_is_followed_by_another_poll/1,
+        fun nodes_of_every_shape_are_pushed_as_they_are/1,
+        fun many_processes_are_each_pushed_in_order/1,
+        fun engine_ticks_by_itself_at_the_rate/1
+     ]]}.
+
+backlog_test_() ->
+    {timeout, 120, {setup, fun harness:setup/0, fun harness:cleanup/1, fun(Cu) ->
+        {timeout, 120, fun() -> backlog_of_100000_is_drained_in_one_poll(Cu) end}
+    end}}.
+
+cursor_is_sent_percent_encoded_as_from(Cu) ->
+    Id = harness:proc_id(),
+    harness:sink(Id),
+    test_cu:add(Cu, Id, 1),
+    Cursor = test_cu:cursor(1),
+    %% Base64 at its worst, as it is with the test CU.
+    ?assertNotEqual(nomatch, binary:match(Cursor, [<<"+">>, <<"/">>])),
+    {Monitor, _} = harness:start(Cu, Id, #{cursor => earliest}),
+    Monitor ! tick,
+    harness:results(1, 1),
+    harness:eventually(fun() -> length(test_cu:requests(Cu, Id)) =:= 2 end),
+    [#{query := First}, #{query := Second}] = test_cu:requests(Cu, Id),
+    ?assertEqual(#{<<"limit">> => <<"1000">>}, First),
+    ?assertEqual(#{<<"limit">> => <<"1000">>, <<"from">> => Cursor}, Second).
+
+page_limit_is_sent(Cu) ->
+    Id = harness:proc_id(),
+    harness:sink(Id),
+    test_cu:add(Cu, Id, 7),
+    {Monitor, _} = harness:start(Cu, Id, #{cursor => earliest, cron_page_limit => 3}),
+    Monitor ! tick,
+    harness:results(1, 7),
+    harness:eventually(fun() -> length(test_cu:requests(Cu, Id)) =:= 4 end),
+    ?assertEqual([<<"3">>], lists:usort([L || #{query := #{<<"limit">> := L}} <- test_cu:requests(Cu, Id)])).
+
+poll_goes_on_until_a_page_is_empty_whatever_has_next_page_says(Cu) ->
+    Id = harness:proc_id(),
+    harness:sink(Id),
+    %% A CU that filters results after it has cut the page says false too early.
+    test_cu:script(Cu, fun(#{query := Query}) ->
+        Numbers = case maps:get(<<"from">>, Query, <<>>) of
+            <<>> -> [1, 2, 3];
+            Cursor ->
+                case test_cu:number(Cursor) of
+                    3 -> [4, 5];
+                    5 -> []
+                end
+        end,
+        {raw, test_cu:reply(200, test_cu:page(Numbers, false, <<"x">>))}
+    end),
+    {Monitor, _} = harness:start(Cu, Id, #{cursor => earliest}),
+    Monitor ! tick,
+    harness:results(1, 5),
+    harness:eventually(fun() -> length(test_cu:requests(Cu, Id)) =:= 3 end).
+
+poll_of_short_pages_takes_all(Cu) ->
+    Id = harness:proc_id(),
+    harness:sink(Id),
+    test_cu:script(Cu, fun(#{query := Query}) ->
+        N = case maps:get(<<"from">>, Query, <<>>) of <<>> -> 0; Cursor -> test_cu:number(Cursor) end,
+        {raw, test_cu:reply(200, test_cu:page([N + 1 || N < 40], true, <<"x">>))}
+    end),
+    {Monitor, Logger} = harness:start(Cu, Id, #{cursor => earliest}),
+    Monitor ! tick,
+    harness:results(1, 40),
+    %% And then an empty page that says there are more.
+    harness:logged(Logger, fun({error, empty_page, {Logged, _, 1}}) -> Logged =:= Id end).
+
+next_poll_begins_after_the_last_result(Cu) ->
+    Id = harness:proc_id(),
+    harness:sink(Id),
+    {Monitor, _} = harness:start(Cu, Id, #{cursor => earliest}),
+    [begin
+        test_cu:add(Cu, Id, 1),
+        Monitor ! tick,
+        harness:results(N, N)
+    end || N <- lists:seq(1, 30)].
+
+one_page_is_fetched_ahead_and_no_more(Cu) ->
+    Id = harness:proc_id(),
+    Push = harness:held_pushes(Id),
+    test_cu:add(Cu, Id, 100),
+    {Monitor, _} = harness:start(Cu, Id, #{cursor => earliest, cron_page_limit => 2}),
+    Monitor ! tick,
+    First = harness:held(Push, 1),
+    harness:polled(Cu, Id),
+    ?assertEqual(2, length(test_cu:requests(Cu, Id))),
+    harness:let_go(First),
+    Second = harness:held(Push, 2),
+    %% An ack within a page gives no credit.
+    harness:polled(Cu, Id),
+    ?assertEqual(2, length(test_cu:requests(Cu, Id))),
+    harness:let_go(Second),
+    _ = harness:held(Push, 3),
+    harness:eventually(fun() -> length(test_cu:requests(Cu, Id)) =:= 3 end).
+
+tick_during_a_fetch_is_followed_by_another_poll(Cu) ->
+    Id = harness:proc_id(),
+    harness:sink(Id),
+    Gate = harness:gate(Cu),
+    {Monitor, _} = harness:start(Cu, Id, #{cursor => earliest}),
+    Monitor ! tick,
+    Asked = harness:asked(Gate, cron),
+    [Monitor ! tick || _ <- lists:seq(1, 5)],
+    _ = sys:get_state(Monitor),
+    %% This answer was made before the result was there.
+    harness:open(Gate, Asked, {raw, test_cu:reply(200, test_cu:page([], false, <<>>))}),
+    test_cu:add(Cu, Id, 1),
+    harness:open(Gate, harness:asked(Gate, cron)),
+    harness:results(1, 1),
+    %% Five ticks are one poll more, which itself goes on until a page is empty.
+    harness:open(Gate, harness:asked(Gate, cron)),
+    harness:polled(Cu, Id),
+    harness:not_asked(Gate).
+
+nodes_of_every_shape_are_pushed_as_they_are(Cu) ->
+    Id = harness:proc_id(),
+    Self = self(),
+    dev_mu:route(Id, fun(Result, _) -> Self ! {result, Result}, ok end),
+    C = fun test_cu:cursor/1,
+    Nodes = [
+        {<<"{\"Messages\":[],\"Spawns\":[],\"Assignments\":[]}">>,
+         #{<<"Messages">> => [], <<"Spawns">> => [], <<"Assignments">> => []}},
+        {<<"{\"Output\":{},\"Error\":\"\"}">>, #{<<"Output">> => #{}, <<"Error">> => <<>>}},
+        {<<"{\"n\":null,\"t\":true,\"f\":false,\"i\":-7,\"big\":123456789012345678901234567890,\"x\":1.5e3}">>,
+         #{<<"n">> => null, <<"t">> => true, <<"f">> => false, <<"i">> => -7,
+           <<"big">> => 123456789012345678901234567890, <<"x">> => 1500.0}},
+        {<<"{\"u\":\"\\u00e4\\n\\\"\\ud83d\\ude00\",\"l\":[1,[2,[]]]}">>,
+         #{<<"u">> => <<"ä\n\"😀"/utf8>>, <<"l">> => [1, [2, []]]}},
+        {<<"{\"a\":1,\"a\":2}">>, #{<<"a">> => 2}},
+        {<<"{\"cursor\":\"its own\"}">>, #{}},
+        {<<"null">>, #{}}
+    ],
+    Numbered = lists:zip(lists:seq(1, length(Nodes)), Nodes),
+    Body = ["{\"edges\":[", lists:join($,, [["{\"node\":", Json, ",\"cursor\":\"", C(N), "\"}"] || {N, {Json, _}} <- Numbered]),
+            "],\"pageInfo\":{\"hasNextPage\":false}}"],
+    test_cu:script(Cu, fun(#{query := #{<<"from">> := _}}) -> pass;
+                          (_) -> {raw, test_cu:reply(200, Body)} end),
+    {Monitor, _} = harness:start(Cu, Id, #{cursor => earliest}),
+    Monitor ! tick,
+    [receive {result, Result} -> ?assertEqual(Expected#{<<"cursor">> => C(N)}, Result) end
+     || {N, {_, Expected}} <- Numbered].
+
+many_processes_are_each_pushed_in_order(Cu) ->
+    Ids = [harness:proc_id() || _ <- lists:seq(1, 50)],
+    Self = self(),
+    [begin
+        dev_mu:route(Id, fun(Result, _) -> Self ! {Id, harness:number(Result)}, ok end),
+        test_cu:add(Cu, Id, 200)
+    end || Id <- Ids],
+    [begin
+        {Monitor, _} = harness:start(Cu, Id, #{cursor => earliest, cron_page_limit => 30}),
+        Monitor ! tick
+    end || Id <- Ids],
+    [[receive {Id, Number} -> ?assertEqual(N, Number) end || N <- lists:seq(1, 200)] || Id <- Ids].
+
+engine_ticks_by_itself_at_the_rate(Cu) ->
+    Id = harness:proc_id(),
+    harness:sink(Id),
+    {_, _} = harness:start(Cu, Id, #{cursor => earliest, rate => 50}),
+    harness:eventually(fun() -> length(test_cu:requests(Cu, Id)) >= 20 end),
+    Times = [At || #{at := At} <- test_cu:requests(Cu, Id)],
+    Elapsed = lists:last(Times) - hd(Times),
+    %% Never faster than the grid allows, but for the lateness of the first one of these.
+    ?assert(Elapsed >= (length(Times) - 2) * 50),
+    test_cu:add(Cu, Id, 1),
+    harness:results(1, 1).
+
+backlog_of_100000_is_drained_in_one_poll(Cu) ->
+    Id = harness:proc_id(),
+    Count = counters:new(2, []),
+    Self = self(),
+    dev_mu:route(Id, fun(Result, _) ->
+        Expected = counters:get(Count, 1) + 1,
+        harness:number(Result) =:= Expected orelse counters:add(Count, 2, 1),
+        counters:add(Count, 1, 1),
+        Expected =:= 100000 andalso (Self ! drained),
+        ok
+    end),
+    100000 = test_cu:add(Cu, Id, 100000),
+    {Monitor, _} = harness:start(Cu, Id, #{cursor => earliest}),
+    %% One tick is all there is: the next one would come in an hour.
+    Monitor ! tick,
+    receive drained -> ok end,
+    harness:polled(Cu, Id),
+    _ = sys:get_state(Monitor),
+    ?assertEqual({100000, 0}, {counters:get(Count, 1), counters:get(Count, 2)}),
+    ?assertEqual(101, length(test_cu:requests(Cu, Id))).
