@@ -24,7 +24,7 @@
 %% The modules that a call may need, the one that tells whether all are loaded last.
 -define(SIBLINGS, [hb_process_monitor_host, hb_process_monitor_opts, hb_process_monitor_registry,
                    hb_process_monitor_nif, hb_process_monitor_server, hb_process_monitor_log,
-                   hb_process_monitor_sup, hb_process_monitor_app, hb_process_monitor_ticker]).
+                   hb_process_monitor_sup, hb_process_monitor_ticker]).
 
 %% @equiv start(ProcID, #{})
 -spec start(process_id()) -> {Monitor :: pid(), Logger :: hb_process_monitor_host:logger()}.
@@ -112,12 +112,6 @@ start_application() ->
         ok -> ok;
         {error, Tried} -> error({nif_not_loaded, Tried})
     end,
-    %% Dropped into another application's directory, the modules come without their .app file.
-    _ = case application:load(hb_process_monitor) of
-        {error, {already_loaded, _}} -> ok;
-        {error, _} -> application:load(hb_process_monitor_app:specification());
-        ok -> ok
-    end,
     case application:ensure_all_started(hb_process_monitor) of
         {ok, _} -> ok;
         {error, Reason} -> error({not_started, Reason})
@@ -132,11 +126,23 @@ ensure_loaded() ->
     end.
 
 load_siblings() ->
+    load(hb_process_monitor_app),
+    load_application(),
     lists:foreach(fun load/1, ?SIBLINGS).
 
+%% Dropped into another application's directory, the modules come without their .app file. Before
+%% the library is loaded: its path may be in the application's environment.
+load_application() ->
+    _ = case application:load(hb_process_monitor) of
+        {error, {already_loaded, _}} -> ok;
+        {error, _} -> application:load(hb_process_monitor_app:specification());
+        ok -> ok
+    end,
+    ok.
+
 load(Module) ->
-    erlang:module_loaded(Module) orelse
-        case code:load_file(Module) of
-            {module, Module} -> ok;
-            {error, Reason} -> error({module_not_loaded, Module, Reason})
-        end.
+    case erlang:module_loaded(Module) orelse code:load_file(Module) of
+        true -> ok;
+        {module, Module} -> ok;
+        {error, Reason} -> error({module_not_loaded, Module, Reason})
+    end.

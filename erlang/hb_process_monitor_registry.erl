@@ -60,28 +60,39 @@ claim(ProcId, Monitor, Logger, Options) ->
 %% @doc A monitor is stopping: its process is free for another one, which waits for it to end.
 -spec release(Monitor :: pid()) -> ok.
 release(Monitor) ->
-    case ets:lookup(?NAMES, Monitor) of
-        [{_, ProcId}] ->
-            true = ets:insert(?LEAVING, {ProcId, Monitor}),
-            case ets:lookup(?NAMES, ProcId) of
-                [{_, Monitor, _, _} = Row] -> forget(Row);
-                _ -> ok
-            end;
-        [] ->
-            ok
+    unless_gone(fun() ->
+        case ets:lookup(?NAMES, Monitor) of
+            [{_, ProcId}] -> release(ProcId, Monitor);
+            [] -> ok
+        end
+    end).
+
+release(ProcId, Monitor) ->
+    true = ets:insert(?LEAVING, {ProcId, Monitor}),
+    case ets:lookup(?NAMES, ProcId) of
+        [{_, Monitor, _, _} = Row] -> forget(Row);
+        _ -> ok
     end.
 
 %% @doc A monitor ends; all that it wrote goes.
 -spec leave(Monitor :: pid()) -> ok.
 leave(Monitor) ->
-    case ets:lookup(?NAMES, Monitor) of
-        [{_, ProcId}] ->
-            release(Monitor),
-            true = ets:delete(?NAMES, Monitor),
-            true = ets:delete_object(?LEAVING, {ProcId, Monitor}),
-            ok;
-        [] ->
-            ok
+    unless_gone(fun() ->
+        case ets:lookup(?NAMES, Monitor) of
+            [{_, ProcId}] ->
+                ok = release(ProcId, Monitor),
+                true = ets:delete(?NAMES, Monitor),
+                true = ets:delete_object(?LEAVING, {ProcId, Monitor}),
+                ok;
+            [] ->
+                ok
+        end
+    end).
+
+%% The tables go with the supervision tree, and a monitor may outlive it by a push.
+unless_gone(Fun) ->
+    try Fun()
+    catch error:badarg -> ok
     end.
 
 forget({_, Monitor, _, _} = Row) ->

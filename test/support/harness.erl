@@ -4,7 +4,7 @@
 
 -export([setup/0, setup/1, cleanup/1]).
 -export([proc_id/0, sink/1, start/3, report/1]).
--export([results/2, no_result/0, number/1, polled/2, eventually/1, logged/2, failing/2]).
+-export([still/3, results/2, no_result/0, number/1, polled/2, eventually/1, logged/2, failing/2]).
 -export([gate/1, asked/2, not_asked/1, open/2, open/3]).
 -export([held_pushes/1, held/2, nothing_held/1, let_go/1]).
 
@@ -22,14 +22,26 @@ setup(HostOptions) ->
     dev_mu:create(),
     test_cu:start().
 
-%% What every test brings about on purpose is not shown; anything else is.
+%% What the tests bring about on purpose is not shown; anything else is.
 quiet() ->
-    Filter = fun(#{msg := {report, #{label := {application_controller, exit}}}}, _) -> stop;
-                (#{meta := #{domain := [hb_process_monitor | _]}}, _) -> stop;
-                (_, _) -> ignore
-             end,
-    _ = logger:add_handler_filter(default, ?MODULE, {Filter, none}),
+    _ = logger:add_handler_filter(default, ?MODULE, {fun on_purpose/2, none}),
     ok.
+
+on_purpose(#{msg := {report, #{label := {application_controller, exit}}}}, _) -> stop;
+on_purpose(#{msg := {report, #{label := {supervisor, _}, report := Report}}}, _) ->
+    case {proplists:get_value(supervisor, Report), proplists:get_value(reason, Report)} of
+        {{local, hb_process_monitor_sup}, killed} -> stop;
+        {{local, hb_process_monitor_monitors_sup}, killed} -> stop;
+        _ -> ignore
+    end;
+on_purpose(#{msg := {report, #{label := {gen_server, terminate}, name := hb_process_monitor_monitors_sup}}}, _) -> stop;
+on_purpose(#{msg := {report, #{label := {proc_lib, crash}, report := [Crashed | _]}}}, _) ->
+    case proplists:get_value(initial_call, Crashed) of
+        {application_master, _, _} -> stop;
+        _ -> ignore
+    end;
+on_purpose(#{meta := #{domain := [hb_process_monitor | _]}}, _) -> stop;
+on_purpose(_, _) -> ignore.
 
 cleanup(Cu) ->
     _ = application:stop(hb_process_monitor),
@@ -82,6 +94,17 @@ polled(Cu, ProcId) ->
         Inflight + Queued =:= 0 andalso
             lists:any(fun(#{kind := Kind}) -> Kind =:= cron end, test_cu:requests(Cu, ProcId))
     end).
+
+%% Nothing is asked for this process any more. The clock is another monitor: while it polls, the
+%% process's own monitor, had it a life left, would poll as well.
+still(Cu, ProcId, Rate) ->
+    Clock = proc_id(),
+    {Monitor, _} = start(Cu, Clock, #{rate => Rate, cursor => earliest}),
+    eventually(fun() -> maps:get(inflight, hb_process_monitor_ticker:counters()) =< 1 end),
+    test_cu:forget_requests(Cu),
+    eventually(fun() -> length(test_cu:requests(Cu, Clock)) >= 10 end),
+    [] = test_cu:requests(Cu, ProcId),
+    ok = hb_process_monitor:stop(Monitor, ?DEADLINE).
 
 %% From now on each answer of the CU waits to be let through.
 gate(Cu) ->

@@ -15,8 +15,10 @@
 
 -type cu() :: #{url := binary(), port := inet:port_number(), table := ets:table(), owner := pid()}.
 -type request() :: #{kind := cron | results | other, process := binary(), path := binary(),
-                     query := #{binary() => binary()}, at := integer()}.
--type answer() :: pass | close | hang | {raw, iodata()} | {raw_then_hang, iodata()}.
+                     query := #{binary() => binary()},
+                     headers := #{atom() | binary() => binary()}, at := integer()}.
+-type answer() :: pass | close | hang | {raw, iodata()} | {raw_then_hang, iodata()}
+                | {raw_then_close, iodata()}.
 
 -define(BASE, 1760000000000).
 
@@ -31,10 +33,7 @@ start(Options) ->
         {'DOWN', Ref, process, _, Reason} -> error({test_cu, Reason})
     end.
 
-stop(#{owner := Owner}) ->
-    Ref = monitor(process, Owner),
-    exit(Owner, shutdown),
-    receive {'DOWN', Ref, process, _, _} -> ok end.
+stop(#{owner := Owner}) -> call(Owner, stop).
 
 url(#{url := Url}) -> Url.
 
@@ -116,6 +115,9 @@ owner(#{port := Port, table := Table} = Cu, Acceptors, Monitor) ->
             Socket = listen(Port),
             From ! {Ref, ok},
             owner(Cu, start_acceptors(Socket, Table), Monitor);
+        {From, Ref, stop} ->
+            stop_acceptors(Acceptors),
+            From ! {Ref, ok};
         {'DOWN', Monitor, process, _, _} ->
             stop_acceptors(Acceptors);
         _ ->
@@ -163,8 +165,8 @@ flush_exits() ->
 
 connection(Socket, Table) ->
     case request(Socket) of
-        {ok, Target} ->
-            Request = parse(Target),
+        {ok, Target, Headers} ->
+            Request = (parse(Target))#{headers => Headers},
             true = ets:insert(Table, {{request, erlang:unique_integer([monotonic])}, Request}),
             [{_, Script}] = ets:lookup(Table, script),
             answer(Script(Request), Request, Socket, Table);
@@ -180,6 +182,9 @@ answer({raw, Data}, _Request, Socket, Table) ->
 answer({raw_then_hang, Data}, _Request, Socket, _Table) ->
     _ = gen_tcp:send(Socket, Data),
     hang(Socket);
+answer({raw_then_close, Data}, _Request, Socket, _Table) ->
+    _ = gen_tcp:send(Socket, Data),
+    gen_tcp:close(Socket);
 answer(hang, _Request, Socket, _Table) ->
     hang(Socket);
 answer(close, _Request, Socket, _Table) ->
@@ -191,15 +196,15 @@ hang(Socket) ->
 
 request(Socket) ->
     case gen_tcp:recv(Socket, 0) of
-        {ok, {http_request, 'GET', {abs_path, Target}, _}} -> headers(Socket, Target);
+        {ok, {http_request, 'GET', {abs_path, Target}, _}} -> headers(Socket, Target, #{});
         {ok, _} -> closed;
         {error, _} -> closed
     end.
 
-headers(Socket, Target) ->
+headers(Socket, Target, Headers) ->
     case gen_tcp:recv(Socket, 0) of
-        {ok, http_eoh} -> {ok, Target};
-        {ok, _} -> headers(Socket, Target);
+        {ok, http_eoh} -> {ok, Target, Headers};
+        {ok, {http_header, _, Name, _, Value}} -> headers(Socket, Target, Headers#{Name => Value});
         {error, _} -> closed
     end.
 

@@ -39,7 +39,7 @@ pub enum Event {
     /// The monitor is gone.
     Removed(MonitorId),
     /// The fetch of [`Action::Fetch`] ended. Each is answered exactly once, also for a monitor
-    /// that is gone.
+    /// that is gone. A page is sent to its monitor first, and then told of here.
     Fetched(MonitorId, Result<Fetched, Failure>),
 }
 

@@ -90,6 +90,10 @@ pub(crate) struct Monitor {
     stage: Stage,
     /// The sequence number of the last edge received.
     received: u64,
+    /// The sequence number of the last edge acked. It may be ahead of `received`: a page is sent
+    /// to the monitor before the engine hears of it, since only then may the next one be fetched,
+    /// or the two could overtake each other.
+    acked: u64,
     /// The sequence number of the last edge of each unacked page.
     unacked: VecDeque<u64>,
     /// A poll was asked for after the fetch under way had begun.
@@ -110,6 +114,7 @@ impl Monitor {
             position,
             stage: Stage::Idle,
             received: 0,
+            acked: 0,
             unacked: VecDeque::new(),
             again: false,
             nacked: false,
@@ -159,7 +164,8 @@ impl Monitor {
     pub(crate) fn acked(&mut self, seq: u64) -> Step {
         self.nacked = false;
         self.retry_ticked = false;
-        while self.unacked.front().is_some_and(|end| *end <= seq) {
+        self.acked = self.acked.max(seq);
+        while self.unacked.front().is_some_and(|end| *end <= self.acked) {
             self.unacked.pop_front();
         }
         match self.stage {
@@ -171,7 +177,7 @@ impl Monitor {
 
     /// A push failed: the next tick is for trying it again.
     pub(crate) fn nacked(&mut self) {
-        self.nacked = !self.unacked.is_empty();
+        self.nacked = true;
         self.retry_ticked = false;
     }
 
@@ -185,7 +191,9 @@ impl Monitor {
             (Stage::Fetching, Fetched::Page { edges, last }) => {
                 self.received = self.received.saturating_add(edges);
                 self.position = Position::After(last);
-                self.unacked.push_back(self.received);
+                if self.received > self.acked {
+                    self.unacked.push_back(self.received);
+                }
                 if self.unacked.len() < CREDIT { self.fetch() } else { self.rest(Stage::Full) }
             }
             (Stage::Fetching, Fetched::EmptyPage) if self.unacked.is_empty() || self.again => {

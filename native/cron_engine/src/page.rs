@@ -53,12 +53,17 @@ pub enum PageError {
 }
 
 impl PageError {
-    /// What serde says of a body, unless something more exact is known.
+    /// What serde says of a body, unless something more exact is known. Nothing of the body itself
+    /// gets into the text: that may be anything, and long.
     pub(crate) fn from_serde(error: &serde_json::Error) -> Self {
+        let text = error.to_string();
         match error.classify() {
-            serde_json::error::Category::Data => Self::Shape(error.to_string()),
-            _ if error.to_string().starts_with("recursion limit") => Self::TooDeep,
-            _ => Self::Json(error.to_string()),
+            serde_json::error::Category::Data => match text.rsplit_once(", expected ") {
+                Some((_found, expected)) => Self::Shape(format!("expected {expected}")),
+                None => Self::Shape(text),
+            },
+            _ if text.starts_with("recursion limit") => Self::TooDeep,
+            _ => Self::Json(text),
         }
     }
 }

@@ -2,12 +2,12 @@
 //! the page to its monitor as one message, and tell the loop how it went.
 
 use crate::atoms;
-use crate::pool;
 use crate::shared::{Command, Shared};
 use crate::slot::Slot;
 use cron_engine::{
     Class, Cursor, Event, Failure, Fetched, Position, Request, decode_latest, page, request,
 };
+use cron_io::Target;
 use rustler::env::SavedTerm;
 use rustler::{Encoder, Env, NewBinary, OwnedEnv, Term};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -38,7 +38,7 @@ struct Outcome {
     message: Option<SavedTerm>,
 }
 
-impl pool::Job for Job {
+impl cron_io::Job for Job {
     type Scratch = Scratch;
 
     fn run(self, scratch: &mut Scratch) {
@@ -49,12 +49,12 @@ impl pool::Job for Job {
         let outcome = catch_unwind(AssertUnwindSafe(|| self.fetch(scratch)));
         match outcome.unwrap_or_else(|_| Err(self.failure(Class::Internal, "a fetch panicked"))) {
             Ok(Outcome { fetched, message }) => {
-                // The loop must know of the page before the monitor can ack it.
-                self.answer(Ok(fetched));
                 if let Some(message) = message.filter(|_| !self.slot.is_closed()) {
                     // Should it be gone, its handle tells the loop.
                     let _ = scratch.env.send_and_clear(&self.slot.pid, |env| message.load(env));
                 }
+                // Only now: the loop has the next page fetched, which must not overtake this one.
+                self.answer(Ok(fetched));
             }
             Err(failure) => self.answer(Err(failure)),
         }
@@ -83,7 +83,7 @@ impl Job {
         Failure::new(class, format!("{what} from {at}: {detail}"))
     }
 
-    fn target(&self) -> Option<&crate::target::Target> {
+    fn target(&self) -> Option<&Target> {
         let count = self.slot.targets.len().max(1);
         self.slot.targets.get(self.rotation % count)
     }

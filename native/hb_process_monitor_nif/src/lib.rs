@@ -4,27 +4,24 @@
 //! # In scope
 //! * [`nifs`]: the functions that Erlang calls, each of microseconds but `run/2`
 //! * [`runner`]: the loop that drives the engine, in slices
-//! * [`fetcher`], [`client`], [`resolver`], [`target`]: what is asked of a Compute Unit, and how
+//! * [`fetcher`]: one fetch, from the request to the message
 //! * [`outbox`], [`logger`]: what goes to the logs
 //!
 //! # Out of scope
-//! Deciding anything: when to tick, what to fetch and what a body means is the engine's.
+//! Deciding anything: when to tick, what to fetch and what a body means is the engine's. Talking
+//! HTTP: that is [`cron_io`]'s.
 #![deny(missing_docs)]
 // A cdylib exports its NIFs, not Rust items.
 #![allow(unreachable_pub, clippy::redundant_pub_crate)]
 
-mod client;
 mod fetcher;
 mod logger;
 mod nifs;
 mod options;
 mod outbox;
-mod pool;
-mod resolver;
 mod runner;
 mod shared;
 mod slot;
-mod target;
 
 mod atoms {
     rustler::atoms! {

@@ -14,7 +14,7 @@ static FORWARDER: Forwarder = Forwarder;
 impl Log for Forwarder {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         let crate_name = metadata.target().split("::").next().unwrap_or_default();
-        matches!(crate_name, "cron_engine" | "hb_process_monitor_nif")
+        matches!(crate_name, "cron_engine" | "cron_io" | "hb_process_monitor_nif")
     }
 
     fn log(&self, record: &log::Record<'_>) {
@@ -33,21 +33,4 @@ pub(crate) fn install(level: LevelFilter) {
     // There is one logger for a library's life; that it is set already is as good.
     let _ = log::set_logger(&FORWARDER);
     log::set_max_level(level);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn takes(target: &str) -> bool {
-        FORWARDER.enabled(&Metadata::builder().target(target).build())
-    }
-
-    #[test]
-    fn records_of_own_crates_are_forwarded_and_no_others() {
-        assert!(takes("hb_process_monitor_nif::runner"));
-        assert!(takes("cron_engine"));
-        assert!(!takes("ureq::run"));
-        assert!(!takes("cron_engine_of_another"));
-    }
 }

@@ -10,11 +10,12 @@ use crate::outbox::OUTBOX;
 use crate::runner::{Runner, Slice};
 use crate::shared::{Command, Shared};
 use crate::slot::{Handle, Slot};
-use crate::target::{Target, TargetError};
 use cron_engine::{Event, MonitorId, ProcessId};
+use cron_io::{Target, TargetError};
 use log::LevelFilter;
 use rustler::{
-    Atom, Binary, Encoder, Env, Error, LocalPid, Monitor, NifResult, Resource, ResourceArc, Term,
+    Atom, Binary, Decoder, Encoder, Env, Error, LocalPid, Monitor, NifResult, Resource,
+    ResourceArc, Term,
 };
 use std::collections::HashMap;
 use std::panic::RefUnwindSafe;
@@ -49,9 +50,15 @@ impl Drop for EngineHandle {
     }
 }
 
+/// Options are `badarg` or good: what is wrong with them is found out in Erlang.
+fn decode<'a, T: Decoder<'a>>(options: Term<'a>) -> NifResult<T> {
+    options.decode().map_err(|_| Error::BadArg)
+}
+
 /// Makes an engine that belongs to the calling process.
 #[rustler::nif]
-fn new(env: Env<'_>, options: EngineOptions) -> NifResult<ResourceArc<EngineHandle>> {
+fn new<'a>(env: Env<'a>, options: Term<'a>) -> NifResult<ResourceArc<EngineHandle>> {
+    let options: EngineOptions = decode(options)?;
     let max_inflight = usize::try_from(options.max_inflight).map_err(|_| Error::BadArg)?;
     if max_inflight == 0 {
         return Err(Error::BadArg);
@@ -101,8 +108,9 @@ fn stop(engine: ResourceArc<EngineHandle>) -> Atom {
 fn register<'a>(
     env: Env<'a>,
     engine: ResourceArc<EngineHandle>,
-    options: MonitorOptions<'a>,
+    options: Term<'a>,
 ) -> NifResult<Term<'a>> {
+    let options: MonitorOptions<'a> = decode(options)?;
     if engine.shared.is_stopped() {
         return Ok((atoms::error(), atoms::stopped()).encode(env));
     }

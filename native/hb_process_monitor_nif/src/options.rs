@@ -2,8 +2,8 @@
 //! what is checked here again is what would do harm if it were wrong.
 
 use crate::atoms;
-use crate::client::Limits;
 use cron_engine::{Cursor, Position};
+use cron_io::Limits;
 use rustler::{Atom, Binary, Error, NifMap, NifResult, Term};
 use std::time::Duration;
 

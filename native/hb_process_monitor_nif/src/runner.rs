@@ -7,7 +7,7 @@ use crate::fetcher::Job;
 use crate::outbox::OUTBOX;
 use crate::shared::{Command, Shared};
 use crate::slot::Slot;
-use cron_engine::{Action, Config, Engine, Event, MonitorId};
+use cron_engine::{Action, Class, Config, Engine, Event, Failure, MonitorId};
 use rustc_hash::FxHashMap;
 use rustler::Env;
 use std::sync::Arc;
@@ -67,7 +67,9 @@ impl Runner {
         self.commands = commands;
         self.engine.handle_timeout(now);
         while let Some(action) = self.engine.poll_action() {
-            self.perform(env, shared, action);
+            if let Some(unanswered) = self.perform(env, shared, action) {
+                self.engine.handle_event(now, unanswered);
+            }
         }
     }
 
@@ -87,8 +89,9 @@ impl Runner {
         }
     }
 
-    /// An engine acts for registered monitors only, and each of them has a slot.
-    fn perform(&self, env: Env<'_>, shared: &Arc<Shared>, action: Action) {
+    /// Carries out an action. A monitor may have gone since the engine decided on it: then there is
+    /// nothing to do, but a fetch is answered all the same, or its place would be lost.
+    fn perform(&self, env: Env<'_>, shared: &Arc<Shared>, action: Action) -> Option<Event> {
         match action {
             Action::Tick { id } => {
                 if let Some(slot) = self.slots.get(&id) {
@@ -97,11 +100,12 @@ impl Runner {
                 }
             }
             Action::Fetch { id, request, rotation } => {
-                if let Some(slot) = self.slots.get(&id) {
-                    let (shared, slot) = (Arc::clone(shared), Arc::clone(slot));
-                    let pool = &shared.clone().pool;
-                    pool.submit(Job { shared, slot, request, rotation });
-                }
+                let Some(slot) = self.slots.get(&id) else {
+                    let gone = Failure::new(Class::Internal, "the monitor is gone");
+                    return Some(Event::Fetched(id, Err(gone)));
+                };
+                let (job_shared, slot) = (Arc::clone(shared), Arc::clone(slot));
+                shared.pool.submit(Job { shared: job_shared, slot, request, rotation });
             }
             Action::Report { id, report } => {
                 if let Some(slot) = self.slots.get(&id) {
@@ -109,5 +113,6 @@ impl Runner {
                 }
             }
         }
+        None
     }
 }

@@ -1,12 +1,12 @@
 //! What one engine's loop, threads and handles share: the queue of commands to the loop, the flags
 //! that end it, and the pool that fetches. It outlives the loop's owner, and says so when asked.
 
-use crate::client::Client;
 use crate::fetcher;
-use crate::pool::Pool;
 use crate::slot::Slot;
-use crate::target::Target;
 use cron_engine::{Counters, Event, Position, Time};
+use cron_io::Client;
+use cron_io::Pool;
+use cron_io::Target;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};

@@ -1,10 +1,10 @@
 //! What the NIF crate knows of one registered monitor, shared by the loop, the fetch threads and
 //! the handle that its Erlang process holds. The engine knows none of it.
 
-use crate::client::Limits;
 use crate::shared::{Command, Shared};
-use crate::target::Target;
 use cron_engine::{Event, MonitorId, ProcessId};
+use cron_io::Limits;
+use cron_io::Target;
 use rustler::{Env, LocalPid, Monitor, Resource};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -11,7 +11,7 @@ use std::time::Duration;
 const MAX_IDLE: Duration = Duration::from_secs(10);
 
 /// A pool of threads for jobs of type `J`.
-pub(crate) struct Pool<J> {
+pub struct Pool<J> {
     inner: Arc<Inner<J>>,
     name: &'static str,
     max_threads: usize,
@@ -30,7 +30,7 @@ struct State<J> {
 }
 
 /// A unit of work.
-pub(crate) trait Job: Send + 'static {
+pub trait Job: Send + 'static {
     /// What a thread keeps from one job to the next.
     type Scratch: Default;
 
@@ -42,7 +42,9 @@ pub(crate) trait Job: Send + 'static {
 }
 
 impl<J: Job> Pool<J> {
-    pub(crate) fn new(name: &'static str, max_threads: usize) -> Self {
+    /// A pool without threads yet; those it gets bear `name`.
+    #[must_use]
+    pub fn new(name: &'static str, max_threads: usize) -> Self {
         let jobs = VecDeque::new();
         let state = State { jobs, threads: 0, idle: 0, stopped: false };
         let inner = Arc::new(Inner { state: Mutex::new(state), wake: Condvar::new() });
@@ -50,7 +52,7 @@ impl<J: Job> Pool<J> {
     }
 
     /// Runs `job` on a thread. After [`Pool::stop`] it is dropped.
-    pub(crate) fn submit(&self, job: J) {
+    pub fn submit(&self, job: J) {
         let mut state = self.inner.lock();
         if state.stopped {
             return;
@@ -77,7 +79,7 @@ impl<J: Job> Pool<J> {
     }
 
     /// Drops the jobs that wait and ends the threads as they get free.
-    pub(crate) fn stop(&self) {
+    pub fn stop(&self) {
         let mut state = self.inner.lock();
         state.stopped = true;
         let jobs = std::mem::take(&mut state.jobs);
@@ -87,7 +89,8 @@ impl<J: Job> Pool<J> {
     }
 
     /// How many threads there are.
-    pub(crate) fn threads(&self) -> usize {
+    #[must_use]
+    pub fn threads(&self) -> usize {
         self.inner.lock().threads
     }
 }

@@ -1,53 +1,86 @@
 //! The base URL of a Compute Unit: checked once, at registration, so that a bad one is the
 //! caller's error and not a monitor's.
 
+use base64::prelude::{BASE64_STANDARD, Engine};
+use percent_encoding::percent_decode_str;
 use std::fmt;
 use thiserror::Error;
 use ureq::http::Uri;
 
 /// A checked base URL, `http` or `https`, without query and trailing slash.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Target {
+pub struct Target {
+    /// Without user information.
     base: String,
+    /// How many bytes of `base` are scheme and authority.
+    authority_end: usize,
     /// Scheme, host and port: what a redirect must not leave.
     origin: String,
+    /// The header that the URL's user information stands for.
+    authorization: Option<String>,
 }
 
 /// Why a text is no base URL.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub(crate) enum TargetError {
+#[non_exhaustive]
+pub enum TargetError {
+    /// No `http` or `https` URL with a host.
     #[error("not a URL: give http://host:port or https://host:port")]
     Malformed,
+    /// With a query or a fragment.
     #[error("a base URL has no query: it would end up in the middle of the path")]
     Query,
 }
 
 impl Target {
     /// Takes `text` as a base URL.
-    pub(crate) fn new(text: &str) -> Result<Self, TargetError> {
+    ///
+    /// # Errors
+    /// [`TargetError`] if it is none.
+    pub fn new(text: &str) -> Result<Self, TargetError> {
         let uri: Uri = text.parse().map_err(|_| TargetError::Malformed)?;
         let origin = origin(&uri).ok_or(TargetError::Malformed)?;
         if uri.query().is_some() || text.contains('#') {
             return Err(TargetError::Query);
         }
-        Ok(Self { base: text.trim_end_matches('/').to_owned(), origin })
+        let (scheme, rest) = text.split_once("://").ok_or(TargetError::Malformed)?;
+        let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        let (user, host) = match authority.rsplit_once('@') {
+            Some((user, host)) => (Some(user), host),
+            None => (None, authority),
+        };
+        let base = format!("{scheme}://{host}{}", path.trim_end_matches('/'));
+        let authority_end = scheme.len() + "://".len() + host.len();
+        Ok(Self { base, authority_end, origin, authorization: user.map(basic) })
+    }
+
+    /// What to send as the header `Authorization`, if anything.
+    #[must_use]
+    pub fn authorization(&self) -> Option<&str> {
+        self.authorization.as_deref()
     }
 
     /// The URL of `path` below this one.
-    pub(crate) fn join(&self, path: &str) -> String {
+    #[must_use]
+    pub fn join(&self, path: &str) -> String {
         format!("{}{path}", self.base)
     }
 
     /// Where a redirect leads to from here, if it stays at this origin.
-    pub(crate) fn redirect(&self, location: &str) -> Option<String> {
+    #[must_use]
+    pub fn redirect(&self, location: &str) -> Option<String> {
         if location.starts_with('/') && !location.starts_with("//") {
-            let scheme_end = self.base.find("://")? + 3;
-            let authority = self.base.get(scheme_end..)?.split('/').next()?;
-            return Some(format!("{}{authority}{location}", self.base.get(..scheme_end)?));
+            return Some(format!("{}{location}", self.base.get(..self.authority_end)?));
         }
         let uri: Uri = location.parse().ok()?;
         (origin(&uri)? == self.origin).then(|| location.to_owned())
     }
+}
+
+/// The credentials of a URL, `user:password` in percent encoding, as a header says them.
+fn basic(user: &str) -> String {
+    let decoded: Vec<u8> = percent_decode_str(user).collect();
+    format!("Basic {}", BASE64_STANDARD.encode(decoded))
 }
 
 /// Scheme, host and port of a URL, in one spelling. User information is no part of it.
@@ -100,6 +133,16 @@ mod tests {
     fn target_shown_holds_no_user_information() {
         let target = Target::new("http://user:secret@Host/path").unwrap();
         assert_eq!(target.to_string(), "http://host:80");
+        assert_eq!(format!("{target:?}"), "Target(http://host:80)");
+    }
+
+    #[test]
+    fn user_information_becomes_a_header_and_leaves_the_url() {
+        let target = Target::new("http://us%40er:pass@host:1/cu").unwrap();
+        assert_eq!(target.authorization(), Some("Basic dXNAZXI6cGFzcw=="));
+        assert_eq!(target.join("/x"), "http://host:1/cu/x");
+        assert_eq!(target.redirect("/y").unwrap(), "http://host:1/y");
+        assert_eq!(Target::new("http://host").unwrap().authorization(), None);
     }
 
     #[test]

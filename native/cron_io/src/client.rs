@@ -25,24 +25,25 @@ const MAX_DISCARDED_BYTES: u64 = 16 * 1024;
 
 /// The bounds of one fetch.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Limits {
+pub struct Limits {
     /// For the connection, name resolution included.
-    pub(crate) connect: Duration,
+    pub connect: Duration,
     /// For everything, from the first byte sent to the last one received.
-    pub(crate) total: Duration,
+    pub total: Duration,
     /// Of the decoded body.
-    pub(crate) max_bytes: u64,
+    pub max_bytes: u64,
 }
 
 /// The client of a node: one pool of connections.
 #[derive(Debug, Clone)]
-pub(crate) struct Client {
+pub struct Client {
     agent: Agent,
 }
 
 impl Client {
     /// A client that keeps up to `connections` connections for use again.
-    pub(crate) fn new(connections: usize) -> Self {
+    #[must_use]
+    pub fn new(connections: usize) -> Self {
         let config = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
@@ -60,7 +61,10 @@ impl Client {
     }
 
     /// Fetches `path` of `target` into `body`.
-    pub(crate) fn get(
+    ///
+    /// # Errors
+    /// [`Failure`] whatever goes wrong; `body` then holds nothing of use.
+    pub fn get(
         &self,
         target: &Target,
         path: &str,
@@ -70,7 +74,8 @@ impl Client {
         let deadline = Instant::now() + limits.total;
         let mut url = target.join(path);
         for _ in 0..=MAX_REDIRECTS {
-            match self.hop(&url, limits, deadline, body)? {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.hop(&url, target.authorization(), limits, left, body)? {
                 Hop::Whole => return Ok(()),
                 Hop::Redirect(location) => {
                     url = target.redirect(&location).ok_or_else(|| {
@@ -86,14 +91,16 @@ impl Client {
     fn hop(
         &self,
         url: &str,
+        authorization: Option<&str>,
         limits: &Limits,
-        deadline: Instant,
+        left: Duration,
         body: &mut Vec<u8>,
     ) -> Result<Hop, Failure> {
-        let left = deadline.saturating_duration_since(Instant::now());
-        let request = self
-            .agent
-            .get(url)
+        let mut request = self.agent.get(url);
+        if let Some(authorization) = authorization {
+            request = request.header(header::AUTHORIZATION, authorization);
+        }
+        let request = request
             .config()
             .timeout_resolve(Some(limits.connect))
             .timeout_connect(Some(limits.connect))

@@ -1,0 +1,22 @@
+//! Input and output for [`cron_engine`]: asking a Compute Unit over HTTP, and the threads to do it
+//! on. All of it runs and is tested without the BEAM.
+//!
+//! # In scope
+//! * [`Target`]: the checked base URL of a Compute Unit
+//! * [`Client`]: one GET within [`Limits`] of time, size and place
+//! * [`Pool`]: a bounded, elastic pool of threads
+//!
+//! # Out of scope
+//! When to ask, what for and what an answer means: that is the engine's. Telling an Erlang process
+//! of it is the NIF crate's.
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
+
+mod client;
+mod pool;
+mod resolver;
+mod target;
+
+pub use client::{Client, Limits};
+pub use pool::{Job, Pool};
+pub use target::{Target, TargetError};

@@ -1,0 +1,199 @@
+%%% What a Compute Unit may do wrong: each row is one fault, run end to end. It must be logged under
+%%% its class, leave the monitor alive and its place unchanged; when the fault ends, every result
+%%% comes, in order, each once.
+-module(fault_tests).
+-include_lib("eunit/include/eunit.hrl").
+
+-define(JSON, [{<<"content-type">>, <<"application/json">>}]).
+
+faults_test_() ->
+    {setup, fun harness:setup/0, fun harness:cleanup/1, fun(_) ->
+        [{lists:flatten(io_lib:format("~s is ~p", [Name, Class])),
+          {timeout, 60, fun() -> fault_is_logged_and_outlived(Class, Answer, Options) end}}
+         || {Name, Class, Answer, Options} <- faults()]
+    end}.
+
+%% {What the CU does, the class it is logged under, its answer, options of the monitor}
+faults() ->
+    [{"status 500", status, status(500, <<"{\"error\":\"fetch failed\"}">>), #{}},
+     {"status 403", status, status(403, <<"{\"error\":\"Access denied\"}">>), #{}},
+     {"status 404 in plain text", status, status(404, <<"Not Found">>), #{}},
+     {"status 429", status, status(429, <<>>), #{}},
+     {"status 502 with HTML", status, status(502, <<"<html>Bad Gateway</html>">>), #{}},
+     {"status 503 with Retry-After", status, {raw, test_cu:reply(503, [{<<"retry-after">>, <<"1">>}], <<>>)}, #{}},
+     {"status 201 with a page", status, status(201, test_cu:page([2], false, <<>>)), #{}},
+     {"status 204", status, {raw, <<"HTTP/1.1 204 No Content\r\n\r\n">>}, #{}},
+     {"a page of HTML", bad_json, body(<<"<html><body>Welcome</body></html>">>), #{}},
+     {"an empty body", bad_json, body(<<>>), #{}},
+     {"half a page", bad_json, body(half(test_cu:page([2, 3], true, <<"x">>))), #{}},
+     {"a page and more", bad_json, body([test_cu:page([2], false, <<"x">>), <<"}">>]), #{}},
+     {"bytes that are no UTF-8", bad_json, body(<<"{\"edges\":[{\"node\":{\"x\":\"", 255, "\"},\"cursor\":\"c\"}]}">>), #{}},
+     {"a connection closed without an answer", connect, close, #{}},
+     {"a body shorter than announced", connect,
+      {raw_then_close, <<"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"edges\":">>}, #{}},
+     {"no HTTP", protocol, {raw_then_close, <<"SSH-2.0-OpenSSH_9.2\r\n\r\n\r\n">>}, #{}},
+     {"endless headers", protocol, {raw_then_close, [<<"HTTP/1.1 200 OK\r\n">>, [<<"x-filler: ", (binary:copy(<<"y">>, 1000))/binary, "\r\n">> || _ <- lists:seq(1, 200)]]}, #{}},
+     {"no answer", timeout, hang, #{cron_timeout => 200}},
+     {"half an answer", timeout, {raw_then_hang, <<"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"edges\":">>}, #{cron_timeout => 200}},
+     {"a page larger than allowed", body_too_large, body(test_cu:page([2], false, binary:copy(<<"x">>, 5000))), #{cron_max_page_bytes => 4096}},
+     {"an endless chunked body", body_too_large,
+      {raw_then_hang, [<<"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n">>, [<<"400\r\n", (binary:copy(<<" ">>, 1024))/binary, "\r\n">> || _ <- lists:seq(1, 64)]]}, #{cron_max_page_bytes => 4096}},
+     {"a small body that inflates", body_too_large,
+      {raw, test_cu:reply(200, [{<<"content-encoding">>, <<"gzip">>}], zlib:gzip(binary:copy(<<" ">>, 1 bsl 22)))}, #{cron_max_page_bytes => 1 bsl 20}},
+     {"JSON nested too deeply", too_deep, body(nested(5000)), #{}},
+     {"JSON that is a list", bad_page, body(<<"[]">>), #{}},
+     {"JSON that is null", bad_page, body(<<"null">>), #{}},
+     {"an error with status 200", bad_page, body(<<"{\"error\":\"no such thing\"}">>), #{}},
+     {"edges that are no list", bad_page, body(<<"{\"edges\":{\"0\":{}}}">>), #{}},
+     {"an edge that is no object", bad_page, body(<<"{\"edges\":[7]}">>), #{}},
+     {"a node that is no object", bad_page, body(<<"{\"edges\":[{\"node\":\"x\",\"cursor\":\"c\"}]}">>), #{}},
+     {"a number out of range", bad_page, body(<<"{\"edges\":[{\"node\":{\"x\":1e999},\"cursor\":\"c\"}]}">>), #{}},
+     {"an edge without a cursor", no_cursor, body(<<"{\"edges\":[{\"node\":{}}]}">>), #{}},
+     {"a cursor that is null", no_cursor, body(<<"{\"edges\":[{\"node\":{},\"cursor\":null}]}">>), #{}},
+     {"a cursor that is empty", no_cursor, body(<<"{\"edges\":[{\"node\":{},\"cursor\":\"\"}]}">>), #{}},
+     {"a cursor that is too long", no_cursor, body([<<"{\"edges\":[{\"node\":{},\"cursor\":\"">>, binary:copy(<<"c">>, 4097), <<"\"}]}">>]), #{}},
+     {"a cursor that does not move", stuck_cursor, body(test_cu:page([1], true, <<"x">>)), #{}},
+     {"an empty page with a next one", empty_page, body(test_cu:page([], true, <<>>)), #{}},
+     {"a redirect to another host", redirect, redirect(<<"http://127.0.0.2:1/">>), #{}},
+     {"a redirect to another scheme", redirect, redirect(<<"file:///etc/passwd">>), #{}},
+     {"a redirect without a location", redirect, {raw, test_cu:reply(302, [], <<>>)}, #{}},
+     {"redirects without end", redirect, redirect(<<"/round/and/round">>), #{}},
+     {"a refused connection", connect, down, #{}}].
+
+status(Status, Body) -> {raw, test_cu:reply(Status, ?JSON, Body)}.
+
+body(Body) -> {raw, test_cu:reply(200, ?JSON, Body)}.
+
+redirect(To) -> {raw, test_cu:reply(302, [{<<"location">>, To}], <<>>)}.
+
+half(Body) ->
+    Binary = iolist_to_binary(Body),
+    binary:part(Binary, 0, byte_size(Binary) div 2).
+
+nested(Depth) ->
+    [<<"{\"edges\":[{\"node\":{\"x\":">>, lists:duplicate(Depth, $[), lists:duplicate(Depth, $]), <<"},\"cursor\":\"c\"}]}">>].
+
+fault_is_logged_and_outlived(Class, Answer, Options) ->
+    Cu = test_cu:start(),
+    Id = harness:proc_id(),
+    harness:sink(Id),
+    test_cu:add(Cu, Id, 1),
+    {Monitor, Logger} = harness:start(Cu, Id, Options#{cursor => earliest}),
+    Monitor ! tick,
+    harness:results(1, 1),
+    harness:polled(Cu, Id),
+    begin_fault(Cu, Answer),
+    test_cu:add(Cu, Id, 3),
+    Monitor ! tick,
+    harness:logged(Logger, fun({error, Logged, {For, Text, 1}}) ->
+        Logged =:= Class andalso For =:= Id andalso is_binary(Text)
+    end),
+    %% It stays where it was, and is as good as before.
+    ?assert(is_process_alive(Monitor)),
+    harness:no_result(),
+    end_fault(Cu, Answer),
+    Monitor ! tick,
+    harness:results(2, 4),
+    harness:logged(Logger, fun({ok, recovered, {For, fetch, 1}}) -> For =:= Id end),
+    ok = hb_process_monitor:stop(Monitor, 20000),
+    harness:no_result(),
+    test_cu:stop(Cu).
+
+begin_fault(Cu, down) -> test_cu:go_down(Cu);
+begin_fault(Cu, Answer) -> test_cu:script(Cu, fun(_) -> Answer end).
+
+end_fault(Cu, down) -> test_cu:come_up(Cu);
+end_fault(Cu, _) -> test_cu:script(Cu, fun(_) -> pass end).
+
+others_test_() ->
+    {foreach, fun harness:setup/0, fun harness:cleanup/1,
+     [{with, [T]} || T <- [
+        fun redirect_within_the_origin_is_followed/1,
+        fun name_that_does_not_resolve_is_an_error/1,
+        fun outage_that_repeats_is_logged_at_1_2_4_8_and_when_it_is_over/1,
+        fun next_node_of_a_list_is_asked_after_a_failure/1,
+        fun secrets_and_cursors_are_not_logged/1,
+        fun slow_cu_of_one_process_does_not_hold_up_another/1
+     ]]}.
+
+redirect_within_the_origin_is_followed(Cu) ->
+    Id = harness:proc_id(),
+    harness:sink(Id),
+    test_cu:add(Cu, Id, 2),
+    %% The path moves below /v2; the query goes along in the location.
+    test_cu:script(Cu, fun(#{path := <<"/v2", _/binary>>, query := #{<<"from">> := _}}) ->
+                               {raw, test_cu:reply(200, test_cu:page([], false, <<>>))};
+                          (#{path := <<"/v2", _/binary>>}) ->
+                               {raw, test_cu:reply(200, test_cu:page([1, 2], false, <<"x">>))};
+                          (#{path := Path, query := #{<<"from">> := _}}) -> redirect(<<"/v2", Path/binary, "?from=x">>);
+                          (#{path := Path}) -> redirect(<<"/v2", Path/binary>>)
+                       end),
+    {Monitor, _} = harness:start(Cu, Id, #{cursor => earliest}),
+    Monitor ! tick,
+    harness:results(1, 2).
+
+name_that_does_not_resolve_is_an_error(_Cu) ->
+    Id = harness:proc_id(),
+    {Monitor, Logger} = hb_process_monitor:start(Id, #{
+        rate => 3600000, cursor => earliest, cron_node => <<"http://no-such-host.invalid:6363">>}),
+    Monitor ! tick,
+    harness:logged(Logger, fun({error, resolve, {_, _, 1}}) -> true end).
+
+outage_that_repeats_is_logged_at_1_2_4_8_and_when_it_is_over(Cu) ->
+    Id = harness:proc_id(),
+    harness:sink(Id),
+    test_cu:add(Cu, Id, 1),
+    test_cu:script(Cu, fun(_) -> status(500, <<>>) end),
+    {Monitor, Logger} = harness:start(Cu, Id, #{cursor => earliest}),
+    [begin
+        Monitor ! tick,
+        harness:eventually(fun() ->
+            #{failures := Failures} = hb_process_monitor_ticker:counters(),
+            Failures =:= N
+        end)
+    end || N <- lists:seq(1, 10)],
+    test_cu:script(Cu, fun(_) -> pass end),
+    Monitor ! tick,
+    harness:results(1, 1),
+    harness:logged(Logger, fun({ok, recovered, {_, fetch, 10}}) -> true end),
+    ?assertEqual([1, 2, 4, 8], [N || {error, status, {_, _, N}} <- lists:reverse(harness:report(Logger))]).
+
+next_node_of_a_list_is_asked_after_a_failure(Cu) ->
+    Id = harness:proc_id(),
+    harness:sink(Id),
+    test_cu:add(Cu, Id, 1),
+    Dead = test_cu:start(),
+    ok = test_cu:go_down(Dead),
+    {Monitor, Logger} = harness:start(Cu, Id, #{cursor => earliest, cron_node => [test_cu:url(Dead), test_cu:url(Cu)]}),
+    Monitor ! tick,
+    harness:logged(Logger, fun({error, connect, {_, _, 1}}) -> true end),
+    Monitor ! tick,
+    harness:results(1, 1),
+    test_cu:stop(Dead).
+
+secrets_and_cursors_are_not_logged(Cu) ->
+    Id = harness:proc_id(),
+    <<"http://", Host/binary>> = test_cu:url(Cu),
+    test_cu:script(Cu, fun(_) -> body(<<"{\"edges\":\"a body's secret\"}">>) end),
+    {Monitor, Logger} = harness:start(Cu, Id, #{
+        cursor => <<"a cursor's secret">>, cron_node => <<"http://user:password-secret@", Host/binary>>}),
+    Monitor ! tick,
+    harness:logged(Logger, fun({error, bad_page, {_, _, 1}}) -> true end),
+    %% It is used, though.
+    [#{headers := #{'Authorization' := Authorization}}] = test_cu:requests(Cu, Id),
+    ?assertEqual(<<"Basic ", (base64:encode(<<"user:password-secret">>))/binary>>, Authorization),
+    Errors = [Details || {error, _, Details} <- harness:report(Logger)],
+    ?assertEqual(nomatch, string:find(io_lib:format("~0p", [Errors]), "secret")).
+
+slow_cu_of_one_process_does_not_hold_up_another(Cu) ->
+    Slow = harness:proc_id(),
+    Fast = harness:proc_id(),
+    harness:sink(Fast),
+    test_cu:add(Cu, Fast, 10),
+    test_cu:script(Cu, fun(#{process := P}) when P =:= Slow -> hang; (_) -> pass end),
+    {SlowMonitor, _} = harness:start(Cu, Slow, #{cursor => earliest}),
+    SlowMonitor ! tick,
+    harness:eventually(fun() -> test_cu:requests(Cu, Slow) =/= [] end),
+    {FastMonitor, _} = harness:start(Cu, Fast, #{cursor => earliest}),
+    FastMonitor ! tick,
+    harness:results(1, 10).

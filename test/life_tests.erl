@@ -1,0 +1,219 @@
+%%% Deaths: whatever part dies, nothing polls that should not, and what lives goes on from its acked
+%%% cursor, with no result lost and none out of order.
+-module(life_tests).
+-include_lib("eunit/include/eunit.hrl").
+
+all_test_() ->
+    {foreach, fun harness:setup/0, fun harness:cleanup/1,
+     [{with, [T]} || T <- [
+        fun monitor_killed_leaves_nothing_polling/1,
+        fun monitor_killed_during_a_fetch_leaves_nothing_behind/1,
+        fun monitor_killed_does_not_disturb_the_others/1,
+        fun monitor_killed_gives_its_process_free/1,
+        fun monitor_stopped_while_it_polls_leaves_nothing_polling/1,
+        fun ticker_killed_brings_the_monitors_back_with_their_cursors/1,
+        fun ticker_killed_during_a_push_repeats_no_acked_result/1,
+        fun ticker_killed_during_a_fetch_drops_its_page/1,
+        fun ticker_killed_before_the_latest_cursor_is_known_finds_it_again/1,
+        fun tree_killed_leaves_nothing_polling/1,
+        fun application_stopped_during_a_push_lets_it_finish/1,
+        fun application_stopped_and_started_works_again/1,
+        fun logger_killed_harms_nothing/1,
+        fun monitors_started_and_stopped_many_times_leave_nothing/1
+     ]]}.
+
+-define(RATE, 10).
+
+fast(Cu, Id) -> harness:start(Cu, Id, #{rate => ?RATE, cursor => earliest}).
+
+kill(Pid) ->
+    Ref = monitor(process, Pid),
+    exit(Pid, kill),
+    receive {'DOWN', Ref, process, _, _} -> ok end.
+
+counter(Name) -> maps:get(Name, hb_process_monitor_ticker:counters()).
+
+monitor_killed_leaves_nothing_polling(Cu) ->
+    Id = harness:proc_id(),
+    {Monitor, _} = fast(Cu, Id),
+    harness:polled(Cu, Id),
+    kill(Monitor),
+    harness:eventually(fun() -> counter(monitors) =:= 0 end),
+    harness:still(Cu, Id, ?RATE).
+
+monitor_killed_during_a_fetch_leaves_nothing_behind(Cu) ->
+    Id = harness:proc_id(),
+    Gate = harness:gate(Cu),
+    {Monitor, _} = fast(Cu, Id),
+    Asked = harness:asked(Gate, cron),
+    kill(Monitor),
+    harness:eventually(fun() -> counter(monitors) =:= 0 end),
+    harness:open(Gate, Asked),
+    harness:eventually(fun() -> counter(inflight) =:= 0 end),
+    harness:not_asked(Gate),
+    test_cu:script(Cu, fun(_) -> pass end),
+    harness:still(Cu, Id, ?RATE).
+
+monitor_killed_does_not_disturb_the_others(Cu) ->
+    Ids = [harness:proc_id() || _ <- lists:seq(1, 20)],
+    Kept = harness:proc_id(),
+    harness:sink(Kept),
+    Monitors = [Monitor || Id <- Ids, {Monitor, _} <- [fast(Cu, Id)]],
+    {KeptMonitor, _} = fast(Cu, Kept),
+    lists:foreach(fun kill/1, Monitors),
+    test_cu:add(Cu, Kept, 5),
+    harness:results(1, 5),
+    ?assert(is_process_alive(KeptMonitor)),
+    harness:eventually(fun() -> counter(monitors) =:= 1 end).
+
+monitor_killed_gives_its_process_free(Cu) ->
+    Id = harness:proc_id(),
+    harness:sink(Id),
+    {Killed, _} = harness:start(Cu, Id, #{cursor => earliest}),
+    kill(Killed),
+    {Monitor, _} = harness:start(Cu, Id, #{cursor => earliest}),
+    ?assertNotEqual(Killed, Monitor),
+    test_cu:add(Cu, Id, 1),
+    Monitor ! tick,
+    harness:results(1, 1).
+
+monitor_stopped_while_it_polls_leaves_nothing_polling(Cu) ->
+    Id = harness:proc_id(),
+    Gate = harness:gate(Cu),
+    {Monitor, _} = fast(Cu, Id),
+    Asked = harness:asked(Gate, cron),
+    ok = hb_process_monitor:stop(Monitor, 5000),
+    harness:open(Gate, Asked),
+    test_cu:script(Cu, fun(_) -> pass end),
+    harness:still(Cu, Id, ?RATE).
+
+ticker_killed_brings_the_monitors_back_with_their_cursors(Cu) ->
+    Ids = [harness:proc_id() || _ <- lists:seq(1, 20)],
+    Self = self(),
+    [begin
+        dev_mu:route(Id, fun(Result, _) -> Self ! {Id, harness:number(Result)}, ok end),
+        test_cu:add(Cu, Id, 10),
+        {_, _} = fast(Cu, Id)
+    end || Id <- Ids],
+    Expect = fun(Numbers) -> [[receive {Id, N} -> ?assertEqual(Number, N) end || Number <- Numbers] || Id <- Ids] end,
+    Expect(lists:seq(1, 10)),
+    [begin
+        kill(whereis(hb_process_monitor_ticker)),
+        [test_cu:add(Cu, Id, 10) || Id <- Ids],
+        Expect(lists:seq(Round * 10 + 1, Round * 10 + 10))
+    end || Round <- lists:seq(1, 5)],
+    %% Each came back once.
+    ?assertEqual(20, counter(monitors)).
+
+ticker_killed_during_a_push_repeats_no_acked_result(Cu) ->
+    Id = harness:proc_id(),
+    Push = harness:held_pushes(Id),
+    test_cu:add(Cu, Id, 4),
+    {Monitor, _} = harness:start(Cu, Id, #{cursor => earliest}),
+    Monitor ! tick,
+    harness:let_go(harness:held(Push, 1)),
+    Held = harness:held(Push, 2),
+    kill(whereis(hb_process_monitor_ticker)),
+    harness:eventually(fun() -> is_pid(whereis(hb_process_monitor_ticker)) end),
+    harness:let_go(Held),
+    harness:eventually(fun() -> counter(monitors) =:= 1 end),
+    Monitor ! tick,
+    [harness:let_go(harness:held(Push, N)) || N <- [3, 4]],
+    harness:polled(Cu, Id),
+    harness:nothing_held(Push).
+
+ticker_killed_during_a_fetch_drops_its_page(Cu) ->
+    Id = harness:proc_id(),
+    harness:sink(Id),
+    test_cu:add(Cu, Id, 3),
+    Gate = harness:gate(Cu),
+    {Monitor, _} = harness:start(Cu, Id, #{cursor => earliest}),
+    Monitor ! tick,
+    Old = harness:asked(Gate, cron),
+    kill(whereis(hb_process_monitor_ticker)),
+    harness:eventually(fun() -> is_pid(whereis(hb_process_monitor_ticker)) andalso counter(monitors) =:= 1 end),
+    Monitor ! tick,
+    New = harness:asked(Gate, cron),
+    test_cu:script(Cu, fun(_) -> pass end),
+    %% Both answers come; only one of them is anybody's.
+    harness:open(Gate, Old),
+    harness:open(Gate, New),
+    harness:results(1, 3),
+    harness:polled(Cu, Id),
+    _ = sys:get_state(Monitor),
+    harness:no_result().
+
+ticker_killed_before_the_latest_cursor_is_known_finds_it_again(Cu) ->
+    Id = harness:proc_id(),
+    harness:sink(Id),
+    test_cu:add(Cu, Id, 3),
+    Gate = harness:gate(Cu),
+    {Monitor, Logger} = harness:start(Cu, Id, #{}),
+    _ = harness:asked(Gate, results),
+    test_cu:script(Cu, fun(_) -> pass end),
+    kill(whereis(hb_process_monitor_ticker)),
+    Latest = test_cu:cursor(3),
+    harness:logged(Logger, fun({ok, resolved_cursor, {_, Cursor}}) -> Cursor =:= Latest end),
+    test_cu:add(Cu, Id, 1),
+    Monitor ! tick,
+    harness:results(4, 4).
+
+tree_killed_leaves_nothing_polling(Cu) ->
+    Id = harness:proc_id(),
+    {Monitor, _} = fast(Cu, Id),
+    harness:polled(Cu, Id),
+    Ref = monitor(process, Monitor),
+    kill(whereis(hb_process_monitor_sup)),
+    receive {'DOWN', Ref, process, _, _} -> ok end,
+    harness:eventually(fun() -> not lists:keymember(hb_process_monitor, 1, application:which_applications()) end),
+    harness:still(Cu, Id, ?RATE).
+
+application_stopped_during_a_push_lets_it_finish(Cu) ->
+    Id = harness:proc_id(),
+    Push = harness:held_pushes(Id),
+    test_cu:add(Cu, Id, 2),
+    {Monitor, _} = harness:start(Cu, Id, #{cursor => earliest}),
+    Monitor ! tick,
+    Held = harness:held(Push, 1),
+    Ref = monitor(process, Monitor),
+    Self = self(),
+    spawn_link(fun() -> Self ! {stopped, application:stop(hb_process_monitor)} end),
+    %% The supervisor's word is in the mailbox before the push is over.
+    harness:eventually(fun() -> process_info(Monitor, message_queue_len) =/= {message_queue_len, 0} end),
+    harness:let_go(Held),
+    receive {'DOWN', Ref, process, _, Reason} -> ?assertEqual(shutdown, Reason) end,
+    receive {stopped, Answer} -> ?assertEqual(ok, Answer) end,
+    harness:nothing_held(Push).
+
+application_stopped_and_started_works_again(Cu) ->
+    [begin
+        Id = harness:proc_id(),
+        harness:sink(Id),
+        test_cu:add(Cu, Id, 2),
+        {Monitor, _} = harness:start(Cu, Id, #{cursor => earliest}),
+        Monitor ! tick,
+        harness:results(1, 2),
+        ok = application:stop(hb_process_monitor)
+    end || _ <- lists:seq(1, 3)].
+
+logger_killed_harms_nothing(Cu) ->
+    Id = harness:proc_id(),
+    harness:sink(Id),
+    {Monitor, Logger} = harness:start(Cu, Id, #{cursor => earliest}),
+    kill(Logger),
+    test_cu:add(Cu, Id, 2),
+    Monitor ! tick,
+    harness:results(1, 2).
+
+monitors_started_and_stopped_many_times_leave_nothing(Cu) ->
+    Logger = hb_logger:start(),
+    Ids = [harness:proc_id() || _ <- lists:seq(1, 100)],
+    [begin
+        Monitors = [Monitor || Id <- Ids, {Monitor, _} <- [harness:start(Cu, Id, #{rate => 1, logger => Logger})]],
+        [hb_process_monitor:stop(Monitor) || Monitor <- Monitors],
+        Refs = [monitor(process, Monitor) || Monitor <- Monitors],
+        [receive {'DOWN', Ref, process, _, _} -> ok end || Ref <- Refs]
+    end || _ <- lists:seq(1, 20)],
+    harness:eventually(fun() -> {counter(monitors), counter(inflight), counter(queued)} =:= {0, 0, 0} end),
+    ?assertEqual([], hb_process_monitor_registry:monitors()),
+    ?assertEqual({0, 0}, {ets:info(hb_process_monitor_names, size), ets:info(hb_process_monitor_leaving, size)}).

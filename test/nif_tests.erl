@@ -1,0 +1,186 @@
+%%% The library: loading it in every way a host does, and what its functions refuse.
+-module(nif_tests).
+-include_lib("eunit/include/eunit.hrl").
+
+%% A push device for other nodes.
+-export([push/2]).
+
+-define(NIF, hb_process_monitor_nif).
+
+functions_test_() ->
+    {foreach, fun harness:setup/0, fun harness:cleanup/1,
+     [{with, [T]} || T <- [
+        fun functions_given_wrong_types_are_badarg/1,
+        fun functions_given_stale_handles_do_nothing/1,
+        fun engine_that_runs_already_is_busy/1,
+        fun engine_whose_owner_died_is_stopped/1,
+        fun engine_that_is_interrupted_returns_from_its_slice/1,
+        fun registration_with_bad_options_is_refused/1,
+        fun library_loaded_again_goes_on_with_the_old_code/1
+     ]]}.
+
+loading_test_() ->
+    {setup, fun harness:setup/0, fun harness:cleanup/1, fun(Cu) ->
+        [{timeout, 60, {atom_to_list(Name), fun() -> T(Cu) end}} || {Name, T} <- [
+            {library_missing_in_an_embedded_release, fun library_missing_in_an_embedded_release_is_told_at_the_call/1},
+            {dropped_into_an_embedded_release, fun dropped_into_an_embedded_release_works/1},
+            {nif_path_names_the_library, fun nif_path_names_the_library/1}
+        ]]
+    end}.
+
+specification_is_what_the_app_file_says_test() ->
+    {ok, [{application, Name, File}]} = file:consult(code:where_is_file("hb_process_monitor.app")),
+    {application, Name, Own} = hb_process_monitor_app:specification(),
+    [?assertEqual({Key, normal(proplists:get_value(Key, File))}, {Key, normal(Value)}) || {Key, Value} <- Own].
+
+normal([A | _] = List) when is_atom(A) -> lists:sort([M || M <- List, not is_test(M)]);
+normal(Value) -> Value.
+
+%% rebar3's test profile adds the tests to the file.
+is_test(Module) ->
+    Path = code:which(Module),
+    is_list(Path) andalso string:find(Path, "/test/", trailing) =/= nomatch andalso
+        filename:basename(filename:dirname(Path)) =/= "ebin".
+
+engine() -> ?NIF:new(#{max_inflight => 4}).
+
+options(Cu, Changes) ->
+    maps:merge(#{process => harness:proc_id(), rate => 3600000, cursor => earliest, nodes => [test_cu:url(Cu)],
+                 page_limit => 1000, connect_timeout => 1000, timeout => 1000, max_page_bytes => 1000000}, Changes).
+
+functions_given_wrong_types_are_badarg(_Cu) ->
+    Bad = [undefined, 0, -1, 1.5, <<>>, [], {}, #{}, self(), make_ref(), fun() -> ok end],
+    Calls = [fun(B) -> ?NIF:new(B) end, fun(B) -> ?NIF:run(B, 0) end, fun(B) -> ?NIF:run(engine(), {B}) end,
+             fun(B) -> ?NIF:interrupt(B) end, fun(B) -> ?NIF:stop(B) end, fun(B) -> ?NIF:counters(B) end,
+             fun(B) -> ?NIF:register(B, #{}) end, fun(B) -> ?NIF:register(engine(), B) end,
+             fun(B) -> ?NIF:poll(B) end, fun(B) -> ?NIF:ack(B, 1, true) end, fun(B) -> ?NIF:nack(B) end,
+             fun(B) -> ?NIF:remove(B) end, fun(B) -> ?NIF:log_to_self(B) end, fun(B) -> ?NIF:check_node([B]) end,
+             %% An engine is no handle.
+             fun(_) -> ?NIF:poll(engine()) end],
+    [?assertError(badarg, Call(B)) || Call <- Calls, B <- Bad].
+
+functions_given_stale_handles_do_nothing(Cu) ->
+    Engine = engine(),
+    {ok, Handle, Epoch} = ?NIF:register(Engine, options(Cu, #{})),
+    {ok, Other, Later} = ?NIF:register(Engine, options(Cu, #{})),
+    ?assert(Later > Epoch),
+    ok = ?NIF:remove(Handle),
+    ok = ?NIF:stop(Engine),
+    [begin
+        ?assertEqual(ok, ?NIF:poll(H)),
+        ?assertEqual(ok, ?NIF:ack(H, 1, true)),
+        ?assertEqual(ok, ?NIF:ack(H, 16#ffffffffffffffff, false)),
+        ?assertEqual(ok, ?NIF:nack(H)),
+        ?assertEqual(ok, ?NIF:remove(H))
+    end || H <- [Handle, Other, Handle]],
+    ?assertEqual(stopped, ?NIF:run(Engine, 1000)),
+    ?assertEqual({error, stopped}, ?NIF:register(Engine, options(Cu, #{}))),
+    ?assertEqual([], test_cu:requests(Cu)).
+
+engine_that_runs_already_is_busy(_Cu) ->
+    Engine = engine(),
+    Self = self(),
+    Runner = spawn_link(fun() -> Self ! {ran, ?NIF:run(Engine, 60000)} end),
+    harness:eventually(fun() -> ?NIF:run(Engine, 0) =:= busy end),
+    ok = ?NIF:stop(Engine),
+    receive {ran, Answer} -> ?assertEqual(stopped, Answer) end,
+    unlink(Runner).
+
+engine_whose_owner_died_is_stopped(_Cu) ->
+    Self = self(),
+    {Owner, Ref} = spawn_monitor(fun() -> Self ! {engine, engine()}, receive never -> ok end end),
+    Engine = receive {engine, E} -> E end,
+    ?assertEqual(ok, ?NIF:run(Engine, 0)),
+    exit(Owner, kill),
+    receive {'DOWN', Ref, process, _, _} -> ok end,
+    harness:eventually(fun() -> ?NIF:run(Engine, 0) =:= stopped end).
+
+engine_that_is_interrupted_returns_from_its_slice(_Cu) ->
+    Engine = engine(),
+    Self = self(),
+    spawn_link(fun() -> Self ! {ran, ?NIF:run(Engine, 3600000)} end),
+    harness:eventually(fun() -> ?NIF:run(Engine, 0) =:= busy end),
+    ok = ?NIF:interrupt(Engine),
+    receive {ran, Answer} -> ?assertEqual(ok, Answer) end.
+
+registration_with_bad_options_is_refused(Cu) ->
+    Engine = engine(),
+    [?assertError(badarg, ?NIF:register(Engine, options(Cu, Changes))) || Changes <- [
+        #{process => <<"short">>}, #{process => binary:copy(<<"/">>, 43)}, #{rate => 0}, #{rate => 1 bsl 32},
+        #{cursor => <<>>}, #{cursor => latest}, #{cursor => binary:copy(<<"c">>, 4097)}, #{nodes => []},
+        #{nodes => none}, #{page_limit => -1}, #{timeout => infinity}]],
+    ?assertError(badarg, ?NIF:register(Engine, maps:remove(rate, options(Cu, #{})))),
+    ?assertEqual({error, {bad_node, <<"ftp://x">>}}, ?NIF:register(Engine, options(Cu, #{nodes => [<<"ftp://x">>]}))).
+
+library_loaded_again_goes_on_with_the_old_code(Cu) ->
+    Id = harness:proc_id(),
+    harness:sink(Id),
+    {Monitor, _} = harness:start(Cu, Id, #{cursor => earliest}),
+    ?assertMatch({error, _}, code:load_file(?NIF)),
+    ?assertEqual(ok, ?NIF:loaded()),
+    test_cu:add(Cu, Id, 3),
+    Monitor ! tick,
+    harness:results(1, 3).
+
+%% Other nodes: releases that boot in embedded mode, the beams in an application of the host's
+
+push(#{message := #{<<"cursor">> := Cursor}}, _State) ->
+    persistent_term:put({?MODULE, pushed}, Cursor).
+
+library_missing_in_an_embedded_release_is_told_at_the_call(Cu) ->
+    with_release(beams, [], fun(Peer, Dir) ->
+        ?assertEqual({module, ?NIF}, peer:call(Peer, code, load_file, [?NIF])),
+        {'EXIT', {{nif_not_loaded, Tried}, _}} = start_on(Peer, Cu),
+        [{Path, Reason}] = Tried,
+        ?assertEqual(filename:join([Dir, "lib", "hb-0.0.1", "priv", "hb_process_monitor_nif.so"]), Path),
+        ?assertNotEqual(nomatch, string:find(Reason, "cannot open shared object file")),
+        ?assertMatch({'EXIT', {{nif_not_loaded, Tried}, _}},
+                     peer:call(Peer, erlang, apply, [fun(N) -> catch N:new(#{max_inflight => 1}) end, [?NIF]]))
+    end).
+
+dropped_into_an_embedded_release_works(Cu) ->
+    with_release(all, [], fun(Peer, _Dir) -> pushes(Peer, Cu) end).
+
+nif_path_names_the_library(Cu) ->
+    Library = filename:join(code:priv_dir(hb_process_monitor), "hb_process_monitor_nif.so"),
+    with_release(beams, ["-hb_process_monitor", "nif_path", lists:flatten(io_lib:format("~p", [Library]))],
+                 fun(Peer, _Dir) -> pushes(Peer, Cu) end).
+
+pushes(Peer, Cu) ->
+    1 = test_cu:add(Cu, release_id(), 1),
+    {Monitor, undefined} = start_on(Peer, Cu),
+    peer:call(Peer, erlang, send, [Monitor, tick]),
+    Cursor = test_cu:cursor(1),
+    harness:eventually(fun() -> peer:call(Peer, persistent_term, get, [{?MODULE, pushed}, none]) =:= Cursor end),
+    %% Only what a call needs is loaded, and a second one purges nothing.
+    ?assertEqual({Monitor, undefined}, start_on(Peer, Cu)),
+    ok = peer:call(Peer, hb_process_monitor, stop, [Monitor, 5000]),
+    ets:delete(maps:get(table, Cu), {count, release_id()}).
+
+release_id() -> list_to_binary(lists:duplicate(43, $R)).
+
+start_on(Peer, Cu) ->
+    Options = #{rate => 3600000, cursor => earliest, cron_node => test_cu:url(Cu), cron_push => {?MODULE, push}},
+    peer:call(Peer, erlang, apply, [fun(Id, O) -> catch hb_process_monitor:start(Id, O) end, [release_id(), Options]]).
+
+%% A directory as an operator leaves it: beams, and the library or not, in an application `hb'.
+with_release(What, Args, Fun) ->
+    Dir = string:trim(os:cmd("mktemp -d")),
+    Hb = filename:join([Dir, "lib", "hb-0.0.1"]),
+    Ebin = filename:join(Hb, "ebin"),
+    ok = filelib:ensure_dir(filename:join(Ebin, "x")),
+    ok = filelib:ensure_dir(filename:join([Hb, "priv", "x"])),
+    [{ok, _} = file:copy(Beam, filename:join(Ebin, filename:basename(Beam)))
+     || Beam <- filelib:wildcard(filename:join(filename:dirname(code:which(?NIF)), "hb_process_monitor*.beam"))],
+    Library = filename:join(code:priv_dir(hb_process_monitor), "hb_process_monitor_nif.so"),
+    What =:= all andalso ({ok, _} = file:copy(Library, filename:join([Hb, "priv", filename:basename(Library)]))),
+    {ok, Peer, _} = peer:start(#{connection => standard_io, args => ["-mode", "embedded", "-pa", Ebin | Args]}),
+    try
+        {module, _} = peer:call(Peer, code, load_file, [hb_process_monitor]),
+        {?MODULE, Binary, File} = code:get_object_code(?MODULE),
+        {module, _} = peer:call(Peer, code, load_binary, [?MODULE, File, Binary]),
+        Fun(Peer, Dir)
+    after
+        peer:stop(Peer),
+        os:cmd("rm -rf " ++ Dir)
+    end.
