@@ -14,6 +14,7 @@ all_test_() ->
         fun tick_during_a_fetch_is_followed_by_another_poll/1,
         fun nodes_of_every_shape_are_pushed_as_they_are/1,
         fun many_processes_are_each_pushed_in_order/1,
+        fun pages_that_come_as_fast_as_can_be_do_not_overtake_each_other/1,
         fun engine_ticks_by_itself_at_the_rate/1
      ]]}.
 
@@ -167,6 +168,26 @@ many_processes_are_each_pushed_in_order(Cu) ->
         Monitor ! tick
     end || Id <- Ids],
     [[receive {Id, Number} -> ?assertEqual(N, Number) end || N <- lists:seq(1, 200)] || Id <- Ids].
+
+pages_that_come_as_fast_as_can_be_do_not_overtake_each_other(Cu) ->
+    Id = harness:proc_id(),
+    Results = 20000,
+    Limit = 10,
+    From = fun(0) -> <<>>; (N) -> test_cu:cursor(N) end,
+    Pages = maps:from_list([{From(N), iolist_to_binary(test_cu:reply(200, test_cu:page(
+                                lists:seq(N + 1, min(Results, N + Limit)), false, <<"x">>)))}
+                            || N <- lists:seq(0, Results, Limit)]),
+    persistent_term:put(?MODULE, Pages),
+    test_cu:script(Cu, fun(#{query := Query}) ->
+        {raw, maps:get(maps:get(<<"from">>, Query, <<>>), persistent_term:get(?MODULE))}
+    end),
+    Self = self(),
+    dev_mu:route(Id, fun(#{<<"Messages">> := [#{<<"Anchor">> := Number}]}, _) -> Self ! {number, Number}, ok end),
+    {Monitor, _} = harness:start(Cu, Id, #{cursor => earliest}),
+    Monitor ! tick,
+    [receive {number, Number} -> ?assertEqual(integer_to_binary(N), Number) end || N <- lists:seq(1, Results)],
+    harness:polled(Cu, Id),
+    persistent_term:erase(?MODULE).
 
 engine_ticks_by_itself_at_the_rate(Cu) ->
     Id = harness:proc_id(),
