@@ -82,10 +82,13 @@ start_monitor(ProcId, Options) ->
         {ok, Entry} ->
             already_monitored(ProcId, Entry);
         none ->
-            case hb_process_monitor_sup:start_monitor([ProcId, Options]) of
+            try hb_process_monitor_sup:start_monitor([ProcId, Options]) of
                 {ok, undefined} -> start_monitor(ProcId, Options);
                 {ok, Monitor} -> {Monitor, logger_of(ProcId, Monitor)};
                 {error, Reason} -> error({not_started, Reason})
+            catch
+                %% The tree is going down.
+                exit:{Reason, _} -> error({not_started, Reason})
             end
     end.
 

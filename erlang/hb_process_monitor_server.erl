@@ -19,6 +19,8 @@
     leaving :: #{reference() => pid()},
     %% The registration with the engine, and the monitor of the engine's ticker.
     engine = none :: none | {hb_process_monitor_nif:handle(), hb_process_monitor_nif:epoch(), reference()},
+    %% A tick came while there was no engine to poll with.
+    ticked = false :: boolean(),
     %% Pages to push, the oldest first, each with the number of its first result.
     pages = [] :: [{Seq :: pos_integer(), [map()]}],
     %% A `push_next' is in the mailbox.
@@ -89,6 +91,8 @@ handle_info(tick, #state{failures = Failures, pages = [_ | _]} = State) when Fai
 handle_info(tick, #state{engine = {Handle, _, _}} = State) ->
     ok = hb_process_monitor_nif:poll(Handle),
     {noreply, State};
+handle_info(tick, #state{engine = none} = State) ->
+    {noreply, State#state{ticked = true}};
 handle_info(stop, State) ->
     {stop, normal, State};
 handle_info({'DOWN', Ref, process, _, _}, #state{engine = {_, _, Ref}} = State) ->
@@ -121,7 +125,11 @@ attach(Engine, Ticker, State) ->
     Ref = monitor(process, Ticker),
     case hb_process_monitor_nif:register(Engine, library_options(State)) of
         {ok, Handle, Epoch} ->
-            State#state{engine = {Handle, Epoch, Ref}};
+            ok = case State#state.ticked of
+                true -> hb_process_monitor_nif:poll(Handle);
+                false -> ok
+            end,
+            State#state{engine = {Handle, Epoch, Ref}, ticked = false};
         {error, stopped} ->
             %% The next ticker will tell.
             demonitor(Ref, [flush]),

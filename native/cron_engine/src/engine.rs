@@ -101,7 +101,7 @@ pub struct Counters {
     pub missed_ticks: u64,
     /// Fetches begun.
     pub fetches: u64,
-    /// Fetches that failed.
+    /// Fetches that failed, of monitors that were still there.
     pub failures: u64,
 }
 
@@ -214,9 +214,6 @@ impl Engine {
     }
 
     fn fetched(&mut self, id: MonitorId, outcome: Result<Fetched, Failure>) {
-        if outcome.is_err() {
-            self.counters.failures += 1;
-        }
         let Some(monitor) = self.monitors.get_mut(&id) else { return };
         match outcome {
             Ok(fetched) => {
@@ -228,6 +225,7 @@ impl Engine {
                 self.take(id, step);
             }
             Err(failure) => {
+                self.counters.failures += 1;
                 if let Some(repeats) = monitor.failed(&failure) {
                     let report = Report::Failed { failure, repeats };
                     self.actions.push_back(Action::Report { id, report });

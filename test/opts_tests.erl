@@ -1,0 +1,105 @@
+%%% Options: where each value comes from, and that what the README says of them is true.
+-module(opts_tests).
+-include_lib("eunit/include/eunit.hrl").
+
+-define(OPTS, hb_process_monitor_opts).
+
+all_test_() ->
+    {foreach, fun harness:setup/0, fun harness:cleanup/1,
+     [{with, [T]} || T <- [
+        fun option_of_the_caller_wins_over_the_hosts_and_that_over_the_default/1,
+        fun option_of_the_host_that_is_bad_is_an_error_of_start/1,
+        fun option_of_the_node_may_be_repeated_but_not_changed/1,
+        fun node_is_the_callers_the_hosts_the_routers_or_the_local_one/1,
+        fun node_in_each_form_is_a_list_of_binaries/1,
+        fun every_option_accepts_its_default/1
+     ]]}.
+
+started(Options) ->
+    %% The application must run for the host's options to be looked at.
+    {_, _} = hb_process_monitor:start(harness:proc_id(), #{rate => 3600000}),
+    ?OPTS:for_monitor(harness:proc_id(), Options).
+
+option_of_the_caller_wins_over_the_hosts_and_that_over_the_default(_) ->
+    ?assertMatch(#{cron_page_limit := 1000, rate := 10000}, started(#{})),
+    hb_opts:set(#{cron_page_limit => 17, default_cron_rate => 5}),
+    ?assertMatch(#{cron_page_limit := 17, rate := 5}, started(#{})),
+    ?assertMatch(#{cron_page_limit := 18, rate := 6}, started(#{cron_page_limit => 18, rate => 6})).
+
+option_of_the_host_that_is_bad_is_an_error_of_start(Cu) ->
+    {_, _} = harness:start(Cu, harness:proc_id(), #{}),
+    hb_opts:set(#{cron_page_limit => many}),
+    ?assertError({bad_option, cron_page_limit, many}, harness:start(Cu, harness:proc_id(), #{})),
+    {Monitor, _} = harness:start(Cu, harness:proc_id(), #{cron_page_limit => 5}),
+    ?assert(is_process_alive(Monitor)).
+
+option_of_the_node_may_be_repeated_but_not_changed(_) ->
+    hb_opts:set(#{cron_max_inflight => 7}),
+    ?assertMatch(#{rate := 10000}, started(#{cron_max_inflight => 7})),
+    ?assertError({bad_option, cron_max_inflight, 64}, started(#{cron_max_inflight => 64})),
+    %% What is in force is what the engine was started with.
+    hb_opts:set(#{cron_max_inflight => 9}),
+    ?assertMatch(#{rate := 10000}, started(#{cron_max_inflight => 7})).
+
+node_is_the_callers_the_hosts_the_routers_or_the_local_one(_) ->
+    ?assertMatch(#{cron_node := [<<"http://localhost:6363">>]}, started(#{})),
+    hb_opts:set(#{cron_node => <<"http://host:1">>}),
+    ?assertMatch(#{cron_node := [<<"http://host:1">>]}, started(#{})),
+    ?assertMatch(#{cron_node := [<<"http://own:1">>]}, started(#{cron_node => <<"http://own:1">>})),
+    hb_opts:reset(),
+    [begin
+        ok = application:stop(hb_process_monitor),
+        router(Answer),
+        ?assertMatch(#{cron_node := [Expected]}, started(#{}))
+    end || {Answer, Expected} <- [
+        {"{ok, \"http://routed:1\"}", <<"http://routed:1">>},
+        {"{error, service_type_not_found}", <<"http://localhost:6363">>},
+        {"error({badmap, undefined})", <<"http://localhost:6363">>}]],
+    router("{ok, \"ftp://routed\"}"),
+    ?assertError({bad_option, cron_node, <<"ftp://routed">>}, started(#{})),
+    code:purge(hb_router),
+    code:delete(hb_router).
+
+%% A router of the host that answers so.
+router(Answer) ->
+    Forms = [begin
+        {ok, Tokens, _} = erl_scan:string(Text),
+        {ok, Form} = erl_parse:parse_form(Tokens),
+        Form
+    end || Text <- ["-module(hb_router).", "-export([find/2]).", "find(compute, _) -> " ++ Answer ++ "."]],
+    {ok, hb_router, Binary} = compile:forms(Forms),
+    {module, hb_router} = code:load_binary(hb_router, "hb_router", Binary).
+
+node_in_each_form_is_a_list_of_binaries(_) ->
+    [?assertMatch(#{cron_node := Expected}, started(#{cron_node => Node})) || {Node, Expected} <- [
+        {<<"http://a:1">>, [<<"http://a:1">>]},
+        {"http://a:1", [<<"http://a:1">>]},
+        {[<<"http://a:1">>, "https://b"], [<<"http://a:1">>, <<"https://b">>]}]].
+
+every_option_accepts_its_default(_) ->
+    [?assertMatch(#{rate := _}, started(#{Key => Default}))
+     || {Key, monitor, Default} <- ?OPTS:describe(), Key =/= default_cron_rate, Default =/= undefined].
+
+readme_names_every_option_and_its_default_test() ->
+    {ok, Readme} = file:read_file(filename:join(root(), "README.md")),
+    [begin
+        Name = ["`", atom_to_list(Key), "`"],
+        ?assertMatch({Key, true}, {Key, binary:match(Readme, iolist_to_binary(Name)) =/= nomatch}),
+        %% In the table where it is in effect.
+        Row = re:run(Readme, ["^\\| ", Name, " \\| ([^|]*) \\| ([^|]*) \\|"], [multiline, {capture, all_but_first, binary}]),
+        case Row of
+            {match, [Shown, ShownScope]} ->
+                ?assertNotEqual({Key, nomatch}, {Key, binary:match(ShownScope, atom_to_binary(Scope))}),
+                Default =:= undefined orelse ?assertEqual({Key, Shown}, {Key, iolist_to_binary(io_lib:format("~p", [Default]))});
+            nomatch -> ok
+        end
+    end || {Key, Scope, Default} <- ?OPTS:describe()].
+
+root() -> root(filename:absname(code:lib_dir(hb_process_monitor))).
+
+root("/") -> error(no_readme);
+root(Dir) ->
+    case filelib:is_regular(filename:join(Dir, "README.md")) of
+        true -> Dir;
+        false -> root(filename:dirname(Dir))
+    end.
