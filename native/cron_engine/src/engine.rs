@@ -2,9 +2,9 @@
 //! through [`Engine::handle_event`] and [`Engine::handle_timeout`], actions come out of
 //! [`Engine::poll_action`], and [`Engine::poll_timeout`] says when to call again.
 
-use crate::monitor::{Monitor, Step};
+use crate::monitor::{Monitor, Step, Unasked};
 use crate::timers::Timers;
-use crate::{Failure, Fetched, Grid, MonitorId, Position, ProcessId, Request, Time};
+use crate::{Class, Failure, Fetched, Grid, MonitorId, Position, ProcessId, Request, Time};
 use rustc_hash::FxHashMap;
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -150,7 +150,9 @@ impl Engine {
                 Step::Nothing
             }),
             Event::Removed(id) => {
-                if self.monitors.remove(&id).is_some() {
+                if let Some(monitor) = self.monitors.remove(&id) {
+                    // Its place in the queue is passed over when its turn comes.
+                    self.counters.queued -= usize::from(monitor.is_queued());
                     self.timers.forget_one(|id| self.monitors.contains_key(&id));
                 }
             }
@@ -192,7 +194,7 @@ impl Engine {
     /// What the engine has done and holds.
     #[must_use]
     pub fn counters(&self) -> Counters {
-        Counters { monitors: self.monitors.len(), queued: self.ready.len(), ..self.counters }
+        Counters { monitors: self.monitors.len(), ..self.counters }
     }
 
     fn step(&mut self, id: MonitorId, event: impl FnOnce(&mut Monitor) -> Step) {
@@ -209,28 +211,32 @@ impl Engine {
                 self.counters.ticks += 1;
                 self.actions.push_back(Action::Tick { id });
             }
-            Step::Fetch => self.ready.push_back(id),
+            Step::Fetch => {
+                self.counters.queued += 1;
+                self.ready.push_back(id);
+            }
         }
     }
 
     fn fetched(&mut self, id: MonitorId, outcome: Result<Fetched, Failure>) {
         let Some(monitor) = self.monitors.get_mut(&id) else { return };
-        match outcome {
-            Ok(fetched) => {
-                let (step, outage) = monitor.fetched(fetched);
+        let failure = match outcome.map(|fetched| monitor.fetched(fetched)) {
+            Ok(Ok((step, outage))) => {
                 if let Some(failures) = outage {
                     let report = Report::Recovered { failures };
                     self.actions.push_back(Action::Report { id, report });
                 }
-                self.take(id, step);
+                return self.take(id, step);
             }
-            Err(failure) => {
-                self.counters.failures += 1;
-                if let Some(repeats) = monitor.failed(&failure) {
-                    let report = Report::Failed { failure, repeats };
-                    self.actions.push_back(Action::Report { id, report });
-                }
-            }
+            // Nothing was asked for at all: an answer that came twice.
+            Ok(Err(Unasked)) if !monitor.is_fetching() => return,
+            Ok(Err(Unasked)) => Failure::new(Class::Internal, "an answer to another question"),
+            Err(failure) => failure,
+        };
+        self.counters.failures += 1;
+        if let Some(repeats) = monitor.failed(&failure) {
+            let report = Report::Failed { failure, repeats };
+            self.actions.push_back(Action::Report { id, report });
         }
     }
 
@@ -238,10 +244,9 @@ impl Engine {
         while self.counters.inflight < self.config.max_inflight.max(1) {
             let Some(id) = self.ready.pop_front() else { break };
             // Who has gone meanwhile has left its place in the queue behind.
-            let Some((request, rotation)) = self.monitors.get(&id).and_then(Monitor::request)
-            else {
-                continue;
-            };
+            let Some(monitor) = self.monitors.get_mut(&id) else { continue };
+            self.counters.queued -= 1;
+            let Some((request, rotation)) = monitor.take_turn() else { continue };
             self.counters.inflight += 1;
             self.counters.fetches += 1;
             self.actions.push_back(Action::Fetch { id, request, rotation });

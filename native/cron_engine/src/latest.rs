@@ -2,12 +2,15 @@
 //! clearly says so counts as none: starting at the first result by mistake would push all the
 //! old ones again.
 
-use crate::{Cursor, PageError};
+use crate::Cursor;
+use crate::page::{MapOf, PageError, PageInfo};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
 struct Body {
-    edges: Vec<Edge>,
+    edges: Vec<MapOf<Edge>>,
+    #[serde(default, rename = "pageInfo")]
+    page_info: Option<MapOf<PageInfo>>,
 }
 
 #[derive(Deserialize)]
@@ -20,8 +23,12 @@ struct Edge {
 /// # Errors
 /// [`PageError`] if the body is not what it should be, whatever it may be instead.
 pub fn decode(body: &[u8]) -> Result<Option<Cursor>, PageError> {
-    let body: Body = serde_json::from_slice(body).map_err(|e| PageError::from_serde(&e))?;
-    let Some(edge) = body.edges.into_iter().next() else { return Ok(None) };
+    let MapOf(body): MapOf<Body> =
+        serde_json::from_slice(body).map_err(|error| PageError::from_serde(&error))?;
+    let Some(MapOf(edge)) = body.edges.into_iter().next() else {
+        let more = body.page_info.is_some_and(|MapOf(info)| info.has_next_page);
+        return if more { Err(PageError::EmptyWithNext) } else { Ok(None) };
+    };
     let no_cursor = |reason: String| PageError::Cursor { edge: 0, reason };
     let text = edge.cursor.ok_or_else(|| no_cursor("there is none".into()))?;
     Cursor::new(text.as_bytes()).map(Some).map_err(|error| no_cursor(error.to_string()))

@@ -73,6 +73,17 @@ enum Stage {
     Draining,
 }
 
+/// Where the push of an edge that failed stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Retry {
+    /// None failed.
+    None,
+    /// It waits for the next tick.
+    Waiting,
+    /// It has its tick: what comes of it is not known yet.
+    Ticked,
+}
+
 /// What the engine has to do after an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Step {
@@ -82,12 +93,17 @@ pub(crate) enum Step {
     Fetch,
 }
 
+/// An answer to something that was not asked.
+pub(crate) struct Unasked;
+
 /// One monitor.
 #[derive(Debug)]
 pub(crate) struct Monitor {
     pub(crate) grid: Grid,
     position: Position,
     stage: Stage,
+    /// It waits for its turn to fetch.
+    queued: bool,
     /// The sequence number of the last edge received.
     received: u64,
     /// The sequence number of the last edge acked. It may be ahead of `received`: a page is sent
@@ -98,10 +114,7 @@ pub(crate) struct Monitor {
     unacked: VecDeque<u64>,
     /// A poll was asked for after the fetch under way had begun.
     again: bool,
-    /// A push failed and waits for the next tick.
-    nacked: bool,
-    /// The tick that lets a nacked edge be tried again has been sent.
-    retry_ticked: bool,
+    retry: Retry,
     outage: Outage,
     /// How many fetches failed: it picks the next node of the list.
     rotation: usize,
@@ -113,12 +126,12 @@ impl Monitor {
             grid,
             position,
             stage: Stage::Idle,
+            queued: false,
             received: 0,
             acked: 0,
             unacked: VecDeque::new(),
             again: false,
-            nacked: false,
-            retry_ticked: false,
+            retry: Retry::None,
             outage: Outage::default(),
             rotation: 0,
         }
@@ -139,8 +152,8 @@ impl Monitor {
             self.stage = Stage::Ticked;
             return Step::Tick;
         }
-        if self.nacked && !self.retry_ticked {
-            self.retry_ticked = true;
+        if self.retry == Retry::Waiting {
+            self.retry = Retry::Ticked;
             return Step::Tick;
         }
         Step::Nothing
@@ -162,8 +175,7 @@ impl Monitor {
 
     /// All edges up to `seq` are acked.
     pub(crate) fn acked(&mut self, seq: u64) -> Step {
-        self.nacked = false;
-        self.retry_ticked = false;
+        self.retry = Retry::None;
         self.acked = self.acked.max(seq);
         while self.unacked.front().is_some_and(|end| *end <= self.acked) {
             self.unacked.pop_front();
@@ -177,12 +189,11 @@ impl Monitor {
 
     /// A push failed: the next tick is for trying it again.
     pub(crate) fn nacked(&mut self) {
-        self.nacked = true;
-        self.retry_ticked = false;
+        self.retry = Retry::Waiting;
     }
 
-    /// The fetch under way succeeded. The second value is the end of an outage.
-    pub(crate) fn fetched(&mut self, fetched: Fetched) -> (Step, Option<u64>) {
+    /// The fetch under way succeeded. `Err` if that is no answer to what was asked.
+    pub(crate) fn fetched(&mut self, fetched: Fetched) -> Result<(Step, Option<u64>), Unasked> {
         let step = match (self.stage, fetched) {
             (Stage::Resolving, Fetched::Latest(latest)) => {
                 self.position = latest.map_or(Position::Earliest, Position::After);
@@ -200,10 +211,14 @@ impl Monitor {
                 self.end_poll()
             }
             (Stage::Fetching, Fetched::EmptyPage) => self.rest(Stage::Draining),
-            // Nothing was asked for, or something else: there is nothing to go on from.
-            _ => return (Step::Nothing, None),
+            _ => return Err(Unasked),
         };
-        (step, self.outage.ended())
+        Ok((step, self.outage.ended()))
+    }
+
+    /// Whether it waits for a fetch, in the queue or under way.
+    pub(crate) fn is_fetching(&self) -> bool {
+        matches!(self.stage, Stage::Resolving | Stage::Fetching)
     }
 
     /// The fetch under way failed: the next tick tries again. The answer says which repeat this
@@ -215,8 +230,9 @@ impl Monitor {
         self.outage.failed(failure.class)
     }
 
-    /// What to fetch, if this monitor waits for a fetch.
-    pub(crate) fn request(&self) -> Option<(Request, usize)> {
+    /// What to fetch, now that it is this monitor's turn in the queue.
+    pub(crate) fn take_turn(&mut self) -> Option<(Request, usize)> {
+        self.queued = false;
         let request = match self.stage {
             Stage::Resolving => Request::Latest,
             Stage::Fetching => Request::Page {
@@ -226,6 +242,11 @@ impl Monitor {
             _ => return None,
         };
         Some((request, self.rotation))
+    }
+
+    /// Whether it is in the queue for fetches.
+    pub(crate) fn is_queued(&self) -> bool {
+        self.queued
     }
 
     fn begin_poll(&mut self) -> Step {
@@ -242,12 +263,14 @@ impl Monitor {
     }
 
     fn resolve(&mut self) -> Step {
+        self.queued = true;
         self.stage = Stage::Resolving;
         Step::Fetch
     }
 
     fn fetch(&mut self) -> Step {
         self.again = false;
+        self.queued = true;
         self.stage = Stage::Fetching;
         Step::Fetch
     }

@@ -6,8 +6,10 @@ use crate::edges::EdgesSeed;
 use crate::json::Context;
 use crate::{Cursor, Position};
 use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use std::fmt;
+use std::marker::PhantomData;
 
 /// A page that holds what it should.
 #[derive(Debug)]
@@ -112,9 +114,32 @@ enum PageKey {
 }
 
 #[derive(Deserialize)]
-struct PageInfo {
+pub(crate) struct PageInfo {
     #[serde(default, rename = "hasNextPage")]
-    has_next_page: bool,
+    pub(crate) has_next_page: bool,
+}
+
+/// An object, and nothing but an object: serde also takes a list of a struct's fields for it.
+pub(crate) struct MapOf<T>(pub(crate) T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for MapOf<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct MapVisitor<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for MapVisitor<T> {
+            type Value = T;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map))
+            }
+        }
+
+        deserializer.deserialize_map(MapVisitor(PhantomData)).map(Self)
+    }
 }
 
 struct PageSeed<'c> {
@@ -148,8 +173,8 @@ impl<'de> Visitor<'de> for PageSeed<'_> {
                         map.next_value_seed(EdgesSeed { context: self.context })?;
                 }
                 PageKey::PageInfo => {
-                    let info: Option<PageInfo> = map.next_value()?;
-                    parts.has_next_page = info.is_some_and(|info| info.has_next_page);
+                    let info: Option<MapOf<PageInfo>> = map.next_value()?;
+                    parts.has_next_page = info.is_some_and(|MapOf(info)| info.has_next_page);
                 }
                 PageKey::Other => {
                     map.next_value::<IgnoredAny>()?;
