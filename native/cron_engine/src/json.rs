@@ -126,9 +126,6 @@ pub(crate) fn write_map<'de, A: MapAccess<'de>>(
     skip: Option<&str>,
     reserve: Option<&mut MapEnd>,
 ) -> Result<(), A::Error> {
-    if depth >= MAX_DEPTH {
-        return Err(context.fail(PageError::TooDeep));
-    }
     let start = context.writer.position();
     let mark = context.writer.begin_map();
     let mut entries = context.spare.pop().unwrap_or_default();
@@ -154,6 +151,10 @@ pub(crate) fn write_map<'de, A: MapAccess<'de>>(
             }
         }
         entries.push(Entry { key, value, end: context.writer.position() });
+    }
+    // Only here is it sure that this was no number.
+    if depth >= MAX_DEPTH {
+        return Err(context.fail(PageError::TooDeep));
     }
     context.writer.end_map(mark, &mut entries);
     if let Some(end) = reserve {

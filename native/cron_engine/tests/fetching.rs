@@ -242,6 +242,15 @@ fn fetching_failed_forgets_the_poll_asked_for_meanwhile() {
 }
 
 #[test]
+fn fetching_failed_with_a_page_unacked_forgets_the_poll_asked_for_meanwhile() {
+    let mut scenario = Scenario::fetching_ahead();
+    assert_eq!(scenario.poll(), NOTHING);
+    assert_eq!(scenario.fetch_failed(Class::Connect), [failed(Class::Connect, 1)]);
+    assert_eq!(scenario.acked(FIRST_PAGE), NOTHING, "an ack does not hasten the next try");
+    assert_eq!(scenario.due(), [tick()]);
+}
+
+#[test]
 fn fetching_empty_page_ends_an_outage_too() {
     let mut scenario = Scenario::fetching();
     for _ in 0..3 {

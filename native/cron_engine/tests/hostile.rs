@@ -7,8 +7,8 @@ mod util;
 use cron_engine::{PageError, Position, decode_latest, page};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
-use util::body::{CURSOR, kind, node, page_of, page_with, terms, value};
 use util::term::Term;
+use util::{CURSOR, kind, node, page_of, page_with, terms, value};
 use util::{after, cursor};
 
 /// A page with something of everything in it.

@@ -6,8 +6,8 @@
 mod util;
 
 use cron_engine::{Class, Failure, PageError, Position, page};
-use util::body::{CURSOR, kind, node, page_of, page_with, terms};
 use util::term::Term;
+use util::{CURSOR, kind, node, page_of, page_with, terms};
 use util::{after, cursor};
 
 /// The term of an edge with nothing in it but its cursor.

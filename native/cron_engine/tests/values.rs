@@ -13,8 +13,8 @@ use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use serde_json::Value;
 use std::collections::BTreeMap;
-use util::body::{NUMBER_KEY, kind, node, page_of, terms, value};
 use util::term::Term;
+use util::{NUMBER_KEY, kind, node, page_of, terms, value};
 
 /// The nesting that is taken within a result, the node's own object included.
 const MAX_LEVELS: usize = 100;

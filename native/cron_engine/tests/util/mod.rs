@@ -1,7 +1,8 @@
 //! What the tests of this crate share. Two worlds run the engine on a simulated clock:
 //! [`scenario`] holds one monitor and leaves every answer to the test, [`world`] holds many, with
-//! a simulated Compute Unit (CU) and monitor processes that act on their own. [`body`] writes
-//! the bodies of answers, and [`term`] reads the terms that the page decoder makes of them.
+//! a simulated Compute Unit (CU) and monitor processes that act on their own. Here are the actions
+//! that tests expect of the engine and the bodies they give to the decoder; [`term`] reads the
+//! terms that the decoder makes of them.
 #![allow(dead_code, reason = "each test file is a crate of its own and uses only its part of this")]
 #![allow(
     clippy::unwrap_used,
@@ -11,15 +12,15 @@
     reason = "test code: what is not as expected must end the test"
 )]
 
-pub(crate) mod body;
 pub(crate) mod scenario;
 pub(crate) mod term;
 pub(crate) mod watched;
 pub(crate) mod world;
 
 use cron_engine::{Action, Class, Cursor, Failure, MonitorId, Position, ProcessId};
-use cron_engine::{Report, Request};
+use cron_engine::{PageError, Report, Request, page};
 use std::time::Duration;
+use term::Term;
 
 /// The monitor under test.
 pub(crate) const ID: MonitorId = MonitorId(1);
@@ -87,4 +88,58 @@ pub(crate) fn unasked(repeats: u64) -> Action {
 /// The log of the monitor under test is told that fetches work again.
 pub(crate) fn recovered(failures: u64) -> Action {
     Action::Report { id: ID, report: Report::Recovered { failures } }
+}
+
+/// The cursor of the one edge of [`node`].
+pub(crate) const CURSOR: &str = "the-cursor";
+
+/// The key under which `serde_json` passes numbers on. A CU may use it as well.
+pub(crate) const NUMBER_KEY: &str = "$serde_json::private::Number";
+
+/// A page with these edges, which are JSON, and no next one.
+pub(crate) fn page_of(edges: &[&str]) -> String {
+    format!(r#"{{"pageInfo":{{"hasNextPage":false}},"edges":[{}]}}"#, edges.join(","))
+}
+
+/// A page with one edge, whose node is this JSON.
+pub(crate) fn page_with(node: &str) -> String {
+    page_of(&[&format!(r#"{{"node":{node},"cursor":"{CURSOR}"}}"#)])
+}
+
+/// Decodes the body of a page asked for from the beginning: the terms of its edges. That the
+/// page says of itself what is in its terms is checked along the way.
+pub(crate) fn terms(body: impl AsRef<[u8]>) -> Result<Vec<Term>, PageError> {
+    let page = page::decode(body.as_ref(), &Position::Earliest, Vec::new())?;
+    let terms = Term::read(&page.terms).list();
+    assert_eq!(u64::try_from(terms.len()), Ok(page.edges));
+    let last = terms.last().map(|edge| edge.get("cursor").clone());
+    assert_eq!(last, page.last.map(|last| Term::Binary(last.as_bytes().to_vec())));
+    Ok(terms)
+}
+
+/// Decodes a page whose one node is this JSON: the node's term, without the cursor.
+pub(crate) fn node(json: &str) -> Result<Term, PageError> {
+    let mut terms = terms(page_with(json))?;
+    let Some(Term::Map(mut entries)) = terms.pop() else { panic!("one edge, which is a map") };
+    assert_eq!(entries.remove(&b"cursor"[..]), Some(Term::binary(CURSOR)));
+    Ok(Term::Map(entries))
+}
+
+/// Decodes a page whose one node has this JSON in it: the term of just that.
+pub(crate) fn value(json: &str) -> Result<Term, PageError> {
+    node(&format!(r#"{{"v":{json}}}"#)).map(|node| node.get("v").clone())
+}
+
+/// The class of an error, without the words.
+pub(crate) fn kind(error: &PageError) -> &'static str {
+    match error {
+        PageError::Json(_) => "json",
+        PageError::TooDeep => "too deep",
+        PageError::Shape(_) => "shape",
+        PageError::Number(_) => "number",
+        PageError::Cursor { .. } => "cursor",
+        PageError::StuckCursor => "stuck",
+        PageError::EmptyWithNext => "empty with next",
+        _ => "unknown",
+    }
 }

@@ -1,7 +1,7 @@
 //! A process as the simulated node sees it: its results at the CU, which the test scripts, and
 //! the state of the monitor process that pushes them.
 
-use super::body::page_of;
+use super::page_of;
 use cron_engine::{Class, Cursor, Position, Report, Request, Time};
 use std::collections::VecDeque;
 use std::time::Duration;
