@@ -222,6 +222,8 @@ start_during_the_last_push_of_a_stopped_monitor_fetches_after_it(Cu) ->
     {Old, _} = harness:start(Cu, Id, #{cursor => earliest}),
     Old ! tick,
     Held = harness:held(Push, 1),
+    %% The page ahead, which is empty, has come.
+    harness:eventually(fun() -> length(test_cu:requests(Cu, Id)) =:= 2 end),
     stop = ?M:stop(Old),
     {New, _} = harness:start(Cu, Id, #{cursor => earliest}),
     ?assertNotEqual(Old, New),

@@ -167,9 +167,15 @@ connection(Socket, Table) ->
     case request(Socket) of
         {ok, Target, Headers} ->
             Request = (parse(Target))#{headers => Headers},
-            true = ets:insert(Table, {{request, erlang:unique_integer([monotonic])}, Request}),
-            [{_, Script}] = ets:lookup(Table, script),
-            answer(Script(Request), Request, Socket, Table);
+            try
+                true = ets:insert(Table, {{request, erlang:unique_integer([monotonic])}, Request}),
+                ets:lookup_element(Table, script, 2)
+            of
+                Script -> answer(Script(Request), Request, Socket, Table)
+            catch
+                %% The table went with its owner: the CU is being stopped.
+                error:badarg -> gen_tcp:close(Socket)
+            end;
         closed ->
             gen_tcp:close(Socket)
     end.

@@ -152,7 +152,8 @@ impl Engine {
             Event::Removed(id) => {
                 if let Some(monitor) = self.monitors.remove(&id) {
                     // Its place in the queue is passed over when its turn comes.
-                    self.counters.queued -= usize::from(monitor.is_queued());
+                    let queued = usize::from(monitor.is_queued());
+                    self.counters.queued = self.counters.queued.saturating_sub(queued);
                     self.timers.forget_one(|id| self.monitors.contains_key(&id));
                 }
             }
@@ -220,6 +221,10 @@ impl Engine {
 
     fn fetched(&mut self, id: MonitorId, outcome: Result<Fetched, Failure>) {
         let Some(monitor) = self.monitors.get_mut(&id) else { return };
+        if !monitor.is_fetching() {
+            // Nothing is asked for: an answer that came twice.
+            return;
+        }
         let failure = match outcome.map(|fetched| monitor.fetched(fetched)) {
             Ok(Ok((step, outage))) => {
                 if let Some(failures) = outage {
@@ -228,8 +233,6 @@ impl Engine {
                 }
                 return self.take(id, step);
             }
-            // Nothing was asked for at all: an answer that came twice.
-            Ok(Err(Unasked)) if !monitor.is_fetching() => return,
             Ok(Err(Unasked)) => Failure::new(Class::Internal, "an answer to another question"),
             Err(failure) => failure,
         };
@@ -245,7 +248,7 @@ impl Engine {
             let Some(id) = self.ready.pop_front() else { break };
             // Who has gone meanwhile has left its place in the queue behind.
             let Some(monitor) = self.monitors.get_mut(&id) else { continue };
-            self.counters.queued -= 1;
+            self.counters.queued = self.counters.queued.saturating_sub(1);
             let Some((request, rotation)) = monitor.take_turn() else { continue };
             self.counters.inflight += 1;
             self.counters.fetches += 1;

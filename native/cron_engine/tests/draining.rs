@@ -138,16 +138,6 @@ fn draining_stray_answers_are_ignored() {
 }
 
 #[test]
-fn draining_stray_failure_is_told_and_drains_on() {
-    let mut scenario = Scenario::draining();
-    assert_eq!(scenario.fetch_failed(Class::Internal), [failed(Class::Internal, 1)]);
-    assert_eq!(scenario.due(), NOTHING);
-    assert_eq!(scenario.acked(FIRST_PAGE), NOTHING);
-    assert_eq!(scenario.due(), [tick()]);
-    assert_eq!(scenario.poll(), [fetch_at(after("p1"), FIRST_PAGE + 1, 1)]);
-}
-
-#[test]
 fn draining_answer_that_comes_twice_moves_it_once() {
     let mut scenario = Scenario::draining();
     assert_eq!(scenario.empty_page(), NOTHING);

@@ -3,9 +3,8 @@
 
 mod util;
 
-use cron_engine::Class;
 use util::scenario::{FIRST_PAGE, SECOND_PAGE, Scenario};
-use util::{NOTHING, after, failed, fetch, fetch_at, tick};
+use util::{NOTHING, after, fetch, tick};
 
 /// The sequence number of the last edge of both pages.
 const LAST: u64 = FIRST_PAGE + SECOND_PAGE;
@@ -131,16 +130,6 @@ fn full_stray_answers_are_ignored() {
     let mut scenario = Scenario::full();
     scenario.stray_answers_do_nothing();
     assert_full(scenario);
-}
-
-#[test]
-fn full_stray_failure_is_told_and_loses_no_page() {
-    let mut scenario = Scenario::full();
-    assert_eq!(scenario.fetch_failed(Class::Internal), [failed(Class::Internal, 1)]);
-    assert_eq!(scenario.acked(FIRST_PAGE), NOTHING, "after a failure only a tick goes on");
-    assert_eq!(scenario.acked(LAST), NOTHING);
-    assert_eq!(scenario.due(), [tick()]);
-    assert_eq!(scenario.poll(), [fetch_at(after("p2"), LAST + 1, 1)]);
 }
 
 #[test]

@@ -131,15 +131,6 @@ fn idle_stray_answers_are_ignored() {
 }
 
 #[test]
-fn idle_stray_failure_is_told_and_leaves_it_idle() {
-    let mut scenario = Scenario::idle();
-    assert_eq!(scenario.fetch_failed(Class::Internal), [failed(Class::Internal, 1)]);
-    assert_eq!(scenario.counters().failures, 1);
-    assert_eq!(scenario.due(), [tick()]);
-    assert_eq!(scenario.poll(), [fetch_at(Position::Earliest, 1, 1)]);
-}
-
-#[test]
 fn idle_answer_that_comes_twice_moves_it_once() {
     let mut scenario = Scenario::fetching();
     assert_eq!(scenario.empty_page(), NOTHING);

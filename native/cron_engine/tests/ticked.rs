@@ -3,9 +3,9 @@
 
 mod util;
 
-use cron_engine::{Class, Position};
+use cron_engine::Position;
 use util::scenario::Scenario;
-use util::{NOTHING, after, failed, fetch, fetch_at, tick};
+use util::{NOTHING, after, fetch, tick};
 
 /// What tells `Ticked`: the next point of the grid brings no tick, and a poll begins a fetch.
 fn assert_ticked(mut scenario: Scenario) {
@@ -99,13 +99,6 @@ fn ticked_stray_answers_are_ignored() {
     scenario.stray_answers_do_nothing();
     assert_eq!(scenario.counters().inflight, 0);
     assert_ticked(scenario);
-}
-
-#[test]
-fn ticked_stray_failure_is_told_and_the_poll_still_answered() {
-    let mut scenario = Scenario::ticked();
-    assert_eq!(scenario.fetch_failed(Class::Internal), [failed(Class::Internal, 1)]);
-    assert_eq!(scenario.poll(), [fetch_at(Position::Earliest, 1, 1)]);
 }
 
 #[test]

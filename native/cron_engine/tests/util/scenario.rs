@@ -150,6 +150,7 @@ impl Scenario {
         assert_eq!(self.empty_page(), NOTHING);
         assert_eq!(self.latest(Some(cursor("stray"))), NOTHING);
         assert_eq!(self.latest(None), NOTHING);
+        assert_eq!(self.fetch_failed(Class::Timeout), NOTHING);
         assert_eq!(self.counters().failures, 0);
     }
 
