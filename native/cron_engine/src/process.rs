@@ -6,7 +6,7 @@ use std::fmt;
 const LENGTH: usize = 43;
 
 /// A checked AO process id: 43 characters of base64url.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ProcessId([u8; LENGTH]);
 
 impl ProcessId {

@@ -1,0 +1,267 @@
+//! The checkpoint as the rest of the node sees it: every call takes a lock for a moment and
+//! returns; what is to happen once something is durable is passed along as a [`Waiter`].
+
+use crate::book::{Book, Full};
+use crate::record::{Letter, Record};
+use crate::store::{OpenError, Store, StoreError};
+use crate::track::Track;
+use crate::writer;
+use cron_engine::{Cursor, Position, ProcessId};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// What is done once all that was said before is durable. It runs on the writer's thread.
+pub type Waiter = Box<dyn FnOnce() + Send>;
+
+/// A question that only the file can answer.
+type Question = Box<dyn FnOnce(&Store) + Send>;
+
+/// How long a question may wait for its answer: a commit may be in its way.
+const ANSWER_LIMIT: Duration = Duration::from_secs(30);
+
+/// Files that this OS process has open: a checkpoint outlives the engines that use it.
+static OPEN: Mutex<Option<HashMap<PathBuf, Checkpoint>>> = Mutex::new(None);
+
+/// The checkpoint of a node.
+#[derive(Clone)]
+pub struct Checkpoint {
+    pub(crate) shared: Arc<Shared>,
+}
+
+pub(crate) struct Shared {
+    pub(crate) path: PathBuf,
+    pub(crate) interval: Duration,
+    letters_max: u64,
+    pub(crate) state: Mutex<State>,
+    pub(crate) wake: Condvar,
+}
+
+#[derive(Default)]
+pub(crate) struct State {
+    pub(crate) book: Book,
+    /// Tracks with acks that the book does not know yet.
+    pub(crate) dirty: Vec<Arc<Track>>,
+    pub(crate) waiters: Vec<Waiter>,
+    pub(crate) questions: Vec<Question>,
+    pub(crate) closing: bool,
+    pub(crate) closed: bool,
+    pub(crate) status: Status,
+}
+
+/// How the writer fares.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Status {
+    /// Commits since it was opened.
+    pub commits: u64,
+    /// How long the last one took.
+    pub last_commit: Duration,
+    /// Why nothing can be written at present.
+    pub failing: Option<String>,
+    /// Dead letters held.
+    pub letters: u64,
+}
+
+/// How a registration begins.
+#[derive(Debug, Clone)]
+pub struct Begin {
+    /// Where.
+    pub position: Position,
+    /// The monitor's options, opaque here.
+    pub options: Vec<u8>,
+}
+
+pub(crate) fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+impl Checkpoint {
+    /// Opens the file at `path`, or makes it, with at least `interval` between two commits that
+    /// nobody waits for. A damaged one is moved aside. The second value says that this OS process
+    /// had it open already: its last user did not close it.
+    ///
+    /// # Errors
+    /// [`OpenError`] if the file cannot be used.
+    pub fn open(
+        path: &Path,
+        interval: Duration,
+        letters_max: u64,
+    ) -> Result<(Self, bool), OpenError> {
+        let path = std::path::absolute(path).map_err(|error| OpenError::Io(error.to_string()))?;
+        let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+        let open = open.get_or_insert_default();
+        if let Some(known) = open.get(&path).filter(|known| !known.lock().closed) {
+            return Ok((known.clone(), true));
+        }
+        let (store, book) = writer::open(&path)?;
+        let state = State { book, ..State::default() };
+        let shared = Arc::new(Shared {
+            path: path.clone(),
+            interval,
+            letters_max,
+            state: Mutex::new(state),
+            wake: Condvar::new(),
+        });
+        let checkpoint = Self { shared };
+        let thread = std::thread::Builder::new().name("hb_cron_checkpoint".into());
+        let writer = checkpoint.clone();
+        thread
+            .spawn(move || writer::run(&writer, store))
+            .map_err(|error| OpenError::Io(error.to_string()))?;
+        open.insert(path, checkpoint.clone());
+        Ok((checkpoint, false))
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is known of a process.
+    #[must_use]
+    pub fn find(&self, process: &ProcessId) -> Option<Record> {
+        let mut state = self.lock();
+        state.fold(now());
+        state.book.find(process).cloned()
+    }
+
+    /// The processes that are to be resumed, and their options.
+    #[must_use]
+    pub fn watched(&self) -> Vec<(ProcessId, Vec<u8>)> {
+        self.lock().book.watched()
+    }
+
+    /// A registration begins; `epoch` is higher than that of any before it.
+    #[must_use]
+    pub fn begin(
+        &self,
+        process: ProcessId,
+        epoch: u64,
+        begin: Begin,
+        waiter: Option<Waiter>,
+    ) -> Arc<Track> {
+        let Begin { position, options } = begin;
+        let record = Record { position, watched: true, at: now(), options };
+        self.change(waiter, |state| state.book.begin(process, epoch, record));
+        Arc::new(Track::new(process, epoch))
+    }
+
+    /// A registration that had no position has one now.
+    pub fn located(&self, track: &Track, position: Position, waiter: Waiter) {
+        let (process, epoch) = (track.process, track.epoch);
+        self.change(Some(waiter), |state| state.book.moved(process, epoch, position, now()));
+    }
+
+    /// All is acked up to the edge with number `seq`, which has this cursor. Durable at the next
+    /// commit.
+    pub fn acked(&self, track: &Arc<Track>, seq: u64, cursor: Cursor) {
+        if track.note(seq, cursor) {
+            self.change(None, |state| state.dirty.push(Arc::clone(track)));
+        }
+    }
+
+    /// A result is given up: its letter and the cursor that passes it become durable together.
+    ///
+    /// # Errors
+    /// [`Full`] if there is no room for it; then nothing is acked.
+    pub fn give_up(&self, track: &Arc<Track>, seq: u64, letter: Letter) -> Result<u64, Full> {
+        let letter = Letter { at: now(), ..letter };
+        let cursor = Cursor::new(&letter.cursor).ok();
+        let mut state = self.lock();
+        let id = state.book.give_up(track.process, letter, self.shared.letters_max)?;
+        // Under the same lock: no commit can come between the two.
+        if let Some(cursor) = cursor {
+            track.note(seq, cursor);
+            state.dirty.push(Arc::clone(track));
+            state.fold(now());
+        }
+        drop(state);
+        self.shared.wake.notify_one();
+        Ok(id)
+    }
+
+    /// A registration ends; `watched` says whether it is to be resumed when the node starts next.
+    pub fn ended(&self, track: &Arc<Track>, watched: bool, waiter: Option<Waiter>) {
+        self.change(waiter, |state| {
+            let now = now();
+            state.fold(now);
+            state.book.ended(track.process, track.epoch, watched, now);
+        });
+    }
+
+    /// Nothing is to be known of a process any more.
+    pub fn forget(&self, process: ProcessId, waiter: Waiter) {
+        self.change(Some(waiter), |state| state.book.forget(process));
+    }
+
+    /// A dead letter is done with; false if there is none with this number.
+    #[must_use]
+    pub fn discard(&self, process: ProcessId, id: u64, waiter: Waiter) -> bool {
+        let mut known = false;
+        self.change(Some(waiter), |state| known = state.book.discard(process, id));
+        known
+    }
+
+    /// The dead letters of a process, the oldest first. Waits for the writer.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the file cannot be read now.
+    pub fn letters(&self, process: ProcessId) -> Result<Vec<Letter>, StoreError> {
+        let (answer, answered) = mpsc::sync_channel(1);
+        let question = move |store: &Store| drop(answer.send(store.letters(&process)));
+        self.change(None, |state| state.questions.push(Box::new(question)));
+        answered.recv_timeout(ANSWER_LIMIT).unwrap_or_else(|_| Err(StoreError::unanswered()))
+    }
+
+    /// Has `waiter` called once all that was said so far is durable.
+    pub fn flush(&self, waiter: Waiter) {
+        self.change(Some(waiter), |_| ());
+    }
+
+    /// Makes everything durable, closes the file and waits for that, at most for `limit`. True if
+    /// it is closed.
+    #[must_use]
+    pub fn close(&self, limit: Duration) -> bool {
+        self.change(None, |state| state.closing = true);
+        let wait = self.shared.wake.wait_timeout_while(self.lock(), limit, |state| !state.closed);
+        wait.unwrap_or_else(PoisonError::into_inner).0.closed
+    }
+
+    /// How the writer fares.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let state = self.lock();
+        Status { letters: state.book.letter_count(), ..state.status.clone() }
+    }
+
+    fn change(&self, waiter: Option<Waiter>, change: impl FnOnce(&mut State)) {
+        let mut state = self.lock();
+        change(&mut state);
+        state.waiters.extend(waiter);
+        drop(state);
+        self.shared.wake.notify_all();
+    }
+}
+
+impl State {
+    /// Takes what the tracks have noted over into the book.
+    pub(crate) fn fold(&mut self, now: u64) {
+        for track in self.dirty.drain(..) {
+            if let Some(cursor) = track.take() {
+                let position = Position::After(cursor);
+                self.book.moved(track.process, track.epoch, position, now);
+            }
+        }
+    }
+
+    pub(crate) fn has_work(&self) -> bool {
+        let asked = !self.waiters.is_empty() || !self.questions.is_empty();
+        asked || self.closing || !self.dirty.is_empty() || self.book.has_pending()
+    }
+
+    /// Somebody waits: there is no reason to collect more first.
+    pub(crate) fn is_urgent(&self) -> bool {
+        !self.waiters.is_empty() || !self.questions.is_empty() || self.closing
+    }
+}

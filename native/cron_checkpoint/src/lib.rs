@@ -1,0 +1,28 @@
+//! Where each monitor stands, kept on disk: its cursor, whether it is to be resumed, and the
+//! results that could not be pushed.
+//!
+//! # In scope
+//! * [`Checkpoint`]: the book of a node, written by one thread in group commits
+//! * [`Track`]: one registration's acks, noted without waiting
+//! * [`Store`]: the redb file, and what each of its errors means
+//!
+//! # Out of scope
+//! Deciding anything: what is acked, when a result is given up and where a monitor begins is said
+//! by the callers. There is no BEAM in here.
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
+
+mod batch;
+mod book;
+mod checkpoint;
+mod record;
+mod store;
+mod track;
+mod writer;
+
+pub use batch::Batch;
+pub use book::Full;
+pub use checkpoint::{Begin, Checkpoint, Status, Waiter};
+pub use record::{Letter, Record};
+pub use store::{OpenError, Store, StoreError};
+pub use track::Track;

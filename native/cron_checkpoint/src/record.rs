@@ -1,0 +1,156 @@
+//! What is kept of a monitor and of a dead letter, and how its bytes are laid out. The layout has a
+//! version of its own, so that a later one can read what this one wrote.
+
+use cron_engine::{Cursor, Position};
+
+/// The version of the layout. It is the first byte of every value.
+const VERSION: u8 = 1;
+
+/// Where a monitor stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// After the last result acked, or where it begins.
+    pub position: Position,
+    /// Whether it is to be resumed: it was not stopped.
+    pub watched: bool,
+    /// When the position was noted, in ms since the Unix epoch.
+    pub at: u64,
+    /// The monitor's options, opaque here.
+    pub options: Vec<u8>,
+}
+
+/// A result that was given up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Letter {
+    /// Its number, given when it is noted and never again in this file.
+    pub id: u64,
+    /// When it was given up, in ms since the Unix epoch.
+    pub at: u64,
+    /// How often its push was tried.
+    pub attempts: u64,
+    /// The result's cursor.
+    pub cursor: Vec<u8>,
+    /// The result, opaque here.
+    pub result: Vec<u8>,
+    /// The last error, opaque here.
+    pub error: Vec<u8>,
+}
+
+impl Record {
+    /// The bytes that say this record.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let (kind, cursor) = match &self.position {
+            Position::Unresolved => (0, &[][..]),
+            Position::Earliest => (1, &[][..]),
+            Position::After(cursor) => (2, cursor.as_bytes()),
+        };
+        let mut bytes = vec![VERSION, kind, u8::from(self.watched)];
+        bytes.extend_from_slice(&self.at.to_le_bytes());
+        put(&mut bytes, cursor);
+        bytes.extend_from_slice(&self.options);
+        bytes
+    }
+
+    /// The record that `bytes` say; `None` if they say none.
+    #[must_use]
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        let [VERSION, kind, watched, rest @ ..] = bytes else { return None };
+        let (at, rest) = take_u64(rest)?;
+        let (cursor, options) = take(rest)?;
+        let position = match kind {
+            0 => Position::Unresolved,
+            1 => Position::Earliest,
+            2 => Position::After(Cursor::new(cursor).ok()?),
+            _ => return None,
+        };
+        Some(Self { position, watched: *watched != 0, at, options: options.to_vec() })
+    }
+}
+
+impl Letter {
+    /// The bytes that say this letter, without its number, which is in its key.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut bytes = vec![VERSION];
+        bytes.extend_from_slice(&self.at.to_le_bytes());
+        bytes.extend_from_slice(&self.attempts.to_le_bytes());
+        put(&mut bytes, &self.cursor);
+        put(&mut bytes, &self.error);
+        bytes.extend_from_slice(&self.result);
+        bytes
+    }
+
+    /// The letter with this number that `bytes` say; `None` if they say none.
+    #[must_use]
+    pub fn decode(id: u64, bytes: &[u8]) -> Option<Self> {
+        let [VERSION, rest @ ..] = bytes else { return None };
+        let (at, rest) = take_u64(rest)?;
+        let (attempts, rest) = take_u64(rest)?;
+        let (cursor, rest) = take(rest)?;
+        let (error, result) = take(rest)?;
+        let [cursor, error, result] = [cursor, error, result].map(<[u8]>::to_vec);
+        Some(Self { id, at, attempts, cursor, result, error })
+    }
+}
+
+fn put(bytes: &mut Vec<u8>, part: &[u8]) {
+    bytes.extend_from_slice(&u32::try_from(part.len()).unwrap_or(u32::MAX).to_le_bytes());
+    bytes.extend_from_slice(part);
+}
+
+fn take(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (length, rest) = bytes.split_first_chunk::<4>()?;
+    rest.split_at_checked(usize::try_from(u32::from_le_bytes(*length)).ok()?)
+}
+
+fn take_u64(bytes: &[u8]) -> Option<(u64, &[u8])> {
+    let (number, rest) = bytes.split_first_chunk::<8>()?;
+    Some((u64::from_le_bytes(*number), rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn record_of_each_position_is_read_as_it_was_written() {
+        let after = Position::After(Cursor::new(b"cursor").unwrap());
+        for position in [Position::Unresolved, Position::Earliest, after] {
+            for watched in [false, true] {
+                let record = Record {
+                    position: position.clone(),
+                    watched,
+                    at: 1_760_000_000_000,
+                    options: b"options".to_vec(),
+                };
+                assert_eq!(Record::decode(&record.encode()), Some(record));
+            }
+        }
+    }
+
+    #[test]
+    fn letter_is_read_as_it_was_written() {
+        let letter = Letter {
+            id: 7,
+            at: 1,
+            attempts: 5,
+            cursor: b"c".to_vec(),
+            result: vec![0; 1000],
+            error: Vec::new(),
+        };
+        assert_eq!(Letter::decode(7, &letter.encode()), Some(letter));
+    }
+
+    #[test]
+    fn bytes_cut_anywhere_or_of_another_version_are_no_record() {
+        let position = Position::After(Cursor::new(b"cursor").unwrap());
+        let bytes = Record { position, watched: true, at: 1, options: Vec::new() }.encode();
+        for end in 0..bytes.len() {
+            assert_eq!(Record::decode(&bytes[..end]), None, "{end}");
+        }
+        let mut other = bytes;
+        other[0] = 2;
+        assert_eq!(Record::decode(&other), None);
+    }
+}

@@ -1,0 +1,222 @@
+//! The redb file: opening it, and what each way in which that fails means; reading all of it, and
+//! committing a batch. When to commit, and what to do when that fails, is the writer's.
+
+use crate::batch::Batch;
+use crate::record::{Letter, Record};
+use cron_engine::ProcessId;
+use redb::{
+    Database, DatabaseError, ReadableDatabase, ReadableTable, StorageBackend, StorageError,
+    TableDefinition,
+};
+use std::collections::{BTreeSet, HashMap};
+use std::io::ErrorKind;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+const RECORDS: TableDefinition<&[u8], &[u8]> = TableDefinition::new("monitors");
+/// One number by name: when the file was last written, which is when its monitors last ran.
+const TIMES: TableDefinition<&str, u64> = TableDefinition::new("times");
+const LETTERS: TableDefinition<(&[u8], u64), &[u8]> = TableDefinition::new("dead_letters");
+
+/// The memory that redb may keep pages in. A checkpoint is small, and read only when it is opened.
+const CACHE_BYTES: usize = 4 << 20;
+
+/// Why a checkpoint file cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// Another node has it open.
+    #[error("another node has it open: give each node its own cron_checkpoint")]
+    Locked,
+    /// It was written by an older redb.
+    #[error("it has the older file format {0}: move it aside, or upgrade it with redb's own tool")]
+    OldFormat(u8),
+    /// It is damaged, or no checkpoint at all. It is worth moving aside.
+    #[error("it is damaged or no checkpoint: {0}")]
+    Corrupt(String),
+    /// No permission, no such directory, no space, or any other error of the system.
+    #[error("{0}")]
+    Io(String),
+}
+
+/// A failed commit or read: the file must be opened again.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct StoreError(String);
+
+impl StoreError {
+    pub(crate) fn unanswered() -> Self {
+        Self("it cannot be read at present".into())
+    }
+}
+
+/// All that a file holds, but for the dead letters' contents.
+#[derive(Debug, Default)]
+pub(crate) struct Contents {
+    pub(crate) records: HashMap<ProcessId, Record>,
+    pub(crate) letters: BTreeSet<(ProcessId, u64)>,
+    /// When the file was last written, in ms since the Unix epoch.
+    pub(crate) written: u64,
+}
+
+/// An open file.
+#[derive(Debug)]
+pub struct Store {
+    /// `None` only while it is being dropped: redb may panic on a damaged file then.
+    database: Option<Database>,
+}
+
+impl Store {
+    /// Opens the file at `path`, or makes it.
+    ///
+    /// # Errors
+    /// [`OpenError`] says what to do.
+    pub fn open(path: &Path) -> Result<Self, OpenError> {
+        Self::guarded(|| Database::builder().set_cache_size(CACHE_BYTES).create(path))
+    }
+
+    /// Opens what `backend` holds, or makes it: a checkpoint that is not a file.
+    ///
+    /// # Errors
+    /// [`OpenError`] as of a file.
+    pub fn with_backend(backend: impl StorageBackend) -> Result<Self, OpenError> {
+        Self::guarded(|| {
+            Database::builder().set_cache_size(CACHE_BYTES).create_with_backend(backend)
+        })
+    }
+
+    fn guarded(open: impl FnOnce() -> Result<Database, DatabaseError>) -> Result<Self, OpenError> {
+        match catch_unwind(AssertUnwindSafe(open)) {
+            Ok(Ok(database)) => Ok(Self { database: Some(database) }),
+            Ok(Err(error)) => Err(classify(error)),
+            Err(_) => Err(OpenError::Corrupt("redb panicked while it opened it".into())),
+        }
+    }
+
+    /// Reads everything.
+    pub(crate) fn load(&self) -> Result<Contents, OpenError> {
+        let corrupt = |error: StoreError| OpenError::Corrupt(error.to_string());
+        self.run(|database| {
+            let mut contents = Contents::default();
+            let transaction = database.begin_read()?;
+            if let Some(table) = existing(transaction.open_table(RECORDS))? {
+                for entry in table.iter()? {
+                    let (key, value) = entry?;
+                    let process = ProcessId::new(key.value());
+                    let pair = process.zip(Record::decode(value.value()));
+                    let (process, record) =
+                        pair.ok_or_else(|| redb::Error::Corrupted("a strange record".into()))?;
+                    contents.records.insert(process, record);
+                }
+            }
+            if let Some(table) = existing(transaction.open_table(LETTERS))? {
+                for entry in table.iter()? {
+                    let (key, _) = entry?;
+                    let (process, id) = key.value();
+                    contents.letters.extend(ProcessId::new(process).map(|process| (process, id)));
+                }
+            }
+            if let Some(table) = existing(transaction.open_table(TIMES))? {
+                contents.written = table.get("written")?.map_or(0, |at| at.value());
+            }
+            Ok(contents)
+        })
+        .map_err(corrupt)
+    }
+
+    /// The dead letters of a process, the oldest first.
+    pub(crate) fn letters(&self, process: &ProcessId) -> Result<Vec<Letter>, StoreError> {
+        self.run(|database| {
+            let transaction = database.begin_read()?;
+            let Some(table) = existing(transaction.open_table(LETTERS))? else {
+                return Ok(Vec::new());
+            };
+            let key = process.as_str().as_bytes();
+            let mut letters = Vec::new();
+            for entry in table.range((key, 0)..=(key, u64::MAX))? {
+                let (key, value) = entry?;
+                letters.extend(Letter::decode(key.value().1, value.value()));
+            }
+            Ok(letters)
+        })
+    }
+
+    /// Makes all of a batch durable, or nothing of it. `now` is in ms since the Unix epoch.
+    ///
+    /// # Errors
+    /// [`StoreError`]: nothing of the batch is durable, and the file must be opened again.
+    pub fn commit(&self, batch: &Batch, now: u64) -> Result<(), StoreError> {
+        self.run(|database| {
+            let transaction = database.begin_write()?;
+            {
+                let mut records = transaction.open_table(RECORDS)?;
+                for (process, record) in &batch.records {
+                    let key = process.as_str().as_bytes();
+                    match record {
+                        Some(record) => drop(records.insert(key, record.encode().as_slice())?),
+                        None => drop(records.remove(key)?),
+                    }
+                }
+                let mut letters = transaction.open_table(LETTERS)?;
+                for process in &batch.forgotten {
+                    let key = process.as_str().as_bytes();
+                    letters.retain_in((key, 0)..=(key, u64::MAX), |_, _| false)?;
+                }
+                for ((process, id), letter) in &batch.letters {
+                    let key = (process.as_str().as_bytes(), *id);
+                    match letter {
+                        Some(letter) => drop(letters.insert(key, letter.encode().as_slice())?),
+                        None => drop(letters.remove(key)?),
+                    }
+                }
+                transaction.open_table(TIMES)?.insert("written", now)?;
+            }
+            transaction.commit()?;
+            Ok(())
+        })
+    }
+
+    /// Whatever redb makes of a damaged file, a panic included, ends here as an error.
+    fn run<T>(
+        &self,
+        work: impl FnOnce(&Database) -> Result<T, redb::Error>,
+    ) -> Result<T, StoreError> {
+        let Some(database) = &self.database else { return Err(StoreError("it is closed".into())) };
+        match catch_unwind(AssertUnwindSafe(|| work(database))) {
+            Ok(done) => done.map_err(|error| StoreError(error.to_string())),
+            Err(_) => Err(StoreError("redb panicked".into())),
+        }
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        let database = self.database.take();
+        // A panic in here would end the process if another one is under way.
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(database)));
+    }
+}
+
+/// A table that no commit has made yet is an empty one.
+fn existing<T>(opened: Result<T, redb::TableError>) -> Result<Option<T>, redb::Error> {
+    match opened {
+        Ok(table) => Ok(Some(table)),
+        Err(redb::TableError::TableDoesNotExist(_)) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn classify(error: DatabaseError) -> OpenError {
+    match error {
+        DatabaseError::DatabaseAlreadyOpen => OpenError::Locked,
+        DatabaseError::UpgradeRequired(version) => OpenError::OldFormat(version),
+        DatabaseError::Storage(StorageError::Corrupted(text)) => OpenError::Corrupt(text),
+        DatabaseError::Storage(StorageError::Io(error))
+            if matches!(error.kind(), ErrorKind::InvalidData | ErrorKind::UnexpectedEof) =>
+        {
+            OpenError::Corrupt(error.to_string())
+        }
+        DatabaseError::RepairAborted => OpenError::Corrupt("its repair was aborted".into()),
+        other => OpenError::Io(other.to_string()),
+    }
+}

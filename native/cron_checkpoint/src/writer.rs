@@ -1,0 +1,156 @@
+//! The one thread that opens, writes and closes a checkpoint's file. It collects what there is to
+//! write for an interval and commits it as a group; when that fails it keeps everything, opens the
+//! file again, and goes on where it was.
+
+use crate::batch::Batch;
+use crate::book::Book;
+use crate::checkpoint::{Checkpoint, State, now};
+use crate::store::{OpenError, Store};
+use std::path::{Path, PathBuf};
+use std::sync::PoisonError;
+use std::time::{Duration, Instant};
+
+/// How often a file that nothing is written to is touched: from it a monitor that gets no results
+/// is known to have run.
+const HEARTBEAT: Duration = Duration::from_mins(1);
+
+/// After a failed commit: the first and the longest pause before the next try.
+const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
+
+/// Tries at the last commit when the file is being closed.
+const CLOSING_TRIES: u32 = 3;
+
+/// Opens a file and reads it. A damaged one is moved aside, said so, and begun anew.
+pub(crate) fn open(path: &Path) -> Result<(Store, Book), OpenError> {
+    match read(path) {
+        Err(OpenError::Corrupt(reason)) => {
+            let aside = aside(path);
+            std::fs::rename(path, &aside).map_err(|error| OpenError::Io(error.to_string()))?;
+            log::error!(
+                "checkpoint {} is damaged ({reason}): moved to {}, begun anew",
+                path.display(),
+                aside.display()
+            );
+            read(path)
+        }
+        other => other,
+    }
+}
+
+fn read(path: &Path) -> Result<(Store, Book), OpenError> {
+    let store = Store::open(path)?;
+    let contents = store.load()?;
+    Ok((store, Book::new(contents)))
+}
+
+fn aside(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".corrupt-{}", now()));
+    name.into()
+}
+
+/// What the thread does until the checkpoint is closed.
+pub(crate) fn run(checkpoint: &Checkpoint, store: Store) {
+    let mut writer = Writer { checkpoint, store: Some(store), failures: 0 };
+    while writer.turn() {}
+    // The file is free before anybody hears that it is closed.
+    drop(writer.store);
+    checkpoint.lock().closed = true;
+    checkpoint.shared.wake.notify_all();
+}
+
+struct Writer<'c> {
+    checkpoint: &'c Checkpoint,
+    store: Option<Store>,
+    /// Failed commits since the last good one.
+    failures: u32,
+}
+
+impl Writer<'_> {
+    /// Collects, commits, and tells those who wait. False once it is closed.
+    fn turn(&mut self) -> bool {
+        let mut state = self.collect();
+        state.fold(now());
+        let batch = state.book.take_pending();
+        let waiters = std::mem::take(&mut state.waiters);
+        let questions = std::mem::take(&mut state.questions);
+        let closing = state.closing;
+        drop(state);
+        let started = Instant::now();
+        match self.commit(&batch) {
+            Ok(()) => {
+                let mut state = self.checkpoint.lock();
+                state.status.commits += 1;
+                state.status.last_commit = started.elapsed();
+                state.status.failing = None;
+                drop(state);
+                if self.failures > 0 {
+                    let path = self.checkpoint.shared.path.display();
+                    log::warn!(
+                        "checkpoint {path} is written again after {} failures",
+                        self.failures
+                    );
+                    self.failures = 0;
+                }
+                for waiter in waiters {
+                    waiter();
+                }
+                if let Some(store) = &self.store {
+                    for question in questions {
+                        question(store);
+                    }
+                }
+                !closing || self.checkpoint.lock().book.has_pending()
+            }
+            Err(reason) => {
+                let mut state = self.checkpoint.lock();
+                state.book.restore(batch);
+                state.waiters.splice(0..0, waiters);
+                state.status.failing = Some(reason.clone());
+                drop(state);
+                self.failures += 1;
+                if self.failures.is_power_of_two() {
+                    let path = self.checkpoint.shared.path.display();
+                    log::error!("checkpoint {path} cannot be written: {reason}");
+                }
+                self.pause();
+                !(closing && self.failures >= CLOSING_TRIES)
+            }
+        }
+    }
+
+    /// Waits until there is something to write, and then until the interval is over or somebody
+    /// waits for it to be durable.
+    fn collect(&self) -> std::sync::MutexGuard<'_, State> {
+        let shared = &self.checkpoint.shared;
+        let until = |state, limit, idle: fn(&mut State) -> bool| {
+            let waited = shared.wake.wait_timeout_while(state, limit, idle);
+            waited.unwrap_or_else(PoisonError::into_inner).0
+        };
+        let state = until(self.checkpoint.lock(), HEARTBEAT, |state| !state.has_work());
+        until(state, shared.interval, |state| !state.is_urgent() && state.has_work())
+    }
+
+    fn commit(&mut self, batch: &Batch) -> Result<(), String> {
+        if self.store.is_none() {
+            // After an error of the system redb refuses everything until it is opened again.
+            let opened = Store::open(&self.checkpoint.shared.path);
+            self.store = Some(opened.map_err(|error| error.to_string())?);
+        }
+        let Some(store) = &self.store else { return Err("it is closed".into()) };
+        let committed = store.commit(batch, now()).map_err(|error| error.to_string());
+        if committed.is_err() {
+            self.store = None;
+        }
+        committed
+    }
+
+    /// Longer after each failure, and no longer than it takes until somebody closes the file.
+    fn pause(&self) {
+        let (first, longest) = RETRY;
+        let pause = first.saturating_mul(1 << self.failures.min(10)).min(longest);
+        let state = self.checkpoint.lock();
+        let wake = &self.checkpoint.shared.wake;
+        drop(wake.wait_timeout_while(state, pause, |state| !state.closing));
+    }
+}
