@@ -6,8 +6,12 @@
 
 -export([start/1, start/2, start/3]).
 -export([stop/1, stop/2]).
+%% The checkpoint
+-export([resume_all/0, forget/1]).
+%% Results that could not be pushed
+-export([dead_letters/1, redeliver/2, discard/2]).
 
--export_type([process_id/0, options/0]).
+-export_type([process_id/0, options/0, dead_letter/0]).
 
 -type process_id() :: binary() | string().
 %% The 43 characters of an AO process id, or its 32 bytes as a binary.
@@ -21,8 +25,19 @@
 %% `rate' in ms, at most 4294967295; `logger' a running hb_logger. The others, such as `cron_node',
 %% are those of the README's table.
 
+-type dead_letter() :: #{
+    id := pos_integer(),
+    at := non_neg_integer(),
+    attempts := pos_integer(),
+    cursor := binary(),
+    result := map(),
+    error := term()
+}.
+%% A result that was given up: its number, when that was in ms since the Unix epoch, how often its
+%% push was tried, the result as it was pushed, and the last error.
+
 %% The modules that a call may need, the one that tells whether all are loaded last.
--define(SIBLINGS, [hb_process_monitor_host, hb_process_monitor_opts, hb_process_monitor_registry,
+-define(SIBLINGS, [hb_process_monitor_delivery, hb_process_monitor_keeper, hb_process_monitor_host, hb_process_monitor_opts, hb_process_monitor_registry,
                    hb_process_monitor_nif, hb_process_monitor_server, hb_process_monitor_log,
                    hb_process_monitor_sup, hb_process_monitor_ticker]).
 
@@ -37,7 +52,8 @@ start(ProcID) ->
 %% If the process is monitored on this node already, that monitor is the answer, unchanged.
 %%
 %% Raises `{bad_process_id, Term}', `{bad_rate, Term}', `{bad_cursor, Term}',
-%% `{bad_option, Key, Value}', `{nif_not_loaded, [{Path, Reason}]}' if the Rust library is missing,
+%% `{bad_option, Key, Value}', `{checkpoint_unavailable, Path, Reason}' if the file of the option
+%% `cron_checkpoint' cannot be used, `{nif_not_loaded, [{Path, Reason}]}' if the Rust library is missing,
 %% and `{not_started, Reason}' if the application cannot be started.
 -spec start(process_id(), Rate :: pos_integer() | options()) ->
     {Monitor :: pid(), Logger :: hb_process_monitor_host:logger()}.
@@ -75,6 +91,88 @@ stop(Monitor, Timeout) when is_pid(Monitor) ->
     after Timeout ->
         demonitor(Ref, [flush]),
         {error, timeout}
+    end.
+
+%% @doc Starts monitoring every process that was monitored when this node was last up and had not
+%% been stopped, each with the options it was started with and from where it stood. Says what
+%% became of each.
+-spec resume_all() -> [{ProcId :: binary(), {Monitor :: pid(), hb_process_monitor_host:logger()}
+                                            | {error, Reason :: term()}}].
+resume_all() ->
+    Engine = engine(),
+    [{ProcId, resume(ProcId, Kept)} || {ProcId, Kept} <- hb_process_monitor_nif:watched(Engine)].
+
+resume(ProcId, Kept) ->
+    try start(ProcId, binary_to_term(Kept, [safe]))
+    catch error:Reason -> {error, Reason}
+    end.
+
+%% @doc Forgets a process that is not monitored: its cursor, its dead letters, and that it was to be
+%% resumed. Without a cursor the next start begins after the latest result. Returns once that is
+%% durable.
+-spec forget(process_id()) -> ok | {error, monitored | binary()}.
+forget(ProcID) ->
+    Engine = engine(),
+    ProcId = hb_process_monitor_opts:proc_id(ProcID),
+    case hb_process_monitor_registry:find(ProcId) of
+        {ok, _} -> {error, monitored};
+        none -> hb_process_monitor_nif:forget(Engine, ProcId)
+    end.
+
+%% @doc The results of a process that could not be pushed, the oldest first.
+-spec dead_letters(process_id()) -> {ok, [dead_letter()]} | {error, Reason :: binary()}.
+dead_letters(ProcID) ->
+    Engine = engine(),
+    case hb_process_monitor_nif:letters(Engine, hb_process_monitor_opts:proc_id(ProcID)) of
+        {ok, Letters} -> {ok, [dead_letter(Letter) || Letter <- Letters]};
+        {error, Reason} -> {error, Reason}
+    end.
+
+dead_letter({Id, At, Attempts, Cursor, Result, Error}) ->
+    #{id => Id, at => At, attempts => Attempts, cursor => Cursor,
+      result => binary_to_term(Result), error => binary_to_term(Error)}.
+
+%% @doc Has the monitor of a process push a dead letter once more, between two results. One that is
+%% pushed is discarded.
+-spec redeliver(process_id(), Id :: pos_integer()) ->
+    ok | {error, not_monitored | not_found | {push_failed, Reason :: term()} | binary()}.
+redeliver(ProcID, Id) ->
+    Engine = engine(),
+    ProcId = hb_process_monitor_opts:proc_id(ProcID),
+    case {hb_process_monitor_registry:find(ProcId), dead_letters(ProcId)} of
+        {none, _} -> {error, not_monitored};
+        {_, {error, Reason}} -> {error, Reason};
+        {{ok, {Monitor, _, _}}, {ok, Letters}} ->
+            case [Result || #{id := Of, result := Result} <- Letters, Of =:= Id] of
+                [] -> {error, not_found};
+                [Result] -> redeliver(Engine, ProcId, Id, Monitor, Result)
+            end
+    end.
+
+redeliver(Engine, ProcId, Id, Monitor, Result) ->
+    try hb_process_monitor_server:redeliver(Monitor, Result) of
+        ok -> discarded(hb_process_monitor_nif:discard(Engine, ProcId, Id));
+        {error, Reason} -> {error, {push_failed, Reason}}
+    catch
+        exit:_ -> {error, not_monitored}
+    end.
+
+%% @doc Drops a dead letter for good. Returns once that is durable.
+-spec discard(process_id(), Id :: pos_integer()) -> ok | {error, not_found | binary()}.
+discard(ProcID, Id) ->
+    Engine = engine(),
+    discarded(hb_process_monitor_nif:discard(Engine, hb_process_monitor_opts:proc_id(ProcID), Id)).
+
+discarded(not_found) -> {error, not_found};
+discarded(Done) -> Done.
+
+%% The engine that runs, started if need be.
+engine() ->
+    ok = ensure_loaded(),
+    ok = ensure_started(),
+    case hb_process_monitor_registry:engine() of
+        {ok, Engine, _Ticker} -> Engine;
+        none -> error({not_started, no_engine})
     end.
 
 start_monitor(ProcId, Options) ->
@@ -117,8 +215,14 @@ start_application() ->
     end,
     case application:ensure_all_started(hb_process_monitor) of
         {ok, _} -> ok;
-        {error, Reason} -> error({not_started, Reason})
+        {error, Reason} -> error(why(Reason, {not_started, Reason}))
     end.
+
+%% What is wrong with the checkpoint lies deep in the reason why the tree did not start.
+why({checkpoint_unavailable, _, _} = Reason, _Else) -> Reason;
+why(Reason, Else) when is_tuple(Reason) -> why(tuple_to_list(Reason), Else);
+why([Reason | Rest], Else) -> why(Reason, why(Rest, Else));
+why(_, Else) -> Else.
 
 %% A release boots in embedded mode: there a module that is not in the boot script is not loaded
 %% when it is called. One caller at a time: loading a module that is loaded already purges it.

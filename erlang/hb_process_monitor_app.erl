@@ -2,17 +2,46 @@
 -module(hb_process_monitor_app).
 -behaviour(application).
 
--export([start/2, stop/1]).
+-export([start/2, prep_stop/1, stop/1]).
 -export([specification/0]).
+
+%% Set while the application runs, and left behind if it ends otherwise than by being stopped.
+-define(RUNNING, {?MODULE, running}).
+%% How long the checkpoint may take to become durable when the application stops, in ms.
+-define(CLOSE_LIMIT, 3000).
 
 %% @private
 -spec start(application:start_type(), term()) -> {ok, pid()} | {error, term()}.
 start(_Type, _Args) ->
-    hb_process_monitor_sup:start_link().
+    case hb_process_monitor_sup:start_link() of
+        {ok, Sup} ->
+            Crashed = persistent_term:get(?RUNNING, false),
+            ok = persistent_term:put(?RUNNING, true),
+            _ = spawn(fun() -> resume(Crashed) end),
+            {ok, Sup};
+        {error, Reason} ->
+            {error, Reason}
+    end.
+
+%% Starts what the host's configuration names, and what was monitored when the tree died.
+resume(Crashed) ->
+    _ = Crashed andalso hb_process_monitor:resume_all(),
+    #{cron_processes := Processes} = hb_process_monitor_registry:node_options(),
+    lists:foreach(fun start_process/1, Processes).
+
+start_process({ProcId, Options}) -> hb_process_monitor:start(ProcId, Options);
+start_process(ProcId) -> hb_process_monitor:start(ProcId).
+
+%% @private
+-spec prep_stop(term()) -> term().
+prep_stop(State) ->
+    _ = persistent_term:erase(?RUNNING),
+    State.
 
 %% @private
 -spec stop(term()) -> ok.
 stop(_State) ->
+    _ = hb_process_monitor_nif:close_checkpoints(?CLOSE_LIMIT),
     ok.
 
 %% @doc What `hb_process_monitor.app' says, for `application:load/1'. Dropped into another
@@ -24,12 +53,12 @@ specification() ->
         {vsn, "0.1.0"},
         {modules, modules()},
         {registered, [hb_process_monitor_sup, hb_process_monitor_monitors_sup,
-                      hb_process_monitor_ticker, hb_process_monitor_log]},
+                      hb_process_monitor_ticker, hb_process_monitor_keeper, hb_process_monitor_log]},
         {mod, {?MODULE, []}},
         {applications, [kernel, stdlib]}
     ]}.
 
 modules() ->
-    [hb_process_monitor, hb_process_monitor_app, hb_process_monitor_host, hb_process_monitor_log,
-     hb_process_monitor_nif, hb_process_monitor_opts, hb_process_monitor_registry,
+    [hb_process_monitor, hb_process_monitor_app, hb_process_monitor_delivery,
+     hb_process_monitor_host, hb_process_monitor_keeper, hb_process_monitor_log, hb_process_monitor_nif, hb_process_monitor_opts, hb_process_monitor_registry,
      hb_process_monitor_server, hb_process_monitor_sup, hb_process_monitor_ticker].

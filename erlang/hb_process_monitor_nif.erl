@@ -7,15 +7,19 @@
 %% The engine, of its owner
 -export([new/1, run/2, interrupt/1, stop/1, counters/1]).
 %% A registration, of its monitor
--export([register/2, poll/1, ack/3, nack/1, remove/1]).
+-export([register/2, poll/1, ack/4, give_up/7, remove/2]).
+%% The checkpoint
+-export([letters/2, discard/3, forget/2, watched/1, checkpoint_status/1, close_checkpoints/1]).
 %% Neither
 -export([check_node/1, log_to_self/1]).
 
--export_type([engine/0, handle/0, epoch/0, monitor_options/0]).
+-export_type([engine/0, handle/0, epoch/0, engine_options/0, monitor_options/0, letter/0, origin/0]).
 
 -on_load(on_load/0).
 -nifs([new/1, run/2, interrupt/1, stop/1, counters/1,
-       register/2, poll/1, ack/3, nack/1, remove/1, check_node/1, log_to_self/1]).
+       register/2, poll/1, ack/4, give_up/7, remove/2,
+       letters/2, discard/3, forget/2, watched/1, checkpoint_status/1, close_checkpoints/1,
+       check_node/1, log_to_self/1]).
 
 -define(LIBRARY, "hb_process_monitor_nif").
 -define(REASON, {?MODULE, not_loaded}).
@@ -29,6 +33,22 @@
 -type epoch() :: pos_integer().
 %% The number of a registration. It is never given twice in a node's life.
 
+-type engine_options() :: #{
+    max_inflight := pos_integer(),
+    max_buffered := pos_integer(),
+    checkpoint := false | binary(),
+    checkpoint_interval := pos_integer(),
+    dead_letters_max := non_neg_integer()
+}.
+
+-type origin() :: new | resumed | {overruled | stale, Stored :: binary() | earliest}.
+%% Where a starting point comes from: from the caller; from the checkpoint; from the caller, against
+%% what was stored; from nowhere yet, since what was stored is too old.
+
+-type letter() :: {Id :: pos_integer(), At :: non_neg_integer(), Attempts :: pos_integer(),
+                   Cursor :: binary(), Result :: binary(), Error :: binary()}.
+%% A dead letter; `At' in ms since the Unix epoch, result and error in the external term format.
+
 -type monitor_options() :: #{
     process := binary(),
     rate := pos_integer(),
@@ -37,7 +57,9 @@
     page_limit := pos_integer(),
     connect_timeout := pos_integer(),
     timeout := pos_integer(),
-    max_page_bytes := pos_integer()
+    max_page_bytes := pos_integer(),
+    stale_after := non_neg_integer(),
+    kept := binary()
 }.
 
 %% A failing on_load stops a node that boots in embedded mode, so a library that is missing is
@@ -91,8 +113,10 @@ loaded() ->
         Tried -> {error, Tried}
     end.
 
-%% @doc Makes an engine that the calling process owns, with at most `max_inflight' fetches at once.
--spec new(#{max_inflight := pos_integer()}) -> engine().
+%% @doc Makes an engine that the calling process owns, and opens its checkpoint. A checkpoint that
+%% is damaged is moved aside; one that another node has open is an error.
+-spec new(engine_options()) ->
+    {ok, engine()} | {error, {checkpoint_unavailable, Path :: binary(), Reason :: binary()}}.
 new(_Options) -> erlang:nif_error(not_loaded()).
 
 %% @doc Runs the engine for at most `SliceMs' milliseconds, on a dirty scheduler. `stopped': there
@@ -117,24 +141,58 @@ counters(_Engine) -> erlang:nif_error(not_loaded()).
 %% `{hb_cron, Epoch, What}' where `What' is `{page, FirstSeq, Results}', `{resolved, Cursor}',
 %% `{failed, Class, Text, Repeats}' or `{recovered, Failures}'.
 -spec register(engine(), monitor_options()) ->
-    {ok, handle(), epoch()} | {error, stopped | {bad_node, Node :: binary()}}.
+    {ok, handle(), epoch(), {origin(), Start :: binary() | earliest | undefined}}
+    | {error, stopped | {bad_node, Node :: binary()}}.
 register(_Engine, _Options) -> erlang:nif_error(not_loaded()).
 
 %% @doc Asks for a poll now. While one is under way, another follows it.
 -spec poll(handle()) -> ok.
 poll(_Handle) -> erlang:nif_error(not_loaded()).
 
-%% @doc Acks all results up to number `Seq'. `EndsPage' says that it is the last one of its page.
--spec ack(handle(), Seq :: pos_integer(), EndsPage :: boolean()) -> ok.
-ack(_Handle, _Seq, _EndsPage) -> erlang:nif_error(not_loaded()).
+%% @doc Acks all results up to number `Seq', whose cursor this is. `EndsPage' says that it is the
+%% last one of its page. Durable at the checkpoint's next commit.
+-spec ack(handle(), Seq :: pos_integer(), Cursor :: binary(), EndsPage :: boolean()) -> ok.
+ack(_Handle, _Seq, _Cursor, _EndsPage) -> erlang:nif_error(not_loaded()).
 
-%% @doc Says that a push failed: the next tick is for trying it again.
--spec nack(handle()) -> ok.
-nack(_Handle) -> erlang:nif_error(not_loaded()).
+%% @doc Gives the result with number `Seq' up: it becomes a dead letter in the same commit that
+%% acks it. `full': there is no room, and nothing was done.
+-spec give_up(handle(), Seq :: pos_integer(), Cursor :: binary(), EndsPage :: boolean(),
+              Attempts :: pos_integer(), Result :: binary(), Error :: binary()) -> ok | full.
+give_up(_Handle, _Seq, _Cursor, _EndsPage, _Attempts, _Result, _Error) ->
+    erlang:nif_error(not_loaded()).
 
-%% @doc Ends the registration: nothing more comes of it.
--spec remove(handle()) -> ok.
-remove(_Handle) -> erlang:nif_error(not_loaded()).
+%% @doc Ends the registration; `Watched' says whether the process is to be resumed when the node
+%% starts next. `wait': `{hb_cron, Epoch, durable}' comes once all that was acked is durable;
+%% nothing else comes any more.
+-spec remove(handle(), Watched :: boolean()) -> durable | wait.
+remove(_Handle, _Watched) -> erlang:nif_error(not_loaded()).
+
+%% @doc The dead letters of a process, the oldest first.
+-spec letters(engine(), ProcId :: binary()) -> {ok, [letter()]} | {error, Reason :: binary()}.
+letters(_Engine, _ProcId) -> erlang:nif_error(not_loaded()).
+
+%% @doc A dead letter is done with. Waits until that is durable.
+-spec discard(engine(), ProcId :: binary(), Id :: non_neg_integer()) ->
+    ok | not_found | {error, Reason :: binary()}.
+discard(_Engine, _ProcId, _Id) -> erlang:nif_error(not_loaded()).
+
+%% @doc Forgets a process, its dead letters included. Waits until that is durable.
+-spec forget(engine(), ProcId :: binary()) -> ok | {error, Reason :: binary()}.
+forget(_Engine, _ProcId) -> erlang:nif_error(not_loaded()).
+
+%% @doc The processes that are to be resumed, and what was kept of their options.
+-spec watched(engine()) -> [{ProcId :: binary(), Kept :: binary()}].
+watched(_Engine) -> erlang:nif_error(not_loaded()).
+
+%% @doc How the checkpoint fares: `commits', `last_commit_us', `dead_letters', and `failing', which
+%% is 1 while it cannot be written.
+-spec checkpoint_status(engine()) -> #{atom() => non_neg_integer()}.
+checkpoint_status(_Engine) -> erlang:nif_error(not_loaded()).
+
+%% @doc Makes all checkpoints of this node durable and closes their files; false if that takes
+%% longer than `LimitMs' for one of them.
+-spec close_checkpoints(LimitMs :: pos_integer()) -> boolean().
+close_checkpoints(_LimitMs) -> erlang:nif_error(not_loaded()).
 
 %% @doc Whether a text is the base URL of a Compute Unit; if it is not, why.
 -spec check_node(binary()) -> ok | {error, Reason :: binary()}.

@@ -15,6 +15,7 @@
     rate := 1..16#ffffffff,
     cursor := cursor(),
     cron_node := [binary(), ...],
+    kept := map(),
     logger := hb_process_monitor_host:logger(),
     atom() => term()
 }.
@@ -34,6 +35,7 @@ table() ->
      {cron_push, monitor, undefined, fun is_push/1},
      {cron_result_format, monitor, undefined, one_of([map, record])},
      {cron_push_attempts, monitor, 5, or_infinity(range(1, ?MAX_U32))},
+     {cron_push_backoff, monitor, {1000, 300000}, fun is_backoff/1},
      {cron_push_stall, monitor, 300000, range(1, ?MAX_U32)},
      {cron_push_timeout, monitor, 60000, range(1, ?MAX_U32)},
      {cron_connect_timeout, monitor, 5000, range(1, ?MAX_U32)},
@@ -65,7 +67,15 @@ for_monitor(ProcId, Given) ->
     maps:foreach(fun(Key, Value) -> given(lists:keyfind(Key, 1, Table), Key, Value) end, Rest),
     Own = [{Key, value(Entry, Rest)} || {Key, monitor, _, _} = Entry <- Table],
     #{cron_node := Node} = Options = maps:from_list(Own),
-    Options#{rate => Rate, cursor => Cursor, logger => Logger, cron_node := node_list(Node, ProcId)}.
+    Options#{rate => Rate, cursor => Cursor, logger => Logger, cron_node := node_list(Node, ProcId),
+             kept => kept(Given)}.
+
+%% What a checkpoint keeps of what was given, to start the monitor again: neither where it began nor
+%% what does not outlive a node.
+kept(Given) ->
+    maps:filter(fun(Key, Value) ->
+        Key =/= cursor andalso not is_pid(Value) andalso not is_function(Value)
+    end, Given).
 
 %% The base URLs to try in turn.
 node_list(undefined, ProcId) ->
@@ -170,6 +180,12 @@ is_node(_) -> false.
 
 is_push({Module, Function}) -> is_atom(Module) andalso is_atom(Function);
 is_push(Fun) -> is_function(Fun, 2).
+
+is_backoff({First, Longest}) ->
+    is_integer(First) andalso is_integer(Longest) andalso
+        First >= 1 andalso Longest >= First andalso Longest =< ?MAX_U32;
+is_backoff(_) ->
+    false.
 
 is_path(Path) -> (is_binary(Path) andalso Path =/= <<>>) orelse
     (is_list(Path) andalso Path =/= [] andalso io_lib:char_list(Path)).

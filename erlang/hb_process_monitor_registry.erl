@@ -7,6 +7,8 @@
 -export([find/1, claim/4, release/1, leave/1, monitors/0]).
 %% The engine
 -export([set_engine/3, engine/0, node_options/0]).
+%% Push devices
+-export([device/1]).
 
 -export_type([entry/0]).
 
@@ -127,3 +129,22 @@ node_options() ->
     try ets:lookup_element(?ENGINE, engine, 4)
     catch error:badarg -> #{}
     end.
+
+%% @doc Where the monitors that push with the same device note that it works: the time of the last
+%% push that succeeded, in ms of the monotonic clock. A fun is nobody else's.
+-spec device(hb_process_monitor_host:push()) -> atomics:atomics_ref().
+device({_, _} = Push) ->
+    case ets:lookup(?ENGINE, {device, Push}) of
+        [{_, Ref}] ->
+            Ref;
+        [] ->
+            _ = ets:insert_new(?ENGINE, {{device, Push}, new_device()}),
+            ets:lookup_element(?ENGINE, {device, Push}, 2)
+    end;
+device(Fun) when is_function(Fun) ->
+    new_device().
+
+new_device() ->
+    Ref = atomics:new(1, [{signed, true}]),
+    ok = atomics:put(Ref, 1, erlang:monotonic_time(millisecond) - 1),
+    Ref.

@@ -4,7 +4,7 @@
 -module(hb_process_monitor_server).
 -behaviour(gen_server).
 
--export([start_link/2, engine_up/1]).
+-export([start_link/2, engine_up/1, redeliver/2]).
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2, terminate/2]).
 
 -record(state, {
@@ -12,6 +12,9 @@
     options :: hb_process_monitor_opts:monitor(),
     logger :: hb_process_monitor_host:logger(),
     push :: hb_process_monitor_host:push(),
+    %% Where all that push with the same device note that it works.
+    device :: atomics:atomics_ref(),
+    delivery :: hb_process_monitor_delivery:delivery(),
     %% After the last result acked, or where to begin.
     cursor :: hb_process_monitor_opts:cursor(),
     %% Older monitors of the same process that still finish a push. Until they are down nothing
@@ -25,9 +28,17 @@
     pages = [] :: [{Seq :: pos_integer(), [map()]}],
     %% A `push_next' is in the mailbox.
     pushing = false :: boolean(),
-    %% Failed pushes of the result that is next. Above 0 it waits for the next tick.
-    failures = 0 :: non_neg_integer()
+    %% The result that is next failed, and is tried again when this timer fires or a tick comes.
+    retry = none :: none | reference(),
+    %% When it first failed, in ms of the monotonic clock.
+    failing_since = 0 :: integer(),
+    %% It was registered before: what the checkpoint says of its start is no news.
+    known = false :: boolean()
 }).
+
+%% How long the checkpoint may take to become durable before the monitor ends, in ms. Whoever waits
+%% for the end has a time-out of their own; this one only bounds what is left behind.
+-define(DURABLE_LIMIT, 60000).
 
 %% @doc Starts a monitor; `ignore' if the process has one.
 -spec start_link(ProcId :: binary(), hb_process_monitor_opts:monitor()) -> gen_server:start_ret().
@@ -38,6 +49,11 @@ start_link(ProcId, Options) ->
 -spec engine_up(Monitor :: pid()) -> ok.
 engine_up(Monitor) ->
     gen_server:cast(Monitor, engine_up).
+
+%% @doc Pushes a dead letter's result once more, between two results.
+-spec redeliver(Monitor :: pid(), Result :: map()) -> ok | {error, Reason :: term()}.
+redeliver(Monitor, Result) ->
+    gen_server:call(Monitor, {redeliver, Result}, infinity).
 
 %% @private
 -spec init({binary(), hb_process_monitor_opts:monitor()}) -> {ok, #state{}} | ignore.
@@ -51,9 +67,12 @@ init({ProcId, #{rate := Rate, cursor := Cursor, logger := GivenLogger} = Options
         {ok, Leaving} ->
             ok = hb_process_monitor_host:register_with(Logger),
             ok = hb_process_monitor_ticker:register_with(Logger),
+            ok = hb_process_monitor_keeper:watch(ProcId, Logger, Options),
+            Push = push_of(Options),
             State = #state{
-                proc_id = ProcId, options = Options, logger = Logger, cursor = Cursor,
-                push = push_of(Options),
+                proc_id = ProcId, options = Options, logger = Logger, cursor = Cursor, push = Push,
+                device = hb_process_monitor_registry:device(Push),
+                delivery = delivery(Options),
                 leaving = maps:from_list([{monitor(process, Pid), Pid} || Pid <- Leaving])
             },
             log(ok, started_monitor, {ProcId, Rate, Cursor}, State),
@@ -67,14 +86,25 @@ init({ProcId, #{rate := Rate, cursor := Cursor, logger := GivenLogger} = Options
 push_of(#{cron_push := undefined}) -> hb_process_monitor_host:push();
 push_of(#{cron_push := Push}) -> Push.
 
+%% Without a checkpoint there is no place for dead letters: nothing is given up.
+delivery(#{cron_push_attempts := Attempts, cron_push_backoff := Backoff}) ->
+    Max = case hb_process_monitor_registry:node_options() of
+        #{cron_checkpoint := false} -> infinity;
+        #{} -> Attempts
+    end,
+    hb_process_monitor_delivery:new(Max, Backoff).
+
 %% @private
--spec handle_call(term(), gen_server:from(), #state{}) -> {reply, {error, unknown_call}, #state{}}.
+-spec handle_call(term(), gen_server:from(), #state{}) -> {reply, ok | {error, term()}, #state{}}.
+handle_call({redeliver, Result}, _From, State) ->
+    {reply, push(Result, State), State};
 handle_call(_Call, _From, State) ->
     {reply, {error, unknown_call}, State}.
 
 %% @private
 -spec handle_cast(term(), #state{}) -> {noreply, #state{}}.
-handle_cast(engine_up, State) ->
+handle_cast(engine_up, #state{proc_id = ProcId, logger = Logger, options = Options} = State) ->
+    ok = hb_process_monitor_keeper:watch(ProcId, Logger, Options),
     {noreply, attach(State)};
 handle_cast(_Cast, State) ->
     {noreply, State}.
@@ -86,8 +116,11 @@ handle_info(push_next, State) ->
     push_next(State#state{pushing = false});
 handle_info({hb_cron, Epoch, What}, #state{engine = {_, Epoch, _}} = State) ->
     {noreply, from_engine(What, State)};
-handle_info(tick, #state{failures = Failures, pages = [_ | _]} = State) when Failures > 0 ->
-    {noreply, go_on(State)};
+handle_info({timeout, Retry, retry}, #state{retry = Retry} = State) ->
+    {noreply, go_on(State#state{retry = none})};
+handle_info(tick, #state{retry = Retry} = State) when Retry =/= none ->
+    _ = erlang:cancel_timer(Retry),
+    {noreply, go_on(State#state{retry = none})};
 handle_info(tick, #state{engine = {Handle, _, _}} = State) ->
     ok = hb_process_monitor_nif:poll(Handle),
     {noreply, State};
@@ -98,7 +131,8 @@ handle_info(stop, State) ->
 handle_info({'DOWN', Ref, process, _, _}, #state{engine = {_, _, Ref}} = State) ->
     %% The engine is gone with its ticker, and what it sent is asked for again. A new one is
     %% announced, if it is not there already.
-    {noreply, attach(detach(State))};
+    {_, Detached} = detach(true, State),
+    {noreply, attach(Detached)};
 handle_info({'DOWN', Ref, process, _, _}, #state{leaving = Leaving} = State) ->
     {noreply, attach(State#state{leaving = maps:remove(Ref, Leaving)})};
 handle_info(_Stray, State) ->
@@ -106,10 +140,24 @@ handle_info(_Stray, State) ->
 
 %% @private
 -spec terminate(term(), #state{}) -> ok.
-terminate(_Reason, State) ->
+terminate(Reason, #state{cursor = Cursor} = State) ->
     ok = hb_process_monitor_registry:release(self()),
-    _ = detach(State),
+    %% Only who is stopped is not to be resumed.
+    ok = await_durable(detach(Reason =/= normal, State)),
+    case Reason of
+        normal -> ok;
+        shutdown -> ok;
+        {shutdown, _} -> ok;
+        _ -> hb_process_monitor_keeper:crashing(self(), Cursor)
+    end,
     hb_process_monitor_registry:leave(self()).
+
+await_durable({durable, _State}) ->
+    ok;
+await_durable({{wait, Epoch}, _State}) ->
+    receive {hb_cron, Epoch, durable} -> ok
+    after ?DURABLE_LIMIT -> ok
+    end.
 
 %% The registration with the engine
 
@@ -124,30 +172,48 @@ attach(State) ->
 attach(Engine, Ticker, State) ->
     Ref = monitor(process, Ticker),
     case hb_process_monitor_nif:register(Engine, library_options(State)) of
-        {ok, Handle, Epoch} ->
+        {ok, Handle, Epoch, {Origin, Start}} ->
             ok = case State#state.ticked of
                 true -> hb_process_monitor_nif:poll(Handle);
                 false -> ok
             end,
-            State#state{engine = {Handle, Epoch, Ref}, ticked = false};
+            State#state.known orelse log_origin(Origin, Start, State),
+            State#state{engine = {Handle, Epoch, Ref}, cursor = Start, ticked = false, known = true};
         {error, stopped} ->
             %% The next ticker will tell.
             demonitor(Ref, [flush]),
             State
     end.
 
+log_origin(new, _Start, _State) ->
+    ok;
+log_origin(resumed, Start, #state{proc_id = ProcId} = State) ->
+    log(ok, resumed, {ProcId, Start}, State);
+log_origin({overruled, Stored}, Start, #state{proc_id = ProcId} = State) ->
+    log(ok, checkpoint_overruled, {ProcId, {stored, Stored}, {given, Start}}, State);
+log_origin({stale, Stored}, _Start, #state{proc_id = ProcId} = State) ->
+    log(error, stale_cursor, {ProcId, Stored, from_the_latest_result}, State).
+
 library_options(#state{proc_id = ProcId, options = Options, cursor = Cursor}) ->
     #{rate := Rate, cron_node := Nodes, cron_page_limit := PageLimit, cron_timeout := Timeout,
-      cron_connect_timeout := ConnectTimeout, cron_max_page_bytes := MaxPageBytes} = Options,
+      cron_connect_timeout := ConnectTimeout, cron_max_page_bytes := MaxPageBytes,
+      cron_stale_after := StaleAfter, kept := Kept} = Options,
     #{process => ProcId, rate => Rate, cursor => Cursor, nodes => Nodes, page_limit => PageLimit,
-      connect_timeout => ConnectTimeout, timeout => Timeout, max_page_bytes => MaxPageBytes}.
+      connect_timeout => ConnectTimeout, timeout => Timeout, max_page_bytes => MaxPageBytes,
+      stale_after => case StaleAfter of infinity -> 0; _ -> StaleAfter end,
+      kept => term_to_binary(Kept)}.
 
-detach(#state{engine = {Handle, _, Ref}} = State) ->
-    ok = hb_process_monitor_nif:remove(Handle),
+%% Says whether there is something to wait for until all that was acked is durable.
+detach(Watched, #state{engine = {Handle, Epoch, Ref}, retry = Retry} = State) ->
+    Wait = case hb_process_monitor_nif:remove(Handle, Watched) of
+        durable -> durable;
+        wait -> {wait, Epoch}
+    end,
     demonitor(Ref, [flush]),
-    State#state{engine = none, pages = [], failures = 0};
-detach(State) ->
-    State.
+    _ = Retry =:= none orelse erlang:cancel_timer(Retry),
+    {Wait, State#state{engine = none, pages = [], retry = none}};
+detach(_Watched, State) ->
+    {durable, State}.
 
 %% What the engine says
 
@@ -165,8 +231,8 @@ from_engine({recovered, Failures}, #state{proc_id = ProcId} = State) ->
 
 %% Pushing
 
-%% A failed push waits for its tick; a new page does not change that.
-go_on_if_free(#state{failures = 0} = State) -> go_on(State);
+%% A failed push waits for its time; a new page does not change that.
+go_on_if_free(#state{retry = none} = State) -> go_on(State);
 go_on_if_free(State) -> State.
 
 %% Through the mailbox: what else has come is served between two pushes.
@@ -176,25 +242,22 @@ go_on(State) ->
     self() ! push_next,
     State#state{pushing = true}.
 
-push_next(#state{pages = [{Seq, [Result | Rest]} | Pages], engine = {Handle, _, _}} = State) ->
+push_next(#state{retry = none, pages = [{Seq, [Result | Rest]} | _], engine = {Handle, _, _}} = State) ->
     #{<<"cursor">> := Cursor} = Result,
     case push(Result, State) of
         ok ->
-            ok = hb_process_monitor_nif:ack(Handle, Seq, Rest =:= []),
-            Left = case Rest of
-                [] -> Pages;
-                _ -> [{Seq + 1, Rest} | Pages]
-            end,
-            Acked = recovered(State#state{cursor = Cursor, pages = Left}),
-            {noreply, go_on(Acked)};
+            ok = atomics:put(State#state.device, 1, now_ms()),
+            ok = hb_process_monitor_nif:ack(Handle, Seq, Cursor, Rest =:= []),
+            {noreply, go_on(passed(Cursor, recovered(State)))};
         {error, Reason} ->
-            ok = hb_process_monitor_nif:nack(Handle),
-            {noreply, failed(Cursor, Reason, State)}
+            {noreply, failed(Seq, Result, Rest =:= [], Reason, State)}
     end;
-push_next(State) ->
+push_next(#state{retry = none, pages = []} = State) ->
     %% All is pushed, or the engine went meanwhile. What a page left on the heap goes now: the
     %% next one may be long in coming.
-    {noreply, State, hibernate}.
+    {noreply, State, hibernate};
+push_next(State) ->
+    {noreply, State}.
 
 push(Result, #state{push = Push, proc_id = ProcId, cursor = Cursor, logger = Logger}) ->
     Message = #{message => Result},
@@ -211,17 +274,56 @@ push(Result, #state{push = Push, proc_id = ProcId, cursor = Cursor, logger = Log
         Class:Reason -> {error, {Class, Reason}}
     end.
 
-failed(Cursor, Reason, #state{proc_id = ProcId, failures = Failures} = State) ->
-    Repeats = Failures + 1,
-    %% At 1, 2, 4, 8, … as the engine does it with fetches.
-    Repeats band Failures =:= 0 andalso log(error, push_failed, {ProcId, Cursor, Reason, Repeats}, State),
-    State#state{failures = Repeats}.
+%% The first result of the first page is done with.
+passed(Cursor, #state{pages = [{_, [_]} | Pages]} = State) ->
+    State#state{cursor = Cursor, pages = Pages};
+passed(Cursor, #state{pages = [{Seq, [_ | Rest]} | Pages]} = State) ->
+    State#state{cursor = Cursor, pages = [{Seq + 1, Rest} | Pages]}.
 
-recovered(#state{failures = 0} = State) ->
-    State;
-recovered(#state{failures = Failures, proc_id = ProcId} = State) ->
-    log(ok, recovered, {ProcId, push, Failures}, State),
-    State#state{failures = 0}.
+failed(Seq, Result, EndsPage, Reason, #state{delivery = Delivery, device = Device} = State) ->
+    Since = case hb_process_monitor_delivery:failures(Delivery) of
+        0 -> now_ms();
+        _ -> State#state.failing_since
+    end,
+    DeviceWorks = atomics:get(Device, 1) >= Since,
+    log_failure(Result, Reason, hb_process_monitor_delivery:failures(Delivery) + 1, State),
+    case hb_process_monitor_delivery:failed(DeviceWorks, Delivery) of
+        {retry, Failed} ->
+            retry_later(State#state{delivery = Failed, failing_since = Since});
+        {give_up, GivenUp} ->
+            give_up(Seq, Result, EndsPage, Reason, GivenUp, State#state{failing_since = Since})
+    end.
+
+retry_later(#state{delivery = Delivery} = State) ->
+    Failures = hb_process_monitor_delivery:failures(Delivery),
+    Pause = rand:uniform(hb_process_monitor_delivery:ceiling(Failures, Delivery)),
+    State#state{retry = erlang:start_timer(Pause, self(), retry)}.
+
+give_up(Seq, #{<<"cursor">> := Cursor} = Result, EndsPage, Reason, GivenUp, State) ->
+    #state{engine = {Handle, _, _}, proc_id = ProcId, options = #{cron_push_attempts := Attempts}} = State,
+    case hb_process_monitor_nif:give_up(Handle, Seq, Cursor, EndsPage, Attempts,
+                                        term_to_binary(Result), term_to_binary(Reason)) of
+        ok ->
+            log(error, dead_letter, {ProcId, Cursor, Reason, Attempts}, State),
+            go_on(passed(Cursor, State#state{delivery = GivenUp}));
+        full ->
+            log(error, dead_letters_full, {ProcId, Cursor, Reason}, State),
+            retry_later(State#state{delivery = hb_process_monitor_delivery:refused(GivenUp)})
+    end.
+
+log_failure(#{<<"cursor">> := Cursor}, Reason, Failures, #state{proc_id = ProcId} = State) ->
+    %% At 1, 2, 4, 8, … as the engine does it with fetches.
+    Failures band (Failures - 1) =:= 0 andalso
+        log(error, push_failed, {ProcId, Cursor, Reason, Failures}, State).
+
+recovered(#state{delivery = Delivery, proc_id = ProcId} = State) ->
+    case hb_process_monitor_delivery:failures(Delivery) of
+        0 -> ok;
+        Failures -> log(ok, recovered, {ProcId, push, Failures}, State)
+    end,
+    State#state{delivery = hb_process_monitor_delivery:succeeded(Delivery)}.
+
+now_ms() -> erlang:monotonic_time(millisecond).
 
 log(Status, Type, Details, #state{logger = Logger}) ->
     hb_process_monitor_host:log(Logger, {Status, Type, Details}).

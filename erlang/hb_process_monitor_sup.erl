@@ -1,5 +1,5 @@
-%%% @doc The supervision tree: the log, the ticker with the engine, and below a supervisor of their
-%%% own the monitors. A monitor is temporary: one that ends, for whatever reason, takes nothing
+%%% @doc The supervision tree: the log, the ticker with the engine, the keeper, and below a
+%%% supervisor of their own the monitors. A monitor is temporary: one that ends, for whatever reason, takes nothing
 %%% else with it.
 -module(hb_process_monitor_sup).
 -behaviour(supervisor).
@@ -35,6 +35,7 @@ init(tree) ->
         #{id => log, start => {hb_process_monitor_log, start_link, []}},
         #{id => ticker, start => {hb_process_monitor_ticker, start_link, []},
           shutdown => ?TICKER_SHUTDOWN},
+        #{id => keeper, start => {hb_process_monitor_keeper, start_link, []}},
         #{id => monitors, start => {?MODULE, start_monitors_link, []},
           type => supervisor, shutdown => infinity}
     ]}};

@@ -35,13 +35,24 @@ counters() ->
     end.
 
 %% @private
--spec init([]) -> {ok, #state{}, {continue, tell_monitors}}.
+-spec init([]) -> {ok, #state{}, {continue, tell_monitors}} | {stop, {shutdown, term()}}.
 init([]) ->
     _ = process_flag(trap_exit, true),
-    #{cron_max_inflight := MaxInflight} = Options = hb_process_monitor_opts:for_node(),
-    Engine = hb_process_monitor_nif:new(#{max_inflight => MaxInflight}),
-    ok = hb_process_monitor_registry:set_engine(Engine, self(), Options),
-    {ok, #state{engine = Engine}, {continue, tell_monitors}}.
+    #{cron_max_inflight := MaxInflight, cron_max_buffered_bytes := MaxBuffered,
+      cron_checkpoint := Checkpoint, cron_checkpoint_interval := Interval,
+      cron_dead_letters_max := LettersMax} = Options = hb_process_monitor_opts:for_node(),
+    New = #{max_inflight => MaxInflight, max_buffered => MaxBuffered, checkpoint => path(Checkpoint),
+            checkpoint_interval => Interval, dead_letters_max => LettersMax},
+    case hb_process_monitor_nif:new(New) of
+        {ok, Engine} ->
+            ok = hb_process_monitor_registry:set_engine(Engine, self(), Options),
+            {ok, #state{engine = Engine}, {continue, tell_monitors}};
+        {error, Reason} ->
+            {stop, {shutdown, Reason}}
+    end.
+
+path(false) -> false;
+path(Path) -> unicode:characters_to_binary(Path).
 
 %% @private
 -spec handle_continue(tell_monitors, #state{}) -> {noreply, #state{}, 0}.

@@ -42,36 +42,44 @@ is_test(Module) ->
     is_list(Path) andalso string:find(Path, "/test/", trailing) =/= nomatch andalso
         filename:basename(filename:dirname(Path)) =/= "ebin".
 
-engine() -> ?NIF:new(#{max_inflight => 4}).
+engine() ->
+    {ok, Engine} = ?NIF:new(#{max_inflight => 4, max_buffered => 1 bsl 20, checkpoint => false,
+                              checkpoint_interval => 50, dead_letters_max => 1}),
+    Engine.
 
 options(Cu, Changes) ->
     maps:merge(#{process => harness:proc_id(), rate => 3600000, cursor => earliest, nodes => [test_cu:url(Cu)],
-                 page_limit => 1000, connect_timeout => 1000, timeout => 1000, max_page_bytes => 1000000}, Changes).
+                 page_limit => 1000, connect_timeout => 1000, timeout => 1000, max_page_bytes => 1000000,
+                 stale_after => 0, kept => <<>>}, Changes).
 
 functions_given_wrong_types_are_badarg(_Cu) ->
     Bad = [undefined, 0, -1, 1.5, <<>>, [], {}, #{}, self(), make_ref(), fun() -> ok end],
     Calls = [fun(B) -> ?NIF:new(B) end, fun(B) -> ?NIF:run(B, 0) end, fun(B) -> ?NIF:run(engine(), {B}) end,
              fun(B) -> ?NIF:interrupt(B) end, fun(B) -> ?NIF:stop(B) end, fun(B) -> ?NIF:counters(B) end,
              fun(B) -> ?NIF:register(B, #{}) end, fun(B) -> ?NIF:register(engine(), B) end,
-             fun(B) -> ?NIF:poll(B) end, fun(B) -> ?NIF:ack(B, 1, true) end, fun(B) -> ?NIF:nack(B) end,
-             fun(B) -> ?NIF:remove(B) end, fun(B) -> ?NIF:log_to_self(B) end, fun(B) -> ?NIF:check_node([B]) end,
+             fun(B) -> ?NIF:poll(B) end, fun(B) -> ?NIF:ack(B, 1, <<"c">>, true) end,
+             fun(B) -> ?NIF:give_up(B, 1, <<"c">>, true, 1, <<>>, <<>>) end, fun(B) -> ?NIF:letters(B, <<>>) end,
+             fun(B) -> ?NIF:discard(engine(), B, 1) end, fun(B) -> ?NIF:forget(engine(), B) end,
+             fun(B) -> ?NIF:watched(B) end, fun(B) -> ?NIF:checkpoint_status(B) end,
+             fun(B) -> ?NIF:close_checkpoints([B]) end,
+             fun(B) -> ?NIF:remove(B, true) end, fun(B) -> ?NIF:log_to_self(B) end, fun(B) -> ?NIF:check_node([B]) end,
              %% An engine is no handle.
              fun(_) -> ?NIF:poll(engine()) end],
     [?assertError(badarg, Call(B)) || Call <- Calls, B <- Bad].
 
 functions_given_stale_handles_do_nothing(Cu) ->
     Engine = engine(),
-    {ok, Handle, Epoch} = ?NIF:register(Engine, options(Cu, #{})),
-    {ok, Other, Later} = ?NIF:register(Engine, options(Cu, #{})),
+    {ok, Handle, Epoch, {new, earliest}} = ?NIF:register(Engine, options(Cu, #{})),
+    {ok, Other, Later, {new, earliest}} = ?NIF:register(Engine, options(Cu, #{})),
     ?assert(Later > Epoch),
-    ok = ?NIF:remove(Handle),
+    durable = ?NIF:remove(Handle, false),
     ok = ?NIF:stop(Engine),
     [begin
         ?assertEqual(ok, ?NIF:poll(H)),
-        ?assertEqual(ok, ?NIF:ack(H, 1, true)),
-        ?assertEqual(ok, ?NIF:ack(H, 16#ffffffffffffffff, false)),
-        ?assertEqual(ok, ?NIF:nack(H)),
-        ?assertEqual(ok, ?NIF:remove(H))
+        ?assertEqual(ok, ?NIF:ack(H, 1, <<"c">>, true)),
+        ?assertEqual(ok, ?NIF:ack(H, 16#ffffffffffffffff, <<"c">>, false)),
+        ?assertError(badarg, ?NIF:give_up(H, 1, <<"c">>, true, 1, <<>>, <<>>)),
+        ?assertEqual(durable, ?NIF:remove(H, false))
     end || H <- [Handle, Other, Handle]],
     ?assertEqual(stopped, ?NIF:run(Engine, 1000)),
     ?assertEqual({error, stopped}, ?NIF:register(Engine, options(Cu, #{}))),
@@ -161,6 +169,8 @@ release_id() -> list_to_binary(lists:duplicate(43, $R)).
 
 start_on(Peer, Cu) ->
     Options = #{rate => 3600000, cursor => earliest, cron_node => test_cu:url(Cu), cron_push => {?MODULE, push}},
+    %% Where a node without the host's options keeps its checkpoint.
+    ok = peer:call(Peer, file, set_cwd, [filename:dirname(harness:checkpoint())]),
     peer:call(Peer, erlang, apply, [fun(Id, O) -> catch hb_process_monitor:start(Id, O) end, [release_id(), Options]]).
 
 %% A directory as an operator leaves it: beams, and the library or not, in an application `hb'.

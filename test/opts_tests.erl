@@ -22,31 +22,31 @@ started(Options) ->
 
 option_of_the_caller_wins_over_the_hosts_and_that_over_the_default(_) ->
     ?assertMatch(#{cron_page_limit := 1000, rate := 10000}, started(#{})),
-    hb_opts:set(#{cron_page_limit => 17, default_cron_rate => 5}),
+    harness:host(#{cron_page_limit => 17, default_cron_rate => 5}),
     ?assertMatch(#{cron_page_limit := 17, rate := 5}, started(#{})),
     ?assertMatch(#{cron_page_limit := 18, rate := 6}, started(#{cron_page_limit => 18, rate => 6})).
 
 option_of_the_host_that_is_bad_is_an_error_of_start(Cu) ->
     {_, _} = harness:start(Cu, harness:proc_id(), #{}),
-    hb_opts:set(#{cron_page_limit => many}),
+    harness:host(#{cron_page_limit => many}),
     ?assertError({bad_option, cron_page_limit, many}, harness:start(Cu, harness:proc_id(), #{})),
     {Monitor, _} = harness:start(Cu, harness:proc_id(), #{cron_page_limit => 5}),
     ?assert(is_process_alive(Monitor)).
 
 option_of_the_node_may_be_repeated_but_not_changed(_) ->
-    hb_opts:set(#{cron_max_inflight => 7}),
+    harness:host(#{cron_max_inflight => 7}),
     ?assertMatch(#{rate := 10000}, started(#{cron_max_inflight => 7})),
     ?assertError({bad_option, cron_max_inflight, 64}, started(#{cron_max_inflight => 64})),
     %% What is in force is what the engine was started with.
-    hb_opts:set(#{cron_max_inflight => 9}),
+    harness:host(#{cron_max_inflight => 9}),
     ?assertMatch(#{rate := 10000}, started(#{cron_max_inflight => 7})).
 
 node_is_the_callers_the_hosts_the_routers_or_the_local_one(_) ->
     ?assertMatch(#{cron_node := [<<"http://localhost:6363">>]}, started(#{})),
-    hb_opts:set(#{cron_node => <<"http://host:1">>}),
+    harness:host(#{cron_node => <<"http://host:1">>}),
     ?assertMatch(#{cron_node := [<<"http://host:1">>]}, started(#{})),
     ?assertMatch(#{cron_node := [<<"http://own:1">>]}, started(#{cron_node => <<"http://own:1">>})),
-    hb_opts:reset(),
+    harness:host(#{}),
     [begin
         ok = application:stop(hb_process_monitor),
         router(Answer),

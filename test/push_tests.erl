@@ -11,7 +11,7 @@ all_test_() ->
         fun push_that_fails_is_tried_again_at_each_tick/1,
         fun push_that_fails_holds_up_the_results_behind_it/1,
         fun push_that_fails_is_logged_at_1_2_4_8_and_when_it_is_over/1,
-        fun push_that_fails_is_tried_again_at_the_engines_own_tick/1,
+        fun push_that_fails_is_tried_again_after_a_pause/1,
         fun push_that_sends_strays_or_exit_signals_harms_nothing/1,
         fun push_device_that_is_missing_is_an_error_like_any_other/1,
         fun monitor_serves_its_mailbox_between_two_results/1
@@ -125,11 +125,12 @@ push_that_fails_is_logged_at_1_2_4_8_and_when_it_is_over(Cu) ->
     harness:logged(Logger, fun({ok, recovered, {_, push, N}}) -> N =:= Failures end),
     ?assertEqual([1, 2, 4, 8], [N || {error, push_failed, {_, _, down, N}} <- lists:reverse(harness:report(Logger))]).
 
-push_that_fails_is_tried_again_at_the_engines_own_tick(Cu) ->
+push_that_fails_is_tried_again_after_a_pause(Cu) ->
     Id = harness:proc_id(),
     harness:failing(Id, lists:duplicate(5, fun() -> {error, down} end)),
     test_cu:add(Cu, Id, 2),
-    {_, _} = harness:start(Cu, Id, #{cursor => earliest, rate => 20}),
+    {Monitor, _} = harness:start(Cu, Id, #{cursor => earliest, cron_push_backoff => {1, 10}}),
+    Monitor ! tick,
     harness:results(1, 2).
 
 push_that_sends_strays_or_exit_signals_harms_nothing(Cu) ->

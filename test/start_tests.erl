@@ -68,13 +68,13 @@ start_without_rate_ticks_at_the_hosts_or_the_default(Cu) ->
         Found
     end,
     ?assertEqual(10000, Rate()),
-    hb_opts:set(#{default_cron_rate => 1234}),
+    harness:host(#{default_cron_rate => 1234}),
     ?assertEqual(1234, Rate()),
-    hb_opts:set(#{default_cron_rate => often}),
+    harness:host(#{default_cron_rate => often}),
     ?assertError({bad_rate, often}, Rate()).
 
 start_with_three_arguments_begins_after_the_cursor(Cu) ->
-    hb_opts:set(#{cron_node => test_cu:url(Cu)}),
+    harness:host(#{cron_node => test_cu:url(Cu)}),
     Id = harness:proc_id(),
     harness:sink(Id),
     test_cu:add(Cu, Id, 10),

@@ -2,7 +2,7 @@
 %%% own, process ids, and waiting on an event with a deadline.
 -module(harness).
 
--export([setup/0, setup/1, cleanup/1]).
+-export([setup/0, setup/1, cleanup/1, host/1, checkpoint/0]).
 -export([proc_id/0, sink/1, start/3, report/1]).
 -export([still/3, results/2, no_result/0, number/1, polled/2, eventually/1, logged/2, failing/2]).
 -export([gate/1, asked/2, not_asked/1, open/2, open/3]).
@@ -18,9 +18,23 @@ setup(HostOptions) ->
     [os:unsetenv(Name) || Name <- ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy",
                                    "ALL_PROXY", "all_proxy"]],
     quiet(),
-    hb_opts:set(HostOptions),
+    host(HostOptions),
     dev_mu:create(),
     test_cu:start().
+
+%% Configures the host. Every test has a checkpoint of its own; a push that failed is tried again
+%% when the test says so, with a tick, and never given up, unless the test wants it otherwise.
+host(Options) ->
+    Dir = case persistent_term:get({?MODULE, dir}, none) of
+        none -> string:trim(os:cmd("mktemp -d"));
+        Known -> Known
+    end,
+    persistent_term:put({?MODULE, dir}, Dir),
+    hb_opts:set(maps:merge(#{cron_checkpoint => checkpoint(), cron_push_attempts => infinity,
+                            cron_push_backoff => {1 bsl 31, 1 bsl 31}}, Options)).
+
+checkpoint() ->
+    filename:join(persistent_term:get({?MODULE, dir}), "checkpoint.redb").
 
 %% What the tests bring about on purpose is not shown; anything else is.
 quiet() ->
@@ -47,6 +61,8 @@ cleanup(Cu) ->
     _ = application:stop(hb_process_monitor),
     hb_opts:reset(),
     ets:delete(dev_mu_routes),
+    _ = os:cmd("rm -rf " ++ persistent_term:get({?MODULE, dir})),
+    persistent_term:erase({?MODULE, dir}),
     test_cu:stop(Cu).
 
 %% A process id that no other test has.

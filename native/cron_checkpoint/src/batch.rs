@@ -14,13 +14,15 @@ pub struct Batch {
     pub(crate) letters: BTreeMap<(ProcessId, u64), Option<Letter>>,
     /// Processes whose dead letters go too.
     pub(crate) forgotten: Vec<ProcessId>,
+    /// The last number given to a letter, 0 for none: it outlives its letter.
+    pub(crate) last_letter: u64,
 }
 
 impl Batch {
     /// Whether there is nothing to write.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.records.is_empty() && self.letters.is_empty() && self.forgotten.is_empty()
+        *self == Self::default()
     }
 
     /// Notes where a process stands.
@@ -30,7 +32,13 @@ impl Batch {
 
     /// Notes a result that was given up.
     pub fn letter(&mut self, process: ProcessId, letter: Letter) {
+        self.number(letter.id);
         self.letters.insert((process, letter.id), Some(letter));
+    }
+
+    /// Notes that this number was given to a letter, and those before it.
+    pub(crate) fn number(&mut self, id: u64) {
+        self.last_letter = self.last_letter.max(id);
     }
 
     /// Notes that a dead letter is done with.
@@ -57,6 +65,7 @@ impl Batch {
         }
         // Letters are forgotten before others are noted, so the order does not matter here.
         self.forgotten.extend(older.forgotten);
+        self.number(older.last_letter);
     }
 }
 

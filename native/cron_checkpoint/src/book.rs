@@ -31,7 +31,7 @@ pub struct Full;
 impl Book {
     /// The book that a file holds.
     pub(crate) fn new(contents: Contents) -> Self {
-        let Contents { records, letters, written } = contents;
+        let Contents { records, letters, last_letter, written } = contents;
         let entry = |mut record: Record| {
             if record.watched {
                 // Its monitor ran until the file was last written, results or not.
@@ -40,7 +40,6 @@ impl Book {
             Entry { epoch: 0, record }
         };
         let entries = records.into_iter().map(|(of, record)| (of, entry(record))).collect();
-        let last_letter = letters.iter().map(|(_, id)| *id).max().unwrap_or(0);
         Self { entries, letters, last_letter, pending: Batch::default() }
     }
 
@@ -85,20 +84,26 @@ impl Book {
         }
     }
 
-    /// A result is given up; its letter gets a number.
+    /// A result is given up; its letter gets a number. What an older registration gives up only gets
+    /// the number: its process is forgotten, or has the result pushed anew by the latest one.
     pub(crate) fn give_up(
         &mut self,
         process: ProcessId,
+        epoch: u64,
         mut letter: Letter,
         max: u64,
     ) -> Result<u64, Full> {
-        if self.letter_count() >= max {
+        let latest = self.entries.get(&process).is_some_and(|entry| entry.epoch == epoch);
+        if latest && self.letter_count() >= max {
             return Err(Full);
         }
         self.last_letter += 1;
-        letter.id = self.last_letter;
-        self.letters.insert((process, letter.id));
-        self.pending.letter(process, letter);
+        self.pending.number(self.last_letter);
+        if latest {
+            letter.id = self.last_letter;
+            self.letters.insert((process, letter.id));
+            self.pending.letter(process, letter);
+        }
         Ok(self.last_letter)
     }
 
@@ -169,9 +174,10 @@ mod tests {
         book.begin(process(), 1, record(Position::Earliest));
         let letter =
             Letter { id: 0, at: 0, attempts: 1, cursor: vec![], result: vec![], error: vec![] };
-        book.give_up(process(), letter, 10).unwrap();
+        book.give_up(process(), 1, letter.clone(), 10).unwrap();
         book.forget(process());
         book.moved(process(), 1, after("late"), 5);
+        book.give_up(process(), 1, letter, 10).unwrap();
         assert_eq!(book.find(&process()), None);
         assert_eq!(book.letter_count(), 0);
     }
@@ -179,13 +185,14 @@ mod tests {
     #[test]
     fn book_takes_no_more_letters_than_it_may() {
         let mut book = Book::default();
+        book.begin(process(), 1, record(Position::Earliest));
         let letter =
             Letter { id: 0, at: 0, attempts: 1, cursor: vec![], result: vec![], error: vec![] };
-        assert_eq!(book.give_up(process(), letter.clone(), 1), Ok(1));
-        assert_eq!(book.give_up(process(), letter.clone(), 1), Err(Full));
+        assert_eq!(book.give_up(process(), 1, letter.clone(), 1), Ok(1));
+        assert_eq!(book.give_up(process(), 1, letter.clone(), 1), Err(Full));
         assert!(book.discard(process(), 1));
         assert!(!book.discard(process(), 1));
-        assert_eq!(book.give_up(process(), letter, 1), Ok(2), "a number is never given twice");
+        assert_eq!(book.give_up(process(), 1, letter, 1), Ok(2), "a number is never given twice");
     }
 
     #[test]

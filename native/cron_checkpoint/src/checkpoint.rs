@@ -21,6 +21,9 @@ type Question = Box<dyn FnOnce(&Store) + Send>;
 /// How long a question may wait for its answer: a commit may be in its way.
 const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 
+/// How long an open waits for the last user of the file to have it closed.
+const CLOSED_LIMIT: Duration = Duration::from_secs(10);
+
 /// Files that this OS process has open: a checkpoint outlives the engines that use it.
 static OPEN: Mutex<Option<HashMap<PathBuf, Checkpoint>>> = Mutex::new(None);
 
@@ -92,8 +95,14 @@ impl Checkpoint {
         let path = std::path::absolute(path).map_err(|error| OpenError::Io(error.to_string()))?;
         let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
         let open = open.get_or_insert_default();
-        if let Some(known) = open.get(&path).filter(|known| !known.lock().closed) {
-            return Ok((known.clone(), true));
+        if let Some(known) = open.get(&path) {
+            if !known.lock().closing {
+                return Ok((known.clone(), true));
+            }
+            // It takes nothing more: whoever got it now would lose all they said.
+            if !known.close(CLOSED_LIMIT) {
+                return Err(OpenError::Io("it is still being closed".into()));
+            }
         }
         let (store, book) = writer::open(&path)?;
         let state = State { book, ..State::default() };
@@ -161,7 +170,8 @@ impl Checkpoint {
         }
     }
 
-    /// A result is given up: its letter and the cursor that passes it become durable together.
+    /// A result is given up: its letter and the cursor that passes it become durable together. One
+    /// of a registration that is not its process's latest only gets a number.
     ///
     /// # Errors
     /// [`Full`] if there is no room for it; then nothing is acked.
@@ -169,7 +179,7 @@ impl Checkpoint {
         let letter = Letter { at: now(), ..letter };
         let cursor = Cursor::new(&letter.cursor).ok();
         let mut state = self.lock();
-        let id = state.book.give_up(track.process, letter, self.shared.letters_max)?;
+        let id = state.book.give_up(track.process, track.epoch, letter, self.shared.letters_max)?;
         // Under the same lock: no commit can come between the two.
         if let Some(cursor) = cursor {
             track.note(seq, cursor);
@@ -210,7 +220,12 @@ impl Checkpoint {
     pub fn letters(&self, process: ProcessId) -> Result<Vec<Letter>, StoreError> {
         let (answer, answered) = mpsc::sync_channel(1);
         let question = move |store: &Store| drop(answer.send(store.letters(&process)));
-        self.change(None, |state| state.questions.push(Box::new(question)));
+        self.change(None, |state| {
+            // Dropped once it is closed: then there is no answer, at once.
+            if !state.closed {
+                state.questions.push(Box::new(question));
+            }
+        });
         answered.recv_timeout(ANSWER_LIMIT).unwrap_or_else(|_| Err(StoreError::unanswered()))
     }
 
@@ -226,6 +241,15 @@ impl Checkpoint {
         self.change(None, |state| state.closing = true);
         let wait = self.shared.wake.wait_timeout_while(self.lock(), limit, |state| !state.closed);
         wait.unwrap_or_else(PoisonError::into_inner).0.closed
+    }
+
+    /// Closes all checkpoints of this OS process. True if all are closed within `limit`.
+    #[must_use]
+    pub fn close_all(limit: Duration) -> bool {
+        let open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+        let all: Vec<Self> = open.iter().flat_map(|open| open.values()).cloned().collect();
+        drop(open);
+        all.iter().all(|checkpoint| checkpoint.close(limit))
     }
 
     /// How the writer fares.
@@ -256,12 +280,21 @@ impl State {
     }
 
     pub(crate) fn has_work(&self) -> bool {
-        let asked = !self.waiters.is_empty() || !self.questions.is_empty();
-        asked || self.closing || !self.dirty.is_empty() || self.book.has_pending()
+        self.is_urgent() || !self.dirty.is_empty() || self.book.has_pending()
     }
 
     /// Somebody waits: there is no reason to collect more first.
     pub(crate) fn is_urgent(&self) -> bool {
-        !self.waiters.is_empty() || !self.questions.is_empty() || self.closing
+        self.is_asked() || self.closing
+    }
+
+    /// What came while the last commit was under way is still written before the file is closed,
+    /// but for acks: a stream of them must not hold that up.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.is_asked() || self.book.has_pending()
+    }
+
+    fn is_asked(&self) -> bool {
+        !self.waiters.is_empty() || !self.questions.is_empty()
     }
 }

@@ -15,6 +15,8 @@
 mod batch;
 mod book;
 mod checkpoint;
+#[cfg(test)]
+mod power_tests;
 mod record;
 mod store;
 mod track;

@@ -14,8 +14,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 const RECORDS: TableDefinition<&[u8], &[u8]> = TableDefinition::new("monitors");
-/// One number by name: when the file was last written, which is when its monitors last ran.
+/// When the file was last written, under the name `written`: its monitors ran until then.
 const TIMES: TableDefinition<&str, u64> = TableDefinition::new("times");
+/// The last number given to a letter, under the name `last_letter`: its letter may be gone.
+const COUNTS: TableDefinition<&str, u64> = TableDefinition::new("counts");
 const LETTERS: TableDefinition<(&[u8], u64), &[u8]> = TableDefinition::new("dead_letters");
 
 /// The memory that redb may keep pages in. A checkpoint is small, and read only when it is opened.
@@ -45,6 +47,10 @@ pub enum OpenError {
 pub struct StoreError(String);
 
 impl StoreError {
+    fn new(error: &redb::Error) -> Self {
+        Self(error.to_string())
+    }
+
     pub(crate) fn unanswered() -> Self {
         Self("it cannot be read at present".into())
     }
@@ -55,6 +61,8 @@ impl StoreError {
 pub(crate) struct Contents {
     pub(crate) records: HashMap<ProcessId, Record>,
     pub(crate) letters: BTreeSet<(ProcessId, u64)>,
+    /// The last number given to a letter.
+    pub(crate) last_letter: u64,
     /// When the file was last written, in ms since the Unix epoch.
     pub(crate) written: u64,
 }
@@ -72,7 +80,7 @@ impl Store {
     /// # Errors
     /// [`OpenError`] says what to do.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
-        Self::guarded(|| Database::builder().set_cache_size(CACHE_BYTES).create(path))
+        Self::guarded(|| builder().create(path))
     }
 
     /// Opens what `backend` holds, or makes it: a checkpoint that is not a file.
@@ -80,9 +88,7 @@ impl Store {
     /// # Errors
     /// [`OpenError`] as of a file.
     pub fn with_backend(backend: impl StorageBackend) -> Result<Self, OpenError> {
-        Self::guarded(|| {
-            Database::builder().set_cache_size(CACHE_BYTES).create_with_backend(backend)
-        })
+        Self::guarded(|| builder().create_with_backend(backend))
     }
 
     fn guarded(open: impl FnOnce() -> Result<Database, DatabaseError>) -> Result<Self, OpenError> {
@@ -95,8 +101,7 @@ impl Store {
 
     /// Reads everything.
     pub(crate) fn load(&self) -> Result<Contents, OpenError> {
-        let corrupt = |error: StoreError| OpenError::Corrupt(error.to_string());
-        self.run(|database| {
+        let read = self.run(|database| {
             let mut contents = Contents::default();
             let transaction = database.begin_read()?;
             if let Some(table) = existing(transaction.open_table(RECORDS))? {
@@ -119,9 +124,17 @@ impl Store {
             if let Some(table) = existing(transaction.open_table(TIMES))? {
                 contents.written = table.get("written")?.map_or(0, |at| at.value());
             }
+            if let Some(table) = existing(transaction.open_table(COUNTS))? {
+                contents.last_letter = table.get("last_letter")?.map_or(0, |id| id.value());
+            }
             Ok(contents)
+        });
+        read.map_err(|error| match error {
+            // A disk that cannot be read now is no reason to move the file aside.
+            redb::Error::Io(error) => classify(StorageError::Io(error).into()),
+            redb::Error::PreviousIo => OpenError::Io(error.to_string()),
+            other => OpenError::Corrupt(other.to_string()),
         })
-        .map_err(corrupt)
     }
 
     /// The dead letters of a process, the oldest first.
@@ -139,12 +152,14 @@ impl Store {
             }
             Ok(letters)
         })
+        .map_err(|error| StoreError::new(&error))
     }
 
     /// Makes all of a batch durable, or nothing of it. `now` is in ms since the Unix epoch.
     ///
     /// # Errors
-    /// [`StoreError`]: nothing of the batch is durable, and the file must be opened again.
+    /// [`StoreError`]: whether all of the batch is durable or nothing of it is not known, and the
+    /// file must be opened again. To commit it once more then is right in both cases.
     pub fn commit(&self, batch: &Batch, now: u64) -> Result<(), StoreError> {
         self.run(|database| {
             let transaction = database.begin_write()?;
@@ -169,23 +184,25 @@ impl Store {
                         None => drop(letters.remove(key)?),
                     }
                 }
+                if batch.last_letter > 0 {
+                    transaction.open_table(COUNTS)?.insert("last_letter", batch.last_letter)?;
+                }
                 transaction.open_table(TIMES)?.insert("written", now)?;
             }
             transaction.commit()?;
             Ok(())
         })
+        .map_err(|error| StoreError::new(&error))
     }
 
     /// Whatever redb makes of a damaged file, a panic included, ends here as an error.
     fn run<T>(
         &self,
         work: impl FnOnce(&Database) -> Result<T, redb::Error>,
-    ) -> Result<T, StoreError> {
-        let Some(database) = &self.database else { return Err(StoreError("it is closed".into())) };
-        match catch_unwind(AssertUnwindSafe(|| work(database))) {
-            Ok(done) => done.map_err(|error| StoreError(error.to_string())),
-            Err(_) => Err(StoreError("redb panicked".into())),
-        }
+    ) -> Result<T, redb::Error> {
+        let Some(database) = &self.database else { return Err(redb::Error::DatabaseClosed) };
+        catch_unwind(AssertUnwindSafe(|| work(database)))
+            .unwrap_or_else(|_| Err(redb::Error::Corrupted("redb panicked".into())))
     }
 }
 
@@ -195,6 +212,14 @@ impl Drop for Store {
         // A panic in here would end the process if another one is under way.
         let _ = catch_unwind(AssertUnwindSafe(|| drop(database)));
     }
+}
+
+/// Every page's checksum is checked when a file is opened: redb trusts one that was closed, and a
+/// byte changed on disk would be a cursor that nobody acked.
+fn builder() -> redb::Builder {
+    let mut builder = Database::builder();
+    builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true);
+    builder
 }
 
 /// A table that no commit has made yet is an empty one.

@@ -55,7 +55,10 @@ pub(crate) fn run(checkpoint: &Checkpoint, store: Store) {
     while writer.turn() {}
     // The file is free before anybody hears that it is closed.
     drop(writer.store);
-    checkpoint.lock().closed = true;
+    let mut state = checkpoint.lock();
+    state.closed = true;
+    state.questions.clear();
+    drop(state);
     checkpoint.shared.wake.notify_all();
 }
 
@@ -100,7 +103,7 @@ impl Writer<'_> {
                         question(store);
                     }
                 }
-                !closing || self.checkpoint.lock().book.has_pending()
+                !closing || self.checkpoint.lock().is_awaited()
             }
             Err(reason) => {
                 let mut state = self.checkpoint.lock();

@@ -14,6 +14,11 @@ use std::time::Duration;
 pub struct Config {
     /// How many fetches may be under way at once.
     pub max_inflight: usize,
+    /// The bytes of pages that may be with the monitors, unacked, before no fetch begins. One page
+    /// is always allowed, however large.
+    pub max_buffered: u64,
+    /// Whether starting points are to be made durable before anything is fetched from them.
+    pub checkpoint: bool,
 }
 
 /// What happened.
@@ -29,13 +34,15 @@ pub enum Event {
         rate: Duration,
         /// Where it begins.
         position: Position,
+        /// Whether that is durable already. If not, [`Event::Saved`] will say when it is.
+        durable: bool,
     },
+    /// The position of [`Action::Save`], or of a registration, is durable.
+    Saved(MonitorId),
     /// A poll is asked for.
     Poll(MonitorId),
     /// The monitor has acked all edges up to this sequence number.
     Acked(MonitorId, u64),
-    /// The push of an edge failed; the monitor waits for a tick to try it again.
-    Nacked(MonitorId),
     /// The monitor is gone.
     Removed(MonitorId),
     /// The fetch of [`Action::Fetch`] ended. Each is answered exactly once, also for a monitor
@@ -59,6 +66,13 @@ pub enum Action {
         request: Request,
         /// Which of the monitor's nodes to ask: this number modulo how many there are.
         rotation: usize,
+    },
+    /// Make the monitor's position durable, and answer with [`Event::Saved`].
+    Save {
+        /// Whose.
+        id: MonitorId,
+        /// Which.
+        position: Position,
     },
     /// Tell the monitor's log.
     Report {
@@ -95,6 +109,8 @@ pub struct Counters {
     pub inflight: usize,
     /// Monitors that wait for a fetch to be allowed now.
     pub queued: usize,
+    /// Bytes of pages that are unacked now.
+    pub buffered: u64,
     /// Ticks sent.
     pub ticks: u64,
     /// Points of a grid at which the monitor was still busy or the engine late.
@@ -134,10 +150,10 @@ impl Engine {
     /// Takes in what happened at `now`.
     pub fn handle_event(&mut self, now: Time, event: Event) {
         match event {
-            Event::Register { id, process, rate, position } => {
+            Event::Register { id, process, rate, position, durable } => {
                 let grid = Grid::new(now, rate, process.as_str().as_bytes());
                 let mut monitor = Monitor::new(grid, position);
-                let step = monitor.registered();
+                let step = monitor.registered(durable || !self.config.checkpoint);
                 if self.monitors.insert(id, monitor).is_none() {
                     self.timers.arm(grid.first(), id);
                 }
@@ -145,15 +161,13 @@ impl Engine {
             }
             Event::Poll(id) => self.step(id, Monitor::poll),
             Event::Acked(id, seq) => self.step(id, |monitor| monitor.acked(seq)),
-            Event::Nacked(id) => self.step(id, |monitor| {
-                monitor.nacked();
-                Step::Nothing
-            }),
+            Event::Saved(id) => self.step(id, Monitor::saved),
             Event::Removed(id) => {
                 if let Some(monitor) = self.monitors.remove(&id) {
                     // Its place in the queue is passed over when its turn comes.
                     let queued = usize::from(monitor.is_queued());
                     self.counters.queued = self.counters.queued.saturating_sub(queued);
+                    self.buffer(monitor.buffered(), 0);
                     self.timers.forget_one(|id| self.monitors.contains_key(&id));
                 }
             }
@@ -200,9 +214,17 @@ impl Engine {
 
     fn step(&mut self, id: MonitorId, event: impl FnOnce(&mut Monitor) -> Step) {
         if let Some(monitor) = self.monitors.get_mut(&id) {
+            let before = monitor.buffered();
             let step = event(monitor);
+            let after = monitor.buffered();
+            self.buffer(before, after);
             self.take(id, step);
         }
+    }
+
+    fn buffer(&mut self, before: u64, after: u64) {
+        let others = self.counters.buffered.saturating_sub(before);
+        self.counters.buffered = others.saturating_add(after);
     }
 
     fn take(&mut self, id: MonitorId, step: Step) {
@@ -216,6 +238,13 @@ impl Engine {
                 self.counters.queued += 1;
                 self.ready.push_back(id);
             }
+            Step::Save if !self.config.checkpoint => self.step(id, Monitor::saved),
+            Step::Save => {
+                if let Some(monitor) = self.monitors.get(&id) {
+                    let position = monitor.position().clone();
+                    self.actions.push_back(Action::Save { id, position });
+                }
+            }
         }
     }
 
@@ -225,8 +254,12 @@ impl Engine {
             // Nothing is asked for: an answer that came twice.
             return;
         }
-        let failure = match outcome.map(|fetched| monitor.fetched(fetched)) {
+        let before = monitor.buffered();
+        let outcome = outcome.map(|fetched| monitor.fetched(fetched));
+        let after = monitor.buffered();
+        let failure = match outcome {
             Ok(Ok((step, outage))) => {
+                self.buffer(before, after);
                 if let Some(failures) = outage {
                     let report = Report::Recovered { failures };
                     self.actions.push_back(Action::Report { id, report });
@@ -244,7 +277,7 @@ impl Engine {
     }
 
     fn dispatch(&mut self) {
-        while self.counters.inflight < self.config.max_inflight.max(1) {
+        while self.counters.inflight < self.config.max_inflight.max(1) && self.has_room() {
             let Some(id) = self.ready.pop_front() else { break };
             // Who has gone meanwhile has left its place in the queue behind.
             let Some(monitor) = self.monitors.get_mut(&id) else { continue };
@@ -254,5 +287,10 @@ impl Engine {
             self.counters.fetches += 1;
             self.actions.push_back(Action::Fetch { id, request, rotation });
         }
+    }
+
+    /// Memory is bounded by not asking for more, whoever it is that does not push.
+    fn has_room(&self) -> bool {
+        self.counters.buffered == 0 || self.counters.buffered < self.config.max_buffered
     }
 }

@@ -15,11 +15,11 @@
 //! use cron_engine::{Action, Config, Engine, Event, MonitorId, Position, ProcessId, Time};
 //! use std::time::Duration;
 //!
-//! let mut engine = Engine::new(Config { max_inflight: 64 });
+//! let mut engine = Engine::new(Config { max_inflight: 64, max_buffered: 1 << 28, checkpoint: false });
 //! let id = MonitorId(1);
 //! let process = ProcessId::new(b"0123456789012345678901234567890123456789abc").expect("43 characters");
 //! engine.handle_event(Time::ZERO, Event::Register {
-//!     id, process, rate: Duration::from_secs(10), position: Position::Earliest,
+//!     id, process, rate: Duration::from_secs(10), position: Position::Earliest, durable: true,
 //! });
 //! let due = engine.poll_timeout().expect("the first tick is planned");
 //! engine.handle_timeout(due);

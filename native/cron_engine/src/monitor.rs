@@ -9,8 +9,9 @@
 //!     ├──────────── nothing unacked ─────────┤                          └──► Fetching
 //!     └── all acked ── Draining ◄── some unacked
 //! ```
-//! A monitor whose position is unresolved goes through `Resolving` first, and from there back to
-//! `Idle`, or to `Fetching` where somebody had asked for a poll.
+//! A monitor whose position is unresolved goes through `Resolving` first, and one whose position
+//! is not durable through `Saving`; from there to `Idle`, or to `Fetching` where somebody had asked
+//! for a poll. A push that fails is the monitor process's own business: it acks later.
 //!
 //! It holds no time and sends nothing: the engine plans ticks, and carries out each [`Step`].
 
@@ -53,6 +54,8 @@ pub enum Fetched {
         edges: u64,
         /// The cursor of the last one.
         last: Cursor,
+        /// The size of the body they came in.
+        bytes: u64,
     },
 }
 
@@ -65,23 +68,14 @@ enum Stage {
     Ticked,
     /// The latest cursor.
     Resolving,
+    /// Its starting point to be durable: what comes after it must not be lost in a crash.
+    Saving,
     /// A page.
     Fetching,
     /// An ack: there is more to fetch, but no credit.
     Full,
     /// Acks: there is nothing more to fetch in this poll.
     Draining,
-}
-
-/// Where the push of an edge that failed stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Retry {
-    /// None failed.
-    None,
-    /// It waits for the next tick.
-    Waiting,
-    /// It has its tick: what comes of it is not known yet.
-    Ticked,
 }
 
 /// What the engine has to do after an event.
@@ -91,6 +85,16 @@ pub(crate) enum Step {
     Tick,
     /// Queue this monitor's next fetch.
     Fetch,
+    /// Make its position durable.
+    Save,
+}
+
+/// A page that is not acked.
+#[derive(Debug, Clone, Copy)]
+struct Unacked {
+    /// The sequence number of its last edge.
+    end: u64,
+    bytes: u64,
 }
 
 /// An answer to something that was not asked.
@@ -110,11 +114,9 @@ pub(crate) struct Monitor {
     /// to the monitor before the engine hears of it, since only then may the next one be fetched,
     /// or the two could overtake each other.
     acked: u64,
-    /// The sequence number of the last edge of each unacked page.
-    unacked: VecDeque<u64>,
+    unacked: VecDeque<Unacked>,
     /// A poll was asked for after the fetch under way had begun.
     again: bool,
-    retry: Retry,
     outage: Outage,
     /// How many fetches failed: it picks the next node of the list.
     rotation: usize,
@@ -131,29 +133,41 @@ impl Monitor {
             acked: 0,
             unacked: VecDeque::new(),
             again: false,
-            retry: Retry::None,
             outage: Outage::default(),
             rotation: 0,
         }
     }
 
     /// A new monitor: its starting point is looked up at once, so that what the CU produces
-    /// between the start and the first tick is not missed.
-    pub(crate) fn registered(&mut self) -> Step {
+    /// between the start and the first tick is not missed. `durable` says that a crash would not
+    /// lose a starting point that is known.
+    pub(crate) fn registered(&mut self, durable: bool) -> Step {
         match self.position {
             Position::Unresolved => self.resolve(),
-            Position::Earliest | Position::After(_) => Step::Nothing,
+            Position::Earliest | Position::After(_) if durable => Step::Nothing,
+            Position::Earliest | Position::After(_) => self.rest(Stage::Saving),
         }
+    }
+
+    /// The starting point is durable.
+    pub(crate) fn saved(&mut self) -> Step {
+        if self.stage == Stage::Saving { self.end_poll() } else { Step::Nothing }
+    }
+
+    /// Where it stands.
+    pub(crate) fn position(&self) -> &Position {
+        &self.position
+    }
+
+    /// The bytes of the pages that are not acked.
+    pub(crate) fn buffered(&self) -> u64 {
+        self.unacked.iter().map(|page| page.bytes).sum()
     }
 
     /// The next point of the grid. Only who waits for a tick gets one; to all others it is missed.
     pub(crate) fn due(&mut self) -> Step {
         if self.stage == Stage::Idle {
             self.stage = Stage::Ticked;
-            return Step::Tick;
-        }
-        if self.retry == Retry::Waiting {
-            self.retry = Retry::Ticked;
             return Step::Tick;
         }
         Step::Nothing
@@ -164,7 +178,7 @@ impl Monitor {
         match self.stage {
             Stage::Idle | Stage::Ticked => self.begin_poll(),
             // The CU may have answered already: what it did not know then is asked for again.
-            Stage::Resolving | Stage::Fetching | Stage::Draining => {
+            Stage::Resolving | Stage::Saving | Stage::Fetching | Stage::Draining => {
                 self.again = true;
                 Step::Nothing
             }
@@ -175,9 +189,8 @@ impl Monitor {
 
     /// All edges up to `seq` are acked.
     pub(crate) fn acked(&mut self, seq: u64) -> Step {
-        self.retry = Retry::None;
         self.acked = self.acked.max(seq);
-        while self.unacked.front().is_some_and(|end| *end <= self.acked) {
+        while self.unacked.front().is_some_and(|page| page.end <= self.acked) {
             self.unacked.pop_front();
         }
         match self.stage {
@@ -187,23 +200,19 @@ impl Monitor {
         }
     }
 
-    /// A push failed: the next tick is for trying it again.
-    pub(crate) fn nacked(&mut self) {
-        self.retry = Retry::Waiting;
-    }
-
     /// The fetch under way succeeded. `Err` if that is no answer to what was asked.
     pub(crate) fn fetched(&mut self, fetched: Fetched) -> Result<(Step, Option<u64>), Unasked> {
         let step = match (self.stage, fetched) {
             (Stage::Resolving, Fetched::Latest(latest)) => {
                 self.position = latest.map_or(Position::Earliest, Position::After);
-                self.end_poll()
+                self.stage = Stage::Saving;
+                Step::Save
             }
-            (Stage::Fetching, Fetched::Page { edges, last }) => {
+            (Stage::Fetching, Fetched::Page { edges, last, bytes }) => {
                 self.received = self.received.saturating_add(edges);
                 self.position = Position::After(last);
                 if self.received > self.acked {
-                    self.unacked.push_back(self.received);
+                    self.unacked.push_back(Unacked { end: self.received, bytes });
                 }
                 if self.unacked.len() < CREDIT { self.fetch() } else { self.rest(Stage::Full) }
             }

@@ -86,51 +86,6 @@ fn draining_poll_after_a_failure_is_answered_with_the_last_ack() {
 }
 
 #[test]
-fn draining_nacked_gets_one_tick_for_a_retry() {
-    let mut scenario = Scenario::draining();
-    assert_eq!(scenario.nacked(), NOTHING);
-    assert_eq!(scenario.due(), [tick()]);
-    assert_eq!(scenario.due(), NOTHING, "the tick was sent and its retry is not over");
-    assert_draining(scenario);
-}
-
-#[test]
-fn draining_nacked_each_time_gets_a_tick_each_time() {
-    let mut scenario = Scenario::draining();
-    for _ in 0..20 {
-        assert_eq!(scenario.nacked(), NOTHING);
-        assert_eq!(scenario.due(), [tick()]);
-    }
-    assert_draining(scenario);
-}
-
-#[test]
-fn draining_nacked_after_a_failed_fetch_gets_its_tick() {
-    let mut scenario = draining_after_a_failure();
-    assert_eq!(scenario.nacked(), NOTHING);
-    assert_eq!(scenario.due(), [tick()]);
-    assert_eq!(scenario.acked(FIRST_PAGE), NOTHING);
-    assert_eq!(scenario.due(), [tick()], "the push is over its failure, the fetch is tried again");
-}
-
-#[test]
-fn draining_nacked_and_then_acked_in_part_gets_no_tick() {
-    let mut scenario = Scenario::draining();
-    assert_eq!(scenario.nacked(), NOTHING);
-    assert_eq!(scenario.acked(3), NOTHING);
-    assert_draining(scenario);
-}
-
-#[test]
-fn draining_poll_in_answer_to_a_retry_tick_fetches_after_the_last_ack() {
-    let mut scenario = Scenario::draining();
-    assert_eq!(scenario.nacked(), NOTHING);
-    assert_eq!(scenario.due(), [tick()]);
-    assert_eq!(scenario.poll(), NOTHING);
-    assert_eq!(scenario.acked(FIRST_PAGE), [fetch(after("p1"), FIRST_PAGE + 1)]);
-}
-
-#[test]
 fn draining_stray_answers_are_ignored() {
     let mut scenario = Scenario::draining();
     scenario.stray_answers_do_nothing();

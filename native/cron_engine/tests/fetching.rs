@@ -127,39 +127,6 @@ fn fetching_part_of_a_page_acked_gives_no_credit() {
 }
 
 #[test]
-fn fetching_nacked_gets_one_tick_for_a_retry() {
-    let mut scenario = Scenario::fetching_ahead();
-    assert_eq!(scenario.nacked(), NOTHING);
-    assert_eq!(scenario.due(), [tick()]);
-    assert_eq!(scenario.due(), NOTHING, "the tick was sent and its retry is not over");
-    assert_fetching_ahead(scenario);
-}
-
-#[test]
-fn fetching_nacked_is_remembered_over_the_next_page() {
-    let mut scenario = Scenario::fetching_ahead();
-    assert_eq!(scenario.nacked(), NOTHING);
-    assert_eq!(scenario.page(SECOND_PAGE, "p2"), NOTHING);
-    assert_eq!(scenario.due(), [tick()]);
-}
-
-#[test]
-fn fetching_nacked_before_its_page_is_told_of_gets_one_tick() {
-    // The page is sent to the monitor first, so its first push may be over before the engine
-    // hears of it.
-    let mut scenario = Scenario::fetching();
-    assert_eq!(scenario.nacked(), NOTHING);
-    assert_eq!(scenario.due(), [tick()]);
-    assert_eq!(scenario.due(), NOTHING);
-    assert_fetching(scenario);
-    let mut scenario = Scenario::fetching();
-    assert_eq!(scenario.nacked(), NOTHING);
-    assert_eq!(scenario.page(FIRST_PAGE, "p1"), [fetch(after("p1"), FIRST_PAGE + 1)]);
-    assert_eq!(scenario.due(), [tick()]);
-    assert_eq!(scenario.due(), NOTHING);
-}
-
-#[test]
 fn fetching_page_acked_before_it_is_told_of_uses_no_credit() {
     let mut scenario = Scenario::fetching();
     assert_eq!(scenario.acked(FIRST_PAGE), NOTHING);
@@ -182,14 +149,6 @@ fn fetching_older_ack_that_comes_late_takes_none_back() {
     assert_eq!(scenario.acked(1), NOTHING);
     assert_eq!(scenario.page(FIRST_PAGE, "p1"), [fetch(after("p1"), FIRST_PAGE + 1)]);
     assert_eq!(scenario.page(SECOND_PAGE, "p2"), [fetch(after("p2"), 16)]);
-}
-
-#[test]
-fn fetching_nacked_and_then_acked_in_part_gets_no_tick() {
-    let mut scenario = Scenario::fetching_ahead();
-    assert_eq!(scenario.nacked(), NOTHING);
-    assert_eq!(scenario.acked(1), NOTHING);
-    assert_fetching_ahead(scenario);
 }
 
 #[test]

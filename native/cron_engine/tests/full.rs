@@ -80,52 +80,6 @@ fn full_ack_ahead_of_a_page_counts_for_that_page_too() {
 }
 
 #[test]
-fn full_nacked_gets_one_tick_for_a_retry() {
-    let mut scenario = Scenario::full();
-    assert_eq!(scenario.nacked(), NOTHING);
-    assert_eq!(scenario.due(), [tick()]);
-    assert_eq!(scenario.due(), NOTHING, "the tick was sent and its retry is not over");
-    assert_full(scenario);
-}
-
-#[test]
-fn full_nacked_each_time_gets_a_tick_each_time() {
-    let mut scenario = Scenario::full();
-    for _ in 0..20 {
-        assert_eq!(scenario.nacked(), NOTHING);
-        assert_eq!(scenario.due(), [tick()]);
-    }
-    assert_full(scenario);
-}
-
-#[test]
-fn full_nacked_twice_before_the_tick_gets_one_tick() {
-    let mut scenario = Scenario::full();
-    assert_eq!(scenario.nacked(), NOTHING);
-    assert_eq!(scenario.nacked(), NOTHING);
-    assert_eq!(scenario.due(), [tick()]);
-    assert_eq!(scenario.due(), NOTHING);
-}
-
-#[test]
-fn full_nacked_and_then_acked_in_part_gets_no_tick() {
-    let mut scenario = Scenario::full();
-    assert_eq!(scenario.nacked(), NOTHING);
-    assert_eq!(scenario.acked(1), NOTHING);
-    assert_full(scenario);
-}
-
-#[test]
-fn full_nacked_tick_does_not_count_as_missed() {
-    let mut scenario = Scenario::full();
-    let before = scenario.counters();
-    assert_eq!(scenario.nacked(), NOTHING);
-    assert_eq!(scenario.due(), [tick()]);
-    assert_eq!(scenario.counters().missed_ticks, before.missed_ticks);
-    assert_eq!(scenario.counters().ticks, before.ticks + 1);
-}
-
-#[test]
 fn full_stray_answers_are_ignored() {
     let mut scenario = Scenario::full();
     scenario.stray_answers_do_nothing();

@@ -112,17 +112,6 @@ fn idle_ack_ahead_of_its_page_counts_once_the_page_comes() {
 }
 
 #[test]
-fn idle_nacked_gets_no_more_than_one_tick_for_a_retry() {
-    let mut scenario = Scenario::idle();
-    assert_eq!(scenario.nacked(), NOTHING);
-    assert_eq!(scenario.due(), [tick()]);
-    scenario.due();
-    assert!(scenario.counters().ticks <= 2);
-    assert_eq!(scenario.due(), NOTHING);
-    assert_eq!(scenario.poll(), [fetch(Position::Earliest, 1)]);
-}
-
-#[test]
 fn idle_stray_answers_are_ignored() {
     let mut scenario = Scenario::idle();
     scenario.stray_answers_do_nothing();

@@ -4,21 +4,24 @@
 mod util;
 
 use cron_engine::{
-    Action, Class, Config, Engine, Event, Failure, Fetched, MonitorId, Position, Report, Time,
+    Action, Class, Engine, Event, Failure, Fetched, MonitorId, Position, Report, Time,
 };
 use std::collections::BTreeMap;
 use std::time::Duration;
 use util::watched::{Answer, Watched};
 use util::world::World;
-use util::{RATE, after, cursor, failure, process};
+use util::{RATE, after, config, cursor, failure, process};
 
 /// An engine with `count` monitors from 1 on, without a world around it.
 fn engine_of(count: u64, max_inflight: usize, rate: Duration) -> Engine {
-    let mut engine = Engine::new(Config { max_inflight });
+    let mut engine = Engine::new(config(max_inflight));
     for number in 1..=count {
         let (id, process) = (MonitorId(number), process(number));
         let position = Position::Earliest;
-        engine.handle_event(Time::ZERO, Event::Register { id, process, rate, position });
+        engine.handle_event(
+            Time::ZERO,
+            Event::Register { id, process, rate, position, durable: true },
+        );
     }
     engine
 }
@@ -29,6 +32,7 @@ fn actions(engine: &mut Engine) -> Vec<(&'static str, u64)> {
         Some(match engine.poll_action()? {
             Action::Tick { id } => ("tick", id.0),
             Action::Fetch { id, .. } => ("fetch", id.0),
+            Action::Save { id, .. } => ("save", id.0),
             Action::Report { id, .. } => ("report", id.0),
         })
     };
@@ -165,17 +169,20 @@ fn node_whose_monitors_come_and_go_at_all_times_loses_no_place() {
 
 #[test]
 fn node_gives_the_answers_for_an_old_registration_to_nobody() {
-    let mut engine = Engine::new(Config { max_inflight: 4 });
+    let mut engine = Engine::new(config(4));
     let same = process(7);
     for id in [MonitorId(1), MonitorId(2)] {
         let position = Position::Earliest;
-        tell(&mut engine, Event::Register { id, process: same, rate: RATE, position });
+        tell(
+            &mut engine,
+            Event::Register { id, process: same, rate: RATE, position, durable: true },
+        );
         assert_eq!(tell(&mut engine, Event::Poll(id)), [("fetch", id.0)]);
         if id == MonitorId(1) {
             tell(&mut engine, Event::Removed(id));
         }
     }
-    let page = |last| Ok(Fetched::Page { edges: 3, last: cursor(last) });
+    let page = |last| Ok(Fetched::Page { edges: 3, last: cursor(last), bytes: 300 });
     assert_eq!(tell(&mut engine, Event::Fetched(MonitorId(1), page("old"))), []);
     engine.handle_event(Time::ZERO, Event::Fetched(MonitorId(2), page("new")));
     let Some(Action::Fetch { request, .. }) = engine.poll_action() else { panic!("no fetch") };
@@ -204,9 +211,12 @@ fn node_spreads_the_first_ticks_of_10_000_monitors() {
 #[test]
 fn node_gives_a_process_the_same_phase_each_time_it_starts() {
     let phase = |start: Time| {
-        let mut engine = Engine::new(Config { max_inflight: 1 });
+        let mut engine = Engine::new(config(1));
         let (id, process, position) = (MonitorId(start.as_micros()), process(5), after("x"));
-        engine.handle_event(start, Event::Register { id, process, rate: RATE, position });
+        engine.handle_event(
+            start,
+            Event::Register { id, process, rate: RATE, position, durable: true },
+        );
         engine.poll_timeout().unwrap().since(start)
     };
     assert_eq!(phase(Time::ZERO), phase(Time::from_millis(98_765)));
@@ -252,11 +262,14 @@ fn node_that_is_always_called_late_does_not_drift() {
 
 #[test]
 fn node_with_monitors_of_many_rates_wakes_each_at_its_own() {
-    let mut engine = Engine::new(Config { max_inflight: 64 });
+    let mut engine = Engine::new(config(64));
     for number in 1..=20 {
         let (id, process) = (MonitorId(number), process(number));
         let (rate, position) = (Duration::from_millis(number), Position::Earliest);
-        engine.handle_event(Time::ZERO, Event::Register { id, process, rate, position });
+        engine.handle_event(
+            Time::ZERO,
+            Event::Register { id, process, rate, position, durable: true },
+        );
     }
     let mut ticks: BTreeMap<u64, u64> = BTreeMap::new();
     while let Some(due) = engine.poll_timeout().filter(|due| *due <= Time::from_millis(1000)) {

@@ -124,16 +124,6 @@ fn resolving_part_of_a_page_acked_changes_nothing() {
 }
 
 #[test]
-fn resolving_nacked_gets_no_more_than_one_tick_for_a_retry() {
-    let mut scenario = Scenario::resolving();
-    assert_eq!(scenario.nacked(), NOTHING);
-    scenario.due();
-    assert!(scenario.counters().ticks <= 1);
-    assert_eq!(scenario.due(), NOTHING);
-    assert_resolving(scenario);
-}
-
-#[test]
 fn resolving_page_is_an_error_and_not_taken_for_a_position() {
     let mut scenario = Scenario::resolving();
     assert_eq!(scenario.page(10, "p1"), [unasked(1)]);

@@ -85,15 +85,6 @@ fn ticked_ack_of_the_poll_before_that_comes_again_changes_nothing() {
 }
 
 #[test]
-fn ticked_nacked_gets_no_more_than_one_tick_for_a_retry() {
-    let mut scenario = Scenario::ticked();
-    assert_eq!(scenario.nacked(), NOTHING);
-    scenario.due();
-    assert!(scenario.counters().ticks <= 2);
-    assert_ticked(scenario);
-}
-
-#[test]
 fn ticked_stray_answers_are_ignored() {
     let mut scenario = Scenario::ticked();
     scenario.stray_answers_do_nothing();

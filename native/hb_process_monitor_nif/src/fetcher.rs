@@ -4,12 +4,13 @@
 use crate::atoms;
 use crate::shared::{Command, Shared};
 use crate::slot::Slot;
+use crate::start::position_term;
 use cron_engine::{
     Class, Cursor, Event, Failure, Fetched, Position, Request, decode_latest, page, request,
 };
 use cron_io::Target;
 use rustler::env::SavedTerm;
-use rustler::{Encoder, Env, NewBinary, OwnedEnv, Term};
+use rustler::{Encoder, Env, OwnedEnv, Term};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -114,11 +115,8 @@ impl Job {
 
     fn resolved(&self, latest: Option<Cursor>, env: &OwnedEnv) -> Outcome {
         let message = env.run(|env| {
-            let cursor = match &latest {
-                Some(cursor) => binary(env, cursor.as_bytes()),
-                None => atoms::earliest().encode(env),
-            };
-            self.message(env, (atoms::resolved(), cursor))
+            let position = latest.clone().map_or(Position::Earliest, Position::After);
+            self.message(env, (atoms::resolved(), position_term(env, &position)))
         });
         Outcome { fetched: Fetched::Latest(latest), message: Some(env.save(message)) }
     }
@@ -131,13 +129,14 @@ impl Job {
     ) -> Result<Outcome, Failure> {
         let buffer = std::mem::take(&mut scratch.terms);
         let page = page::decode(&scratch.body, from, buffer)?;
+        let bytes = u64::try_from(scratch.body.len()).unwrap_or(u64::MAX);
         let message = match &page.last {
             None => None,
             Some(_) => Some(self.page_message(first_seq, &page.terms, &scratch.env)?),
         };
         scratch.terms = page.terms;
         let fetched = match page.last {
-            Some(last) => Fetched::Page { edges: page.edges, last },
+            Some(last) => Fetched::Page { edges: page.edges, last, bytes },
             None => Fetched::EmptyPage,
         };
         Ok(Outcome { fetched, message })
@@ -161,10 +160,4 @@ impl Job {
     fn message<'a>(&self, env: Env<'a>, what: impl Encoder) -> Term<'a> {
         (atoms::hb_cron(), self.slot.id.0, what).encode(env)
     }
-}
-
-fn binary<'a>(env: Env<'a>, bytes: &[u8]) -> Term<'a> {
-    let mut binary = NewBinary::new(env, bytes.len());
-    binary.as_mut_slice().copy_from_slice(bytes);
-    binary.into()
 }

@@ -2,7 +2,8 @@
 //! engine's input and output on threads of its own, and talks to Erlang processes in messages.
 //!
 //! # In scope
-//! * [`nifs`]: the functions that Erlang calls, each of microseconds but `run/2`
+//! * [`nifs`]: the functions that Erlang calls, each of microseconds but `run/2`; those that wait
+//!   for the checkpoint's file are in [`checkpoint_nifs`]
 //! * [`runner`]: the loop that drives the engine, in slices
 //! * [`fetcher`]: one fetch, from the request to the message
 //! * [`outbox`], [`logger`]: what goes to the logs
@@ -14,6 +15,7 @@
 // A cdylib exports its NIFs, not Rust items.
 #![allow(unreachable_pub, clippy::redundant_pub_crate)]
 
+mod checkpoint_nifs;
 mod fetcher;
 mod logger;
 mod nifs;
@@ -22,6 +24,7 @@ mod outbox;
 mod runner;
 mod shared;
 mod slot;
+mod start;
 
 mod atoms {
     rustler::atoms! {
@@ -39,6 +42,15 @@ mod atoms {
         stopped,
         busy,
         bad_node,
+        checkpoint_unavailable,
+        durable,
+        full,
+        not_found,
+        new,
+        resumed,
+        overruled,
+        stale,
+        wait,
         trace,
         debug,
         info,

@@ -7,14 +7,16 @@ use crate::atoms;
 use crate::logger;
 use crate::options::{EngineOptions, MonitorOptions};
 use crate::outbox::OUTBOX;
-use crate::runner::{Runner, Slice};
+use crate::runner::{Runner, Slice, saved};
 use crate::shared::{Command, Shared};
 use crate::slot::{Handle, Slot};
-use cron_engine::{Event, MonitorId, ProcessId};
+use crate::start::{Origin, Start, position_term};
+use cron_checkpoint::{Begin, Checkpoint, Waiter};
+use cron_engine::{Config, Cursor, Event, MonitorId, ProcessId};
 use cron_io::{Target, TargetError};
 use log::LevelFilter;
 use rustler::{
-    Atom, Binary, Decoder, Encoder, Env, Error, LocalPid, Monitor, NifResult, Resource,
+    Atom, Binary, Decoder, Encoder, Env, Error, LocalPid, Monitor, NifResult, OwnedEnv, Resource,
     ResourceArc, Term,
 };
 use std::collections::HashMap;
@@ -28,8 +30,8 @@ use std::time::Duration;
 static NEXT_EPOCH: AtomicU64 = AtomicU64::new(1);
 
 /// An engine, as Erlang holds it. It ends with the process that made it, however that ends.
-struct EngineHandle {
-    shared: Arc<Shared>,
+pub(crate) struct EngineHandle {
+    pub(crate) shared: Arc<Shared>,
     runner: Mutex<Runner>,
 }
 
@@ -51,25 +53,44 @@ impl Drop for EngineHandle {
 }
 
 /// Options are `badarg` or good: what is wrong with them is found out in Erlang.
-fn decode<'a, T: Decoder<'a>>(options: Term<'a>) -> NifResult<T> {
+pub(crate) fn decode<'a, T: Decoder<'a>>(options: Term<'a>) -> NifResult<T> {
     options.decode().map_err(|_| Error::BadArg)
 }
 
-/// Makes an engine that belongs to the calling process.
-#[rustler::nif]
-fn new<'a>(env: Env<'a>, options: Term<'a>) -> NifResult<ResourceArc<EngineHandle>> {
-    let options: EngineOptions = decode(options)?;
+/// Makes an engine that belongs to the calling process. Opens the checkpoint's file.
+#[rustler::nif(schedule = "DirtyIo")]
+fn new<'a>(env: Env<'a>, options: Term<'a>) -> NifResult<Term<'a>> {
+    let options: EngineOptions<'a> = decode(options)?;
     let max_inflight = usize::try_from(options.max_inflight).map_err(|_| Error::BadArg)?;
     if max_inflight == 0 {
         return Err(Error::BadArg);
     }
+    let checkpoint = match options.path()? {
+        None => None,
+        Some(path) => {
+            let interval = Duration::from_millis(options.checkpoint_interval.into());
+            match Checkpoint::open(&path, interval, options.dead_letters_max) {
+                Ok((checkpoint, _)) => Some(checkpoint),
+                Err(error) => {
+                    let told = (atoms::checkpoint_unavailable(), options.checkpoint);
+                    let reason = (told.0, told.1, error.to_string());
+                    return Ok((atoms::error(), reason).encode(env));
+                }
+            }
+        }
+    };
+    let config = Config {
+        max_inflight,
+        max_buffered: options.max_buffered,
+        checkpoint: checkpoint.is_some(),
+    };
     let engine = ResourceArc::new(EngineHandle {
-        shared: Arc::new(Shared::new(max_inflight)),
-        runner: Mutex::new(Runner::new(max_inflight)),
+        shared: Arc::new(Shared::new(max_inflight, checkpoint)),
+        runner: Mutex::new(Runner::new(config)),
     });
     env.monitor(&engine, &env.pid()).ok_or(Error::BadArg)?;
     log::debug!("engine started, at most {max_inflight} fetches at once");
-    Ok(engine)
+    Ok((atoms::ok(), engine).encode(env))
 }
 
 /// Runs the engine's loop for a slice.
@@ -127,19 +148,32 @@ fn register<'a>(
         return Err(Error::BadArg);
     }
     let epoch = NEXT_EPOCH.fetch_add(1, Ordering::Relaxed);
+    let (id, shared) = (MonitorId(epoch), Arc::clone(&engine.shared));
+    let mut start = Start { position, origin: Origin::New, durable: true };
+    let mut track = None;
+    if let Some(checkpoint) = &shared.checkpoint {
+        start = Start::choose(start.position, checkpoint.find(&process), options.stale_after);
+        let begin =
+            Begin { position: start.position.clone(), options: options.kept.as_slice().to_vec() };
+        let waiter = (!start.durable).then(|| saved(&shared, id));
+        track = Some(checkpoint.begin(process, epoch, begin, waiter));
+    }
     let slot = Arc::new(Slot::new(
-        MonitorId(epoch),
+        id,
         env.pid(),
         process,
-        engine.shared.intern(targets),
+        shared.intern(targets),
         options.page_limit,
         options.limits(),
+        track,
     ));
-    let (shared, rate) = (Arc::clone(&engine.shared), Duration::from_millis(options.rate.into()));
+    let rate = Duration::from_millis(options.rate.into());
     let handle = ResourceArc::new(Handle { shared, slot: Arc::clone(&slot) });
     env.monitor(&handle, &env.pid()).ok_or(Error::BadArg)?;
-    engine.shared.push(Command::Register { slot, rate, position });
-    Ok((atoms::ok(), handle, epoch).encode(env))
+    let Start { position, origin, durable } = start;
+    let origin = (origin.encode(env), position_term(env, &position));
+    engine.shared.push(Command::Register { slot, rate, position, durable });
+    Ok((atoms::ok(), handle, epoch, origin).encode(env))
 }
 
 fn target(node: &[u8]) -> Result<Target, TargetError> {
@@ -161,27 +195,42 @@ fn poll(handle: ResourceArc<Handle>) -> Atom {
     tell(&handle, Event::Poll(handle.slot.id))
 }
 
-/// Acks all edges up to `seq`. Only the last one of a page wakes the loop.
+/// Acks all edges up to `seq`, whose cursor this is. Only the last one of a page wakes the loop.
 #[rustler::nif]
-fn ack(handle: ResourceArc<Handle>, seq: u64, ends_page: bool) -> Atom {
+fn ack(
+    handle: ResourceArc<Handle>,
+    seq: u64,
+    cursor: Binary<'_>,
+    ends_page: bool,
+) -> NifResult<Atom> {
+    if let Some((checkpoint, track)) = handle.checkpoint() {
+        let cursor = Cursor::new(&cursor).map_err(|_| Error::BadArg)?;
+        checkpoint.acked(track, seq, cursor);
+    }
+    Ok(passed(&handle, seq, ends_page))
+}
+
+/// All edges up to `seq` are done with.
+pub(crate) fn passed(handle: &Handle, seq: u64, ends_page: bool) -> Atom {
     let acked = handle.slot.acked.fetch_max(seq, Ordering::AcqRel).max(seq);
     if ends_page {
-        return tell(&handle, Event::Acked(handle.slot.id, acked));
+        return tell(handle, Event::Acked(handle.slot.id, acked));
     }
     atoms::ok()
 }
 
-/// Says that a push failed and is tried again at the next tick.
+/// Ends a registration: nothing more is sent to its process, but for one word where it has to
+/// wait: `{hb_cron, Epoch, durable}`.
 #[rustler::nif]
-fn nack(handle: ResourceArc<Handle>) -> Atom {
-    tell(&handle, Event::Nacked(handle.slot.id))
-}
-
-/// Ends a registration: nothing more is sent to its process.
-#[rustler::nif]
-fn remove(handle: ResourceArc<Handle>) -> Atom {
-    handle.close();
-    atoms::ok()
+fn remove(handle: ResourceArc<Handle>, watched: bool) -> Atom {
+    let (id, pid) = (handle.slot.id.0, handle.slot.pid);
+    // On the checkpoint's thread, where sending is allowed.
+    let waiter: Waiter = Box::new(move || {
+        let message = (atoms::hb_cron(), id, atoms::durable());
+        let _ = OwnedEnv::new().send_and_clear(&pid, |env| message.encode(env));
+    });
+    let first = handle.close(watched, Some(waiter));
+    if first && handle.checkpoint().is_some() { atoms::wait() } else { atoms::durable() }
 }
 
 fn tell(handle: &Handle, event: Event) -> Atom {
@@ -204,6 +253,7 @@ fn counters(env: Env<'_>, engine: ResourceArc<EngineHandle>) -> NifResult<HashMa
         ("missed_ticks", counters.missed_ticks),
         ("fetches", counters.fetches),
         ("failures", counters.failures),
+        ("buffered", counters.buffered),
         ("threads", wide(engine.shared.pool.threads())),
     ];
     named.into_iter().map(|(name, count)| Ok((Atom::from_str(env, name)?, count))).collect()

@@ -5,12 +5,32 @@ use crate::atoms;
 use cron_engine::{Cursor, Position};
 use cron_io::Limits;
 use rustler::{Atom, Binary, Error, NifMap, NifResult, Term};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// The options of an engine.
 #[derive(NifMap)]
-pub(crate) struct EngineOptions {
+pub(crate) struct EngineOptions<'a> {
     pub(crate) max_inflight: u32,
+    pub(crate) max_buffered: u64,
+    /// A path, or `false`.
+    pub(crate) checkpoint: Term<'a>,
+    /// In milliseconds.
+    pub(crate) checkpoint_interval: u32,
+    pub(crate) dead_letters_max: u64,
+}
+
+impl EngineOptions<'_> {
+    /// The path of the checkpoint; `None` if there is to be none.
+    pub(crate) fn path(&self) -> NifResult<Option<PathBuf>> {
+        if self.checkpoint.decode::<bool>().is_ok_and(|on| !on) {
+            return Ok(None);
+        }
+        let path: Binary<'_> = self.checkpoint.decode()?;
+        Ok(Some(OsStr::from_bytes(&path).into()))
+    }
 }
 
 /// The options of a monitor.
@@ -25,6 +45,10 @@ pub(crate) struct MonitorOptions<'a> {
     pub(crate) connect_timeout: u32,
     pub(crate) timeout: u32,
     pub(crate) max_page_bytes: u32,
+    /// How old a cursor of the checkpoint may be; 0 for any age.
+    pub(crate) stale_after: u64,
+    /// What the checkpoint is to keep, opaque here.
+    pub(crate) kept: Binary<'a>,
 }
 
 impl MonitorOptions<'_> {

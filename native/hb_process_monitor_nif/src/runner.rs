@@ -7,6 +7,7 @@ use crate::fetcher::Job;
 use crate::outbox::OUTBOX;
 use crate::shared::{Command, Shared};
 use crate::slot::Slot;
+use cron_checkpoint::Waiter;
 use cron_engine::{Action, Class, Config, Engine, Event, Failure, MonitorId};
 use rustc_hash::FxHashMap;
 use rustler::Env;
@@ -21,6 +22,12 @@ pub(crate) enum Slice {
     Stopped,
 }
 
+/// Tells the loop, once it is so, that a starting point is durable.
+pub(crate) fn saved(shared: &Arc<Shared>, id: MonitorId) -> Waiter {
+    let shared = Arc::clone(shared);
+    Box::new(move || shared.push(Command::Event(Event::Saved(id))))
+}
+
 /// The engine and what the loop knows of its monitors.
 pub(crate) struct Runner {
     engine: Engine,
@@ -29,8 +36,8 @@ pub(crate) struct Runner {
 }
 
 impl Runner {
-    pub(crate) fn new(max_inflight: usize) -> Self {
-        let engine = Engine::new(Config { max_inflight });
+    pub(crate) fn new(config: Config) -> Self {
+        let engine = Engine::new(config);
         Self { engine, slots: FxHashMap::default(), commands: Vec::new() }
     }
 
@@ -40,7 +47,8 @@ impl Runner {
         loop {
             if shared.is_stopped() {
                 // Slots hold what the engine's threads share; what is left of them goes here.
-                *self = Self::new(1);
+                let config = Config { max_inflight: 1, max_buffered: 1, checkpoint: false };
+                *self = Self::new(config);
                 return Slice::Stopped;
             }
             self.step(env, shared);
@@ -75,10 +83,10 @@ impl Runner {
 
     fn event(&mut self, command: Command) -> Event {
         match command {
-            Command::Register { slot, rate, position } => {
+            Command::Register { slot, rate, position, durable } => {
                 let (id, process) = (slot.id, slot.process);
                 self.slots.insert(id, slot);
-                Event::Register { id, process, rate, position }
+                Event::Register { id, process, rate, position, durable }
             }
             Command::Event(event) => {
                 if let Event::Removed(id) = event {
@@ -106,6 +114,12 @@ impl Runner {
                 };
                 let (job_shared, slot) = (Arc::clone(shared), Arc::clone(slot));
                 shared.pool.submit(Job { shared: job_shared, slot, request, rotation });
+            }
+            Action::Save { id, position } => {
+                let track = self.slots.get(&id).and_then(|slot| slot.track.as_ref());
+                if let Some((checkpoint, track)) = shared.checkpoint.as_ref().zip(track) {
+                    checkpoint.located(track, position, saved(shared, id));
+                }
             }
             Action::Report { id, report } => {
                 if let Some(slot) = self.slots.get(&id) {

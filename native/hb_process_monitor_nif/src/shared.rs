@@ -3,6 +3,7 @@
 
 use crate::fetcher;
 use crate::slot::Slot;
+use cron_checkpoint::Checkpoint;
 use cron_engine::{Counters, Event, Position, Time};
 use cron_io::Client;
 use cron_io::Pool;
@@ -14,7 +15,7 @@ use std::time::{Duration, Instant};
 /// What the loop is told.
 pub(crate) enum Command {
     /// A monitor begins.
-    Register { slot: Arc<Slot>, rate: Duration, position: Position },
+    Register { slot: Arc<Slot>, rate: Duration, position: Position, durable: bool },
     /// Something happened to one.
     Event(Event),
 }
@@ -29,6 +30,7 @@ pub(crate) struct Shared {
     counters: Mutex<Counters>,
     /// The node list registered last. Nearly all monitors have the same one.
     targets: Mutex<Arc<[Target]>>,
+    pub(crate) checkpoint: Option<Checkpoint>,
     pub(crate) client: Client,
     pub(crate) pool: Pool<fetcher::Job>,
 }
@@ -39,7 +41,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Shared {
-    pub(crate) fn new(max_inflight: usize) -> Self {
+    pub(crate) fn new(max_inflight: usize, checkpoint: Option<Checkpoint>) -> Self {
         Self {
             queue: Mutex::default(),
             wake: Condvar::new(),
@@ -48,6 +50,7 @@ impl Shared {
             started: Instant::now(),
             counters: Mutex::default(),
             targets: Mutex::default(),
+            checkpoint,
             client: Client::new(max_inflight),
             pool: Pool::new("hb_cron_fetch", max_inflight),
         }

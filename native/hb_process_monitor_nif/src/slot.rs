@@ -2,6 +2,7 @@
 //! the handle that its Erlang process holds. The engine knows none of it.
 
 use crate::shared::{Command, Shared};
+use cron_checkpoint::{Checkpoint, Track, Waiter};
 use cron_engine::{Event, MonitorId, ProcessId};
 use cron_io::Limits;
 use cron_io::Target;
@@ -20,6 +21,8 @@ pub(crate) struct Slot {
     pub(crate) limits: Limits,
     /// The sequence number of the last edge acked.
     pub(crate) acked: AtomicU64,
+    /// Its acks on their way to the checkpoint, where there is one.
+    pub(crate) track: Option<Arc<Track>>,
     /// Set once nothing more may be sent to the process.
     closed: AtomicBool,
 }
@@ -32,9 +35,10 @@ impl Slot {
         targets: Arc<[Target]>,
         page_limit: u32,
         limits: Limits,
+        track: Option<Arc<Track>>,
     ) -> Self {
         let (acked, closed) = (AtomicU64::new(0), AtomicBool::new(false));
-        Self { id, pid, process, targets, page_limit, limits, acked, closed }
+        Self { id, pid, process, targets, page_limit, limits, acked, track, closed }
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -49,17 +53,26 @@ pub(crate) struct Handle {
 }
 
 impl Handle {
-    /// Ends the registration; true for the first caller.
-    pub(crate) fn close(&self) -> bool {
+    /// Ends the registration; true for the first caller. `watched` says whether the process is
+    /// still to be resumed; `waiter` is called once that is durable.
+    pub(crate) fn close(&self, watched: bool, waiter: Option<Waiter>) -> bool {
         let first = !self.slot.closed.swap(true, Ordering::AcqRel);
         if first {
+            if let Some((checkpoint, track)) = self.checkpoint() {
+                checkpoint.ended(track, watched, waiter);
+            }
             self.shared.push(Command::Event(Event::Removed(self.slot.id)));
         }
         first
     }
 
+    /// The checkpoint and this registration's place in it, where there is one.
+    pub(crate) fn checkpoint(&self) -> Option<(&Checkpoint, &Arc<Track>)> {
+        self.shared.checkpoint.as_ref().zip(self.slot.track.as_ref())
+    }
+
     fn owner_gone(&self) {
-        if self.close() {
+        if self.close(true, None) {
             log::debug!("monitor of {} ended without a stop", self.slot.process);
         }
     }

@@ -17,7 +17,7 @@ pub(crate) mod term;
 pub(crate) mod watched;
 pub(crate) mod world;
 
-use cron_engine::{Action, Class, Cursor, Failure, MonitorId, Position, ProcessId};
+use cron_engine::{Action, Class, Config, Cursor, Failure, MonitorId, Position, ProcessId};
 use cron_engine::{PageError, Report, Request, page};
 use std::time::Duration;
 use term::Term;
@@ -33,6 +33,11 @@ pub(crate) const RATE: Duration = Duration::from_secs(1);
 
 /// What an event that asks for nothing leads to.
 pub(crate) const NOTHING: [Action; 0] = [];
+
+/// A node without a checkpoint and with all the memory it may want.
+pub(crate) fn config(max_inflight: usize) -> Config {
+    Config { max_inflight, max_buffered: u64::MAX, checkpoint: false }
+}
 
 /// A process id of its own for each number: first ticks are hashed from it.
 pub(crate) fn process(number: u64) -> ProcessId {

@@ -2,10 +2,11 @@
 //! test, and gives back what the engine made of it; each state is reached by the events that
 //! reach it in use, so a test says nothing about how a state is stored.
 
-use super::{ID, NOTHING, RATE, STRANGER, after, cursor, failure, fetch, process, resolve, tick};
+use super::{
+    ID, NOTHING, RATE, STRANGER, after, config, cursor, failure, fetch, process, resolve, tick,
+};
 use cron_engine::{
-    Action, Class, Config, Counters, Cursor, Engine, Event, Fetched, MonitorId, Position, Request,
-    Time,
+    Action, Class, Counters, Cursor, Engine, Event, Fetched, MonitorId, Position, Request, Time,
 };
 use std::time::Duration;
 
@@ -25,7 +26,7 @@ pub(crate) struct Scenario {
 impl Scenario {
     /// A monitor that was just registered at `position`, and what that led to.
     pub(crate) fn registered(position: Position) -> (Self, Vec<Action>) {
-        let engine = Engine::new(Config { max_inflight: 4 });
+        let engine = Engine::new(config(4));
         // Not at zero, so that a mix-up of points and durations shows.
         let now = Time::from_millis(12_345);
         let mut scenario = Self { now, engine, recorded: Vec::new() };
@@ -90,7 +91,7 @@ impl Scenario {
         rate: Duration,
         position: Position,
     ) -> Vec<Action> {
-        self.event(Event::Register { id, process: process(id.0), rate, position })
+        self.event(Event::Register { id, process: process(id.0), rate, position, durable: true })
     }
 
     /// Tells the engine what happened; gives back what it wants done.
@@ -114,16 +115,12 @@ impl Scenario {
         self.event(Event::Acked(ID, seq))
     }
 
-    pub(crate) fn nacked(&mut self) -> Vec<Action> {
-        self.event(Event::Nacked(ID))
-    }
-
     pub(crate) fn removed(&mut self) -> Vec<Action> {
         self.event(Event::Removed(ID))
     }
 
     pub(crate) fn page(&mut self, edges: u64, last: &str) -> Vec<Action> {
-        let page = Fetched::Page { edges, last: cursor(last) };
+        let page = Fetched::Page { edges, last: cursor(last), bytes: 100 * edges };
         self.event(Event::Fetched(ID, Ok(page)))
     }
 
@@ -166,12 +163,11 @@ impl Scenario {
             self.event(Event::Poll(STRANGER)),
             [Action::Fetch { id: STRANGER, request, rotation: 0 }]
         );
-        let page = Fetched::Page { edges: 3, last: cursor("theirs") };
+        let page = Fetched::Page { edges: 3, last: cursor("theirs"), bytes: 300 };
         for event in [
             Event::Removed(STRANGER),
             Event::Poll(STRANGER),
             Event::Acked(STRANGER, u64::MAX),
-            Event::Nacked(STRANGER),
             Event::Fetched(STRANGER, Ok(page)),
             Event::Removed(STRANGER),
         ] {
@@ -186,7 +182,6 @@ impl Scenario {
         assert_eq!(self.removed(), NOTHING);
         assert_eq!(self.poll(), NOTHING);
         assert_eq!(self.acked(u64::MAX), NOTHING);
-        assert_eq!(self.nacked(), NOTHING);
         assert_eq!(self.due(), NOTHING);
         assert_eq!(self.engine.poll_timeout(), None);
         assert_eq!(self.counters().inflight, inflight);

@@ -43,8 +43,6 @@ pub(crate) struct Watched {
     pub(crate) reports: Vec<Report>,
     /// The pages it holds: the number of the next edge, and the results from there.
     pub(super) pages: VecDeque<(u64, VecDeque<u64>)>,
-    /// The last push failed, and the tick for another try has not come.
-    pub(super) push_failed: bool,
     pub(super) pushing: bool,
     pub(super) position: Position,
 }
@@ -67,7 +65,6 @@ impl Watched {
             fetched_at: Vec::new(),
             reports: Vec::new(),
             pages: VecDeque::new(),
-            push_failed: false,
             pushing: false,
             position: Position::Earliest,
         }

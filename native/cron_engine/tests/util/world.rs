@@ -5,11 +5,11 @@
 //! All runs on a simulated clock that jumps from one thing to the next. Rules that always hold
 //! are checked at every step: the limit of fetches, the credit of pages, and the order of edges.
 
-use super::process;
 use super::term::Term;
 use super::watched::{Answer, Watched};
+use super::{config, process};
 use cron_engine::{
-    Action, Class, Config, Engine, Event, Failure, Fetched, MonitorId, Position, Request, Time,
+    Action, Class, Engine, Event, Failure, Fetched, MonitorId, Position, Request, Time,
     decode_latest, page,
 };
 use std::cmp::Reverse;
@@ -18,6 +18,9 @@ use std::time::Duration;
 
 /// Pages that a monitor may hold: the one being pushed and one ahead of it.
 const CREDIT: usize = 2;
+
+/// From a push that failed to its next try.
+const RETRY: Duration = Duration::from_millis(300);
 
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum Pending {
@@ -31,6 +34,10 @@ struct Fetch {
     id: MonitorId,
     request: Request,
     outcome: Option<Result<Fetched, Failure>>,
+}
+
+fn size(body: &[u8]) -> u64 {
+    u64::try_from(body.len()).expect("a small body")
 }
 
 /// What becomes of an answer: what the engine hears, and the page's terms.
@@ -49,7 +56,7 @@ fn decode(
     };
     let page = page::decode(&body, from, Vec::new())?;
     let fetched = match page.last {
-        Some(last) => Fetched::Page { edges: page.edges, last },
+        Some(last) => Fetched::Page { edges: page.edges, last, bytes: size(&body) },
         None => Fetched::EmptyPage,
     };
     Ok((fetched, page.terms))
@@ -76,7 +83,7 @@ impl World {
     pub(crate) fn new(max_inflight: usize) -> Self {
         Self {
             now: Time::ZERO,
-            engine: Engine::new(Config { max_inflight }),
+            engine: Engine::new(config(max_inflight)),
             watched: BTreeMap::new(),
             turns: Vec::new(),
             most_inflight: 0,
@@ -92,7 +99,7 @@ impl World {
         let id = MonitorId(number);
         let position = watched.position.clone();
         assert!(self.watched.insert(id, watched).is_none(), "an id is given once");
-        self.tell(Event::Register { id, process: process(number), rate, position });
+        self.tell(Event::Register { id, process: process(number), rate, position, durable: true });
         id
     }
 
@@ -170,6 +177,9 @@ impl World {
             match action {
                 Action::Tick { id } => self.tick(id),
                 Action::Fetch { id, request, .. } => self.fetch(id, request),
+                Action::Save { id, position } => {
+                    panic!("{id:?} has no checkpoint for {position:?}")
+                }
                 Action::Report { id, report } => {
                     if let Some(watched) = self.watched.get_mut(&id) {
                         watched.reports.push(report);
@@ -184,9 +194,6 @@ impl World {
         let now = self.now;
         let watched = self.of(id);
         watched.ticks.push(now);
-        if std::mem::take(&mut watched.push_failed) {
-            return self.go_on(id);
-        }
         self.engine.handle_event(now, Event::Poll(id));
     }
 
@@ -215,7 +222,7 @@ impl World {
     }
 
     /// Ends a fetch as the node's fetcher does: the monitor gets its page, and only then the
-    /// engine hears of it. In between the monitor may have pushed, acked or nacked already.
+    /// engine hears of it. In between the monitor may have pushed and acked already.
     fn answer(&mut self, order: u64) {
         let Fetch { id, request, .. } = self.inflight.remove(&order).expect("a fetch under way");
         let mut told_after = Duration::ZERO;
@@ -254,10 +261,7 @@ impl World {
         let watched = self.of(id);
         watched.pages.push_back((first_seq, results.collect()));
         assert!(watched.pages.len() <= CREDIT, "a page without credit");
-        // A failed push waits for its tick; a new page does not change that.
-        if !watched.push_failed {
-            self.go_on(id);
-        }
+        self.go_on(id);
     }
 
     fn go_on(&mut self, id: MonitorId) {
@@ -274,8 +278,10 @@ impl World {
         let attempt = watched.pushes;
         watched.pushes += 1;
         if (watched.push_fails)(attempt) {
-            watched.push_failed = true;
-            return self.tell(Event::Nacked(id));
+            // Tried again a while later; a page that comes meanwhile does not change that.
+            watched.pushing = true;
+            self.after(RETRY, Pending::Push, id);
+            return;
         }
         let (seq, results) = watched.pages.front_mut().expect("something to push");
         watched.delivered.push(results.pop_front().expect("something to push"));

@@ -1,0 +1,108 @@
+%%% @doc Sees monitors end. One that was killed from outside stays dead, and that is logged; one that
+%%% crashed by itself is started again from its acked cursor, later each time, and each for itself:
+%%% monitors share no restart intensity.
+-module(hb_process_monitor_keeper).
+-behaviour(gen_server).
+
+-export([start_link/0, watch/3, crashing/2]).
+-export([init/1, handle_call/3, handle_cast/2, handle_info/2]).
+
+%% The first and the longest pause before a crashed monitor is started again, in ms.
+-define(FIRST, 1000).
+-define(LONGEST, 300000).
+%% A monitor that has lived so long, in ms, crashes for the first time again.
+-define(SETTLED, 600000).
+
+-record(watched, {
+    proc_id :: binary(),
+    logger :: hb_process_monitor_host:logger(),
+    options :: hb_process_monitor_opts:monitor(),
+    since :: integer(),
+    crashes = 0 :: non_neg_integer()
+}).
+
+-record(state, {
+    monitors = #{} :: #{pid() => #watched{}},
+    %% How often a process's monitor has crashed lately, for its next one.
+    crashes = #{} :: #{binary() => pos_integer()}
+}).
+
+-spec start_link() -> gen_server:start_ret().
+start_link() ->
+    gen_server:start_link({local, ?MODULE}, ?MODULE, [], []).
+
+%% @doc Watches the calling monitor.
+-spec watch(ProcId :: binary(), hb_process_monitor_host:logger(), hb_process_monitor_opts:monitor()) -> ok.
+watch(ProcId, Logger, Options) ->
+    gen_server:cast(?MODULE, {watch, self(), ProcId, Logger, Options}).
+
+%% @doc The calling monitor is crashing, and this is its acked cursor.
+-spec crashing(Monitor :: pid(), hb_process_monitor_opts:cursor()) -> ok.
+crashing(Monitor, Cursor) ->
+    gen_server:cast(?MODULE, {crashing, Monitor, Cursor}).
+
+%% @private
+-spec init([]) -> {ok, #state{}}.
+init([]) ->
+    %% After a restart: those there are introduce themselves again.
+    lists:foreach(fun hb_process_monitor_server:engine_up/1, hb_process_monitor_registry:monitors()),
+    {ok, #state{}}.
+
+%% @private
+-spec handle_call(term(), gen_server:from(), #state{}) -> {reply, {error, unknown_call}, #state{}}.
+handle_call(_Call, _From, State) ->
+    {reply, {error, unknown_call}, State}.
+
+%% @private
+-spec handle_cast(term(), #state{}) -> {noreply, #state{}}.
+handle_cast({watch, Monitor, ProcId, Logger, Options}, #state{monitors = Monitors, crashes = Crashes} = State)
+        when not is_map_key(Monitor, Monitors) ->
+    _ = monitor(process, Monitor),
+    Watched = #watched{proc_id = ProcId, logger = Logger, options = Options, since = now_ms(),
+                       crashes = maps:get(ProcId, Crashes, 0)},
+    {noreply, State#state{monitors = Monitors#{Monitor => Watched}, crashes = maps:remove(ProcId, Crashes)}};
+handle_cast({crashing, Monitor, Cursor}, #state{monitors = Monitors} = State) ->
+    case Monitors of
+        #{Monitor := #watched{options = Options} = Watched} ->
+            Told = Watched#watched{options = Options#{cursor => Cursor}},
+            {noreply, State#state{monitors = Monitors#{Monitor := Told}}};
+        #{} ->
+            {noreply, State}
+    end;
+handle_cast(_Cast, State) ->
+    {noreply, State}.
+
+%% @private
+-spec handle_info(term(), #state{}) -> {noreply, #state{}}.
+handle_info({'DOWN', _, process, Monitor, Reason}, #state{monitors = Monitors} = State)
+        when is_map_key(Monitor, Monitors) ->
+    {Watched, Left} = maps:take(Monitor, Monitors),
+    ok = hb_process_monitor_registry:leave(Monitor),
+    {noreply, ended(Reason, Watched, State#state{monitors = Left})};
+handle_info({start, #watched{proc_id = ProcId, options = Options, crashes = Crashes} = Watched},
+            #state{crashes = All} = State) ->
+    case hb_process_monitor_sup:start_monitor([ProcId, Options]) of
+        {ok, _} -> {noreply, State#state{crashes = All#{ProcId => Crashes}}};
+        {error, Reason} -> {noreply, ended(Reason, Watched, State)}
+    end;
+handle_info(_Stray, State) ->
+    {noreply, State}.
+
+ended(Reason, _Watched, State) when Reason =:= normal; Reason =:= shutdown; Reason =:= noproc ->
+    State;
+ended({shutdown, _}, _Watched, State) ->
+    State;
+ended(killed, #watched{proc_id = ProcId, logger = Logger}, State) ->
+    hb_process_monitor_host:log(Logger, {error, monitor_died, {ProcId, killed}}),
+    State;
+ended(Reason, #watched{proc_id = ProcId, logger = Logger, since = Since, crashes = Before} = Watched, State) ->
+    Crashes = case now_ms() - Since > ?SETTLED of
+        true -> 1;
+        false -> Before + 1
+    end,
+    Pause = rand:uniform(min(?LONGEST, ?FIRST bsl min(Crashes - 1, 32))),
+    hb_process_monitor_host:log(Logger, {error, monitor_crashed, {ProcId, Reason, {again_in_ms, Pause}}}),
+    _ = erlang:send_after(Pause, self(), {start, Watched#watched{crashes = Crashes}}),
+    State.
+
+now_ms() -> erlang:monotonic_time(millisecond).

@@ -1,0 +1,87 @@
+//! Where a registration begins, given what its caller wants and what the checkpoint knows.
+
+use crate::atoms;
+use cron_checkpoint::Record;
+use cron_engine::{Cursor, Position};
+use rustler::{Encoder, Env, NewBinary, Term};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Where a registration begins.
+pub(crate) struct Start {
+    pub(crate) position: Position,
+    pub(crate) origin: Origin,
+    /// The checkpoint says the same already.
+    pub(crate) durable: bool,
+}
+
+/// Where a starting point comes from.
+pub(crate) enum Origin {
+    /// From the caller; the checkpoint knew nothing else.
+    New,
+    /// From the checkpoint.
+    Resumed,
+    /// From the caller, against the checkpoint, which had this one.
+    Overruled(Position),
+    /// From nowhere yet: the checkpoint's, this one, is too old.
+    Stale(Position),
+}
+
+impl Start {
+    /// Chooses between what is `wanted` and what is `stored`. A stored position older than
+    /// `stale_after` ms does not count, unless that is 0.
+    pub(crate) fn choose(wanted: Position, stored: Option<Record>, stale_after: u64) -> Self {
+        let known = stored.filter(|record| record.position != Position::Unresolved);
+        let Some(Record { position: stored, at, .. }) = known else {
+            let durable = wanted == Position::Unresolved;
+            return Self { position: wanted, origin: Origin::New, durable };
+        };
+        if wanted == Position::Unresolved {
+            let age = now().saturating_sub(at);
+            if stale_after > 0 && age > stale_after {
+                return Self { position: wanted, origin: Origin::Stale(stored), durable: true };
+            }
+            return Self { position: stored, origin: Origin::Resumed, durable: true };
+        }
+        if wanted == stored {
+            return Self { position: wanted, origin: Origin::New, durable: true };
+        }
+        Self { position: wanted, origin: Origin::Overruled(stored), durable: false }
+    }
+}
+
+fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+impl Encoder for Origin {
+    fn encode<'a>(&self, env: Env<'a>) -> Term<'a> {
+        match self {
+            Self::New => atoms::new().encode(env),
+            Self::Resumed => atoms::resumed().encode(env),
+            Self::Overruled(by) => (atoms::overruled(), position_term(env, by)).encode(env),
+            Self::Stale(old) => (atoms::stale(), position_term(env, old)).encode(env),
+        }
+    }
+}
+
+/// A position as Erlang says it.
+pub(crate) fn position_term<'a>(env: Env<'a>, position: &Position) -> Term<'a> {
+    match position {
+        Position::Unresolved => atoms::undefined().encode(env),
+        Position::Earliest => atoms::earliest().encode(env),
+        Position::After(cursor) => cursor_term(env, cursor),
+    }
+}
+
+/// A cursor as a binary.
+fn cursor_term<'a>(env: Env<'a>, cursor: &Cursor) -> Term<'a> {
+    bytes_term(env, cursor.as_bytes())
+}
+
+/// Bytes as a binary.
+pub(crate) fn bytes_term<'a>(env: Env<'a>, bytes: &[u8]) -> Term<'a> {
+    let mut binary = NewBinary::new(env, bytes.len());
+    binary.as_mut_slice().copy_from_slice(bytes);
+    binary.into()
+}
