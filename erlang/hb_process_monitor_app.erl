@@ -35,7 +35,8 @@ start_process(ProcId) -> hb_process_monitor:start(ProcId).
 %% @private
 -spec prep_stop(term()) -> term().
 prep_stop(State) ->
-    _ = persistent_term:erase(?RUNNING),
+    %% Called in either case. A tree that died by itself is gone by now.
+    _ = whereis(hb_process_monitor_sup) =/= undefined andalso persistent_term:erase(?RUNNING),
     State.
 
 %% @private

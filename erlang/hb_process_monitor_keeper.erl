@@ -58,7 +58,7 @@ handle_call(_Call, _From, State) ->
 handle_cast({watch, Monitor, ProcId, Logger, Options}, #state{monitors = Monitors, crashes = Crashes} = State)
         when not is_map_key(Monitor, Monitors) ->
     _ = monitor(process, Monitor),
-    Watched = #watched{proc_id = ProcId, logger = Logger, options = Options, since = now_ms(),
+    Watched = #watched{proc_id = ProcId, logger = Logger, options = again(Options), since = now_ms(),
                        crashes = maps:get(ProcId, Crashes, 0)},
     {noreply, State#state{monitors = Monitors#{Monitor => Watched}, crashes = maps:remove(ProcId, Crashes)}};
 handle_cast({crashing, Monitor, Cursor}, #state{monitors = Monitors} = State) ->
@@ -104,5 +104,13 @@ ended(Reason, #watched{proc_id = ProcId, logger = Logger, since = Since, crashes
     hb_process_monitor_host:log(Logger, {error, monitor_crashed, {ProcId, Reason, {again_in_ms, Pause}}}),
     _ = erlang:send_after(Pause, self(), {start, Watched#watched{crashes = Crashes}}),
     State.
+
+%% Where the next one begins, if this one does not get to say it: where the checkpoint says. Without
+%% a checkpoint it is where this one began, which repeats results but loses none.
+again(Options) ->
+    case hb_process_monitor_registry:node_options() of
+        #{cron_checkpoint := false} -> Options;
+        #{} -> Options#{cursor => undefined}
+    end.
 
 now_ms() -> erlang:monotonic_time(millisecond).

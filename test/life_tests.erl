@@ -166,6 +166,8 @@ tree_killed_leaves_nothing_polling(Cu) ->
     kill(whereis(hb_process_monitor_sup)),
     receive {'DOWN', Ref, process, _, _} -> ok end,
     harness:eventually(fun() -> not lists:keymember(hb_process_monitor, 1, application:which_applications()) end),
+    %% With another checkpoint the next tree knows nothing that it could resume.
+    harness:host(#{cron_checkpoint => harness:checkpoint() ++ ".other"}),
     harness:still(Cu, Id, ?RATE).
 
 application_stopped_during_a_push_lets_it_finish(Cu) ->

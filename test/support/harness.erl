@@ -46,6 +46,7 @@ on_purpose(#{msg := {report, #{label := {supervisor, _}, report := Report}}}, _)
     case {proplists:get_value(supervisor, Report), proplists:get_value(reason, Report)} of
         {{local, hb_process_monitor_sup}, killed} -> stop;
         {{local, hb_process_monitor_monitors_sup}, killed} -> stop;
+        {{local, hb_process_monitor_sup}, {shutdown, {checkpoint_unavailable, _, _}}} -> stop;
         _ -> ignore
     end;
 on_purpose(#{msg := {report, #{label := {gen_server, terminate}, name := hb_process_monitor_monitors_sup}}}, _) -> stop;

@@ -1,0 +1,272 @@
+%%% The checkpoint: what is acked survives whatever ends, and a start goes on from there.
+-module(checkpoint_tests).
+-include_lib("eunit/include/eunit.hrl").
+
+-define(M, hb_process_monitor).
+
+all_test_() ->
+    {foreach, fun harness:setup/0, fun harness:cleanup/1,
+     [{with, [T]} || T <- [
+        fun start_after_a_stop_goes_on_after_the_last_ack/1,
+        fun start_after_the_application_was_stopped_goes_on/1,
+        fun start_after_a_stop_in_the_middle_of_a_page_goes_on_there/1,
+        fun start_with_a_cursor_overrules_the_checkpoint_and_says_so/1,
+        fun start_from_the_earliest_overrules_the_checkpoint/1,
+        fun start_of_a_process_that_was_never_resolved_looks_it_up_again/1,
+        fun starting_point_is_durable_before_the_first_fetch/1,
+        fun stale_cursor_is_not_resumed_from/1,
+        fun forgotten_process_begins_after_the_latest_result/1,
+        fun forget_of_a_monitored_process_is_refused/1,
+        fun resume_all_starts_what_was_not_stopped/1,
+        fun tree_that_died_resumes_its_monitors_when_it_comes_back/1,
+        fun processes_of_the_host_are_started_with_the_application/1,
+        fun checkpoint_off_keeps_nothing_and_works/1,
+        fun stop_that_waits_returns_when_the_last_ack_is_durable/1
+     ]]}.
+
+trouble_test_() ->
+    {foreach, fun harness:setup/0, fun harness:cleanup/1,
+     [{with, [T]} || T <- [
+        fun checkpoint_that_cannot_be_made_is_an_error_of_start/1,
+        fun checkpoint_that_another_node_has_open_is_an_error_of_start/1,
+        fun checkpoint_that_is_damaged_is_moved_aside/1
+     ]]}.
+
+%% Starts a monitor that takes up where the checkpoint says.
+again(Cu, Id) ->
+    {Monitor, Logger} = harness:start(Cu, Id, #{}),
+    Monitor ! tick,
+    {Monitor, Logger}.
+
+%% A process whose first results, so many, are pushed and acked.
+pushed(Cu, Id, Count) ->
+    harness:sink(Id),
+    test_cu:add(Cu, Id, Count),
+    {Monitor, Logger} = harness:start(Cu, Id, #{cursor => earliest}),
+    Monitor ! tick,
+    harness:results(1, Count),
+    {Monitor, Logger}.
+
+start_after_a_stop_goes_on_after_the_last_ack(Cu) ->
+    Id = harness:proc_id(),
+    {Monitor, _} = pushed(Cu, Id, 5),
+    ok = ?M:stop(Monitor, 20000),
+    test_cu:add(Cu, Id, 3),
+    {_, Logger} = again(Cu, Id),
+    harness:results(6, 8),
+    Cursor = test_cu:cursor(5),
+    harness:logged(Logger, fun({ok, resumed, {For, At}}) -> For =:= Id andalso At =:= Cursor end).
+
+start_after_the_application_was_stopped_goes_on(Cu) ->
+    Id = harness:proc_id(),
+    _ = pushed(Cu, Id, 5),
+    ok = application:stop(hb_process_monitor),
+    test_cu:add(Cu, Id, 3),
+    _ = again(Cu, Id),
+    harness:results(6, 8).
+
+start_after_a_stop_in_the_middle_of_a_page_goes_on_there(Cu) ->
+    Id = harness:proc_id(),
+    Push = harness:held_pushes(Id),
+    test_cu:add(Cu, Id, 10),
+    {Monitor, _} = harness:start(Cu, Id, #{cursor => earliest}),
+    Monitor ! tick,
+    [harness:let_go(harness:held(Push, N)) || N <- [1, 2, 3]],
+    Held = harness:held(Push, 4),
+    Monitor ! stop,
+    harness:let_go(Held),
+    ok = ?M:stop(Monitor, 20000),
+    harness:sink(Id),
+    _ = again(Cu, Id),
+    harness:results(5, 10).
+
+start_with_a_cursor_overrules_the_checkpoint_and_says_so(Cu) ->
+    Id = harness:proc_id(),
+    {Monitor, _} = pushed(Cu, Id, 5),
+    ok = ?M:stop(Monitor, 20000),
+    {New, Logger} = harness:start(Cu, Id, #{cursor => test_cu:cursor(2)}),
+    New ! tick,
+    harness:results(3, 5),
+    Entry = {ok, checkpoint_overruled, {Id, {stored, test_cu:cursor(5)}, {given, test_cu:cursor(2)}}},
+    ?assert(lists:member(Entry, harness:report(Logger))).
+
+start_from_the_earliest_overrules_the_checkpoint(Cu) ->
+    Id = harness:proc_id(),
+    {Monitor, _} = pushed(Cu, Id, 5),
+    ok = ?M:stop(Monitor, 20000),
+    {New, _} = harness:start(Cu, Id, #{cursor => earliest}),
+    New ! tick,
+    harness:results(1, 5).
+
+start_of_a_process_that_was_never_resolved_looks_it_up_again(Cu) ->
+    Id = harness:proc_id(),
+    test_cu:script(Cu, fun(_) -> close end),
+    {Monitor, Logger} = harness:start(Cu, Id, #{}),
+    harness:logged(Logger, fun({error, connect, _}) -> true end),
+    ok = ?M:stop(Monitor, 20000),
+    test_cu:script(Cu, fun(_) -> pass end),
+    test_cu:add(Cu, Id, 7),
+    {_, Again} = harness:start(Cu, Id, #{}),
+    Latest = test_cu:cursor(7),
+    harness:logged(Again, fun({ok, resolved_cursor, {_, Cursor}}) -> Cursor =:= Latest end).
+
+starting_point_is_durable_before_the_first_fetch(Cu) ->
+    Id = harness:proc_id(),
+    test_cu:add(Cu, Id, 3),
+    Self = self(),
+    %% What another node would find, were this one to die at its first fetch.
+    test_cu:script(Cu, fun(#{kind := cron}) ->
+                               Copy = harness:checkpoint() ++ ".copy",
+                               {ok, _} = file:copy(harness:checkpoint(), Copy),
+                               Self ! {copied, Copy},
+                               pass;
+                          (_) -> pass
+                       end),
+    {Monitor, _} = harness:start(Cu, Id, #{}),
+    Monitor ! tick,
+    Copy = receive {copied, C} -> C end,
+    ok = application:stop(hb_process_monitor),
+    harness:host(#{cron_checkpoint => Copy}),
+    harness:sink(Id),
+    test_cu:script(Cu, fun(_) -> pass end),
+    test_cu:add(Cu, Id, 2),
+    {_, Logger} = again(Cu, Id),
+    harness:results(4, 5),
+    harness:logged(Logger, fun({ok, resumed, {For, _}}) -> For =:= Id end).
+
+stale_cursor_is_not_resumed_from(Cu) ->
+    Id = harness:proc_id(),
+    {Monitor, _} = pushed(Cu, Id, 5),
+    ok = ?M:stop(Monitor, 20000),
+    test_cu:add(Cu, Id, 3),
+    %% Older than a millisecond it is by now: the clock has moved since the stop.
+    Stopped = os:system_time(millisecond),
+    harness:eventually(fun() -> os:system_time(millisecond) > Stopped + 2 end),
+    {_, Logger} = harness:start(Cu, Id, #{cron_stale_after => 1}),
+    Latest = test_cu:cursor(8),
+    harness:logged(Logger, fun({ok, resolved_cursor, {_, Cursor}}) -> Cursor =:= Latest end),
+    ?assertMatch([_], [Stale || {error, stale_cursor, _} = Stale <- harness:report(Logger)]).
+
+forgotten_process_begins_after_the_latest_result(Cu) ->
+    Id = harness:proc_id(),
+    {Monitor, _} = pushed(Cu, Id, 5),
+    ok = ?M:stop(Monitor, 20000),
+    test_cu:add(Cu, Id, 3),
+    ?assertEqual(ok, ?M:forget(Id)),
+    {_, Logger} = harness:start(Cu, Id, #{}),
+    Latest = test_cu:cursor(8),
+    harness:logged(Logger, fun({ok, resolved_cursor, {_, Cursor}}) -> Cursor =:= Latest end).
+
+forget_of_a_monitored_process_is_refused(Cu) ->
+    Id = harness:proc_id(),
+    _ = harness:start(Cu, Id, #{}),
+    ?assertEqual({error, monitored}, ?M:forget(Id)).
+
+resume_all_starts_what_was_not_stopped(Cu) ->
+    Kept = [harness:proc_id() || _ <- lists:seq(1, 20)],
+    Stopped = harness:proc_id(),
+    Self = self(),
+    [begin
+        dev_mu:route(Id, fun(Result, _) -> Self ! {Id, harness:number(Result)}, ok end),
+        test_cu:add(Cu, Id, 2),
+        {Monitor, _} = harness:start(Cu, Id, #{cursor => earliest, cron_page_limit => 17, rate => 123456}),
+        Monitor ! tick,
+        [receive {Id, N} -> ok end || N <- [1, 2]]
+    end || Id <- [Stopped | Kept]],
+    {ok, {Monitor, _, _}} = hb_process_monitor_registry:find(Stopped),
+    ok = ?M:stop(Monitor, 20000),
+    ok = application:stop(hb_process_monitor),
+    [test_cu:add(Cu, Id, 1) || Id <- Kept],
+    Resumed = ?M:resume_all(),
+    ?assertEqual(lists:sort(Kept), lists:sort([Id || {Id, {Pid, _}} <- Resumed, is_pid(Pid)])),
+    [Pid ! tick || {_, {Pid, _}} <- Resumed],
+    [receive {Id, N} -> ?assertEqual(3, N) end || Id <- Kept],
+    %% With the options they were started with.
+    [begin
+        {ok, {_, _, Options}} = hb_process_monitor_registry:find(Id),
+        ?assertMatch(#{rate := 123456, cron_page_limit := 17}, Options)
+    end || Id <- Kept].
+
+tree_that_died_resumes_its_monitors_when_it_comes_back(Cu) ->
+    Id = harness:proc_id(),
+    {Monitor, _} = pushed(Cu, Id, 5),
+    Ref = monitor(process, Monitor),
+    exit(whereis(hb_process_monitor_sup), kill),
+    receive {'DOWN', Ref, process, _, _} -> ok end,
+    harness:eventually(fun() -> not lists:keymember(hb_process_monitor, 1, application:which_applications()) end),
+    test_cu:add(Cu, Id, 2),
+    %% Somebody starts another one, and the tree is back.
+    _ = harness:start(Cu, harness:proc_id(), #{}),
+    harness:eventually(fun() -> hb_process_monitor_registry:find(Id) =/= none end),
+    {ok, {Back, _, _}} = hb_process_monitor_registry:find(Id),
+    Back ! tick,
+    harness:results(6, 7).
+
+processes_of_the_host_are_started_with_the_application(Cu) ->
+    [A, B] = [harness:proc_id(), harness:proc_id()],
+    harness:host(#{cron_processes => [A, {B, #{rate => 777777}}], cron_node => test_cu:url(Cu)}),
+    {ok, _} = application:ensure_all_started(hb_process_monitor),
+    harness:eventually(fun() -> length(hb_process_monitor_registry:monitors()) =:= 2 end),
+    {ok, {_, _, Options}} = hb_process_monitor_registry:find(B),
+    ?assertMatch(#{rate := 777777}, Options).
+
+checkpoint_off_keeps_nothing_and_works(Cu) ->
+    harness:host(#{cron_checkpoint => false}),
+    Id = harness:proc_id(),
+    {Monitor, _} = pushed(Cu, Id, 5),
+    ok = ?M:stop(Monitor, 20000),
+    {_, Logger} = harness:start(Cu, Id, #{}),
+    harness:logged(Logger, fun({ok, resolved_cursor, _}) -> true end),
+    ?assertEqual([], ?M:resume_all()),
+    ?assertEqual({ok, []}, ?M:dead_letters(Id)),
+    ?assertNot(filelib:is_regular(harness:checkpoint())).
+
+stop_that_waits_returns_when_the_last_ack_is_durable(Cu) ->
+    %% No commit comes by itself for a minute.
+    harness:host(#{cron_checkpoint_interval => 60000}),
+    Id = harness:proc_id(),
+    {Monitor, _} = pushed(Cu, Id, 5),
+    ok = ?M:stop(Monitor, 20000),
+    Copy = harness:checkpoint() ++ ".copy",
+    {ok, _} = file:copy(harness:checkpoint(), Copy),
+    ok = application:stop(hb_process_monitor),
+    harness:host(#{cron_checkpoint => Copy}),
+    test_cu:add(Cu, Id, 1),
+    _ = again(Cu, Id),
+    harness:results(6, 6).
+
+checkpoint_that_cannot_be_made_is_an_error_of_start(Cu) ->
+    Path = filename:join(harness:checkpoint(), "below-no-directory"),
+    harness:host(#{cron_checkpoint => Path}),
+    Binary = list_to_binary(Path),
+    ?assertError({checkpoint_unavailable, Binary, _}, harness:start(Cu, harness:proc_id(), #{})),
+    %% It is not started without one, and starts as soon as that is mended.
+    harness:host(#{}),
+    {Monitor, _} = harness:start(Cu, harness:proc_id(), #{}),
+    ?assert(is_process_alive(Monitor)).
+
+checkpoint_that_another_node_has_open_is_an_error_of_start(Cu) ->
+    {ok, Peer, _} = peer:start(#{connection => standard_io, args => ["-pa" | code:get_path()]}),
+    try
+        ok = peer:call(Peer, hb_opts, set, [#{cron_checkpoint => harness:checkpoint()}]),
+        {_, _} = peer:call(Peer, ?M, start, [harness:proc_id(), #{cron_node => test_cu:url(Cu)}]),
+        {'EXIT', {{checkpoint_unavailable, _, Reason}, _}} = (catch harness:start(Cu, harness:proc_id(), #{})),
+        ?assertNotEqual(nomatch, string:find(Reason, "another node"))
+    after
+        peer:stop(Peer)
+    end,
+    %% As soon as the other one is gone it starts.
+    harness:eventually(fun() ->
+        try harness:start(Cu, harness:proc_id(), #{}) of
+            {Monitor, _} -> is_process_alive(Monitor)
+        catch
+            error:{checkpoint_unavailable, _, _} -> false
+        end
+    end).
+
+checkpoint_that_is_damaged_is_moved_aside(Cu) ->
+    ok = file:write_file(harness:checkpoint(), crypto:strong_rand_bytes(100000)),
+    Id = harness:proc_id(),
+    {Monitor, _} = pushed(Cu, Id, 2),
+    ?assert(is_process_alive(Monitor)),
+    ?assertMatch([_], filelib:wildcard(harness:checkpoint() ++ ".corrupt-*")).
