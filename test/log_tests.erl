@@ -118,6 +118,9 @@ host_without_a_logger_has_none({Cu, _}) ->
     Away = [filename:dirname(code:which(Module)) || Module <- Doubles],
     [begin code:purge(Module), code:delete(Module), code:purge(Module) end || Module <- Doubles],
     true = code:set_path([Path || Path <- Paths, not lists:member(filename:absname(Path), [filename:absname(A) || A <- Away])]),
+    %% Where a node without options keeps its checkpoint.
+    {ok, Cwd} = file:get_cwd(),
+    ok = file:set_cwd(filename:dirname(harness:checkpoint())),
     try
         Id = harness_free_id(),
         Self = self(),
@@ -128,6 +131,7 @@ host_without_a_logger_has_none({Cu, _}) ->
         Monitor ! tick,
         receive {pushed, #{<<"cursor">> := _}} -> ok end
     after
+        ok = file:set_cwd(Cwd),
         true = code:set_path(Paths),
         [{module, _} = code:ensure_loaded(Module) || Module <- Doubles]
     end.

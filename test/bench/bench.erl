@@ -11,7 +11,8 @@
 -define(DEADLINE, 60000).
 
 %% What the rows are called.
--define(ROWS, [{"ours", "ours"}, {"plain", "plain Erlang"}, {"floor", "floor of the server"}]).
+-define(ROWS, [{"ours", "ours"}, {"volatile", "ours, no checkpoint"}, {"plain", "plain Erlang"},
+               {"floor", "floor of the server"}]).
 
 main(["run", Who, Url]) ->
     _ = logger:set_primary_config(level, error),
@@ -64,6 +65,9 @@ push(Count) ->
 
 %% Makes everything ready. The fun that it gives begins to drain, and gives a fun in turn that waits
 %% until the drain has ended, the empty page included.
+prepare("volatile", Url, Count) ->
+    ok = hb_opts:set(#{cron_checkpoint => false}),
+    prepare("ours", Url, Count);
 prepare("ours", Url, Count) ->
     {Monitor, _} = hb_process_monitor:start(bench_cu:process_id(), #{
         cursor => earliest, cron_node => Url, cron_page_limit => bench_cu:page_limit(),
@@ -177,12 +181,17 @@ table(Runs) ->
         Rates = io_lib:format("~b (~b-~b)", [round(Median), round(Min), round(Max)]),
         io:format("~-21ts~-31ts~9.2f~13.1f~n", [Row, Rates, median(Of(Who, 2)), median(Of(Who, 3))])
      end || {Who, Row} <- ?ROWS],
-    io:format("~n~-31ts~9ts~9ts~9ts~n", ["ours / plain Erlang, by pairs", "median", "min", "max"]),
+    ratios("ours / plain Erlang", Of, "ours", "plain"),
+    ratios("ours / ours, no checkpoint", Of, "ours", "volatile").
+
+%% Pair by pair: the machine's speed may drift, but less between two runs in turn.
+ratios(What, Of, Who, Against) ->
+    io:format("~n~-38ts~9ts~9ts~9ts~n", [What ++ ", by pairs", "median", "min", "max"]),
     [begin
-        Ratios = lists:zipwith(fun(Ours, Plain) -> Ours / Plain end, Of("ours", Column), Of("plain", Column)),
+        Ratios = lists:zipwith(fun(One, Other) -> One / Other end, Of(Who, Column), Of(Against, Column)),
         {Median, Min, Max} = spread(Ratios),
-        io:format("~-31ts~9.2f~9.2f~9.2f~n", [What, Median, Min, Max])
-     end || {Column, What} <- [{1, "results/s"}, {2, "CPU seconds"}, {3, "peak memory"}]],
+        io:format("~-38ts~9.2f~9.2f~9.2f~n", [Row, Median, Min, Max])
+     end || {Column, Row} <- [{1, "results/s"}, {2, "CPU seconds"}, {3, "peak memory"}]],
     ok.
 
 spread(Numbers) -> {median(Numbers), lists:min(Numbers), lists:max(Numbers)}.

@@ -76,12 +76,12 @@ url=$(cat "$tmp/url")
 
 run() { (beam bench main run "$1" "$url"); }
 
-for who in ours plain floor; do
+for who in ours volatile plain floor; do
   run "$who" >/dev/null
 done
 for n in $(seq "$RUNS"); do
   echo "bench: run $n of $RUNS"
-  for who in ours plain floor; do
+  for who in ours volatile plain floor; do
     run "$who" >>"$tmp/runs"
   done
 done

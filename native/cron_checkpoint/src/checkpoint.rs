@@ -5,7 +5,7 @@ use crate::book::{Book, Full};
 use crate::record::{Letter, Record};
 use crate::store::{OpenError, Store, StoreError};
 use crate::track::Track;
-use crate::writer;
+use crate::writer::{self, Writer};
 use cron_engine::{Cursor, Position, ProcessId};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -105,22 +105,37 @@ impl Checkpoint {
             }
         }
         let (store, book) = writer::open(&path)?;
-        let state = State { book, ..State::default() };
-        let shared = Arc::new(Shared {
-            path: path.clone(),
-            interval,
-            letters_max,
-            state: Mutex::new(state),
-            wake: Condvar::new(),
-        });
-        let checkpoint = Self { shared };
+        let checkpoint = Self::of(book, path.clone(), interval, letters_max);
+        let again = path.clone();
+        let writer = Writer::new(checkpoint.clone(), store, Box::new(move || Store::open(&again)));
         let thread = std::thread::Builder::new().name("hb_cron_checkpoint".into());
-        let writer = checkpoint.clone();
         thread
-            .spawn(move || writer::run(&writer, store))
+            .spawn(move || writer::run(writer))
             .map_err(|error| OpenError::Io(error.to_string()))?;
         open.insert(path, checkpoint.clone());
         Ok((checkpoint, false))
+    }
+
+    /// A checkpoint without a thread: nothing is written but in the turns that its writer is given.
+    /// `open` opens what it is kept in, now and after each error.
+    ///
+    /// # Errors
+    /// [`OpenError`] if that cannot be used.
+    pub fn by_hand(
+        mut open: impl FnMut() -> Result<Store, OpenError> + Send + 'static,
+        letters_max: u64,
+    ) -> Result<(Self, Writer), OpenError> {
+        let store = open()?;
+        let book = Book::new(store.load()?);
+        let checkpoint = Self::of(book, PathBuf::new(), Duration::ZERO, letters_max);
+        let writer = Writer::new(checkpoint.clone(), store, Box::new(open));
+        Ok((checkpoint, writer))
+    }
+
+    fn of(book: Book, path: PathBuf, interval: Duration, letters_max: u64) -> Self {
+        let state = Mutex::new(State { book, ..State::default() });
+        let wake = Condvar::new();
+        Self { shared: Arc::new(Shared { path, interval, letters_max, state, wake }) }
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {

@@ -28,3 +28,4 @@ pub use checkpoint::{Begin, Checkpoint, Status, Waiter};
 pub use record::{Letter, Record};
 pub use store::{OpenError, Store, StoreError};
 pub use track::Track;
+pub use writer::{Turn, Writer};

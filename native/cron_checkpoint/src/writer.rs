@@ -4,7 +4,7 @@
 
 use crate::batch::Batch;
 use crate::book::Book;
-use crate::checkpoint::{Checkpoint, State, now};
+use crate::checkpoint::{Checkpoint, State, Waiter, now};
 use crate::store::{OpenError, Store};
 use std::path::{Path, PathBuf};
 use std::sync::PoisonError;
@@ -50,29 +50,50 @@ fn aside(path: &Path) -> PathBuf {
 }
 
 /// What the thread does until the checkpoint is closed.
-pub(crate) fn run(checkpoint: &Checkpoint, store: Store) {
-    let mut writer = Writer { checkpoint, store: Some(store), failures: 0 };
-    while writer.turn() {}
-    // The file is free before anybody hears that it is closed.
-    drop(writer.store);
-    let mut state = checkpoint.lock();
-    state.closed = true;
-    state.questions.clear();
-    drop(state);
-    checkpoint.shared.wake.notify_all();
+pub(crate) fn run(mut writer: Writer) {
+    loop {
+        writer.wait();
+        match writer.turn() {
+            Turn::Committed => {}
+            Turn::Failed => writer.pause(),
+            Turn::Closed => break,
+        }
+    }
+    writer.close();
 }
 
-struct Writer<'c> {
-    checkpoint: &'c Checkpoint,
+/// How a writer gets its file, the first time and after an error.
+pub(crate) type Opener = Box<dyn FnMut() -> Result<Store, OpenError> + Send>;
+
+/// What writes a checkpoint. Usually a thread does that; who wants to decide what happens when
+/// takes each turn by hand, with [`Checkpoint::by_hand`].
+pub struct Writer {
+    checkpoint: Checkpoint,
+    open: Opener,
     store: Option<Store>,
     /// Failed commits since the last good one.
     failures: u32,
 }
 
-impl Writer<'_> {
-    /// Collects, commits, and tells those who wait. False once it is closed.
-    fn turn(&mut self) -> bool {
-        let mut state = self.collect();
+/// How a turn of a writer ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    /// All that was said before the turn is durable.
+    Committed,
+    /// Nothing of it is durable, and all of it is kept for the next turn.
+    Failed,
+    /// The checkpoint is being closed, and this was the last turn.
+    Closed,
+}
+
+impl Writer {
+    pub(crate) fn new(checkpoint: Checkpoint, store: Store, open: Opener) -> Self {
+        Self { checkpoint, open, store: Some(store), failures: 0 }
+    }
+
+    /// Takes all that was said so far, commits it as a group, and tells those who wait for that.
+    pub fn turn(&mut self) -> Turn {
+        let mut state = self.checkpoint.lock();
         state.fold(now());
         let batch = state.book.take_pending();
         let waiters = std::mem::take(&mut state.waiters);
@@ -80,65 +101,74 @@ impl Writer<'_> {
         let closing = state.closing;
         drop(state);
         let started = Instant::now();
-        match self.commit(&batch) {
-            Ok(()) => {
-                let mut state = self.checkpoint.lock();
-                state.status.commits += 1;
-                state.status.last_commit = started.elapsed();
-                state.status.failing = None;
-                drop(state);
-                if self.failures > 0 {
-                    let path = self.checkpoint.shared.path.display();
-                    log::warn!(
-                        "checkpoint {path} is written again after {} failures",
-                        self.failures
-                    );
-                    self.failures = 0;
-                }
-                for waiter in waiters {
-                    waiter();
-                }
-                if let Some(store) = &self.store {
-                    for question in questions {
-                        question(store);
-                    }
-                }
-                !closing || self.checkpoint.lock().is_awaited()
-            }
-            Err(reason) => {
-                let mut state = self.checkpoint.lock();
-                state.book.restore(batch);
-                state.waiters.splice(0..0, waiters);
-                state.status.failing = Some(reason.clone());
-                drop(state);
-                self.failures += 1;
-                if self.failures.is_power_of_two() {
-                    let path = self.checkpoint.shared.path.display();
-                    log::error!("checkpoint {path} cannot be written: {reason}");
-                }
-                self.pause();
-                !(closing && self.failures >= CLOSING_TRIES)
+        if let Err(reason) = self.commit(&batch) {
+            self.failed(batch, waiters, reason);
+            let gives_up = closing && self.failures >= CLOSING_TRIES;
+            return if gives_up { Turn::Closed } else { Turn::Failed };
+        }
+        self.committed(started.elapsed());
+        for waiter in waiters {
+            waiter();
+        }
+        if let Some(store) = &self.store {
+            for question in questions {
+                question(store);
             }
         }
+        if closing && !self.checkpoint.lock().is_awaited() { Turn::Closed } else { Turn::Committed }
+    }
+
+    fn committed(&mut self, took: Duration) {
+        let mut state = self.checkpoint.lock();
+        state.status.commits += 1;
+        state.status.last_commit = took;
+        state.status.failing = None;
+        drop(state);
+        if self.failures > 0 {
+            let path = self.checkpoint.shared.path.display();
+            log::warn!("checkpoint {path} is written again after {} failures", self.failures);
+            self.failures = 0;
+        }
+    }
+
+    fn failed(&mut self, batch: Batch, waiters: Vec<Waiter>, reason: String) {
+        self.failures += 1;
+        if self.failures.is_power_of_two() {
+            let path = self.checkpoint.shared.path.display();
+            log::error!("checkpoint {path} cannot be written: {reason}");
+        }
+        let mut state = self.checkpoint.lock();
+        state.book.restore(batch);
+        state.waiters.splice(0..0, waiters);
+        state.status.failing = Some(reason);
+    }
+
+    fn close(mut self) {
+        // The file is free before anybody hears that it is closed.
+        self.store = None;
+        let mut state = self.checkpoint.lock();
+        state.closed = true;
+        state.questions.clear();
+        drop(state);
+        self.checkpoint.shared.wake.notify_all();
     }
 
     /// Waits until there is something to write, and then until the interval is over or somebody
     /// waits for it to be durable.
-    fn collect(&self) -> std::sync::MutexGuard<'_, State> {
+    fn wait(&self) {
         let shared = &self.checkpoint.shared;
         let until = |state, limit, idle: fn(&mut State) -> bool| {
             let waited = shared.wake.wait_timeout_while(state, limit, idle);
             waited.unwrap_or_else(PoisonError::into_inner).0
         };
         let state = until(self.checkpoint.lock(), HEARTBEAT, |state| !state.has_work());
-        until(state, shared.interval, |state| !state.is_urgent() && state.has_work())
+        drop(until(state, shared.interval, |state| !state.is_urgent() && state.has_work()));
     }
 
     fn commit(&mut self, batch: &Batch) -> Result<(), String> {
         if self.store.is_none() {
             // After an error of the system redb refuses everything until it is opened again.
-            let opened = Store::open(&self.checkpoint.shared.path);
-            self.store = Some(opened.map_err(|error| error.to_string())?);
+            self.store = Some((self.open)().map_err(|error| error.to_string())?);
         }
         let Some(store) = &self.store else { return Err("it is closed".into()) };
         let committed = store.commit(batch, now()).map_err(|error| error.to_string());

@@ -1,0 +1,123 @@
+//! What the tests of the checkpoint share: short names for what is said to it, and waiting with a
+//! deadline.
+
+use cron_checkpoint::{Begin, Checkpoint, Letter, Record, Track, Waiter};
+use cron_engine::{Cursor, Position, ProcessId};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+/// Nothing takes this long, however busy the machine is.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
+
+/// An interval that never ends in a test: only what somebody waits for is committed.
+pub(crate) const NEVER: Duration = Duration::from_hours(10);
+
+/// The process with this number.
+pub(crate) fn process(number: usize) -> ProcessId {
+    ProcessId::new(format!("{number:x>43}").as_bytes()).unwrap()
+}
+
+/// The cursor with this number.
+pub(crate) fn cursor(number: u64) -> Cursor {
+    Cursor::new(number.to_string().as_bytes()).unwrap()
+}
+
+/// The position after the cursor with this number.
+pub(crate) fn after(number: u64) -> Position {
+    Position::After(cursor(number))
+}
+
+/// The number of a record's cursor.
+pub(crate) fn number(record: &Record) -> u64 {
+    let Position::After(cursor) = &record.position else { panic!("{record:?} has no cursor") };
+    std::str::from_utf8(cursor.as_bytes()).unwrap().parse().unwrap()
+}
+
+/// A letter of the result with this number.
+pub(crate) fn letter(number: u64) -> Letter {
+    Letter {
+        id: 0,
+        at: 0,
+        attempts: 3,
+        cursor: number.to_string().into_bytes(),
+        result: format!("result {number}").into_bytes(),
+        error: b"timeout".to_vec(),
+    }
+}
+
+/// The options with this number.
+pub(crate) fn options(number: u64) -> Vec<u8> {
+    format!("options {number}").into_bytes()
+}
+
+/// Opens a file that is not open here yet, with room for ten letters.
+pub(crate) fn open(path: &Path, interval: Duration) -> Checkpoint {
+    let (checkpoint, known) = Checkpoint::open(path, interval, 10).unwrap();
+    assert!(!known, "{} is open already", path.display());
+    checkpoint
+}
+
+/// Closes a file, in time.
+pub(crate) fn close(checkpoint: &Checkpoint) {
+    assert!(checkpoint.close(DEADLINE), "it is not closed in time");
+}
+
+/// A registration that nobody waits for.
+pub(crate) fn begin(
+    checkpoint: &Checkpoint,
+    process: ProcessId,
+    epoch: u64,
+    position: Position,
+) -> Arc<Track> {
+    checkpoint.begin(process, epoch, Begin { position, options: options(epoch) }, None)
+}
+
+/// A waiter, and where it says that it ran.
+pub(crate) fn waiter() -> (Waiter, Receiver<()>) {
+    let (said, heard) = sync_channel(1);
+    (Box::new(move || said.send(()).unwrap()), heard)
+}
+
+/// Waits for what a waiter says.
+pub(crate) fn wait<T>(heard: &Receiver<T>) -> T {
+    heard.recv_timeout(DEADLINE).expect("in time")
+}
+
+/// Waits until all is durable.
+pub(crate) fn flush(checkpoint: &Checkpoint) {
+    let (waiter, durable) = waiter();
+    checkpoint.flush(waiter);
+    wait(&durable);
+}
+
+/// Waits for something that nobody tells.
+pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !holds() {
+        assert!(started.elapsed() < DEADLINE, "not in time: {what}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Copies a file as it is at this moment: what a crash of the system's process would leave of it.
+/// The copy is in a directory that goes with the tests' process.
+pub(crate) fn copy(path: &Path) -> PathBuf {
+    static COPIES: AtomicU64 = AtomicU64::new(0);
+    static HERE: OnceLock<tempfile::TempDir> = OnceLock::new();
+    let here = HERE.get_or_init(|| tempfile::tempdir().unwrap());
+    let copy = here.path().join(COPIES.fetch_add(1, Ordering::Relaxed).to_string());
+    std::fs::copy(path, &copy).unwrap();
+    copy
+}
+
+/// Looks into the copy of a file, which goes then.
+pub(crate) fn look<T>(copy: &Path, look: impl FnOnce(&Checkpoint) -> T) -> T {
+    let checkpoint = open(copy, NEVER);
+    let seen = look(&checkpoint);
+    close(&checkpoint);
+    std::fs::remove_file(copy).unwrap();
+    seen
+}
