@@ -1,7 +1,7 @@
 # Every command of the project. The README's two are `make demo` and `make test`.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup nif compile demo test bench clean
+.PHONY: help setup nif compile demo test test-all crashtest simulate bench clean
 
 CARGO  := cargo
 REBAR  := rebar3
@@ -32,10 +32,27 @@ test: setup ## everything that must be true of a commit, on a clean clone under 
 	@$(REBAR) edoc
 	@$(REBAR) eunit
 
+test-all: test ## and what is slow: 200 kills, a million schedules
+	@$(MAKE) --no-print-directory crashtest KILLS=200
+	@$(MAKE) --no-print-directory simulate
+
 demo: setup ## see it work: three monitors, an outage of their CU, the recovery; ends by itself
 	@$(REBAR) as test compile
 	@erl -noshell -pa _build/test/lib/hb_process_monitor/ebin _build/test/lib/hb_process_monitor/test \
 	  -s demo main
+
+# SEED= makes the same kills again, as far as the machine does the same.
+KILLS ?= 10
+SEED  ?=
+crashtest: setup ## kill -9 a node at random moments, KILLS times (10), and see that nothing is lost
+	@$(REBAR) as test compile
+	@erl -noshell -pa _build/test/lib/hb_process_monitor/ebin _build/test/lib/hb_process_monitor/test \
+	  -run crashtest main $(KILLS) $(SEED)
+
+SCHEDULES ?= 1000000
+simulate: ## a million schedules in simulation (SCHEDULES=, SEED= the first one's); minutes
+	@$(CARGO) build --release --locked --quiet --package simulation
+	@target/release/simulate $(SCHEDULES) $(or $(SEED),1)
 
 bench: setup ## throughput and peak memory beside a plain Erlang loop
 	@DEBIAN_FRONTEND=noninteractive ./test/bench/run.sh

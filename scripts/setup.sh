@@ -15,6 +15,10 @@ elif ! erl -noshell -eval 'halt(case [A || A <- [eunit, dialyzer, edoc, inets], 
   need+=(erlang-nox erlang-dev)
 fi
 have rebar3 || need+=(rebar3)
+# Of the tests. Debian's package brings Erlang along where that is missing.
+if ! have erl || ! erl -noshell -eval 'halt(case code:which(proper) of non_existing -> 1; _ -> 0 end).'; then
+  need+=(erlang-proper)
+fi
 
 if [ ${#need[@]} -gt 0 ]; then
   if ! have apt-get; then

@@ -21,6 +21,16 @@ struct Entry {
     /// Of the latest registration; 0 for what was read from disk.
     epoch: u64,
     record: Record,
+    start: Start,
+}
+
+/// Whether a crash would leave where a process began, or a later place on the same way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Start {
+    Unwritten,
+    /// It is in the batch that is being written.
+    Writing,
+    Durable,
 }
 
 /// There are as many dead letters as there may be.
@@ -37,7 +47,9 @@ impl Book {
                 // Its monitor ran until the file was last written, results or not.
                 record.at = record.at.max(written);
             }
-            Entry { epoch: 0, record }
+            let known = record.position != Position::Unresolved;
+            let start = if known { Start::Durable } else { Start::Unwritten };
+            Entry { epoch: 0, record, start }
         };
         let entries = records.into_iter().map(|(of, record)| (of, entry(record))).collect();
         Self { entries, letters, last_letter, pending: Batch::default() }
@@ -45,6 +57,12 @@ impl Book {
 
     pub(crate) fn find(&self, process: &ProcessId) -> Option<&Record> {
         self.entries.get(process).map(|entry| &entry.record)
+    }
+
+    /// Whether a process that begins at `position` would still do so after a crash.
+    pub(crate) fn is_durable(&self, process: &ProcessId, position: &Position) -> bool {
+        let entry = self.entries.get(process).filter(|e| e.record.position == *position);
+        entry.is_some_and(|entry| entry.start == Start::Durable)
     }
 
     /// The processes to be resumed, and their options.
@@ -57,7 +75,9 @@ impl Book {
     pub(crate) fn begin(&mut self, process: ProcessId, epoch: u64, record: Record) {
         if self.entries.get(&process).is_none_or(|entry| entry.epoch <= epoch) {
             self.pending.put(process, record.clone());
-            self.entries.insert(process, Entry { epoch, record });
+            let same = self.entries.get(&process).filter(|e| e.record.position == record.position);
+            let start = same.map_or(Start::Unwritten, |entry| entry.start);
+            self.entries.insert(process, Entry { epoch, record, start });
         }
     }
 
@@ -132,12 +152,32 @@ impl Book {
         !self.pending.is_empty()
     }
 
+    /// Takes what is to be written. One batch at a time is.
     pub(crate) fn take_pending(&mut self) -> Batch {
-        std::mem::take(&mut self.pending)
+        let batch = std::mem::take(&mut self.pending);
+        self.starts(&batch, Start::Unwritten, Start::Writing);
+        batch
     }
 
+    /// All of the batch is on disk.
+    pub(crate) fn written(&mut self, batch: &Batch) {
+        self.starts(batch, Start::Writing, Start::Durable);
+    }
+
+    /// Nothing of the batch may be on disk.
     pub(crate) fn restore(&mut self, batch: Batch) {
+        self.starts(&batch, Start::Writing, Start::Unwritten);
         self.pending.restore(batch);
+    }
+
+    fn starts(&mut self, batch: &Batch, from: Start, to: Start) {
+        for process in batch.records.keys() {
+            let entry = self.entries.get_mut(process);
+            let known = entry.filter(|entry| entry.record.position != Position::Unresolved);
+            if let Some(entry) = known.filter(|entry| entry.start == from) {
+                entry.start = to;
+            }
+        }
     }
 }
 
@@ -166,6 +206,40 @@ mod tests {
         book.ended(process(), 1, false, 5);
         book.begin(process(), 1, record(after("one")));
         assert_eq!(book.find(&process()), Some(&record(after("two"))));
+    }
+
+    #[test]
+    fn book_knows_a_start_as_durable_once_its_batch_is_written() {
+        let mut book = Book::default();
+        let durable = |book: &Book, at: &str| book.is_durable(&process(), &after(at));
+        book.begin(process(), 1, record(after("one")));
+        assert!(!durable(&book, "one"));
+        let batch = book.take_pending();
+        assert!(!durable(&book, "one"), "it is only being written");
+        book.restore(batch);
+        let batch = book.take_pending();
+        book.written(&batch);
+        assert!(durable(&book, "one"));
+        book.moved(process(), 1, after("two"), 5);
+        book.begin(process(), 2, record(after("two")));
+        assert!(
+            durable(&book, "two"),
+            "it goes on where it was: a crash leaves at least its start"
+        );
+        let batch = book.take_pending();
+        book.begin(process(), 3, record(after("elsewhere")));
+        book.written(&batch);
+        assert!(!durable(&book, "elsewhere"), "that was not in the batch");
+    }
+
+    #[test]
+    fn book_of_a_file_without_a_start_does_not_take_the_one_found_later_for_durable() {
+        let mut contents = Contents::default();
+        contents.records.insert(process(), record(Position::Unresolved));
+        let mut book = Book::new(contents);
+        book.begin(process(), 1, record(Position::Unresolved));
+        book.moved(process(), 1, after("found"), 5);
+        assert!(!book.is_durable(&process(), &after("found")));
     }
 
     #[test]

@@ -150,6 +150,15 @@ impl Checkpoint {
         state.book.find(process).cloned()
     }
 
+    /// Whether a process that begins at `position` would still do so after a crash: there or later
+    /// on the same way.
+    #[must_use]
+    pub fn is_durable(&self, process: &ProcessId, position: &Position) -> bool {
+        let mut state = self.lock();
+        state.fold(now());
+        state.book.is_durable(process, position)
+    }
+
     /// The processes that are to be resumed, and their options.
     #[must_use]
     pub fn watched(&self) -> Vec<(ProcessId, Vec<u8>)> {

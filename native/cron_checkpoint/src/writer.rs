@@ -106,7 +106,7 @@ impl Writer {
             let gives_up = closing && self.failures >= CLOSING_TRIES;
             return if gives_up { Turn::Closed } else { Turn::Failed };
         }
-        self.committed(started.elapsed());
+        self.committed(&batch, started.elapsed());
         for waiter in waiters {
             waiter();
         }
@@ -118,8 +118,9 @@ impl Writer {
         if closing && !self.checkpoint.lock().is_awaited() { Turn::Closed } else { Turn::Committed }
     }
 
-    fn committed(&mut self, took: Duration) {
+    fn committed(&mut self, batch: &Batch, took: Duration) {
         let mut state = self.checkpoint.lock();
+        state.book.written(batch);
         state.status.commits += 1;
         state.status.last_commit = took;
         state.status.failing = None;

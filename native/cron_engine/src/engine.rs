@@ -5,7 +5,7 @@
 use crate::monitor::{Monitor, Step, Unasked};
 use crate::timers::Timers;
 use crate::{Class, Failure, Fetched, Grid, MonitorId, Position, ProcessId, Request, Time};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -127,6 +127,9 @@ pub struct Engine {
     config: Config,
     monitors: FxHashMap<MonitorId, Monitor>,
     timers: Timers,
+    /// Whose fetches are under way: one of each monitor at a time, and some of monitors that are
+    /// gone. An answer that belongs to none of them came twice.
+    inflight: FxHashSet<MonitorId>,
     /// First come, first served, one page a turn: a long backlog does not starve the others.
     ready: VecDeque<MonitorId>,
     actions: VecDeque<Action>,
@@ -141,6 +144,7 @@ impl Engine {
             config,
             monitors: FxHashMap::default(),
             timers: Timers::default(),
+            inflight: FxHashSet::default(),
             ready: VecDeque::new(),
             actions: VecDeque::new(),
             counters: Counters::default(),
@@ -172,8 +176,9 @@ impl Engine {
                 }
             }
             Event::Fetched(id, outcome) => {
-                self.counters.inflight = self.counters.inflight.saturating_sub(1);
-                self.fetched(id, outcome);
+                if self.inflight.remove(&id) {
+                    self.fetched(id, outcome);
+                }
             }
         }
         self.dispatch();
@@ -209,7 +214,8 @@ impl Engine {
     /// What the engine has done and holds.
     #[must_use]
     pub fn counters(&self) -> Counters {
-        Counters { monitors: self.monitors.len(), ..self.counters }
+        let (monitors, inflight) = (self.monitors.len(), self.inflight.len());
+        Counters { monitors, inflight, ..self.counters }
     }
 
     fn step(&mut self, id: MonitorId, event: impl FnOnce(&mut Monitor) -> Step) {
@@ -250,10 +256,6 @@ impl Engine {
 
     fn fetched(&mut self, id: MonitorId, outcome: Result<Fetched, Failure>) {
         let Some(monitor) = self.monitors.get_mut(&id) else { return };
-        if !monitor.is_fetching() {
-            // Nothing is asked for: an answer that came twice.
-            return;
-        }
         let before = monitor.buffered();
         let outcome = outcome.map(|fetched| monitor.fetched(fetched));
         let after = monitor.buffered();
@@ -277,13 +279,13 @@ impl Engine {
     }
 
     fn dispatch(&mut self) {
-        while self.counters.inflight < self.config.max_inflight.max(1) && self.has_room() {
+        while self.inflight.len() < self.config.max_inflight.max(1) && self.has_room() {
             let Some(id) = self.ready.pop_front() else { break };
             // Who has gone meanwhile has left its place in the queue behind.
             let Some(monitor) = self.monitors.get_mut(&id) else { continue };
             self.counters.queued = self.counters.queued.saturating_sub(1);
             let Some((request, rotation)) = monitor.take_turn() else { continue };
-            self.counters.inflight += 1;
+            self.inflight.insert(id);
             self.counters.fetches += 1;
             self.actions.push_back(Action::Fetch { id, request, rotation });
         }

@@ -225,11 +225,6 @@ impl Monitor {
         Ok((step, self.outage.ended()))
     }
 
-    /// Whether it waits for a fetch, in the queue or under way.
-    pub(crate) fn is_fetching(&self) -> bool {
-        matches!(self.stage, Stage::Resolving | Stage::Fetching)
-    }
-
     /// The fetch under way failed: the next tick tries again. The answer says which repeat this
     /// is where it is worth a report.
     pub(crate) fn failed(&mut self, failure: &Failure) -> Option<u64> {

@@ -12,7 +12,7 @@ use crate::shared::{Command, Shared};
 use crate::slot::{Handle, Slot};
 use crate::start::{Origin, Start, position_term};
 use cron_checkpoint::{Begin, Checkpoint, Waiter};
-use cron_engine::{Config, Cursor, Event, MonitorId, ProcessId};
+use cron_engine::{Config, Cursor, Event, MonitorId, Position, ProcessId};
 use cron_io::{Target, TargetError};
 use log::LevelFilter;
 use rustler::{
@@ -149,13 +149,15 @@ fn register<'a>(
     }
     let epoch = NEXT_EPOCH.fetch_add(1, Ordering::Relaxed);
     let (id, shared) = (MonitorId(epoch), Arc::clone(&engine.shared));
-    let mut start = Start { position, origin: Origin::New, durable: true };
-    let mut track = None;
+    let mut start = Start { position, origin: Origin::New };
+    let (mut track, mut durable) = (None, true);
     if let Some(checkpoint) = &shared.checkpoint {
         start = Start::choose(start.position, checkpoint.find(&process), options.stale_after);
         let begin =
             Begin { position: start.position.clone(), options: options.kept.as_slice().to_vec() };
-        let waiter = (!start.durable).then(|| saved(&shared, id));
+        durable = start.position == Position::Unresolved
+            || checkpoint.is_durable(&process, &start.position);
+        let waiter = (!durable).then(|| saved(&shared, id));
         track = Some(checkpoint.begin(process, epoch, begin, waiter));
     }
     let slot = Arc::new(Slot::new(
@@ -170,7 +172,7 @@ fn register<'a>(
     let rate = Duration::from_millis(options.rate.into());
     let handle = ResourceArc::new(Handle { shared, slot: Arc::clone(&slot) });
     env.monitor(&handle, &env.pid()).ok_or(Error::BadArg)?;
-    let Start { position, origin, durable } = start;
+    let Start { position, origin } = start;
     let origin = (origin.encode(env), position_term(env, &position));
     engine.shared.push(Command::Register { slot, rate, position, durable });
     Ok((atoms::ok(), handle, epoch, origin).encode(env))

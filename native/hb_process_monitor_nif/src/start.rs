@@ -10,8 +10,6 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub(crate) struct Start {
     pub(crate) position: Position,
     pub(crate) origin: Origin,
-    /// The checkpoint says the same already.
-    pub(crate) durable: bool,
 }
 
 /// Where a starting point comes from.
@@ -32,20 +30,19 @@ impl Start {
     pub(crate) fn choose(wanted: Position, stored: Option<Record>, stale_after: u64) -> Self {
         let known = stored.filter(|record| record.position != Position::Unresolved);
         let Some(Record { position: stored, at, .. }) = known else {
-            let durable = wanted == Position::Unresolved;
-            return Self { position: wanted, origin: Origin::New, durable };
+            return Self { position: wanted, origin: Origin::New };
         };
         if wanted == Position::Unresolved {
             let age = now().saturating_sub(at);
             if stale_after > 0 && age > stale_after {
-                return Self { position: wanted, origin: Origin::Stale(stored), durable: true };
+                return Self { position: wanted, origin: Origin::Stale(stored) };
             }
-            return Self { position: stored, origin: Origin::Resumed, durable: true };
+            return Self { position: stored, origin: Origin::Resumed };
         }
         if wanted == stored {
-            return Self { position: wanted, origin: Origin::New, durable: true };
+            return Self { position: wanted, origin: Origin::New };
         }
-        Self { position: wanted, origin: Origin::Overruled(stored), durable: false }
+        Self { position: wanted, origin: Origin::Overruled(stored) }
     }
 }
 

@@ -1,0 +1,27 @@
+//! A sample of the schedules, for every run of the tests. `make simulate` runs a million.
+
+use simulation::{Size, Totals, run};
+
+#[test]
+fn small_worlds_break_no_rule() {
+    let mut totals = Totals::default();
+    for seed in 0..3000 {
+        totals.add(run(seed, Size::Small));
+    }
+    // The rules would hold in a world in which nothing happens, too.
+    assert!(totals.delivered > 50_000, "{totals:?}");
+    assert!(totals.crashes > 1000 && totals.restarts > 1000, "{totals:?}");
+    assert!(totals.commits > 1000 && totals.ticks > 1000, "{totals:?}");
+    assert!(totals.pushes > totals.delivered, "crashes repeat what was not durable: {totals:?}");
+}
+
+#[test]
+fn large_world_breaks_no_rule() {
+    let totals = run(7, Size::Large);
+    assert!(totals.delivered > 1000, "{totals:?}");
+}
+
+#[test]
+fn schedule_of_a_seed_is_always_the_same() {
+    assert_eq!(run(42, Size::Small), run(42, Size::Small));
+}
