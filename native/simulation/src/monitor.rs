@@ -20,13 +20,14 @@ pub(crate) struct Process {
     pub(crate) durable: u64,
     /// Where it began: nothing before that is anybody's.
     pub(crate) begun: bool,
-    pub(crate) pushes: u64,
+    /// Pushes of what had been pushed before.
+    pub(crate) repeats: u64,
 }
 
 impl Process {
     pub(crate) fn new(number: usize, results: u64) -> Self {
         let id = ProcessId::new(format!("{number:0>43}").as_bytes()).expect("43 digits");
-        Self { id, results, delivered: 0, acked: 0, durable: 0, begun: false, pushes: 0 }
+        Self { id, results, delivered: 0, acked: 0, durable: 0, begun: false, repeats: 0 }
     }
 }
 

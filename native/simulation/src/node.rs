@@ -44,6 +44,7 @@ pub(crate) struct Node {
     pub(crate) fetches: Vec<Fetch>,
     epoch: u64,
     pub(crate) ticks: u64,
+    checks: u64,
 }
 
 impl Node {
@@ -65,6 +66,7 @@ impl Node {
             fetches: Vec::new(),
             epoch: 0,
             ticks: 0,
+            checks: 0,
         }
     }
 
@@ -181,8 +183,8 @@ impl Node {
         assert_eq!(pushed, number(&monitor.position) + 1, "results come in order");
         assert!(pushed <= process.delivered + 1, "a result was skipped");
         process.begun = true;
+        process.repeats += u64::from(pushed <= process.delivered);
         process.delivered = process.delivered.max(pushed);
-        process.pushes += 1;
         let (seq, ends) = monitor.passed();
         process.acked = process.acked.max(pushed);
         if let (Some((checkpoint, _)), Some(track)) = (&self.checkpoint, &monitor.track) {
@@ -259,7 +261,12 @@ impl Node {
         self.check();
     }
 
-    fn check(&self) {
+    /// What holds for all monitors together. With thousands of them it is looked at now and then.
+    fn check(&mut self) {
+        self.checks += 1;
+        if self.monitors.len() > 32 && !self.checks.is_multiple_of(500) {
+            return;
+        }
         let counters = self.engine.counters();
         let held: usize = self.monitors.values().map(|monitor| monitor.pages.len()).sum();
         let mine = self.fetches.iter().filter(|fetch| fetch.engine == self.engine_number).count();

@@ -24,8 +24,8 @@ pub struct Totals {
     pub steps: u64,
     /// Results that were pushed at least once.
     pub delivered: u64,
-    /// Pushes that succeeded, repeats included.
-    pub pushes: u64,
+    /// Pushes of results that had been pushed before: what a crash costs.
+    pub repeats: u64,
     /// Ticks sent.
     pub ticks: u64,
     /// Crashes of the node.
@@ -41,7 +41,7 @@ impl Totals {
     pub fn add(&mut self, other: Self) {
         self.steps += other.steps;
         self.delivered += other.delivered;
-        self.pushes += other.pushes;
+        self.repeats += other.repeats;
         self.ticks += other.ticks;
         self.crashes += other.crashes;
         self.restarts += other.restarts;
@@ -264,7 +264,7 @@ impl World {
         self.totals.ticks += self.node.ticks;
         for process in &self.processes {
             self.totals.delivered += process.delivered;
-            self.totals.pushes += process.pushes;
+            self.totals.repeats += process.repeats;
         }
         self.totals
     }
