@@ -285,7 +285,8 @@ failed(Seq, Result, EndsPage, Reason, #state{delivery = Delivery, device = Devic
         0 -> now_ms();
         _ -> State#state.failing_since
     end,
-    DeviceWorks = atomics:get(Device, 1) >= Since,
+    %% A push in the same millisecond may have been this monitor's own, just before.
+    DeviceWorks = atomics:get(Device, 1) > Since,
     log_failure(Result, Reason, hb_process_monitor_delivery:failures(Delivery) + 1, State),
     case hb_process_monitor_delivery:failed(DeviceWorks, Delivery) of
         {retry, Failed} ->
@@ -308,7 +309,8 @@ give_up(Seq, #{<<"cursor">> := Cursor} = Result, EndsPage, Reason, GivenUp, Stat
             go_on(passed(Cursor, State#state{delivery = GivenUp}));
         full ->
             log(error, dead_letters_full, {ProcId, Cursor, Reason}, State),
-            retry_later(State#state{delivery = hb_process_monitor_delivery:refused(GivenUp)})
+            %% Nothing was given up, so nothing is to be concluded from it.
+            retry_later(State#state{delivery = hb_process_monitor_delivery:refused(State#state.delivery)})
     end.
 
 log_failure(#{<<"cursor">> := Cursor}, Reason, Failures, #state{proc_id = ProcId} = State) ->

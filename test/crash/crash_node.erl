@@ -1,0 +1,78 @@
+%%% What runs in the node that the crash test kills: it asks its driver for orders, starts monitors
+%%% with a checkpoint, and pushes every result to the driver. It checks nothing: what it did is
+%%% judged by the driver, from what arrived there.
+-module(crash_node).
+-export([main/1]).
+%% The push of its monitors
+-export([push/2, slow_push/2]).
+%% The two ends of the line
+-export([send/2, recv/1]).
+
+%% How long the driver may take for an answer, in ms. A node that outlives its driver ends with it.
+-define(ANSWER_LIMIT, 30000).
+%% The longest that a slow push takes, in ms: more than a checkpoint's interval.
+-define(SLOW, 120).
+
+%% `erl -run crash_node main Port': `Port' is where the driver listens.
+main([Port]) ->
+    ok = persistent_term:put(?MODULE, list_to_integer(Port)),
+    _ = spawn(fun() ->
+        try live()
+        catch Class:Reason:Stack -> io:format(standard_error, "~p~n", [{Class, Reason, Stack}])
+        end,
+        halt(1)
+    end),
+    ok.
+
+live() ->
+    Line = connect(),
+    ok = send(Line, orders),
+    #{host := Host, resume := Resume, start := Start} = recv(Line),
+    hb_opts:set(Host),
+    Resumed = case Resume of
+        true -> [Id || {Id, {Monitor, _}} <- hb_process_monitor:resume_all(), is_pid(Monitor)];
+        false -> []
+    end,
+    [{_, _} = hb_process_monitor:start(Id, Options) || {Id, Options} <- Start],
+    ok = send(Line, {ready, Resumed}),
+    %% The driver never says anything more: this returns when it is gone.
+    _ = gen_tcp:recv(Line, 0),
+    ok.
+
+%% Returns when the driver has recorded the result and has said so: what is pushed is recorded. Along
+%% with it goes how the checkpoint stands: of two pushes of one process, the first one was acked
+%% before the second one's count of commits was read.
+push(#{message := Result}, #{proc_id := ProcId}) ->
+    {ok, Engine, _} = hb_process_monitor_registry:engine(),
+    #{commits := Commits, last_commit_us := Took} = hb_process_monitor_nif:checkpoint_status(Engine),
+    Line = line(),
+    ok = send(Line, {pushed, ProcId, harness:number(Result), Commits, Took}),
+    recorded = recv(Line),
+    ok.
+
+%% The same, after a while: work that a push has to do first, and that a kill interrupts.
+slow_push(Message, State) ->
+    receive after rand:uniform(?SLOW) -> push(Message, State) end.
+
+%% Each monitor has a line of its own, for its life.
+line() ->
+    case get(?MODULE) of
+        undefined ->
+            Line = connect(),
+            undefined = put(?MODULE, Line),
+            Line;
+        Line ->
+            Line
+    end.
+
+connect() ->
+    {ok, Line} = gen_tcp:connect({127, 0, 0, 1}, persistent_term:get(?MODULE),
+                                 [binary, {packet, 4}, {active, false}, {nodelay, true}]),
+    Line.
+
+send(Line, Term) ->
+    gen_tcp:send(Line, term_to_binary(Term)).
+
+recv(Line) ->
+    {ok, Data} = gen_tcp:recv(Line, 0, ?ANSWER_LIMIT),
+    binary_to_term(Data).

@@ -1,0 +1,123 @@
+%%% What is decided about failed pushes, whatever the order in which pushes fail and succeed: stated
+%%% over what can be seen from outside, one rule after the other. The monitor that acts on it is not
+%%% here.
+-module(delivery_props_tests).
+-include_lib("eunit/include/eunit.hrl").
+%% Debian has PropEr's header in another package than PropEr, and these are all it would be for.
+-import(proper_types, [boolean/0, frequency/1, list/1, oneof/1, range/2]).
+-define(FORALL(Values, Type, Holds), proper:forall(Type, fun(Values) -> Holds end)).
+
+-define(D, hb_process_monitor_delivery).
+-define(CASES, 1000).
+
+rules_test_() ->
+    [{timeout, 60, {atom_to_list(Name), fun() ->
+        ?assertEqual(true, proper:quickcheck(Prop, [{numtests, ?CASES}, quiet, long_result]))
+    end}} || {Name, Prop} <- [
+        {gives_up_no_sooner_than_after_so_many_failures_in_a_row, prop_patient()},
+        {gives_up_once_and_then_only_while_the_device_works, prop_suspicious()},
+        {gives_up_at_the_first_chance, prop_prompt()},
+        {without_a_bound_nothing_is_given_up, prop_endless()},
+        {counts_the_failures_of_the_next_result, prop_counts()},
+        {refused_gives_up_once_there_is_room, prop_refused()},
+        {ceiling_doubles_up_to_the_longest, prop_ceiling()}
+    ]].
+
+%% Pushes, as they may go: each fails, with or without another monitor pushing meanwhile and with or
+%% without room for it to be given up, or succeeds.
+pushes() -> list(frequency([{5, {failed, boolean(), frequency([{4, true}, {1, false}])}}, {1, succeeded}])).
+
+max() -> range(1, 6).
+
+backoff() ->
+    proper_types:bind({range(1, 5000), range(0, 1000000)}, fun({First, More}) -> {First, First + More} end, false).
+
+%% What is decided, the oldest first: {Push, given_up | refused | retry | ok, failures then}.
+decided(Pushes, Max) ->
+    {Decided, _} = lists:mapfoldl(fun decide/2, ?D:new(Max, {1, 1}), Pushes),
+    Decided.
+
+decide(succeeded, Delivery) ->
+    After = ?D:succeeded(Delivery),
+    {{succeeded, ok, ?D:failures(After)}, After};
+decide({failed, Works, Room} = Push, Delivery) ->
+    {What, After} = case ?D:failed(Works, Delivery) of
+        {give_up, GivenUp} when Room -> {given_up, GivenUp};
+        %% It was not given up after all, so this is said of what was before.
+        {give_up, _} -> {refused, ?D:refused(Delivery)};
+        {retry, Failed} -> {retry, Failed}
+    end,
+    {{Push, What, ?D:failures(After)}, After}.
+
+%% All moments at which something was to be given up, each with what was before it, the newest first.
+given_up(Decided) ->
+    {Found, _} = lists:foldl(fun({_, What, _} = One, {Found, Before}) ->
+        {[{One, Before} || What =:= given_up orelse What =:= refused] ++ Found, [One | Before]}
+    end, {[], []}, Decided),
+    Found.
+
+%% The failures of the result that is next, the newest first.
+in_a_row(Before) ->
+    lists:takewhile(fun({_, What, _}) -> What =:= retry orelse What =:= refused end, Before).
+
+%% Whether the result before the next one was given up, with nothing pushed since.
+suspect(Before) ->
+    case lists:dropwhile(fun({_, What, _}) -> What =:= retry orelse What =:= refused end, Before) of
+        [{_, given_up, _} | _] -> true;
+        _ -> false
+    end.
+
+prop_patient() ->
+    ?FORALL({Max, Pushes}, {max(), pushes()},
+        lists:all(fun({_, Before}) -> length(in_a_row(Before)) >= Max - 1 end, given_up(decided(Pushes, Max)))).
+
+prop_suspicious() ->
+    ?FORALL({Max, Pushes}, {max(), pushes()},
+        lists:all(fun({{{failed, Works, _}, _, _}, Before}) -> Works orelse not suspect(Before) end,
+                  given_up(decided(Pushes, Max)))).
+
+%% Where nothing was refused before: what may be given up is given up.
+prop_prompt() ->
+    ?FORALL({Max, Pushes}, {max(), pushes()},
+        lists:all(fun({{{failed, Works, _}, retry, _}, Before}) ->
+                          Row = in_a_row(Before),
+                          length(Row) + 1 < Max orelse (suspect(Before) andalso not Works)
+                              orelse lists:keymember(refused, 2, Row);
+                     (_) -> true
+                  end, with_before(decided(Pushes, Max)))).
+
+%% The same where there was no room: a result that was refused is the same result still, and goes as
+%% soon as there is room, without waiting for another monitor.
+prop_refused() ->
+    ?FORALL({Max, Pushes}, {max(), pushes()},
+        lists:all(fun({{{failed, Works, _}, retry, _}, Before}) ->
+                          length(in_a_row(Before)) + 1 < Max orelse (suspect(Before) andalso not Works);
+                     (_) -> true
+                  end, with_before(decided(Pushes, Max)))).
+
+with_before(Decided) ->
+    {All, _} = lists:mapfoldl(fun(One, Before) -> {{One, Before}, [One | Before]} end, [], Decided),
+    All.
+
+prop_endless() ->
+    ?FORALL(Pushes, pushes(), given_up(decided(Pushes, infinity)) =:= []).
+
+%% After a success or a result given up it begins anew; else it never goes down, so that a pause is
+%% not shorter than the one before.
+prop_counts() ->
+    ?FORALL({Max, Pushes}, {oneof([infinity, max()]), pushes()},
+        lists:all(fun({{_, retry, Failures}, []}) -> Failures =:= 1;
+                     ({{_, retry, Failures}, [{_, _, Before} | _]}) -> Failures =:= Before + 1;
+                     ({{_, refused, Failures}, _}) -> Failures >= Max;
+                     ({{_, _, Failures}, _}) -> Failures =:= 0
+                  end, with_before(decided(Pushes, Max)))).
+
+prop_ceiling() ->
+    ?FORALL({{First, Longest} = Backoff, Max}, {backoff(), max()},
+        begin
+            Delivery = ?D:new(Max, Backoff),
+            Ceilings = [?D:ceiling(Failures, Delivery) || Failures <- lists:seq(1, 100)],
+            hd(Ceilings) =:= First andalso lists:last(Ceilings) =:= Longest andalso
+                lists:all(fun({One, Next}) -> Next =:= min(Longest, 2 * One) end,
+                          lists:zip(lists:droplast(Ceilings), tl(Ceilings)))
+        end).
