@@ -4,7 +4,9 @@
 -module(hb_process_monitor_keeper).
 -behaviour(gen_server).
 
--export([start_link/0, watch/3, crashing/2]).
+-export([start_link/0, watch/4, crashing/2]).
+%% What a monitor is at
+-export([new_push/0, push_begins/1, push_ends/1]).
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2]).
 
 %% The first and the longest pause before a crashed monitor is started again, in ms.
@@ -13,7 +15,14 @@
 %% A monitor that has lived so long, in ms, crashes for the first time again.
 -define(SETTLED, 600000).
 
+%% How often monitors are looked at, in ms, for one that has been at a push for too long.
+-define(LOOK, 1000).
+
 -record(watched, {
+    %% When the push that it is at began, in ms of the monotonic clock; 0 between pushes.
+    push :: atomics:atomics_ref(),
+    %% The push that was told of as stalled already.
+    stalled = 0 :: integer(),
     proc_id :: binary(),
     logger :: hb_process_monitor_host:logger(),
     options :: hb_process_monitor_opts:monitor(),
@@ -32,9 +41,20 @@ start_link() ->
     gen_server:start_link({local, ?MODULE}, ?MODULE, [], []).
 
 %% @doc Watches the calling monitor.
--spec watch(ProcId :: binary(), hb_process_monitor_host:logger(), hb_process_monitor_opts:monitor()) -> ok.
-watch(ProcId, Logger, Options) ->
-    gen_server:cast(?MODULE, {watch, self(), ProcId, Logger, Options}).
+-spec watch(ProcId :: binary(), hb_process_monitor_host:logger(), hb_process_monitor_opts:monitor(),
+            atomics:atomics_ref()) -> ok.
+watch(ProcId, Logger, Options, Push) ->
+    gen_server:cast(?MODULE, {watch, self(), ProcId, Logger, Options, Push}).
+
+%% @doc Where a monitor notes that it is at a push: it cannot be asked meanwhile.
+-spec new_push() -> atomics:atomics_ref().
+new_push() -> atomics:new(1, [{signed, true}]).
+
+-spec push_begins(atomics:atomics_ref()) -> ok.
+push_begins(Push) -> atomics:put(Push, 1, now_ms()).
+
+-spec push_ends(atomics:atomics_ref()) -> ok.
+push_ends(Push) -> atomics:put(Push, 1, 0).
 
 %% @doc The calling monitor is crashing, and this is its acked cursor.
 -spec crashing(Monitor :: pid(), hb_process_monitor_opts:cursor()) -> ok.
@@ -46,6 +66,7 @@ crashing(Monitor, Cursor) ->
 init([]) ->
     %% After a restart: those there are introduce themselves again.
     lists:foreach(fun hb_process_monitor_server:engine_up/1, hb_process_monitor_registry:monitors()),
+    _ = erlang:send_after(?LOOK, self(), look),
     {ok, #state{}}.
 
 %% @private
@@ -55,10 +76,10 @@ handle_call(_Call, _From, State) ->
 
 %% @private
 -spec handle_cast(term(), #state{}) -> {noreply, #state{}}.
-handle_cast({watch, Monitor, ProcId, Logger, Options}, #state{monitors = Monitors, crashes = Crashes} = State)
+handle_cast({watch, Monitor, ProcId, Logger, Options, Push}, #state{monitors = Monitors, crashes = Crashes} = State)
         when not is_map_key(Monitor, Monitors) ->
     _ = monitor(process, Monitor),
-    Watched = #watched{proc_id = ProcId, logger = Logger, options = again(Options), since = now_ms(),
+    Watched = #watched{push = Push, proc_id = ProcId, logger = Logger, options = again(Options), since = now_ms(),
                        crashes = maps:get(ProcId, Crashes, 0)},
     {noreply, State#state{monitors = Monitors#{Monitor => Watched}, crashes = maps:remove(ProcId, Crashes)}};
 handle_cast({crashing, Monitor, Cursor}, #state{monitors = Monitors} = State) ->
@@ -85,8 +106,29 @@ handle_info({start, #watched{proc_id = ProcId, options = Options, crashes = Cras
         {ok, _} -> {noreply, State#state{crashes = All#{ProcId => Crashes}}};
         {error, Reason} -> {noreply, ended(Reason, Watched, State)}
     end;
+handle_info(look, #state{monitors = Monitors} = State) ->
+    Now = now_ms(),
+    Looked = maps:fold(fun(Monitor, Watched, All) ->
+        case look(Now, Watched) of
+            Watched -> All;
+            Told -> All#{Monitor := Told}
+        end
+    end, Monitors, Monitors),
+    _ = erlang:send_after(?LOOK, self(), look),
+    {noreply, State#state{monitors = Looked}};
 handle_info(_Stray, State) ->
     {noreply, State}.
+
+%% No time-out ends a push: nobody knows what it has done. It is told of, once.
+look(Now, #watched{push = Push, stalled = Stalled, options = #{cron_push_stall := Limit}} = Watched) ->
+    case atomics:get(Push, 1) of
+        Began when Began =/= 0, Began =/= Stalled, Now - Began >= Limit ->
+            #watched{proc_id = ProcId, logger = Logger} = Watched,
+            hb_process_monitor_host:log(Logger, {error, push_stalled, {ProcId, {for_ms, Now - Began}}}),
+            Watched#watched{stalled = Began};
+        _ ->
+            Watched
+    end.
 
 ended(Reason, _Watched, State) when Reason =:= normal; Reason =:= shutdown; Reason =:= noproc ->
     State;

@@ -15,6 +15,8 @@
     %% Where all that push with the same device note that it works.
     device :: atomics:atomics_ref(),
     delivery :: hb_process_monitor_delivery:delivery(),
+    %% Where the keeper sees that this process is at a push.
+    at_push :: atomics:atomics_ref(),
     %% After the last result acked, or where to begin.
     cursor :: hb_process_monitor_opts:cursor(),
     %% Older monitors of the same process that still finish a push. Until they are down nothing
@@ -67,12 +69,13 @@ init({ProcId, #{rate := Rate, cursor := Cursor, logger := GivenLogger} = Options
         {ok, Leaving} ->
             ok = hb_process_monitor_host:register_with(Logger),
             ok = hb_process_monitor_ticker:register_with(Logger),
-            ok = hb_process_monitor_keeper:watch(ProcId, Logger, Options),
+            AtPush = hb_process_monitor_keeper:new_push(),
+            ok = hb_process_monitor_keeper:watch(ProcId, Logger, Options, AtPush),
             Push = push_of(Options),
             State = #state{
                 proc_id = ProcId, options = Options, logger = Logger, cursor = Cursor, push = Push,
                 device = hb_process_monitor_registry:device(Push),
-                delivery = delivery(Options),
+                delivery = delivery(Options), at_push = AtPush,
                 leaving = maps:from_list([{monitor(process, Pid), Pid} || Pid <- Leaving])
             },
             log(ok, started_monitor, {ProcId, Rate, Cursor}, State),
@@ -103,8 +106,8 @@ handle_call(_Call, _From, State) ->
 
 %% @private
 -spec handle_cast(term(), #state{}) -> {noreply, #state{}}.
-handle_cast(engine_up, #state{proc_id = ProcId, logger = Logger, options = Options} = State) ->
-    ok = hb_process_monitor_keeper:watch(ProcId, Logger, Options),
+handle_cast(engine_up, #state{proc_id = ProcId, logger = Logger, options = Options, at_push = AtPush} = State) ->
+    ok = hb_process_monitor_keeper:watch(ProcId, Logger, Options, AtPush),
     {noreply, attach(State)};
 handle_cast(_Cast, State) ->
     {noreply, State}.
@@ -259,7 +262,13 @@ push_next(#state{retry = none, pages = []} = State) ->
 push_next(State) ->
     {noreply, State}.
 
-push(Result, #state{push = Push, proc_id = ProcId, cursor = Cursor, logger = Logger}) ->
+push(Result, #state{at_push = AtPush} = State) ->
+    ok = hb_process_monitor_keeper:push_begins(AtPush),
+    Answer = call_device(Result, State),
+    ok = hb_process_monitor_keeper:push_ends(AtPush),
+    Answer.
+
+call_device(Result, #state{push = Push, proc_id = ProcId, cursor = Cursor, logger = Logger}) ->
     Message = #{message => Result},
     PushState = #{proc_id => ProcId, cursor => Cursor, logger => Logger},
     try

@@ -6,8 +6,9 @@ use crate::batch::Batch;
 use crate::book::Book;
 use crate::checkpoint::{Checkpoint, State, Waiter, now};
 use crate::store::{OpenError, Store};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How often a file that nothing is written to is touched: from it a monitor that gets no results
@@ -53,10 +54,11 @@ fn aside(path: &Path) -> PathBuf {
 pub(crate) fn run(mut writer: Writer) {
     loop {
         writer.wait();
-        match writer.turn() {
-            Turn::Committed => {}
-            Turn::Failed => writer.pause(),
-            Turn::Closed => break,
+        match catch_unwind(AssertUnwindSafe(|| writer.turn())) {
+            Ok(Turn::Committed) => {}
+            Ok(Turn::Failed) => writer.pause(),
+            Ok(Turn::Closed) => break,
+            Err(_) => writer.recover(),
         }
     }
     writer.close();
@@ -71,6 +73,8 @@ pub struct Writer {
     checkpoint: Checkpoint,
     open: Opener,
     store: Option<Store>,
+    /// What a turn is writing: should the turn panic, it is still to be written.
+    in_hand: Option<Arc<Batch>>,
     /// Failed commits since the last good one.
     failures: u32,
 }
@@ -88,31 +92,35 @@ pub enum Turn {
 
 impl Writer {
     pub(crate) fn new(checkpoint: Checkpoint, store: Store, open: Opener) -> Self {
-        Self { checkpoint, open, store: Some(store), failures: 0 }
+        Self { checkpoint, open, store: Some(store), in_hand: None, failures: 0 }
     }
 
     /// Takes all that was said so far, commits it as a group, and tells those who wait for that.
     pub fn turn(&mut self) -> Turn {
         let mut state = self.checkpoint.lock();
         state.fold(now());
-        let batch = state.book.take_pending();
+        let batch = Arc::new(state.book.take_pending());
+        self.in_hand = Some(Arc::clone(&batch));
         let waiters = std::mem::take(&mut state.waiters);
         let questions = std::mem::take(&mut state.questions);
         let closing = state.closing;
         drop(state);
         let started = Instant::now();
-        if let Err(reason) = self.commit(&batch) {
-            self.failed(batch, waiters, reason);
+        let committed = self.commit(&batch);
+        self.in_hand = None;
+        if let Err(reason) = committed {
+            self.failed(Arc::unwrap_or_clone(batch), waiters, reason);
             let gives_up = closing && self.failures >= CLOSING_TRIES;
             return if gives_up { Turn::Closed } else { Turn::Failed };
         }
         self.committed(&batch, started.elapsed());
+        // What others want done must not end this thread.
         for waiter in waiters {
-            waiter();
+            let _ = catch_unwind(AssertUnwindSafe(waiter));
         }
         if let Some(store) = &self.store {
             for question in questions {
-                question(store);
+                let _ = catch_unwind(AssertUnwindSafe(|| question(store)));
             }
         }
         if closing && !self.checkpoint.lock().is_awaited() { Turn::Closed } else { Turn::Committed }
@@ -142,6 +150,17 @@ impl Writer {
         state.book.restore(batch);
         state.waiters.splice(0..0, waiters);
         state.status.failing = Some(reason);
+    }
+
+    /// A turn panicked, which none should: what it held is kept, and the file opened again.
+    fn recover(&mut self) {
+        log::error!("the checkpoint's writer panicked; it goes on");
+        self.store = None;
+        if let Some(batch) = self.in_hand.take() {
+            self.checkpoint.lock().book.restore(Arc::unwrap_or_clone(batch));
+        }
+        self.failures += 1;
+        self.pause();
     }
 
     fn close(mut self) {

@@ -156,3 +156,17 @@ fn letters_of_a_closed_file_are_refused_at_once() {
     assert!(checkpoint.letters(process(0)).is_err());
     assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
 }
+
+#[test]
+fn waiter_that_panics_ends_neither_the_writer_nor_the_others() {
+    let dir = tempdir().unwrap();
+    let checkpoint = open(&dir.path().join("checkpoint"), NEVER);
+    let (said, heard) = sync_channel(2);
+    let other = said.clone();
+    checkpoint.flush(Box::new(|| panic!("a waiter's own fault")));
+    checkpoint.flush(Box::new(move || other.send(1).unwrap()));
+    assert_eq!(wait(&heard), 1);
+    checkpoint.flush(Box::new(move || said.send(2).unwrap()));
+    assert_eq!(wait(&heard), 2);
+    close(&checkpoint);
+}
