@@ -107,8 +107,7 @@ start_of_a_process_that_was_never_resolved_looks_it_up_again(Cu) ->
     test_cu:script(Cu, fun(_) -> pass end),
     test_cu:add(Cu, Id, 7),
     {_, Again} = harness:start(Cu, Id, #{}),
-    Latest = test_cu:cursor(7),
-    harness:logged(Again, fun({ok, resolved_cursor, {_, Cursor}}) -> Cursor =:= Latest end).
+    harness:resolved(Again, test_cu:cursor(7)).
 
 starting_point_is_durable_before_the_first_fetch(Cu) ->
     Id = harness:proc_id(),
@@ -143,8 +142,7 @@ stale_cursor_is_not_resumed_from(Cu) ->
     Stopped = os:system_time(millisecond),
     harness:eventually(fun() -> os:system_time(millisecond) > Stopped + 2 end),
     {_, Logger} = harness:start(Cu, Id, #{cron_stale_after => 1}),
-    Latest = test_cu:cursor(8),
-    harness:logged(Logger, fun({ok, resolved_cursor, {_, Cursor}}) -> Cursor =:= Latest end),
+    harness:resolved(Logger, test_cu:cursor(8)),
     ?assertMatch([_], [Stale || {error, stale_cursor, _} = Stale <- harness:report(Logger)]).
 
 forgotten_process_begins_after_the_latest_result(Cu) ->
@@ -154,8 +152,7 @@ forgotten_process_begins_after_the_latest_result(Cu) ->
     test_cu:add(Cu, Id, 3),
     ?assertEqual(ok, ?M:forget(Id)),
     {_, Logger} = harness:start(Cu, Id, #{}),
-    Latest = test_cu:cursor(8),
-    harness:logged(Logger, fun({ok, resolved_cursor, {_, Cursor}}) -> Cursor =:= Latest end).
+    harness:resolved(Logger, test_cu:cursor(8)).
 
 forget_of_a_monitored_process_is_refused(Cu) ->
     Id = harness:proc_id(),

@@ -152,8 +152,7 @@ ticker_killed_before_the_latest_cursor_is_known_finds_it_again(Cu) ->
     _ = harness:asked(Gate, results),
     test_cu:script(Cu, fun(_) -> pass end),
     kill(whereis(hb_process_monitor_ticker)),
-    Latest = test_cu:cursor(3),
-    harness:logged(Logger, fun({ok, resolved_cursor, {_, Cursor}}) -> Cursor =:= Latest end),
+    harness:resolved(Logger, test_cu:cursor(3)),
     test_cu:add(Cu, Id, 1),
     Monitor ! tick,
     harness:results(4, 4).

@@ -119,8 +119,7 @@ start_without_cursor_begins_after_the_latest_result(Cu) ->
     harness:sink(Id),
     test_cu:add(Cu, Id, 5),
     {Monitor, Logger} = harness:start(Cu, Id, #{}),
-    Latest = test_cu:cursor(5),
-    harness:logged(Logger, fun({ok, resolved_cursor, {_, Cursor}}) -> Cursor =:= Latest end),
+    harness:resolved(Logger, test_cu:cursor(5)),
     test_cu:add(Cu, Id, 2),
     Monitor ! tick,
     harness:results(6, 7).

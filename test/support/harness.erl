@@ -4,7 +4,7 @@
 
 -export([setup/0, setup/1, cleanup/1, host/1, checkpoint/0]).
 -export([proc_id/0, sink/1, start/3, report/1]).
--export([still/3, results/2, no_result/0, number/1, polled/2, eventually/1, logged/2, failing/2]).
+-export([still/3, resolved/2, results/2, no_result/0, number/1, polled/2, eventually/1, logged/2, failing/2]).
 -export([gate/1, asked/2, not_asked/1, open/2, open/3]).
 -export([held_pushes/1, held/2, nothing_held/1, let_go/1]).
 
@@ -192,6 +192,10 @@ eventually(Fun, Until) ->
 %% Waits until the logger's report holds an entry that fits.
 logged(Logger, Fits) ->
     eventually(fun() -> lists:any(fun(Entry) -> fits(Fits, Entry) end, report(Logger)) end).
+
+%% Waits until a monitor has looked up where it begins, and that is there.
+resolved(Logger, Start) ->
+    logged(Logger, fun({ok, resolved_cursor, {_, Cursor}}) -> Cursor =:= Start end).
 
 fits(Fits, Entry) ->
     try Fits(Entry) =:= true

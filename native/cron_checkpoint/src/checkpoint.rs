@@ -75,7 +75,9 @@ pub struct Begin {
     pub options: Vec<u8>,
 }
 
-pub(crate) fn now() -> u64 {
+/// Now, in ms since the Unix epoch: the clock of [`Record::at`].
+#[must_use]
+pub fn now() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -24,7 +24,7 @@ mod writer;
 
 pub use batch::Batch;
 pub use book::Full;
-pub use checkpoint::{Begin, Checkpoint, Status, Waiter};
+pub use checkpoint::{Begin, Checkpoint, Status, Waiter, now};
 pub use record::{Letter, Record};
 pub use store::{OpenError, Store, StoreError};
 pub use track::Track;

@@ -4,7 +4,7 @@
 #![allow(clippy::needless_pass_by_value)]
 
 use crate::atoms;
-use crate::nifs::{EngineHandle, passed};
+use crate::nifs::{EngineHandle, named, passed};
 use crate::slot::Handle;
 use crate::start::bytes_term;
 use cron_checkpoint::{Checkpoint, Letter, Waiter};
@@ -129,13 +129,13 @@ fn checkpoint_status(
 ) -> NifResult<HashMap<Atom, u64>> {
     let status = engine.shared.checkpoint.as_ref().map(Checkpoint::status).unwrap_or_default();
     let last_commit = u64::try_from(status.last_commit.as_micros()).unwrap_or(u64::MAX);
-    let named = [
+    let counts = [
         ("commits", status.commits),
         ("last_commit_us", last_commit),
         ("dead_letters", status.letters),
         ("failing", u64::from(status.failing.is_some())),
     ];
-    named.into_iter().map(|(name, count)| Ok((Atom::from_str(env, name)?, count))).collect()
+    named(env, counts)
 }
 
 /// Makes all checkpoints of this node durable and closes their files: `ok`, or `timeout`.

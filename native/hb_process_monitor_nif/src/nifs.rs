@@ -1,5 +1,5 @@
-//! The functions that Erlang calls. All but `run/2` take microseconds: they put a command into
-//! the loop's queue and return, and wait for nobody.
+//! The functions that Erlang calls. All but `new/1`, which opens the checkpoint, and `run/2` take
+//! microseconds: they put a command into the loop's queue and return, and wait for nobody.
 // Arguments come decoded from terms: rustler hands them over by value.
 #![allow(clippy::needless_pass_by_value)]
 
@@ -72,8 +72,8 @@ fn new<'a>(env: Env<'a>, options: Term<'a>) -> NifResult<Term<'a>> {
             match Checkpoint::open(&path, interval, options.dead_letters_max) {
                 Ok((checkpoint, _)) => Some(checkpoint),
                 Err(error) => {
-                    let told = (atoms::checkpoint_unavailable(), options.checkpoint);
-                    let reason = (told.0, told.1, error.to_string());
+                    let unavailable = atoms::checkpoint_unavailable();
+                    let reason = (unavailable, options.checkpoint, error.to_string());
                     return Ok((atoms::error(), reason).encode(env));
                 }
             }
@@ -214,9 +214,8 @@ fn ack(
 
 /// All edges up to `seq` are done with.
 pub(crate) fn passed(handle: &Handle, seq: u64, ends_page: bool) -> Atom {
-    let acked = handle.slot.acked.fetch_max(seq, Ordering::AcqRel).max(seq);
     if ends_page {
-        return tell(handle, Event::Acked(handle.slot.id, acked));
+        return tell(handle, Event::Acked(handle.slot.id, seq));
     }
     atoms::ok()
 }
@@ -247,7 +246,7 @@ fn tell(handle: &Handle, event: Event) -> Atom {
 fn counters(env: Env<'_>, engine: ResourceArc<EngineHandle>) -> NifResult<HashMap<Atom, u64>> {
     let counters = engine.shared.counters();
     let wide = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
-    let named = [
+    let named_counters = [
         ("monitors", wide(counters.monitors)),
         ("inflight", wide(counters.inflight)),
         ("queued", wide(counters.queued)),
@@ -258,7 +257,15 @@ fn counters(env: Env<'_>, engine: ResourceArc<EngineHandle>) -> NifResult<HashMa
         ("buffered", counters.buffered),
         ("threads", wide(engine.shared.pool.threads())),
     ];
-    named.into_iter().map(|(name, count)| Ok((Atom::from_str(env, name)?, count))).collect()
+    named(env, named_counters)
+}
+
+/// Counts by name, as Erlang gets them.
+pub(crate) fn named<const N: usize>(
+    env: Env<'_>,
+    counts: [(&str, u64); N],
+) -> NifResult<HashMap<Atom, u64>> {
+    counts.into_iter().map(|(name, count)| Ok((Atom::from_str(env, name)?, count))).collect()
 }
 
 /// Sends the library's log records up to `level` to the calling process from now on.

@@ -4,11 +4,10 @@
 use crate::shared::{Command, Shared};
 use cron_checkpoint::{Checkpoint, Track, Waiter};
 use cron_engine::{Event, MonitorId, ProcessId};
-use cron_io::Limits;
-use cron_io::Target;
+use cron_io::{Limits, Target};
 use rustler::{Env, LocalPid, Monitor, Resource};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// One registration of a monitor.
 pub(crate) struct Slot {
@@ -19,8 +18,6 @@ pub(crate) struct Slot {
     pub(crate) targets: Arc<[Target]>,
     pub(crate) page_limit: u32,
     pub(crate) limits: Limits,
-    /// The sequence number of the last edge acked.
-    pub(crate) acked: AtomicU64,
     /// Its acks on their way to the checkpoint, where there is one.
     pub(crate) track: Option<Arc<Track>>,
     /// Set once nothing more may be sent to the process.
@@ -37,8 +34,8 @@ impl Slot {
         limits: Limits,
         track: Option<Arc<Track>>,
     ) -> Self {
-        let (acked, closed) = (AtomicU64::new(0), AtomicBool::new(false));
-        Self { id, pid, process, targets, page_limit, limits, acked, track, closed }
+        let closed = AtomicBool::new(false);
+        Self { id, pid, process, targets, page_limit, limits, track, closed }
     }
 
     pub(crate) fn is_closed(&self) -> bool {

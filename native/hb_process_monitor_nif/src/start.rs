@@ -1,10 +1,9 @@
 //! Where a registration begins, given what its caller wants and what the checkpoint knows.
 
 use crate::atoms;
-use cron_checkpoint::Record;
+use cron_checkpoint::{Record, now};
 use cron_engine::{Cursor, Position};
 use rustler::{Encoder, Env, NewBinary, Term};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Where a registration begins.
 pub(crate) struct Start {
@@ -44,11 +43,6 @@ impl Start {
         }
         Self { position: wanted, origin: Origin::Overruled(stored) }
     }
-}
-
-fn now() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl Encoder for Origin {
