@@ -47,7 +47,7 @@ faults() ->
      {"edges that are no list", bad_page, body(<<"{\"edges\":{\"0\":{}}}">>), #{}},
      {"an edge that is no object", bad_page, body(<<"{\"edges\":[7]}">>), #{}},
      {"a node that is no object", bad_page, body(<<"{\"edges\":[{\"node\":\"x\",\"cursor\":\"c\"}]}">>), #{}},
-     {"a number out of range", bad_page, body(<<"{\"edges\":[{\"node\":{\"x\":1e999},\"cursor\":\"c\"}]}">>), #{}},
+     {"a number out of range", bad_number, body(<<"{\"edges\":[{\"node\":{\"x\":1e999},\"cursor\":\"c\"}]}">>), #{}},
      {"an edge without a cursor", no_cursor, body(<<"{\"edges\":[{\"node\":{}}]}">>), #{}},
      {"a cursor that is null", no_cursor, body(<<"{\"edges\":[{\"node\":{},\"cursor\":null}]}">>), #{}},
      {"a cursor that is empty", no_cursor, body(<<"{\"edges\":[{\"node\":{},\"cursor\":\"\"}]}">>), #{}},

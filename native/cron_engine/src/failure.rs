@@ -3,6 +3,7 @@
 
 use crate::PageError;
 use std::fmt;
+use std::time::Duration;
 
 /// The class of a failed fetch. Its name is the second element of the error in the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -13,28 +14,48 @@ pub enum Class {
     Resolve,
     /// No connection, or it broke before the response was whole.
     Connect,
+    /// No connection within `cron_connect_timeout`.
+    ConnectTimeout,
+    /// No head of a response within `cron_first_byte_timeout`.
+    FirstByteTimeout,
+    /// No whole response within `cron_timeout`, however steadily it drips.
+    Timeout,
     /// The TLS handshake failed or the certificate was refused.
     Tls,
-    /// A time limit ran out; the details say which.
-    Timeout,
     /// The peer does not speak HTTP as it should.
     Protocol,
     /// A status other than 200.
     Status,
     /// A redirect to another origin, to nowhere, or one too many.
     Redirect,
-    /// The decoded body is larger than `cron_max_page_bytes`.
+    /// The body, as sent or inflated, is larger than `cron_max_page_bytes`.
     BodyTooLarge,
+    /// There is no memory left for a large page within `cron_max_buffered_bytes`.
+    NoRoom,
+    /// The body is compressed in a way that was not asked for, or is damaged.
+    BadEncoding,
     /// The body is no JSON.
     BadJson,
+    /// The body is no UTF-8.
+    BadUtf8,
     /// The JSON is nested too deeply.
     TooDeep,
+    /// A string of the JSON is too long.
+    StringTooLong,
+    /// A page with more edges than any CU gives.
+    TooManyEdges,
+    /// A number that no Erlang number can hold.
+    BadNumber,
     /// The JSON is no page of results.
     BadPage,
     /// An edge has no usable cursor.
     NoCursor,
+    /// An edge's cursor is too long.
+    CursorTooLong,
     /// A page with results ends where the last one ended.
     StuckCursor,
+    /// A page holds results that lie before where it was to begin, or one twice.
+    CursorRegressed,
     /// A page without results says that there are more.
     EmptyPage,
     /// A fault of our own, kept from spreading.
@@ -42,45 +63,58 @@ pub enum Class {
 }
 
 impl Class {
-    /// Every class.
-    pub const ALL: [Self; 15] = [
-        Self::Resolve,
-        Self::Connect,
-        Self::Tls,
-        Self::Timeout,
-        Self::Protocol,
-        Self::Status,
-        Self::Redirect,
-        Self::BodyTooLarge,
-        Self::BadJson,
-        Self::TooDeep,
-        Self::BadPage,
-        Self::NoCursor,
-        Self::StuckCursor,
-        Self::EmptyPage,
-        Self::Internal,
+    /// Every class with its name, as logs and metrics spell it.
+    const NAMES: [(Self, &'static str); 25] = [
+        (Self::Resolve, "resolve"),
+        (Self::Connect, "connect"),
+        (Self::ConnectTimeout, "connect_timeout"),
+        (Self::FirstByteTimeout, "first_byte_timeout"),
+        (Self::Timeout, "timeout"),
+        (Self::Tls, "tls"),
+        (Self::Protocol, "protocol"),
+        (Self::Status, "status"),
+        (Self::Redirect, "redirect"),
+        (Self::BodyTooLarge, "body_too_large"),
+        (Self::NoRoom, "no_room"),
+        (Self::BadEncoding, "bad_encoding"),
+        (Self::BadJson, "bad_json"),
+        (Self::BadUtf8, "bad_utf8"),
+        (Self::TooDeep, "too_deep"),
+        (Self::StringTooLong, "string_too_long"),
+        (Self::TooManyEdges, "too_many_edges"),
+        (Self::BadNumber, "bad_number"),
+        (Self::BadPage, "bad_page"),
+        (Self::NoCursor, "no_cursor"),
+        (Self::CursorTooLong, "cursor_too_long"),
+        (Self::StuckCursor, "stuck_cursor"),
+        (Self::CursorRegressed, "cursor_regressed"),
+        (Self::EmptyPage, "empty_page"),
+        (Self::Internal, "internal"),
     ];
 
-    /// The name of the class, as logs and metrics spell it.
+    /// Every class.
+    pub fn all() -> impl Iterator<Item = Self> {
+        Self::NAMES.iter().map(|(class, _)| *class)
+    }
+
+    /// The name of the class.
     #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Resolve => "resolve",
-            Self::Connect => "connect",
-            Self::Tls => "tls",
-            Self::Timeout => "timeout",
-            Self::Protocol => "protocol",
-            Self::Status => "status",
-            Self::Redirect => "redirect",
-            Self::BodyTooLarge => "body_too_large",
-            Self::BadJson => "bad_json",
-            Self::TooDeep => "too_deep",
-            Self::BadPage => "bad_page",
-            Self::NoCursor => "no_cursor",
-            Self::StuckCursor => "stuck_cursor",
-            Self::EmptyPage => "empty_page",
-            Self::Internal => "internal",
-        }
+    pub fn name(self) -> &'static str {
+        Self::NAMES.iter().find(|(class, _)| *class == self).map_or("", |(_, name)| name)
+    }
+
+    /// Whether it says that the host as a whole is in trouble, not one answer of it.
+    #[must_use]
+    pub const fn is_of_host(self) -> bool {
+        matches!(
+            self,
+            Self::Resolve
+                | Self::Connect
+                | Self::ConnectTimeout
+                | Self::FirstByteTimeout
+                | Self::Timeout
+                | Self::Tls
+        )
     }
 }
 
@@ -91,13 +125,15 @@ pub struct Failure {
     pub class: Class,
     /// What happened, in words that carry no secret and no more of the peer's text than a line.
     pub detail: String,
+    /// How long the CU asks to be left alone, if it does.
+    pub retry_after: Option<Duration>,
 }
 
 impl Failure {
     /// A failure of `class`, told by `detail`.
     #[must_use]
     pub fn new(class: Class, detail: impl Into<String>) -> Self {
-        Self { class, detail: detail.into() }
+        Self { class, detail: detail.into(), retry_after: None }
     }
 }
 
@@ -112,7 +148,8 @@ impl From<PageError> for Failure {
         let class = match error {
             PageError::Json(_) => Class::BadJson,
             PageError::TooDeep => Class::TooDeep,
-            PageError::Shape(_) | PageError::Number(_) => Class::BadPage,
+            PageError::Shape(_) => Class::BadPage,
+            PageError::Number(_) => Class::BadNumber,
             PageError::Cursor { .. } => Class::NoCursor,
             PageError::StuckCursor => Class::StuckCursor,
             PageError::EmptyWithNext => Class::EmptyPage,
@@ -174,8 +211,8 @@ mod tests {
 
     #[test]
     fn class_names_are_distinct_and_fit_the_bit_set() {
-        let names: std::collections::HashSet<_> = Class::ALL.iter().map(|c| c.name()).collect();
-        assert_eq!(names.len(), Class::ALL.len());
-        assert!(Class::ALL.iter().all(|class| (*class as u8) < 32));
+        let names: std::collections::HashSet<_> = Class::all().map(Class::name).collect();
+        assert_eq!(names.len(), Class::all().count());
+        assert!(Class::all().all(|class| (class as u8) < 32));
     }
 }

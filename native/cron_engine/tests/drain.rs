@@ -192,7 +192,7 @@ fn answer() -> impl Strategy<Value = Answer> {
     let body = prop::sample::select(bodies.to_vec());
     prop_oneof![
         4 => Just(Answer::Good),
-        1 => prop::sample::select(Class::ALL.to_vec()).prop_map(Answer::Fail),
+        1 => prop::sample::select(Class::all().collect::<Vec<_>>()).prop_map(Answer::Fail),
         1 => body.prop_map(|body| Answer::Body(body.as_bytes().to_vec())),
     ]
 }

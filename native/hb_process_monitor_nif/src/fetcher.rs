@@ -95,7 +95,10 @@ impl Job {
             Request::Latest => request::latest_path(process),
             Request::Page { from, .. } => request::page_path(process, from, self.slot.page_limit),
         };
-        let told = |failure: Failure| self.failure(failure.class, &failure.detail);
+        let told = |failure: Failure| Failure {
+            retry_after: failure.retry_after,
+            ..self.failure(failure.class, &failure.detail)
+        };
         let target = self.target().ok_or_else(|| told(Failure::new(Class::Internal, "no node")))?;
         self.shared
             .client
