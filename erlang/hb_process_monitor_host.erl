@@ -3,7 +3,7 @@
 -module(hb_process_monitor_host).
 
 -export([detect/0]).
--export([option/1, node_of/1, push/0]).
+-export([option/1, node_of/1, route/1, origin/1, push/0]).
 -export([start_logger/0, register_with/1, log/2]).
 
 -export_type([logger/0, entry/0, push/0]).
@@ -50,12 +50,36 @@ option(Key) -> call(hb_opts, get, [Key]).
 %% @doc The base URL of the CU that the host's router gives for a process, or the local CU's.
 -spec node_of(ProcId :: binary()) -> binary().
 node_of(ProcId) ->
+    case route(ProcId) of
+        {ok, Node} -> Node;
+        none -> ?DEFAULT_NODE
+    end.
+
+%% @doc The base URL of the CU that the host's router gives for a process, if it gives one.
+-spec route(ProcId :: binary()) -> {ok, Node :: binary()} | none.
+route(ProcId) ->
     try call(hb_router, find, [compute, ProcId]) of
-        {ok, Node} when is_binary(Node); is_list(Node) -> unicode:characters_to_binary(Node);
-        _ -> ?DEFAULT_NODE
+        {ok, Node} when is_binary(Node); is_list(Node) ->
+            case unicode:characters_to_binary(Node) of
+                Url when is_binary(Url) -> {ok, Url};
+                _ -> none
+            end;
+        _ ->
+            none
     catch
         %% A host whose router is not set up raises: it has no answer.
-        _:_ -> ?DEFAULT_NODE
+        _:_ -> none
+    end.
+
+%% @doc A base URL as it may be logged: without user information, path and query.
+-spec origin(Url :: binary()) -> binary().
+origin(Url) ->
+    case uri_string:parse(Url) of
+        #{scheme := Scheme, host := Host} = Parts ->
+            Port = case Parts of #{port := P} when is_integer(P) -> [$:, integer_to_list(P)]; #{} -> [] end,
+            iolist_to_binary([Scheme, "://", Host, Port]);
+        _ ->
+            <<>>
     end.
 
 %% @doc What a result is pushed with, unless the option `cron_push' says otherwise.

@@ -7,7 +7,7 @@
 %% The engine, of its owner
 -export([new/1, run/2, interrupt/1, stop/1, counters/1]).
 %% A registration, of its monitor
--export([register/2, poll/1, ack/4, give_up/7, remove/2]).
+-export([register/2, poll/1, ack/4, give_up/7, move_to/2, remove/2]).
 %% The checkpoint
 -export([letters/2, discard/3, forget/2, watched/1, checkpoint_status/1, close_checkpoints/1]).
 %% Neither
@@ -17,7 +17,7 @@
 
 -on_load(on_load/0).
 -nifs([new/1, run/2, interrupt/1, stop/1, counters/1,
-       register/2, poll/1, ack/4, give_up/7, remove/2,
+       register/2, poll/1, ack/4, give_up/7, move_to/2, remove/2,
        letters/2, discard/3, forget/2, watched/1, checkpoint_status/1, close_checkpoints/1,
        check_node/1, log_to_self/1]).
 
@@ -58,6 +58,7 @@
     connect_timeout := pos_integer(),
     timeout := pos_integer(),
     max_page_bytes := pos_integer(),
+    walk_after := pos_integer(),
     stale_after := non_neg_integer(),
     kept := binary()
 }.
@@ -160,6 +161,10 @@ ack(_Handle, _Seq, _Cursor, _EndsPage) -> erlang:nif_error(not_loaded()).
               Attempts :: pos_integer(), Result :: binary(), Error :: binary()) -> ok | full.
 give_up(_Handle, _Seq, _Cursor, _EndsPage, _Attempts, _Result, _Error) ->
     erlang:nif_error(not_loaded()).
+
+%% @doc The monitor asks these nodes from now on, in turn.
+-spec move_to(handle(), Nodes :: [binary(), ...]) -> ok | {error, {bad_node, binary()}}.
+move_to(_Handle, _Nodes) -> erlang:nif_error(not_loaded()).
 
 %% @doc Ends the registration; `Watched' says whether the process is to be resumed when the node
 %% starts next. `wait': `{hb_cron, Epoch, durable}' comes once all that was acked is durable;

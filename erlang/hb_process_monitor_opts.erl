@@ -2,7 +2,7 @@
 %%% option comes from the caller's map, then from the host, then from here.
 -module(hb_process_monitor_opts).
 
--export([for_monitor/2, for_node/0, describe/0]).
+-export([for_monitor/2, for_library/3, for_node/0, describe/0]).
 -export([proc_id/1, rate/1, cursor/1]).
 
 -export_type([monitor/0, node_options/0, cursor/0]).
@@ -15,11 +15,13 @@
     rate := 1..16#ffffffff,
     cursor := cursor(),
     cron_node := [binary(), ...],
+    routed := boolean(),
     kept := map(),
     logger := hb_process_monitor_host:logger(),
     atom() => term()
 }.
-%% All options of one monitor: those of scope monitor of the README's table, and these three.
+%% All options of one monitor: those of scope monitor of the README's table, and these. `routed'
+%% says that the node is the host's choice, which may change.
 
 -type node_options() :: #{atom() => term()}.
 %% All options of scope node of the README's table.
@@ -41,6 +43,7 @@ table() ->
      {cron_connect_timeout, monitor, 5000, range(1, ?MAX_U32)},
      {cron_timeout, monitor, 60000, range(1, ?MAX_U32)},
      {cron_max_page_bytes, monitor, 67108864, range(1024, ?MAX_U32)},
+     {cron_walk_after, monitor, 60000, range(1, ?MAX_U32)},
      {cron_stale_after, monitor, infinity, or_infinity(range(1, 1 bsl 53))},
      {cron_max_inflight, node, 64, range(1, 1024)},
      {cron_max_buffered_bytes, node, 268435456, range(1, 1 bsl 53)},
@@ -68,7 +71,7 @@ for_monitor(ProcId, Given) ->
     Own = [{Key, value(Entry, Rest)} || {Key, monitor, _, _} = Entry <- Table],
     #{cron_node := Node} = Options = maps:from_list(Own),
     Options#{rate => Rate, cursor => Cursor, logger => Logger, cron_node := node_list(Node, ProcId),
-             kept => kept(Given)}.
+             routed => Node =:= undefined, kept => kept(Given)}.
 
 %% What a checkpoint keeps of what was given, to start the monitor again: neither where it began nor
 %% what does not outlive a node.
@@ -86,6 +89,18 @@ node_list(Nodes, _) when is_list(Nodes) ->
     [unicode:characters_to_binary(Node) || Node <- Nodes];
 node_list(Node, _) ->
     [Node].
+
+%% @doc What the library is told of a monitor that begins at `Cursor'.
+-spec for_library(ProcId :: binary(), cursor(), monitor()) -> hb_process_monitor_nif:monitor_options().
+for_library(ProcId, Cursor, Options) ->
+    #{rate := Rate, cron_node := Nodes, cron_page_limit := PageLimit, cron_timeout := Timeout,
+      cron_connect_timeout := ConnectTimeout, cron_max_page_bytes := MaxPageBytes,
+      cron_walk_after := WalkAfter, cron_stale_after := StaleAfter, kept := Kept} = Options,
+    #{process => ProcId, rate => Rate, cursor => Cursor, nodes => Nodes, page_limit => PageLimit,
+      connect_timeout => ConnectTimeout, timeout => Timeout, max_page_bytes => MaxPageBytes,
+      walk_after => WalkAfter,
+      stale_after => case StaleAfter of infinity -> 0; _ -> StaleAfter end,
+      kept => term_to_binary(Kept)}.
 
 %% An option of scope node is for the host to set. In a monitor's map it may only say what is so.
 given({Key, monitor, _, Check}, Key, Value) -> check(Key, Check, Value);

@@ -172,9 +172,9 @@ attach(#state{engine = none, leaving = Leaving} = State) when map_size(Leaving) 
 attach(State) ->
     State.
 
-attach(Engine, Ticker, State) ->
+attach(Engine, Ticker, #state{proc_id = ProcId, options = Options, cursor = Cursor} = State) ->
     Ref = monitor(process, Ticker),
-    case hb_process_monitor_nif:register(Engine, library_options(State)) of
+    case hb_process_monitor_nif:register(Engine, hb_process_monitor_opts:for_library(ProcId, Cursor, Options)) of
         {ok, Handle, Epoch, {Origin, Start}} ->
             ok = case State#state.ticked of
                 true -> hb_process_monitor_nif:poll(Handle);
@@ -197,15 +197,6 @@ log_origin({overruled, Stored}, Start, #state{proc_id = ProcId} = State) ->
 log_origin({stale, Stored}, _Start, #state{proc_id = ProcId} = State) ->
     log(error, stale_cursor, {ProcId, Stored, from_the_latest_result}, State).
 
-library_options(#state{proc_id = ProcId, options = Options, cursor = Cursor}) ->
-    #{rate := Rate, cron_node := Nodes, cron_page_limit := PageLimit, cron_timeout := Timeout,
-      cron_connect_timeout := ConnectTimeout, cron_max_page_bytes := MaxPageBytes,
-      cron_stale_after := StaleAfter, kept := Kept} = Options,
-    #{process => ProcId, rate => Rate, cursor => Cursor, nodes => Nodes, page_limit => PageLimit,
-      connect_timeout => ConnectTimeout, timeout => Timeout, max_page_bytes => MaxPageBytes,
-      stale_after => case StaleAfter of infinity -> 0; _ -> StaleAfter end,
-      kept => term_to_binary(Kept)}.
-
 %% Says whether there is something to wait for until all that was acked is durable.
 detach(Watched, #state{engine = {Handle, Epoch, Ref}, retry = Retry} = State) ->
     Wait = case hb_process_monitor_nif:remove(Handle, Watched) of
@@ -227,9 +218,32 @@ from_engine({resolved, Cursor}, #state{proc_id = ProcId} = State) ->
     State#state{cursor = Cursor};
 from_engine({failed, Class, Text, Repeats}, #state{proc_id = ProcId} = State) ->
     log(error, Class, {ProcId, Text, Repeats}, State),
+    ask_router(State);
+from_engine({passed, From, To}, #state{proc_id = ProcId} = State) ->
+    log(error, passed_errors, {ProcId, {from_ms, From}, {to_ms, To}}, State),
     State;
 from_engine({recovered, Failures}, #state{proc_id = ProcId} = State) ->
     log(ok, recovered, {ProcId, fetch, Failures}, State),
+    State.
+
+%% The process may have moved to another CU: the host's router is asked again, as often as a
+%% failure is worth a report.
+ask_router(#state{options = #{routed := true, cron_node := Nodes} = Options, proc_id = ProcId,
+                  engine = {Handle, _, _}} = State) ->
+    case hb_process_monitor_host:route(ProcId) of
+        {ok, Node} when [Node] =/= Nodes ->
+            case hb_process_monitor_nif:move_to(Handle, [Node]) of
+                ok ->
+                    log(ok, moved_node, {ProcId, hb_process_monitor_host:origin(Node)}, State),
+                    State#state{options = Options#{cron_node := [Node]}};
+                {error, {bad_node, _}} ->
+                    %% What the router says is no CU: the old one may come back.
+                    State
+            end;
+        _ ->
+            State
+    end;
+ask_router(State) ->
     State.
 
 %% Pushing

@@ -27,7 +27,7 @@ faults() ->
      {"an empty body", bad_json, body(<<>>), #{}},
      {"half a page", bad_json, body(half(test_cu:page([2, 3], true, <<"x">>))), #{}},
      {"a page and more", bad_json, body([test_cu:page([2], false, <<"x">>), <<"}">>]), #{}},
-     {"bytes that are no UTF-8", bad_json, body(<<"{\"edges\":[{\"node\":{\"x\":\"", 255, "\"},\"cursor\":\"c\"}]}">>), #{}},
+     {"bytes that are no UTF-8", bad_utf8, body(<<"{\"edges\":[{\"node\":{\"x\":\"", 255, "\"},\"cursor\":\"c\"}]}">>), #{}},
      {"a connection closed without an answer", connect, close, #{}},
      {"a body shorter than announced", connect,
       {raw_then_close, <<"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"edges\":">>}, #{}},
@@ -51,8 +51,17 @@ faults() ->
      {"an edge without a cursor", no_cursor, body(<<"{\"edges\":[{\"node\":{}}]}">>), #{}},
      {"a cursor that is null", no_cursor, body(<<"{\"edges\":[{\"node\":{},\"cursor\":null}]}">>), #{}},
      {"a cursor that is empty", no_cursor, body(<<"{\"edges\":[{\"node\":{},\"cursor\":\"\"}]}">>), #{}},
-     {"a cursor that is too long", no_cursor, body([<<"{\"edges\":[{\"node\":{},\"cursor\":\"">>, binary:copy(<<"c">>, 4097), <<"\"}]}">>]), #{}},
-     {"a cursor that does not move", stuck_cursor, body(test_cu:page([1], true, <<"x">>)), #{}},
+     {"a cursor that is too long", cursor_too_long, body([<<"{\"edges\":[{\"node\":{},\"cursor\":\"">>, binary:copy(<<"c">>, 4097), <<"\"}]}">>]), #{}},
+     {"a cursor that does not move", cursor_regressed, body(test_cu:page([1], true, <<"x">>)), #{}},
+     {"a page of older results", cursor_regressed, body(test_cu:page([0, 1], true, <<"x">>)), #{}},
+     {"a page that goes back within", cursor_regressed, body(test_cu:page([2, 4, 3], true, <<"x">>)), #{}},
+     {"a page with a result twice", cursor_regressed, body(test_cu:page([2, 2], true, <<"x">>)), #{}},
+     {"a page that rewinds after a good result", cursor_regressed, body(test_cu:page([2, 3, 1], true, <<"x">>)), #{}},
+     {"more edges than a CU gives", too_many_edges, body(edges(10001)), #{}},
+     {"a string beyond all measure", string_too_long, gzip(test_cu:page([2], false, binary:copy(<<"x">>, 33 bsl 20))), #{}},
+     {"an integer of a million digits", bad_number, body([<<"{\"edges\":[{\"node\":{\"x\":">>, binary:copy(<<"7">>, 1000000), <<"},\"cursor\":\"c\"}]}">>]), #{}},
+     {"a number that is none", bad_json, body(<<"{\"edges\":[{\"node\":{\"x\":NaN},\"cursor\":\"c\"}]}">>), #{}},
+     {"edges twice", bad_page, body(<<"{\"edges\":[],\"edges\":[]}">>), #{}},
      {"an empty page with a next one", empty_page, body(test_cu:page([], true, <<>>)), #{}},
      {"a redirect to another host", redirect, redirect(<<"http://127.0.0.2:1/">>), #{}},
      {"a redirect to another scheme", redirect, redirect(<<"file:///etc/passwd">>), #{}},
@@ -61,6 +70,11 @@ faults() ->
      {"a refused connection", connect, down, #{}}].
 
 status(Status, Body) -> {raw, test_cu:reply(Status, ?JSON, Body)}.
+
+gzip(Body) -> {raw, test_cu:reply(200, [{<<"content-encoding">>, <<"gzip">>}], zlib:gzip(Body))}.
+
+edges(Count) ->
+    [<<"{\"edges\":[">>, lists:join($,, lists:duplicate(Count, <<"{\"cursor\":\"c\"}">>)), <<"]}">>].
 
 body(Body) -> {raw, test_cu:reply(200, ?JSON, Body)}.
 

@@ -2,7 +2,8 @@
 //! checked here, since each is what a monitor may have to go on from one day.
 
 use crate::json::{Context, MapEnd, write_map};
-use crate::{Cursor, PageError};
+use crate::page::MAX_EDGES;
+use crate::{Cursor, CursorError, PageError};
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::borrow::Cow;
@@ -39,6 +40,9 @@ impl<'de> Visitor<'de> for EdgesSeed<'_> {
         let mut seed = EdgeSeed { context: self.context, edge: edges, cursor: &mut cursor };
         while seq.next_element_seed(seed)?.is_some() {
             edges += 1;
+            if edges > MAX_EDGES {
+                return Err(self.context.fail(PageError::TooManyEdges));
+            }
             seed = EdgeSeed { context: self.context, edge: edges, cursor: &mut cursor };
         }
         if edges > 0 {
@@ -71,8 +75,18 @@ struct EdgeSeed<'c> {
 }
 
 impl EdgeSeed<'_> {
-    fn bad_cursor<E: Error>(self, reason: String) -> E {
-        self.context.fail(PageError::Cursor { edge: self.edge, reason })
+    /// Whether this edge's cursor can be gone on from, and goes forward.
+    fn check_cursor(&mut self, found: bool) -> Result<(), PageError> {
+        let edge = self.edge;
+        if !found {
+            return Err(PageError::Cursor { edge, reason: "there is none".into() });
+        }
+        Cursor::check(self.cursor).map_err(|error| match error {
+            CursorError::TooLong(_) => PageError::CursorTooLong { edge, reason: error.to_string() },
+            CursorError::Empty => PageError::Cursor { edge, reason: error.to_string() },
+        })?;
+        let advanced = self.context.trail.advance(self.cursor, self.context.walking);
+        advanced.map_err(|reason| PageError::Regressed { edge, reason })
     }
 }
 
@@ -91,7 +105,7 @@ impl<'de> Visitor<'de> for EdgeSeed<'_> {
         f.write_str("an edge with a node and a cursor")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
         let start = self.context.writer.position();
         let mut node = None;
         let mut found = false;
@@ -113,13 +127,8 @@ impl<'de> Visitor<'de> for EdgeSeed<'_> {
                 }
             }
         }
-        let reason = match Cursor::check(self.cursor) {
-            _ if !found => Some("there is none".into()),
-            Err(error) => Some(error.to_string()),
-            Ok(()) => None,
-        };
-        if let Some(reason) = reason {
-            return Err(self.bad_cursor(reason));
+        if let Err(error) = self.check_cursor(found) {
+            return Err(self.context.fail(error));
         }
         let writer = &mut self.context.writer;
         let end = node.unwrap_or_else(|| MapEnd { mark: Some(writer.begin_map()), length: 0 });

@@ -2,136 +2,47 @@
 //! through [`Engine::handle_event`] and [`Engine::handle_timeout`], actions come out of
 //! [`Engine::poll_action`], and [`Engine::poll_timeout`] says when to call again.
 
-use crate::monitor::{Monitor, Step, Unasked};
+use crate::backoff;
+use crate::breaker::{Breaker, Change};
+use crate::event::{Action, Config, Counters, Event, Fetched, Registration, Report};
+use crate::monitor::{Monitor, Outcome, Step, Unasked};
+use crate::nodes::Route;
+use crate::queue::{Lane, Queue};
 use crate::timers::Timers;
-use crate::{Class, Failure, Fetched, Grid, MonitorId, Position, ProcessId, Request, Time};
-use rustc_hash::{FxHashMap, FxHashSet};
+use crate::verdict::Verdict;
+use crate::{Class, Failure, HostId, MonitorId, Time};
+use fastrand::Rng;
+use rustc_hash::FxHashMap;
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
-/// What the engine is told at its start.
+/// A fetch under way. It may outlive its monitor.
 #[derive(Debug, Clone, Copy)]
-pub struct Config {
-    /// How many fetches may be under way at once.
-    pub max_inflight: usize,
-    /// The bytes of pages that may be with the monitors, unacked, before no fetch begins. One page
-    /// is always allowed, however large.
-    pub max_buffered: u64,
-    /// Whether starting points are to be made durable before anything is fetched from them.
-    pub checkpoint: bool,
-}
-
-/// What happened.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Event {
-    /// A monitor begins.
-    Register {
-        /// Its registration, new to this engine.
-        id: MonitorId,
-        /// The process it watches: its first tick is hashed from it.
-        process: ProcessId,
-        /// The time between its ticks.
-        rate: Duration,
-        /// Where it begins.
-        position: Position,
-        /// Whether that is durable already. If not, [`Event::Saved`] will say when it is.
-        durable: bool,
-    },
-    /// The position of [`Action::Save`], or of a registration, is durable.
-    Saved(MonitorId),
-    /// A poll is asked for.
-    Poll(MonitorId),
-    /// The monitor has acked all edges up to this sequence number.
-    Acked(MonitorId, u64),
-    /// The monitor is gone.
-    Removed(MonitorId),
-    /// The fetch of [`Action::Fetch`] ended. Each is answered exactly once, also for a monitor
-    /// that is gone. A page is sent to its monitor first, and then told of here.
-    Fetched(MonitorId, Result<Fetched, Failure>),
-}
-
-/// What is to be done.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Action {
-    /// Tell the monitor that it is due.
-    Tick {
-        /// Which.
-        id: MonitorId,
-    },
-    /// Fetch this, and answer with [`Event::Fetched`].
-    Fetch {
-        /// For whom.
-        id: MonitorId,
-        /// What.
-        request: Request,
-        /// Which of the monitor's nodes to ask: this number modulo how many there are.
-        rotation: usize,
-    },
-    /// Make the monitor's position durable, and answer with [`Event::Saved`].
-    Save {
-        /// Whose.
-        id: MonitorId,
-        /// Which.
-        position: Position,
-    },
-    /// Tell the monitor's log.
-    Report {
-        /// Whose.
-        id: MonitorId,
-        /// What.
-        report: Report,
-    },
-}
-
-/// What a monitor's log is told about its fetches.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Report {
-    /// A fetch failed.
-    Failed {
-        /// How.
-        failure: Failure,
-        /// For which time since the last success.
-        repeats: u64,
-    },
-    /// A fetch succeeded after failures.
-    Recovered {
-        /// How many failures there were.
-        failures: u64,
-    },
-}
-
-/// Counts of what the engine has done and holds.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counters {
-    /// Monitors registered now.
-    pub monitors: usize,
-    /// Fetches under way now.
-    pub inflight: usize,
-    /// Monitors that wait for a fetch to be allowed now.
-    pub queued: usize,
-    /// Bytes of pages that are unacked now.
-    pub buffered: u64,
-    /// Ticks sent.
-    pub ticks: u64,
-    /// Points of a grid at which the monitor was still busy or the engine late.
-    pub missed_ticks: u64,
-    /// Fetches begun.
-    pub fetches: u64,
-    /// Fetches that failed, of monitors that were still there.
-    pub failures: u64,
+struct Fetch {
+    host: HostId,
+    node: usize,
+    lane: Lane,
+    /// It is to find out whether its host is back.
+    probe: bool,
+    since: Time,
 }
 
 /// All monitors of a node.
 #[derive(Debug)]
 pub struct Engine {
     config: Config,
+    rng: Rng,
     monitors: FxHashMap<MonitorId, Monitor>,
-    timers: Timers,
+    ticks: Timers<MonitorId>,
+    /// When to try again what failed.
+    retries: Timers<MonitorId>,
+    /// When to let a probe through to a host whose breaker is open.
+    probes: Timers<HostId>,
     /// Whose fetches are under way: one of each monitor at a time, and some of monitors that are
     /// gone. An answer that belongs to none of them came twice.
-    inflight: FxHashSet<MonitorId>,
-    /// First come, first served, one page a turn: a long backlog does not starve the others.
-    ready: VecDeque<MonitorId>,
+    inflight: FxHashMap<MonitorId, Fetch>,
+    queue: Queue,
     actions: VecDeque<Action>,
     counters: Counters,
 }
@@ -142,10 +53,13 @@ impl Engine {
     pub fn new(config: Config) -> Self {
         Self {
             config,
+            rng: Rng::with_seed(config.seed),
             monitors: FxHashMap::default(),
-            timers: Timers::default(),
-            inflight: FxHashSet::default(),
-            ready: VecDeque::new(),
+            ticks: Timers::default(),
+            retries: Timers::default(),
+            probes: Timers::default(),
+            inflight: FxHashMap::default(),
+            queue: Queue::new(config.max_inflight),
             actions: VecDeque::new(),
             counters: Counters::default(),
         }
@@ -154,56 +68,52 @@ impl Engine {
     /// Takes in what happened at `now`.
     pub fn handle_event(&mut self, now: Time, event: Event) {
         match event {
-            Event::Register { id, process, rate, position, durable } => {
-                let grid = Grid::new(now, rate, process.as_str().as_bytes());
-                let mut monitor = Monitor::new(grid, position);
-                let step = monitor.registered(durable || !self.config.checkpoint);
-                if self.monitors.insert(id, monitor).is_none() {
-                    self.timers.arm(grid.first(), id);
-                }
-                self.take(id, step);
-            }
-            Event::Poll(id) => self.step(id, Monitor::poll),
-            Event::Acked(id, seq) => self.step(id, |monitor| monitor.acked(seq)),
-            Event::Saved(id) => self.step(id, Monitor::saved),
-            Event::Removed(id) => {
-                if let Some(monitor) = self.monitors.remove(&id) {
-                    // Its place in the queue is passed over when its turn comes.
-                    let queued = usize::from(monitor.is_queued());
-                    self.counters.queued = self.counters.queued.saturating_sub(queued);
-                    self.buffer(monitor.buffered(), 0);
-                    self.timers.forget_one(|id| self.monitors.contains_key(&id));
-                }
-            }
+            Event::Register(registration) => self.register(now, registration),
+            Event::Poll(id) => self.step(now, id, Monitor::poll),
+            Event::Acked(id, seq) => self.step(now, id, |monitor| monitor.acked(seq)),
+            Event::Saved(id) => self.step(now, id, Monitor::saved),
+            Event::Moved(id, hosts) => self.moved(now, id, hosts),
+            Event::Removed(id) => self.removed(id),
             Event::Fetched(id, outcome) => {
-                if self.inflight.remove(&id) {
-                    self.fetched(id, outcome);
+                if let Some(fetch) = self.inflight.remove(&id) {
+                    self.fetched(now, id, fetch, outcome);
                 }
             }
         }
-        self.dispatch();
+        self.dispatch(now);
     }
 
-    /// Serves every tick that is due at `now`.
+    /// Serves every tick, retry and probe that is due at `now`.
     pub fn handle_timeout(&mut self, now: Time) {
-        while let Some((due, id)) = self.timers.pop_due(now) {
+        while let Some((due, id)) = self.ticks.pop_due(now) {
             let Some(monitor) = self.monitors.get_mut(&id) else {
-                self.timers.dropped_stale();
+                self.ticks.dropped_stale();
                 continue;
             };
             let (next, missed) = monitor.grid.next_after(due, now);
             let step = monitor.due();
-            self.timers.arm(next, id);
+            self.ticks.arm(next, id);
             let busy = u64::from(step != Step::Tick);
             self.counters.missed_ticks += missed + busy;
-            self.take(id, step);
+            self.take(now, id, step);
         }
+        while let Some((due, id)) = self.retries.pop_due(now) {
+            self.step(now, id, |monitor| monitor.retry(due));
+        }
+        while let Some((_, host)) = self.probes.pop_due(now) {
+            if let Some(entry) = self.queue.host(host) {
+                entry.breaker.due(now);
+                self.queue.refresh(host);
+            }
+        }
+        self.dispatch(now);
     }
 
     /// When [`Engine::handle_timeout`] has something to do next.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Time> {
-        self.timers.next()
+        let (tick, retry, probe) = (self.ticks.next(), self.retries.next(), self.probes.next());
+        tick.into_iter().chain(retry).chain(probe).min()
     }
 
     /// The next thing to do, in order, until `None`.
@@ -214,17 +124,72 @@ impl Engine {
     /// What the engine has done and holds.
     #[must_use]
     pub fn counters(&self) -> Counters {
-        let (monitors, inflight) = (self.monitors.len(), self.inflight.len());
-        Counters { monitors, inflight, ..self.counters }
+        Counters {
+            monitors: self.monitors.len(),
+            inflight: self.inflight.len(),
+            slow: self.queue.slow_inflight(),
+            open_breakers: self.queue.open_breakers(),
+            ..self.counters
+        }
     }
 
-    fn step(&mut self, id: MonitorId, event: impl FnOnce(&mut Monitor) -> Step) {
+    fn register(&mut self, now: Time, registration: Registration) {
+        let (id, durable) = (registration.id, registration.durable);
+        let known = self.drop_monitor(id);
+        let mut monitor = Monitor::new(now, registration);
+        for host in monitor.nodes.hosts().iter() {
+            self.queue.join(*host);
+        }
+        let step = monitor.registered(durable || !self.config.checkpoint);
+        if !known {
+            self.ticks.arm(monitor.grid.first(), id);
+        }
+        self.monitors.insert(id, monitor);
+        self.take(now, id, step);
+    }
+
+    fn removed(&mut self, id: MonitorId) {
+        if self.drop_monitor(id) {
+            self.ticks.forget_one(|id| self.monitors.contains_key(&id));
+        }
+    }
+
+    /// Forgets all of a monitor but its tick; false if there was none.
+    fn drop_monitor(&mut self, id: MonitorId) -> bool {
+        let Some(monitor) = self.monitors.remove(&id) else { return false };
+        self.buffer(monitor.buffered(), 0);
+        if monitor.is_queued() {
+            // Its place in the queue is passed over when its turn comes.
+            self.counters.queued = self.counters.queued.saturating_sub(1);
+            self.queue.forget_one(|id| self.monitors.contains_key(&id));
+        }
+        for host in monitor.nodes.hosts().iter() {
+            self.queue.leave(*host);
+        }
+        true
+    }
+
+    fn moved(&mut self, now: Time, id: MonitorId, hosts: Arc<[HostId]>) {
+        let Some(monitor) = self.monitors.get_mut(&id) else { return };
+        let old = Arc::clone(monitor.nodes.hosts());
+        hosts.iter().for_each(|host| self.queue.join(*host));
+        monitor.nodes.replace(hosts);
+        for host in old.iter() {
+            let waiting = self.queue.drain(*host, |other| other == id);
+            for id in waiting {
+                self.line_up(now, id);
+            }
+            self.queue.leave(*host);
+        }
+    }
+
+    fn step(&mut self, now: Time, id: MonitorId, event: impl FnOnce(&mut Monitor) -> Step) {
         if let Some(monitor) = self.monitors.get_mut(&id) {
             let before = monitor.buffered();
             let step = event(monitor);
             let after = monitor.buffered();
             self.buffer(before, after);
-            self.take(id, step);
+            self.take(now, id, step);
         }
     }
 
@@ -233,7 +198,7 @@ impl Engine {
         self.counters.buffered = others.saturating_add(after);
     }
 
-    fn take(&mut self, id: MonitorId, step: Step) {
+    fn take(&mut self, now: Time, id: MonitorId, step: Step) {
         match step {
             Step::Nothing => {}
             Step::Tick => {
@@ -242,9 +207,9 @@ impl Engine {
             }
             Step::Fetch => {
                 self.counters.queued += 1;
-                self.ready.push_back(id);
+                self.line_up(now, id);
             }
-            Step::Save if !self.config.checkpoint => self.step(id, Monitor::saved),
+            Step::Save if !self.config.checkpoint => self.step(now, id, Monitor::saved),
             Step::Save => {
                 if let Some(monitor) = self.monitors.get(&id) {
                     let position = monitor.position().clone();
@@ -254,40 +219,144 @@ impl Engine {
         }
     }
 
-    fn fetched(&mut self, id: MonitorId, outcome: Result<Fetched, Failure>) {
+    /// Puts a monitor that is to fetch into the queue of the host that it is to ask.
+    fn line_up(&mut self, now: Time, id: MonitorId) {
         let Some(monitor) = self.monitors.get_mut(&id) else { return };
-        let before = monitor.buffered();
-        let outcome = outcome.map(|fetched| monitor.fetched(fetched));
-        let after = monitor.buffered();
-        let failure = match outcome {
-            Ok(Ok((step, outage))) => {
-                self.buffer(before, after);
-                if let Some(failures) = outage {
-                    let report = Report::Recovered { failures };
-                    self.actions.push_back(Action::Report { id, report });
-                }
-                return self.take(id, step);
+        let opens = |host| self.queue.breaker(host).and_then(|breaker| breaker.opens(now));
+        match monitor.nodes.route(now, opens) {
+            Route::To(_, host) => self.queue.push(host, monitor.lane, id),
+            Route::Wait(until) => {
+                self.counters.queued = self.counters.queued.saturating_sub(1);
+                monitor.wait(until);
+                self.retries.arm(until, id);
             }
-            Ok(Err(Unasked)) => Failure::new(Class::Internal, "an answer to another question"),
-            Err(failure) => failure,
-        };
-        self.counters.failures += 1;
-        if let Some(repeats) = monitor.failed(&failure) {
-            let report = Report::Failed { failure, repeats };
-            self.actions.push_back(Action::Report { id, report });
         }
     }
 
-    fn dispatch(&mut self) {
-        while self.inflight.len() < self.config.max_inflight.max(1) && self.has_room() {
-            let Some(id) = self.ready.pop_front() else { break };
+    fn fetched(
+        &mut self,
+        now: Time,
+        id: MonitorId,
+        fetch: Fetch,
+        outcome: Result<Fetched, Failure>,
+    ) {
+        let took = now.since(fetch.since);
+        let change = self.judge(now, fetch, &outcome, took);
+        if let (Some(change), true) = (change, self.monitors.contains_key(&id)) {
+            let open_for = match change {
+                Change::Opened(until) => Some(until.since(now)),
+                Change::Closed => None,
+            };
+            self.actions.push_back(Action::Breaker { id, node: fetch.node, open_for });
+        }
+        self.answered(now, id, fetch, outcome, took);
+        if let Some(Change::Opened(until)) = change {
+            self.probes.arm(until, fetch.host);
+            // Who has another node to ask does not wait for this one.
+            let elsewhere =
+                |id| self.monitors.get(&id).is_none_or(|monitor| monitor.nodes.hosts().len() > 1);
+            let waiting = self.queue.drain(fetch.host, elsewhere);
+            for id in waiting {
+                self.line_up(now, id);
+            }
+        }
+    }
+
+    /// What a fetch that ended says of its host.
+    fn judge(
+        &mut self,
+        now: Time,
+        fetch: Fetch,
+        outcome: &Result<Fetched, Failure>,
+        took: Duration,
+    ) -> Option<Change> {
+        let probe = fetch.probe.then_some(fetch.lane);
+        let host = self.queue.host(fetch.host)?;
+        let verdict = Verdict::of(outcome, fetch.lane, fetch.probe);
+        let change = host.breaker.ended(now, &mut self.rng, probe, verdict);
+        if matches!(outcome, Ok(fetched) if *fetched != Fetched::TooSlow) {
+            host.answered(took);
+        }
+        self.queue.end(fetch.host, fetch.lane);
+        change
+    }
+
+    /// What a fetch that ended means to its monitor.
+    fn answered(
+        &mut self,
+        now: Time,
+        id: MonitorId,
+        fetch: Fetch,
+        outcome: Result<Fetched, Failure>,
+        took: Duration,
+    ) {
+        let Some(monitor) = self.monitors.get_mut(&id) else { return };
+        let patience = self.queue.patience(fetch.host);
+        if outcome == Ok(Fetched::TooSlow) {
+            monitor.lane = Lane::Slow;
+            self.counters.demotions += 1;
+            let step = monitor.try_again();
+            return self.take(now, id, step);
+        }
+        // The lane is about the time that a place is held: what fails at once holds up nobody.
+        monitor.lane = if took > patience { Lane::Slow } else { Lane::Fast };
+        let before = monitor.buffered();
+        let outcome = outcome.map(|fetched| monitor.fetched(now, fetched));
+        let after = monitor.buffered();
+        match outcome {
+            Ok(Ok(Outcome { step, recovered, passed })) => {
+                self.buffer(before, after);
+                let recovered = recovered.map(|failures| Report::Recovered { failures });
+                let passed = passed.map(|(from, to)| Report::Passed { from, to });
+                let reports = recovered.into_iter().chain(passed);
+                self.actions.extend(reports.map(|report| Action::Report { id, report }));
+                self.take(now, id, step);
+            }
+            Ok(Err(Unasked)) => {
+                let failure = Failure::new(Class::Internal, "an answer to another question");
+                self.failed(now, id, fetch, failure);
+            }
+            Err(failure) => self.failed(now, id, fetch, failure),
+        }
+    }
+
+    fn failed(&mut self, now: Time, id: MonitorId, fetch: Fetch, failure: Failure) {
+        let Some(monitor) = self.monitors.get_mut(&id) else { return };
+        self.counters.failures += 1;
+        let until = failure.retry_after.map(|pause| now + pause);
+        let closed = self.queue.breaker(fetch.host).is_none_or(Breaker::is_closed);
+        let pause = match monitor.nodes.failed(fetch.node, until) {
+            Some(rounds) if closed => backoff::FETCH.pause(rounds, &mut self.rng),
+            // There is another node, or its host's breaker waits for it.
+            _ => Duration::ZERO,
+        };
+        if let Some(repeats) = monitor.outage.failed(failure.class) {
+            let report = Report::Failed { failure, repeats };
+            self.actions.push_back(Action::Report { id, report });
+        }
+        let until = now + pause;
+        monitor.wait(until);
+        self.retries.arm(until, id);
+    }
+
+    fn dispatch(&mut self, now: Time) {
+        while self.has_room() {
+            let Some((host, lane, id)) = self.queue.pop() else { break };
             // Who has gone meanwhile has left its place in the queue behind.
-            let Some(monitor) = self.monitors.get_mut(&id) else { continue };
+            let Some(monitor) = self.monitors.get_mut(&id) else {
+                self.queue.dropped_stale(host);
+                continue;
+            };
             self.counters.queued = self.counters.queued.saturating_sub(1);
-            let Some((request, rotation)) = monitor.take_turn() else { continue };
-            self.inflight.insert(id);
+            let Some(request) = monitor.take_turn() else { continue };
+            let node = monitor.nodes.hosts().iter().position(|other| *other == host).unwrap_or(0);
+            let probe = self.queue.begin(host, lane);
+            // A probe is to find out: it may take as long as it takes.
+            let limited = lane == Lane::Fast && !probe && self.queue.is_crowded();
+            let patience = limited.then(|| self.queue.patience(host));
+            self.inflight.insert(id, Fetch { host, node, lane, probe, since: now });
             self.counters.fetches += 1;
-            self.actions.push_back(Action::Fetch { id, request, rotation });
+            self.actions.push_back(Action::Fetch { id, request, node, patience });
         }
     }
 

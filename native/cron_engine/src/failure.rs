@@ -147,6 +147,11 @@ impl From<PageError> for Failure {
     fn from(error: PageError) -> Self {
         let class = match error {
             PageError::Json(_) => Class::BadJson,
+            PageError::Utf8(_) => Class::BadUtf8,
+            PageError::StringTooLong(_) => Class::StringTooLong,
+            PageError::TooManyEdges => Class::TooManyEdges,
+            PageError::CursorTooLong { .. } => Class::CursorTooLong,
+            PageError::Regressed { .. } => Class::CursorRegressed,
             PageError::TooDeep => Class::TooDeep,
             PageError::Shape(_) => Class::BadPage,
             PageError::Number(_) => Class::BadNumber,

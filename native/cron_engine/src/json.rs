@@ -1,8 +1,9 @@
 //! Any JSON value, straight from the parser into the external term format: objects become maps
 //! with binary keys, null the atom `null`. No tree is built in between.
 
-use crate::page::PageError;
+use crate::page::{MAX_STRING_BYTES, PageError};
 use crate::terms::{Entry, TermWriter};
+use crate::{PageRequest, Trail};
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use std::fmt;
 
@@ -18,6 +19,10 @@ const NUMBER_KEY: &str = "$serde_json::private::Number";
 #[derive(Debug, Default)]
 pub(crate) struct Context {
     pub(crate) writer: TermWriter,
+    /// The trail up to the edge before.
+    pub(crate) trail: Trail,
+    /// The page was asked for by a time: only cursors that say theirs can be trusted to lie behind.
+    pub(crate) walking: bool,
     /// The error behind serde's, which has room for a text only.
     pub(crate) error: Option<PageError>,
     /// One list of entries per open object, kept for the next object at that depth.
@@ -25,8 +30,13 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    pub(crate) fn new(buffer: Vec<u8>) -> Self {
-        Self { writer: TermWriter::reusing(buffer), ..Self::default() }
+    pub(crate) fn new(buffer: Vec<u8>, request: &PageRequest) -> Self {
+        Self {
+            writer: TermWriter::reusing(buffer),
+            trail: request.trail(),
+            walking: request.at.is_some(),
+            ..Self::default()
+        }
     }
 
     pub(crate) fn fail<E: Error>(&mut self, error: PageError) -> E {
@@ -94,6 +104,9 @@ impl<'de> Visitor<'de> for ValueSeed<'_> {
     }
 
     fn visit_str<E: Error>(self, value: &str) -> Result<(), E> {
+        if value.len() > MAX_STRING_BYTES {
+            return Err(self.context.fail(PageError::StringTooLong(value.len())));
+        }
         self.context.writer.binary(value.as_bytes());
         Ok(())
     }

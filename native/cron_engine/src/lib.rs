@@ -4,6 +4,8 @@
 //! # In scope
 //! * the grid of ticks, one per monitor ([`Grid`])
 //! * the state machine of each monitor and its credit of pages ([`Engine`])
+//! * what is done when a Compute Unit is slow, dead or wrong: backoff, breaker, lanes, the walk
+//!   past a run of errors ([`Trail`])
 //! * the paths that are asked for ([`request`]) and the bodies that come back ([`page`])
 //! * which errors there are ([`PageError`], [`Failure`]) and which repeats are worth a report
 //!
@@ -12,15 +14,16 @@
 //! comes in as an [`Event`], and what is to be done goes out as an [`Action`]:
 //!
 //! ```
-//! use cron_engine::{Action, Config, Engine, Event, MonitorId, Position, ProcessId, Time};
+//! use cron_engine::{Action, Config, Engine, Event, MonitorId, Position, ProcessId, Registration, Time};
 //! use std::time::Duration;
 //!
-//! let mut engine = Engine::new(Config { max_inflight: 64, max_buffered: 1 << 28, checkpoint: false });
+//! let mut engine =
+//!     Engine::new(Config { max_inflight: 64, max_buffered: 1 << 28, checkpoint: false, seed: 1 });
 //! let id = MonitorId(1);
 //! let process = ProcessId::new(b"0123456789012345678901234567890123456789abc").expect("43 characters");
-//! engine.handle_event(Time::ZERO, Event::Register {
-//!     id, process, rate: Duration::from_secs(10), position: Position::Earliest, durable: true,
-//! });
+//! let rate = Duration::from_secs(10);
+//! let registration = Registration::new(id, process, rate, Position::Earliest);
+//! engine.handle_event(Time::ZERO, Event::Register(registration));
 //! let due = engine.poll_timeout().expect("the first tick is planned");
 //! engine.handle_timeout(due);
 //! assert_eq!(engine.poll_action(), Some(Action::Tick { id }));
@@ -28,27 +31,43 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+mod ao_cursor;
+mod backoff;
+mod breaker;
 mod edges;
 mod engine;
+mod event;
 mod failure;
+mod gap;
 mod grid;
+mod host;
 mod json;
 mod latest;
 mod monitor;
+mod nodes;
 pub mod page;
 mod position;
 mod process;
+mod queue;
 pub mod request;
+mod surrogates;
 mod terms;
 mod time;
 mod timers;
+mod trail;
+mod verdict;
 
-pub use engine::{Action, Config, Counters, Engine, Event, Report};
+pub use engine::Engine;
+pub use event::{
+    Action, Config, Counters, Event, Fetched, MAX_LIMIT, PageRequest, Registration, Report, Request,
+};
 pub use failure::{Class, Failure};
 pub use grid::Grid;
+pub use host::HostId;
 pub use latest::decode as decode_latest;
-pub use monitor::{Fetched, MonitorId, Request};
+pub use monitor::MonitorId;
 pub use page::PageError;
 pub use position::{Cursor, CursorError, MAX_CURSOR_BYTES, Position};
 pub use process::ProcessId;
 pub use time::Time;
+pub use trail::Trail;

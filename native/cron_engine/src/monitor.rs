@@ -5,19 +5,28 @@
 //!    Idle ───────────► Ticked ───────────► Fetching ◄──────────────────┐
 //!     ▲  └──────────────poll──────────────►  │ │  └──── page ──────────┤
 //!     │                                      │ └─ page, credit used ─► Full
-//!     │         empty page or failure        │                          │ page acked
+//!     │              empty page              │                          │ page acked
 //!     ├──────────── nothing unacked ─────────┤                          └──► Fetching
 //!     └── all acked ── Draining ◄── some unacked
 //! ```
 //! A monitor whose position is unresolved goes through `Resolving` first, and one whose position
 //! is not durable through `Saving`; from there to `Idle`, or to `Fetching` where somebody had asked
-//! for a poll. A push that fails is the monitor process's own business: it acks later.
+//! for a poll. After pages have been empty for long, an empty page leads through `Looking`, and
+//! perhaps `Begin` and `Walking`, back to `Idle`: see the `gap` module. A fetch that fails leads
+//! to `Waiting`, wherever it was; from there a retry or a poll begins anew. A push that fails is
+//! the monitor process's own business: it acks later.
 //!
-//! It holds no time and sends nothing: the engine plans ticks, and carries out each [`Step`].
+//! It has no clock and sends nothing: the engine plans ticks and retries, decides which node is
+//! asked and when, and carries out each [`Step`].
 
+use crate::event::{Fetched, MAX_LIMIT, PageRequest, Registration, Request};
 use crate::failure::Outage;
-use crate::{Cursor, Failure, Grid, Position};
+use crate::gap::{Gap, Look};
+use crate::nodes::Nodes;
+use crate::queue::Lane;
+use crate::{Cursor, Grid, Position, Time, Trail};
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 /// One registration of a monitor. It is never given twice, so what comes late for an older
 /// registration of the same process is told apart by it.
@@ -26,38 +35,6 @@ pub struct MonitorId(pub u64);
 
 /// Pages that may be unacked at once: the one being pushed and one ahead of it.
 const CREDIT: usize = 2;
-
-/// What to ask the CU for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Request {
-    /// The cursor of the latest result.
-    Latest,
-    /// The page of results after a position.
-    Page {
-        /// Where the page begins.
-        from: Position,
-        /// The sequence number that the page's first edge gets.
-        first_seq: u64,
-    },
-}
-
-/// What a successful fetch brought.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Fetched {
-    /// The cursor of the latest result; `None` if the process has no result yet.
-    Latest(Option<Cursor>),
-    /// A page without results.
-    EmptyPage,
-    /// A page with results, on its way to the monitor.
-    Page {
-        /// How many.
-        edges: u64,
-        /// The cursor of the last one.
-        last: Cursor,
-        /// The size of the body they came in.
-        bytes: u64,
-    },
-}
 
 /// What a monitor waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,6 +53,14 @@ enum Stage {
     Full,
     /// Acks: there is nothing more to fetch in this poll.
     Draining,
+    /// The time of the next try.
+    Waiting(Time),
+    /// The latest cursor, to see whether there is a gap.
+    Looking,
+    /// The first cursor, to see where a gap begins.
+    Begin,
+    /// A page of the walk past a gap.
+    Walking,
 }
 
 /// What the engine has to do after an event.
@@ -100,11 +85,30 @@ struct Unacked {
 /// An answer to something that was not asked.
 pub(crate) struct Unasked;
 
+/// What a fetch that succeeded led to, and what is to be told of it.
+pub(crate) struct Outcome {
+    pub(crate) step: Step,
+    /// This many failures are over.
+    pub(crate) recovered: Option<u64>,
+    /// A gap between these times was passed.
+    pub(crate) passed: Option<(u64, u64)>,
+}
+
 /// One monitor.
 #[derive(Debug)]
 pub(crate) struct Monitor {
     pub(crate) grid: Grid,
+    pub(crate) nodes: Nodes,
+    pub(crate) outage: Outage,
+    /// Its last fetch took long.
+    pub(crate) lane: Lane,
     position: Position,
+    /// The trail up to the position, once a page has left one.
+    trail: Option<Arc<Trail>>,
+    gap: Gap,
+    page_limit: u32,
+    /// The page was empty and is asked for again with the highest limit, which reaches further.
+    wide: bool,
     stage: Stage,
     /// It waits for its turn to fetch.
     queued: bool,
@@ -117,24 +121,28 @@ pub(crate) struct Monitor {
     unacked: VecDeque<Unacked>,
     /// A poll was asked for after the fetch under way had begun.
     again: bool,
-    outage: Outage,
-    /// How many fetches failed: it picks the next node of the list.
-    rotation: usize,
 }
 
 impl Monitor {
-    pub(crate) fn new(grid: Grid, position: Position) -> Self {
+    pub(crate) fn new(now: Time, registration: Registration) -> Self {
+        let Registration { process, rate, position, nodes, page_limit, walk_after, .. } =
+            registration;
         Self {
-            grid,
+            grid: Grid::new(now, rate, process.as_str().as_bytes()),
+            nodes: Nodes::new(nodes),
+            outage: Outage::default(),
+            lane: Lane::Fast,
             position,
+            trail: None,
+            gap: Gap::new(now, walk_after),
+            page_limit: page_limit.clamp(1, MAX_LIMIT),
+            wide: false,
             stage: Stage::Idle,
             queued: false,
             received: 0,
             acked: 0,
             unacked: VecDeque::new(),
             again: false,
-            outage: Outage::default(),
-            rotation: 0,
         }
     }
 
@@ -143,7 +151,7 @@ impl Monitor {
     /// lose a starting point that is known.
     pub(crate) fn registered(&mut self, durable: bool) -> Step {
         match self.position {
-            Position::Unresolved => self.resolve(),
+            Position::Unresolved => self.ask(Stage::Resolving),
             Position::Earliest | Position::After(_) if durable => Step::Nothing,
             Position::Earliest | Position::After(_) => self.rest(Stage::Saving),
         }
@@ -176,15 +184,20 @@ impl Monitor {
     /// Somebody asks for a poll: the monitor itself after a tick, or a user at any time.
     pub(crate) fn poll(&mut self) -> Step {
         match self.stage {
-            Stage::Idle | Stage::Ticked => self.begin_poll(),
+            Stage::Idle | Stage::Ticked | Stage::Waiting(_) => self.begin_poll(),
+            // The next fetch comes after this poll in any case.
+            Stage::Full => Step::Nothing,
             // The CU may have answered already: what it did not know then is asked for again.
-            Stage::Resolving | Stage::Saving | Stage::Fetching | Stage::Draining => {
+            _ => {
                 self.again = true;
                 Step::Nothing
             }
-            // The next fetch comes after this poll in any case.
-            Stage::Full => Step::Nothing,
         }
+    }
+
+    /// The time of a retry that was planned for `at`.
+    pub(crate) fn retry(&mut self, at: Time) -> Step {
+        if self.stage == Stage::Waiting(at) { self.begin_poll() } else { Step::Nothing }
     }
 
     /// All edges up to `seq` are acked.
@@ -201,51 +214,72 @@ impl Monitor {
     }
 
     /// The fetch under way succeeded. `Err` if that is no answer to what was asked.
-    pub(crate) fn fetched(&mut self, fetched: Fetched) -> Result<(Step, Option<u64>), Unasked> {
+    pub(crate) fn fetched(&mut self, now: Time, fetched: Fetched) -> Result<Outcome, Unasked> {
+        let mut passed = None;
         let step = match (self.stage, fetched) {
             (Stage::Resolving, Fetched::Latest(latest)) => {
                 self.position = latest.map_or(Position::Earliest, Position::After);
                 self.stage = Stage::Saving;
                 Step::Save
             }
-            (Stage::Fetching, Fetched::Page { edges, last, bytes }) => {
-                self.received = self.received.saturating_add(edges);
-                self.position = Position::After(last);
-                if self.received > self.acked {
-                    self.unacked.push_back(Unacked { end: self.received, bytes });
-                }
-                if self.unacked.len() < CREDIT { self.fetch() } else { self.rest(Stage::Full) }
+            (Stage::Fetching | Stage::Walking, Fetched::Page { edges, last, trail, bytes }) => {
+                passed = (self.stage == Stage::Walking).then(|| self.gap.passed());
+                self.gap.closed(now);
+                self.trail = Some(trail);
+                self.page(edges, last, bytes)
             }
-            (Stage::Fetching, Fetched::EmptyPage) if self.unacked.is_empty() || self.again => {
-                self.end_poll()
+            (Stage::Fetching, Fetched::EmptyPage) => self.empty_page(now),
+            (Stage::Looking, Fetched::Latest(latest)) => self.looked(now, latest.as_ref()),
+            (Stage::Begin, Fetched::First(first)) => {
+                let time = first.and_then(|first| Trail::at(&Position::After(first)).timestamp());
+                let look = self.gap.begins(now, time);
+                self.look(look)
             }
-            (Stage::Fetching, Fetched::EmptyPage) => self.rest(Stage::Draining),
+            (Stage::Walking, Fetched::EmptyPage) => {
+                let look = self.gap.stepped(now, self.step());
+                self.look(look)
+            }
             _ => return Err(Unasked),
         };
-        Ok((step, self.outage.ended()))
+        self.nodes.answered();
+        Ok(Outcome { step, recovered: self.outage.ended(), passed })
     }
 
-    /// The fetch under way failed: the next tick tries again. The answer says which repeat this
-    /// is where it is worth a report.
-    pub(crate) fn failed(&mut self, failure: &Failure) -> Option<u64> {
+    /// The fetch under way failed, or its turn must wait: it is tried again at `until`.
+    pub(crate) fn wait(&mut self, until: Time) {
         self.again = false;
-        self.rotation = self.rotation.wrapping_add(1);
-        self.stage = if self.unacked.is_empty() { Stage::Idle } else { Stage::Draining };
-        self.outage.failed(failure.class)
+        self.wide = false;
+        self.stage = Stage::Waiting(until);
+    }
+
+    /// The fetch under way is to be tried again as soon as it is its turn.
+    pub(crate) fn try_again(&mut self) -> Step {
+        self.queued = true;
+        Step::Fetch
     }
 
     /// What to fetch, now that it is this monitor's turn in the queue.
-    pub(crate) fn take_turn(&mut self) -> Option<(Request, usize)> {
+    pub(crate) fn take_turn(&mut self) -> Option<Request> {
         self.queued = false;
-        let request = match self.stage {
-            Stage::Resolving => Request::Latest,
-            Stage::Fetching => Request::Page {
-                from: self.position.clone(),
-                first_seq: self.received.saturating_add(1),
-            },
-            _ => return None,
+        let limit = if self.wide { MAX_LIMIT } else { self.page_limit };
+        let page = PageRequest {
+            from: self.position.clone(),
+            at: None,
+            first_seq: self.received.saturating_add(1),
+            limit,
+            trail: self.trail.clone(),
         };
-        Some((request, self.rotation))
+        match self.stage {
+            Stage::Resolving => Some(Request::Latest),
+            Stage::Looking => Some(Request::Look),
+            Stage::Begin => Some(Request::First),
+            Stage::Fetching => Some(Request::Page(page)),
+            Stage::Walking => {
+                let at = Some(self.gap.at());
+                Some(Request::Page(PageRequest { at, limit: MAX_LIMIT, ..page }))
+            }
+            _ => None,
+        }
     }
 
     /// Whether it is in the queue for fetches.
@@ -253,11 +287,68 @@ impl Monitor {
         self.queued
     }
 
+    fn page(&mut self, edges: u64, last: Cursor, bytes: u64) -> Step {
+        self.wide = false;
+        self.received = self.received.saturating_add(edges);
+        self.position = Position::After(last);
+        if self.received > self.acked {
+            self.unacked.push_back(Unacked { end: self.received, bytes });
+        }
+        if self.unacked.len() < CREDIT { self.fetch() } else { self.rest(Stage::Full) }
+    }
+
+    fn empty_page(&mut self, now: Time) -> Step {
+        if !std::mem::replace(&mut self.wide, false) && self.page_limit < MAX_LIMIT {
+            self.wide = true;
+            return self.ask(Stage::Fetching);
+        }
+        if !self.again && !self.unacked.is_empty() {
+            return self.rest(Stage::Draining);
+        }
+        if !self.again && self.gap.is_due(now) {
+            return self.ask(Stage::Looking);
+        }
+        self.end_poll()
+    }
+
+    fn looked(&mut self, now: Time, latest: Option<&Cursor>) -> Step {
+        let latest = latest.map(|latest| Trail::at(&Position::After(latest.clone())));
+        let mut trail = self.known_trail();
+        if let Some(latest) = &latest {
+            trail.learn_from(latest);
+        }
+        let from = trail.timestamp();
+        if from.is_none() && self.position != Position::Earliest {
+            // Opaque cursors: there is nothing to walk by.
+            let look = self.gap.looked(now, None, None, 0);
+            return self.look(look);
+        }
+        let latest = latest.and_then(|latest| latest.timestamp());
+        let look = self.gap.looked(now, from, latest, trail.step(MAX_LIMIT));
+        self.trail = Some(Arc::new(trail));
+        self.look(look)
+    }
+
+    fn look(&mut self, look: Look) -> Step {
+        match look {
+            Look::Nothing => self.end_poll(),
+            Look::Begin => self.ask(Stage::Begin),
+            Look::Walk(_) => self.ask(Stage::Walking),
+        }
+    }
+
+    fn known_trail(&self) -> Trail {
+        self.trail.as_deref().cloned().unwrap_or_else(|| Trail::at(&self.position))
+    }
+
+    fn step(&self) -> u64 {
+        self.trail.as_deref().map_or(0, |trail| trail.step(MAX_LIMIT))
+    }
+
     fn begin_poll(&mut self) -> Step {
         if self.position == Position::Unresolved {
-            let step = self.resolve();
             self.again = true;
-            return step;
+            return self.ask(Stage::Resolving);
         }
         self.fetch()
     }
@@ -266,16 +357,14 @@ impl Monitor {
         if self.again { self.begin_poll() } else { self.rest(Stage::Idle) }
     }
 
-    fn resolve(&mut self) -> Step {
-        self.queued = true;
-        self.stage = Stage::Resolving;
-        Step::Fetch
-    }
-
     fn fetch(&mut self) -> Step {
         self.again = false;
+        self.ask(Stage::Fetching)
+    }
+
+    fn ask(&mut self, stage: Stage) -> Step {
         self.queued = true;
-        self.stage = Stage::Fetching;
+        self.stage = stage;
         Step::Fetch
     }
 

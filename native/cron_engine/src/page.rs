@@ -4,7 +4,7 @@
 
 use crate::edges::EdgesSeed;
 use crate::json::Context;
-use crate::{Cursor, Position};
+use crate::{Cursor, PageRequest, Trail, surrogates};
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
@@ -20,21 +20,35 @@ pub struct Page {
     pub edges: u64,
     /// The cursor of the last edge; `None` if there is no edge.
     pub last: Option<Cursor>,
+    /// The trail up to the last edge.
+    pub trail: Trail,
+    /// How many bytes the terms take once the BEAM has laid them out, roughly. Small values in
+    /// great number take several times what they take as JSON.
+    pub memory: u64,
 }
 
 /// Why a body is no page to go on from.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PageError {
-    /// The body is no JSON: HTML of a proxy, half a body, bytes that are no UTF-8.
+    /// The body is no JSON: HTML of a proxy, half a body, `NaN`.
     #[error("the body is no JSON: {0}")]
     Json(String),
+    /// The body holds bytes that are no UTF-8.
+    #[error("the body is no UTF-8 from byte {0} on")]
+    Utf8(usize),
     /// A result is nested too deeply.
     #[error("the JSON is nested too deeply")]
     TooDeep,
     /// The JSON is something else than a page of results.
     #[error("the JSON is no page of results: {0}")]
     Shape(String),
+    /// A string longer than [`MAX_STRING_BYTES`].
+    #[error("a string of {0} bytes: at most {MAX_STRING_BYTES} are taken")]
+    StringTooLong(usize),
+    /// More edges than [`MAX_EDGES`].
+    #[error("more than {MAX_EDGES} edges: a CU gives at most 1000")]
+    TooManyEdges,
     /// A number that no Erlang number can hold.
     #[error("the number {0} is out of range")]
     Number(String),
@@ -44,6 +58,23 @@ pub enum PageError {
         /// Which edge of the page, from 0.
         edge: u64,
         /// What is wrong with it.
+        reason: String,
+    },
+    /// An edge's cursor is longer than [`MAX_CURSOR_BYTES`](crate::MAX_CURSOR_BYTES).
+    #[error("edge {edge} has a cursor that is too long: {reason}")]
+    CursorTooLong {
+        /// Which edge of the page, from 0.
+        edge: u64,
+        /// How long it is.
+        reason: String,
+    },
+    /// An edge lies behind the one before it, or was there before: a CU must not be able to
+    /// rewind a process into pushing its old results again.
+    #[error("edge {edge} goes back: {reason}")]
+    Regressed {
+        /// Which edge of the page, from 0.
+        edge: u64,
+        /// Where it goes.
         reason: String,
     },
     /// The last edge's cursor is the one that was asked from: going on would loop.
@@ -68,17 +99,58 @@ impl PageError {
             _ => Self::Json(text),
         }
     }
+
+    /// Why a body is no JSON: because it is no text, or for what serde says.
+    fn of_text(body: &[u8], text: String) -> Self {
+        match std::str::from_utf8(body) {
+            Err(error) => Self::Utf8(error.valid_up_to()),
+            Ok(_) => Self::Json(text),
+        }
+    }
+
+    pub(crate) fn or_utf8(self, body: &[u8]) -> Self {
+        match self {
+            Self::Json(text) => Self::of_text(body, text),
+            other => other,
+        }
+    }
 }
 
-/// Decodes the body of a page that was asked for after `from`. `buffer` gives its memory to the
-/// page's terms.
+/// The longest string that is taken, in bytes: half of what a page may have by default.
+pub const MAX_STRING_BYTES: usize = 32 * 1024 * 1024;
+
+/// The most edges that are taken: ten times what a CU gives. Edges of nothing but a cursor would
+/// else take many times the memory that their body has.
+pub const MAX_EDGES: u64 = 10_000;
+
+/// Decodes the body of the answer to `request`. `buffer` gives its memory to the page's terms.
 ///
 /// # Errors
 /// [`PageError`] if the body is no page, or none that can be gone on from.
-pub fn decode(body: &[u8], from: &Position, buffer: Vec<u8>) -> Result<Page, PageError> {
-    let mut context = Context::new(buffer);
+pub fn decode(body: &[u8], request: &PageRequest, buffer: Vec<u8>) -> Result<Page, PageError> {
+    let mut context = Context::new(buffer, request);
+    match page(body, request, &mut context) {
+        Err(PageError::Json(text)) => {
+            let Some(body) = surrogates::repair(body) else {
+                return Err(PageError::of_text(body, text));
+            };
+            context = Context::new(context.writer.into_bytes(), request);
+            page(&body, request, &mut context).map_err(|error| error.or_utf8(&body))
+        }
+        other => other,
+    }
+    .map(|parts| Page {
+        edges: parts.edges,
+        last: parts.last,
+        memory: context.writer.memory(),
+        trail: context.trail,
+        terms: context.writer.into_bytes(),
+    })
+}
+
+fn page(body: &[u8], request: &PageRequest, context: &mut Context) -> Result<Parts, PageError> {
     let mut deserializer = serde_json::Deserializer::from_slice(body);
-    let parsed = PageSeed { context: &mut context }
+    let parsed = PageSeed { context }
         .deserialize(&mut deserializer)
         .and_then(|parts| deserializer.end().map(|()| parts));
     let parts = match parsed {
@@ -90,10 +162,10 @@ pub fn decode(body: &[u8], from: &Position, buffer: Vec<u8>) -> Result<Page, Pag
     if parts.last.is_none() && parts.has_next_page {
         return Err(PageError::EmptyWithNext);
     }
-    if parts.last.is_some() && parts.last.as_ref() == from.cursor() {
+    if parts.last.is_some() && parts.last.as_ref() == request.from.cursor() {
         return Err(PageError::StuckCursor);
     }
-    Ok(Page { terms: context.writer.into_bytes(), edges: parts.edges, last: parts.last })
+    Ok(parts)
 }
 
 /// What a page says beside its results.

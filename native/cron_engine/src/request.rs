@@ -1,18 +1,22 @@
-//! The two questions a CU is asked, as paths behind its base URL. Building a path is all that
+//! The questions a CU is asked, as paths behind its base URL. Building a path is all that
 //! happens here: who sends it, and where to, is not this file's business.
 
-use crate::{Position, ProcessId};
+use crate::{PageRequest, ProcessId};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 
 /// Everything but RFC 3986's unreserved characters. A cursor is base64, whose `+`, `/` and `=`
 /// mean something else in a query.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// The path of the page of at most `limit` results after `position`. Without `from` a CU begins
-/// at the first result, so an unresolved position must not come here: it is asked about first.
+/// The path of the page that `request` asks for. Without `from` a CU begins at the first result,
+/// so an unresolved position must not come here: it is asked about first.
 #[must_use]
-pub fn page_path(process: &ProcessId, position: &Position, limit: u32) -> String {
-    match position.cursor() {
+pub fn page_path(process: &ProcessId, request: &PageRequest) -> String {
+    let limit = request.limit;
+    if let Some(at) = request.at {
+        return format!("/cron/{process}?from={at}&limit={limit}");
+    }
+    match request.from.cursor() {
         Some(cursor) => {
             let from = percent_encode(cursor.as_bytes(), RESERVED);
             format!("/cron/{process}?from={from}&limit={limit}")
@@ -27,10 +31,17 @@ pub fn latest_path(process: &ProcessId) -> String {
     format!("/results/{process}?sort=DESC&limit=1&processId={process}")
 }
 
+/// The path of the first results of any kind. Errors are left out after the page was cut, so one
+/// result would not do; there is no upper limit here.
+#[must_use]
+pub fn first_path(process: &ProcessId) -> String {
+    format!("/results/{process}?sort=ASC&limit=1000&processId={process}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Cursor;
+    use crate::{Cursor, Position};
 
     const ID: &str = "AZaz09-_AZaz09-_AZaz09-_AZaz09-_AZaz09-_AZa";
 
@@ -42,14 +53,23 @@ mod tests {
     fn page_path_percent_encodes_the_cursor() {
         let after = Position::After(Cursor::new(b"a+/=&\x00\xff~ok").unwrap());
         assert_eq!(
-            page_path(&process(), &after, 1000),
+            page_path(&process(), &PageRequest::new(after)),
             format!("/cron/{ID}?from=a%2B%2F%3D%26%00%FF~ok&limit=1000")
         );
     }
 
     #[test]
     fn page_path_from_the_earliest_has_no_from() {
-        assert_eq!(page_path(&process(), &Position::Earliest, 7), format!("/cron/{ID}?limit=7"));
+        let request = PageRequest { limit: 7, ..PageRequest::new(Position::Earliest) };
+        assert_eq!(page_path(&process(), &request), format!("/cron/{ID}?limit=7"));
+    }
+
+    #[test]
+    fn page_path_of_a_walk_begins_at_a_bare_time() {
+        let after = Position::After(Cursor::new(b"x").unwrap());
+        let request = PageRequest { at: Some(1_760_000_000_000), ..PageRequest::new(after) };
+        let wanted = format!("/cron/{ID}?from=1760000000000&limit=1000");
+        assert_eq!(page_path(&process(), &request), wanted);
     }
 
     #[test]

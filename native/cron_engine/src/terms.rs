@@ -36,18 +36,35 @@ pub(crate) struct Entry {
 #[derive(Debug, Default)]
 pub(crate) struct TermWriter {
     out: Vec<u8>,
+    /// What the term takes on a heap, in bytes; more where something is taken back.
+    memory: u64,
 }
+
+/// Bytes of a word of the BEAM.
+const WORD: u64 = 8;
+
+/// Binaries longer than this lie outside of the heap.
+const MAX_HEAP_BINARY: u64 = 64;
 
 impl TermWriter {
     /// A writer that uses `buffer`'s memory for its output.
     pub(crate) fn reusing(mut buffer: Vec<u8>) -> Self {
         buffer.clear();
         buffer.push(VERSION);
-        Self { out: buffer }
+        Self { out: buffer, memory: 0 }
     }
 
     pub(crate) fn into_bytes(self) -> Vec<u8> {
         self.out
+    }
+
+    /// The bytes that the term takes once it is laid out, roughly.
+    pub(crate) fn memory(&self) -> u64 {
+        self.memory
+    }
+
+    fn takes(&mut self, words: u64) {
+        self.memory = self.memory.saturating_add(words.saturating_mul(WORD));
     }
 
     /// The end of what is written so far.
@@ -75,12 +92,16 @@ impl TermWriter {
     }
 
     pub(crate) fn binary(&mut self, bytes: &[u8]) {
+        let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        // A header and a size; outside of the heap a handle in the heap and a header as well.
+        self.takes(length.div_ceil(WORD) + if length > MAX_HEAP_BINARY { 9 } else { 2 });
         self.out.push(BINARY);
         self.length(bytes.len());
         self.out.extend_from_slice(bytes);
     }
 
     pub(crate) fn float(&mut self, value: f64) {
+        self.takes(2);
         self.out.push(NEW_FLOAT);
         self.out.extend_from_slice(&value.to_be_bytes());
     }
@@ -133,6 +154,7 @@ impl TermWriter {
     fn magnitude(&mut self, negative: bool, little_endian: &[u8]) {
         let used = little_endian.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
         let bytes = little_endian.get(..used).unwrap_or_default();
+        self.takes(u64::try_from(used).unwrap_or(u64::MAX).div_ceil(WORD) + 1);
         if let Ok(short) = u8::try_from(bytes.len()) {
             self.out.extend_from_slice(&[SMALL_BIG, short]);
         } else {
@@ -152,6 +174,7 @@ impl TermWriter {
             self.truncate(mark.0);
         } else {
             self.set_length(mark, length);
+            self.takes(u64::try_from(length).unwrap_or(u64::MAX).saturating_mul(2));
         }
         self.out.push(NIL);
     }
@@ -167,6 +190,8 @@ impl TermWriter {
             self.drop_duplicates(entries);
         }
         self.set_length(mark, entries.len());
+        // A header, a size, a tuple of keys and the values; a tree where there are many.
+        self.takes(u64::try_from(entries.len()).unwrap_or(u64::MAX).saturating_mul(2) + 4);
     }
 
     /// Most objects have a handful of keys: comparing each with each is the fastest there.

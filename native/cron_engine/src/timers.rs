@@ -1,27 +1,33 @@
-//! The pending ticks of all monitors, earliest first. One entry per monitor; it knows nothing of
-//! what a tick means.
+//! When something is due, the earliest first: ticks, retries, probes. It knows nothing of what
+//! they mean.
 
-use crate::{MonitorId, Time};
+use crate::Time;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-/// When to tick which monitor.
-#[derive(Debug, Default)]
-pub(crate) struct Timers {
-    heap: BinaryHeap<Reverse<(Time, MonitorId)>>,
-    /// Entries whose monitor is gone. They are dropped as they come up, or all together once
+/// What is due when, of things with an `Id`.
+#[derive(Debug)]
+pub(crate) struct Timers<Id> {
+    heap: BinaryHeap<Reverse<(Time, Id)>>,
+    /// Entries whose thing is gone. They are dropped as they come up, or all together once
     /// they outnumber the living: starting and stopping for ever must not grow the heap.
     stale: usize,
 }
 
-impl Timers {
-    /// Plans the tick of `id` at `at`.
-    pub(crate) fn arm(&mut self, at: Time, id: MonitorId) {
+impl<Id: Ord> Default for Timers<Id> {
+    fn default() -> Self {
+        Self { heap: BinaryHeap::new(), stale: 0 }
+    }
+}
+
+impl<Id: Ord + Copy> Timers<Id> {
+    /// Plans something of `id` at `at`.
+    pub(crate) fn arm(&mut self, at: Time, id: Id) {
         self.heap.push(Reverse((at, id)));
     }
 
-    /// Says that one monitor with an entry in here is gone. `alive` tells who is not.
-    pub(crate) fn forget_one(&mut self, alive: impl Fn(MonitorId) -> bool) {
+    /// Says that one thing with an entry in here is gone. `alive` tells who is not.
+    pub(crate) fn forget_one(&mut self, alive: impl Fn(Id) -> bool) {
         self.stale += 1;
         if self.stale > 64 && self.stale * 2 > self.heap.len() {
             self.heap.retain(|Reverse((_, id))| alive(*id));
@@ -40,7 +46,7 @@ impl Timers {
     }
 
     /// Takes the next entry that is due at `now`.
-    pub(crate) fn pop_due(&mut self, now: Time) -> Option<(Time, MonitorId)> {
+    pub(crate) fn pop_due(&mut self, now: Time) -> Option<(Time, Id)> {
         if self.next()? > now {
             return None;
         }
@@ -51,6 +57,7 @@ impl Timers {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::MonitorId;
 
     #[test]
     fn timers_pop_in_order_of_time_and_only_what_is_due() {

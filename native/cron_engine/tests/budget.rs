@@ -3,19 +3,17 @@
 
 mod util;
 
-use cron_engine::{Action, Config, Engine, Event, Fetched, MonitorId, Position, Time};
-use util::{RATE, cursor, process};
+use cron_engine::{Action, Config, Engine, Event, MonitorId, Position, Time};
+use util::{RATE, config, page_to, registration};
 
 const BUDGET: u64 = 1000;
 
 /// An engine with three monitors, each of which has asked for a poll.
 fn polling(max_buffered: u64, max_inflight: usize) -> (Engine, Vec<u64>) {
-    let mut engine = Engine::new(Config { max_inflight, max_buffered, checkpoint: false });
+    let mut engine = Engine::new(Config { max_buffered, ..config(max_inflight) });
     for number in 1..=3 {
-        let (id, process) = (MonitorId(number), process(number));
-        let (rate, position) = (RATE * 3600, Position::Earliest);
-        let register = Event::Register { id, process, rate, position, durable: true };
-        engine.handle_event(Time::ZERO, register);
+        let registration = registration(MonitorId(number), RATE * 3600, Position::Earliest);
+        engine.handle_event(Time::ZERO, Event::Register(registration));
     }
     let mut fetching = Vec::new();
     for number in 1..=3 {
@@ -36,7 +34,7 @@ fn tell(engine: &mut Engine, event: Event) -> Vec<u64> {
 }
 
 fn page(id: u64, last: &str, bytes: u64) -> Event {
-    Event::Fetched(MonitorId(id), Ok(Fetched::Page { edges: 1, last: cursor(last), bytes }))
+    Event::Fetched(MonitorId(id), Ok(page_to(1, last, bytes)))
 }
 
 #[test]

@@ -3,9 +3,8 @@
 
 mod util;
 
-use cron_engine::Class;
 use util::scenario::{FIRST_PAGE, Scenario};
-use util::{NOTHING, after, failed, fetch, fetch_at, tick};
+use util::{NOTHING, after, fetch, tick};
 
 /// What tells `Draining`: no tick before the last ack, no fetch with it, and ticks after it.
 fn assert_draining(mut scenario: Scenario) {
@@ -16,13 +15,6 @@ fn assert_draining(mut scenario: Scenario) {
     assert_eq!(scenario.acked(FIRST_PAGE), NOTHING);
     assert_eq!(scenario.due(), [tick()]);
     assert_eq!(scenario.poll(), [fetch(after("p1"), FIRST_PAGE + 1)]);
-}
-
-/// A monitor whose fetch failed while a page of it was unacked.
-fn draining_after_a_failure() -> Scenario {
-    let mut scenario = Scenario::fetching_ahead();
-    assert_eq!(scenario.fetch_failed(Class::Timeout), [failed(Class::Timeout, 1)]);
-    scenario
 }
 
 #[test]
@@ -67,22 +59,6 @@ fn draining_part_of_a_page_acked_drains_on() {
         assert_eq!(scenario.acked(seq), NOTHING);
     }
     assert_draining(scenario);
-}
-
-#[test]
-fn draining_page_acked_after_a_failure_waits_for_the_next_tick() {
-    let mut scenario = draining_after_a_failure();
-    assert_eq!(scenario.due(), NOTHING);
-    assert_eq!(scenario.acked(FIRST_PAGE), NOTHING);
-    assert_eq!(scenario.due(), [tick()]);
-    assert_eq!(scenario.poll(), [fetch_at(after("p1"), FIRST_PAGE + 1, 1)]);
-}
-
-#[test]
-fn draining_poll_after_a_failure_is_answered_with_the_last_ack() {
-    let mut scenario = draining_after_a_failure();
-    assert_eq!(scenario.poll(), NOTHING);
-    assert_eq!(scenario.acked(FIRST_PAGE), [fetch_at(after("p1"), FIRST_PAGE + 1, 1)]);
 }
 
 #[test]

@@ -3,9 +3,9 @@
 
 mod util;
 
-use cron_engine::{Class, Position};
+use cron_engine::Position;
 use util::scenario::{FIRST_PAGE, SECOND_PAGE, Scenario};
-use util::{NOTHING, after, cursor, failed, fetch, fetch_at, recovered, tick, unasked};
+use util::{NOTHING, after, cursor, fetch, tick, unasked};
 
 /// What tells `Fetching`, with nothing unacked: no tick, and a page is taken and gone on from.
 fn assert_fetching(mut scenario: Scenario) {
@@ -156,78 +156,7 @@ fn fetching_latest_is_an_error_and_not_taken_for_a_position() {
     let mut scenario = Scenario::fetching();
     assert_eq!(scenario.latest(Some(cursor("tip"))), [unasked(1)]);
     assert_eq!(scenario.latest(None), NOTHING, "nothing is under way any more");
-    assert_eq!(scenario.due(), [tick()]);
-    assert_eq!(scenario.poll(), [fetch_at(Position::Earliest, 1, 1)]);
-}
-
-#[test]
-fn fetching_failed_with_nothing_unacked_waits_for_the_next_tick() {
-    let mut scenario = Scenario::fetching();
-    assert_eq!(scenario.fetch_failed(Class::Connect), [failed(Class::Connect, 1)]);
-    assert_eq!(scenario.counters().failures, 1);
-    assert_eq!(scenario.counters().inflight, 0);
-    assert_eq!(scenario.due(), [tick()]);
-    assert_eq!(
-        scenario.poll(),
-        [fetch_at(Position::Earliest, 1, 1)],
-        "the same page from the next node"
-    );
-    assert_eq!(
-        scenario.page(FIRST_PAGE, "p1"),
-        [recovered(1), fetch_at(after("p1"), FIRST_PAGE + 1, 1)],
-        "a node that works is kept"
-    );
-}
-
-#[test]
-fn fetching_failed_with_a_page_unacked_waits_for_its_ack() {
-    let mut scenario = Scenario::fetching_ahead();
-    assert_eq!(scenario.fetch_failed(Class::Connect), [failed(Class::Connect, 1)]);
-    assert_eq!(scenario.due(), NOTHING);
-    assert_eq!(scenario.acked(FIRST_PAGE), NOTHING);
-    assert_eq!(scenario.due(), [tick()]);
-    assert_eq!(scenario.poll(), [fetch_at(after("p1"), FIRST_PAGE + 1, 1)]);
-}
-
-#[test]
-fn fetching_failed_forgets_the_poll_asked_for_meanwhile() {
-    let mut scenario = Scenario::fetching();
-    assert_eq!(scenario.poll(), NOTHING);
-    assert_eq!(scenario.fetch_failed(Class::Connect), [failed(Class::Connect, 1)]);
-    assert_eq!(scenario.counters().inflight, 0, "a CU in trouble is not asked at once again");
-    assert_eq!(scenario.due(), [tick()]);
-    assert_eq!(scenario.poll(), [fetch_at(Position::Earliest, 1, 1)]);
-    assert_eq!(scenario.empty_page(), [recovered(1)], "and the poll is not made up for");
-}
-
-#[test]
-fn fetching_failed_with_a_page_unacked_forgets_the_poll_asked_for_meanwhile() {
-    let mut scenario = Scenario::fetching_ahead();
-    assert_eq!(scenario.poll(), NOTHING);
-    assert_eq!(scenario.fetch_failed(Class::Connect), [failed(Class::Connect, 1)]);
-    assert_eq!(scenario.acked(FIRST_PAGE), NOTHING, "an ack does not hasten the next try");
-    assert_eq!(scenario.due(), [tick()]);
-}
-
-#[test]
-fn fetching_empty_page_ends_an_outage_too() {
-    let mut scenario = Scenario::fetching();
-    for _ in 0..3 {
-        scenario.fetch_failed(Class::Connect);
-        scenario.due();
-        scenario.poll();
-    }
-    assert_eq!(scenario.empty_page(), [recovered(3)]);
-}
-
-#[test]
-fn fetching_wrong_answer_does_not_end_an_outage() {
-    let mut scenario = Scenario::fetching();
-    assert_eq!(scenario.fetch_failed(Class::Connect), [failed(Class::Connect, 1)]);
-    assert_eq!(scenario.poll(), [fetch_at(Position::Earliest, 1, 1)]);
-    assert_eq!(scenario.latest(None), [unasked(2)]);
-    assert_eq!(scenario.poll(), [fetch_at(Position::Earliest, 1, 2)]);
-    assert_eq!(scenario.empty_page(), [recovered(2)]);
+    assert_eq!(scenario.retry(), [fetch(Position::Earliest, 1)]);
 }
 
 #[test]

@@ -4,7 +4,7 @@
 
 mod util;
 
-use cron_engine::{PageError, Position, decode_latest, page};
+use cron_engine::{PageError, PageRequest, Position, decode_latest, page};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use util::term::Term;
@@ -19,7 +19,7 @@ const RICH: &str = r#"{"pageInfo":{"hasNextPage":true},"edges":[
 
 /// What both decoders make of a body; that they come back at all is what is tested.
 fn decode_both(body: &[u8]) -> (bool, bool) {
-    let page = page::decode(body, &after("c2"), Vec::new());
+    let page = page::decode(body, &PageRequest::new(after("c2")), Vec::new());
     if let Ok(page) = &page {
         // What is called a page must be one that Erlang can read.
         let edges = Term::read(&page.terms).list();
@@ -250,8 +250,8 @@ proptest! {
     #[test]
     fn position_never_changes_the_terms(bytes in prop::collection::vec(any::<u8>(), 1..20)) {
         let from = Position::After(cron_engine::Cursor::new(&bytes).unwrap());
-        let decoded = page::decode(RICH.as_bytes(), &from, bytes).unwrap();
-        let expected = page::decode(RICH.as_bytes(), &Position::Earliest, Vec::new()).unwrap();
+        let decoded = page::decode(RICH.as_bytes(), &PageRequest::new(from), bytes).unwrap();
+        let expected = page::decode(RICH.as_bytes(), &PageRequest::new(Position::Earliest), Vec::new()).unwrap();
         prop_assert_eq!(decoded.terms, expected.terms);
     }
 }

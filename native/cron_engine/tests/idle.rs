@@ -5,7 +5,7 @@ mod util;
 
 use cron_engine::{Class, Position};
 use util::scenario::Scenario;
-use util::{NOTHING, RATE, after, cursor, failed, fetch, fetch_at, recovered, resolve, tick};
+use util::{NOTHING, RATE, after, cursor, failed, fetch, recovered, resolve, tick};
 
 /// What tells `Idle` from all other states: the next point of the grid brings a tick, and the
 /// poll after it a fetch from where the monitor began.
@@ -78,10 +78,10 @@ fn idle_poll_after_a_whole_poll_goes_on_where_that_ended() {
 fn idle_poll_of_an_unresolved_monitor_resolves_and_then_fetches() {
     let mut scenario = Scenario::resolving();
     assert_eq!(scenario.fetch_failed(Class::Connect), [failed(Class::Connect, 1)]);
-    assert_eq!(scenario.poll(), [resolve(1)]);
+    assert_eq!(scenario.poll(), [resolve()]);
     assert_eq!(
         scenario.latest(Some(cursor("tip"))),
-        [recovered(1), fetch_at(after("tip"), 1, 1)],
+        [recovered(1), fetch(after("tip"), 1)],
         "the poll was not for the cursor alone"
     );
 }

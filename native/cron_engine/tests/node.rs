@@ -4,24 +4,21 @@
 mod util;
 
 use cron_engine::{
-    Action, Class, Engine, Event, Failure, Fetched, MonitorId, Position, Report, Time,
+    Action, Class, Engine, Event, Failure, Fetched, MonitorId, Position, Registration, Report,
+    Request, Time,
 };
 use std::collections::BTreeMap;
 use std::time::Duration;
 use util::watched::{Answer, Watched};
 use util::world::World;
-use util::{RATE, after, config, cursor, failure, process};
+use util::{RATE, after, config, failure, page_to, process, registration};
 
 /// An engine with `count` monitors from 1 on, without a world around it.
 fn engine_of(count: u64, max_inflight: usize, rate: Duration) -> Engine {
     let mut engine = Engine::new(config(max_inflight));
     for number in 1..=count {
-        let (id, process) = (MonitorId(number), process(number));
-        let position = Position::Earliest;
-        engine.handle_event(
-            Time::ZERO,
-            Event::Register { id, process, rate, position, durable: true },
-        );
+        let registration = registration(MonitorId(number), rate, Position::Earliest);
+        engine.handle_event(Time::ZERO, Event::Register(registration));
     }
     engine
 }
@@ -34,6 +31,7 @@ fn actions(engine: &mut Engine) -> Vec<(&'static str, u64)> {
             Action::Fetch { id, .. } => ("fetch", id.0),
             Action::Save { id, .. } => ("save", id.0),
             Action::Report { id, .. } => ("report", id.0),
+            Action::Breaker { id, .. } => ("breaker", id.0),
         })
     };
     std::iter::from_fn(|| action(engine)).collect()
@@ -173,21 +171,18 @@ fn node_gives_the_answers_for_an_old_registration_to_nobody() {
     let same = process(7);
     for id in [MonitorId(1), MonitorId(2)] {
         let position = Position::Earliest;
-        tell(
-            &mut engine,
-            Event::Register { id, process: same, rate: RATE, position, durable: true },
-        );
+        tell(&mut engine, Event::Register(Registration::new(id, same, RATE, position)));
         assert_eq!(tell(&mut engine, Event::Poll(id)), [("fetch", id.0)]);
         if id == MonitorId(1) {
             tell(&mut engine, Event::Removed(id));
         }
     }
-    let page = |last| Ok(Fetched::Page { edges: 3, last: cursor(last), bytes: 300 });
+    let page = |last| Ok(page_to(3, last, 300));
     assert_eq!(tell(&mut engine, Event::Fetched(MonitorId(1), page("old"))), []);
     engine.handle_event(Time::ZERO, Event::Fetched(MonitorId(2), page("new")));
     let Some(Action::Fetch { request, .. }) = engine.poll_action() else { panic!("no fetch") };
-    let wanted = cron_engine::Request::Page { from: after("new"), first_seq: 4 };
-    assert_eq!(request, wanted);
+    let Request::Page(asked) = request else { panic!("no page") };
+    assert_eq!((asked.from, asked.first_seq), (after("new"), 4));
 }
 
 #[test]
@@ -213,10 +208,7 @@ fn node_gives_a_process_the_same_phase_each_time_it_starts() {
     let phase = |start: Time| {
         let mut engine = Engine::new(config(1));
         let (id, process, position) = (MonitorId(start.as_micros()), process(5), after("x"));
-        engine.handle_event(
-            start,
-            Event::Register { id, process, rate: RATE, position, durable: true },
-        );
+        engine.handle_event(start, Event::Register(Registration::new(id, process, RATE, position)));
         engine.poll_timeout().unwrap().since(start)
     };
     assert_eq!(phase(Time::ZERO), phase(Time::from_millis(98_765)));
@@ -268,7 +260,7 @@ fn node_with_monitors_of_many_rates_wakes_each_at_its_own() {
         let (rate, position) = (Duration::from_millis(number), Position::Earliest);
         engine.handle_event(
             Time::ZERO,
-            Event::Register { id, process, rate, position, durable: true },
+            Event::Register(Registration::new(id, process, rate, position)),
         );
     }
     let mut ticks: BTreeMap<u64, u64> = BTreeMap::new();
@@ -292,7 +284,7 @@ fn node_reports_ever_fewer_of_the_same_failures_and_then_the_recovery() {
     watched.answers.extend([Answer::Good, Answer::Good, Answer::Fail(Class::Timeout)]);
     let mut world = World::new(1);
     let id = world.start(1, RATE, watched);
-    world.run_until(Time::ZERO + RATE * 30);
+    world.run_until(Time::ZERO + RATE * 3600);
     let failed = |repeats| {
         let failure = Failure::new(Class::Timeout, "it went wrong");
         Report::Failed { failure, repeats }
@@ -315,10 +307,11 @@ fn node_reports_a_failure_of_another_kind_at_once() {
     watched.answers.extend((0..4).map(|_| Answer::Fail(Class::Timeout)));
     let mut world = World::new(1);
     let id = world.start(1, RATE, watched);
-    world.run_until(Time::ZERO + RATE * 30);
+    world.run_until(Time::ZERO + RATE * 3600);
     let told = world.watched[&id].reports.iter().map(|report| match report {
         Report::Failed { failure, repeats } => (failure.class.name(), *repeats),
         Report::Recovered { failures } => ("recovered", *failures),
+        Report::Passed { to, .. } => ("passed", *to),
     });
     let timeout = "timeout";
     let wanted = [

@@ -5,7 +5,7 @@
 
 mod util;
 
-use cron_engine::{Class, Failure, PageError, Position, page};
+use cron_engine::{Class, Failure, PageError, PageRequest, Position, page};
 use util::term::Term;
 use util::{CURSOR, kind, node, page_of, page_with, terms};
 use util::{after, cursor};
@@ -22,7 +22,8 @@ fn assert_kind(body: impl AsRef<[u8]>, expected: &str) {
 
 #[test]
 fn page_without_edges_is_the_empty_list() {
-    let page = page::decode(page_of(&[]).as_bytes(), &after("x"), Vec::new()).unwrap();
+    let page =
+        page::decode(page_of(&[]).as_bytes(), &PageRequest::new(after("x")), Vec::new()).unwrap();
     assert_eq!((page.edges, page.last), (0, None));
     assert_eq!(page.terms, [131, 106]);
 }
@@ -45,7 +46,9 @@ fn page_buffer_lends_its_memory_and_nothing_else() {
     let mut buffer = Vec::with_capacity(4096);
     buffer.extend_from_slice(b"left over");
     let memory = buffer.as_ptr();
-    let page = page::decode(page_with("{}").as_bytes(), &Position::Earliest, buffer).unwrap();
+    let page =
+        page::decode(page_with("{}").as_bytes(), &PageRequest::new(Position::Earliest), buffer)
+            .unwrap();
     assert_eq!(page.terms.as_ptr(), memory);
     assert_eq!(Term::read(&page.terms), Term::List(vec![bare(CURSOR)]));
 }
@@ -159,21 +162,24 @@ fn cursor_that_is_no_text_is_an_error() {
 fn cursor_at_the_bound_is_taken_and_beyond_it_an_error() {
     let edge = |length| format!(r#"{{"cursor":"{}"}}"#, "c".repeat(length));
     assert_eq!(terms(page_of(&[&edge(4096)])).unwrap(), [bare(&"c".repeat(4096))]);
-    assert_kind(page_of(&[&edge(4097)]), "cursor");
-    assert_kind(page_of(&[&edge(4097), &edge(1)]), "cursor");
+    assert_kind(page_of(&[&edge(4097)]), "cursor too long");
+    assert_kind(page_of(&[&edge(4097), &edge(1)]), "cursor too long");
 }
 
 #[test]
 fn cursor_with_escapes_is_unescaped() {
     let body = page_of(&[r#"{"cursor":"a\/\"\\\u0000\u00e9\ud83d\ude00"}"#]);
-    let page = page::decode(body.as_bytes(), &Position::Earliest, Vec::new()).unwrap();
+    let page =
+        page::decode(body.as_bytes(), &PageRequest::new(Position::Earliest), Vec::new()).unwrap();
     assert_eq!(page.last, Some(cursor("a/\"\\\0é😀")));
 }
 
 #[test]
 fn cursor_that_the_page_was_asked_from_is_stuck() {
     let body = page_of(&[r#"{"cursor":"a"}"#, r#"{"cursor":"b"}"#]);
-    let decode = |from: &Position| page::decode(body.as_bytes(), from, Vec::new());
+    let decode = |from: &Position| {
+        page::decode(body.as_bytes(), &PageRequest::new(from.clone()), Vec::new())
+    };
     assert_eq!(decode(&after("b")).unwrap_err(), PageError::StuckCursor);
     // Only the last one is gone on from.
     assert_eq!(decode(&after("a")).unwrap().edges, 2);
@@ -246,7 +252,7 @@ fn body_with_bytes_that_are_no_utf8_is_an_error() {
         ] {
             let body = page_of(&[text]).into_bytes();
             let at = body.iter().position(|byte| *byte == b'@').unwrap();
-            assert_kind([&body[..at], bad, &body[at + 1..]].concat(), "json");
+            assert_kind([&body[..at], bad, &body[at + 1..]].concat(), "utf8");
         }
     }
 }
@@ -256,13 +262,15 @@ fn error_of_each_kind_has_its_class_in_the_log() {
     for (body, class) in [
         ("<html>".to_owned(), Class::BadJson),
         ("[]".to_owned(), Class::BadPage),
-        (page_with(r#"{"x":1e999}"#), Class::BadPage),
+        (page_with(r#"{"x":1e999}"#), Class::BadNumber),
+        (page_of(&[&format!(r#"{{"cursor":"{}"}}"#, "c".repeat(5000))]), Class::CursorTooLong),
         (page_with(&format!("{{\"x\":{}1{}}}", "[".repeat(101), "]".repeat(101))), Class::TooDeep),
         (page_of(&["{}"]), Class::NoCursor),
         (page_of(&[r#"{"cursor":"from"}"#]), Class::StuckCursor),
         (r#"{"pageInfo":{"hasNextPage":true},"edges":[]}"#.to_owned(), Class::EmptyPage),
     ] {
-        let error = page::decode(body.as_bytes(), &after("from"), Vec::new()).unwrap_err();
+        let error = page::decode(body.as_bytes(), &PageRequest::new(after("from")), Vec::new())
+            .unwrap_err();
         assert_eq!(Failure::from(error).class, class, "{body}");
     }
 }

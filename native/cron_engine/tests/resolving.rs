@@ -5,9 +5,7 @@ mod util;
 
 use cron_engine::{Action, Class, Position, Request};
 use util::scenario::Scenario;
-use util::{
-    ID, NOTHING, after, cursor, failed, fetch, fetch_at, recovered, resolve, tick, unasked,
-};
+use util::{ID, NOTHING, after, cursor, failed, fetch, recovered, resolve, tick, unasked};
 
 /// What tells `Resolving`: an answer with the latest cursor is taken for the position.
 fn assert_resolving(mut scenario: Scenario) {
@@ -27,7 +25,7 @@ fn assert_no_page_fetched(scenario: &Scenario) {
 #[test]
 fn resolving_begins_at_the_registration_and_not_at_the_first_tick() {
     let (scenario, actions) = Scenario::registered(Position::Unresolved);
-    assert_eq!(actions, [resolve(0)]);
+    assert_eq!(actions, [resolve()]);
     assert_eq!(scenario.counters().inflight, 1);
 }
 
@@ -75,16 +73,15 @@ fn resolving_latest_is_looked_up_only_once() {
 }
 
 #[test]
-fn resolving_failed_waits_for_a_tick_and_looks_up_again() {
+fn resolving_failed_waits_and_looks_up_again() {
     let mut scenario = Scenario::resolving();
     assert_eq!(scenario.fetch_failed(Class::Timeout), [failed(Class::Timeout, 1)]);
-    assert_eq!(scenario.due(), [tick()]);
-    assert_eq!(scenario.poll(), [resolve(1)], "the next node is asked");
+    assert_eq!(scenario.retry(), [resolve()]);
     assert_no_page_fetched(&scenario);
     assert_eq!(
         scenario.latest(Some(cursor("tip"))),
-        [recovered(1), fetch_at(after("tip"), 1, 1)],
-        "the tick's poll is still to be answered"
+        [recovered(1), fetch(after("tip"), 1)],
+        "a retry is a poll"
     );
 }
 
@@ -92,9 +89,8 @@ fn resolving_failed_waits_for_a_tick_and_looks_up_again() {
 fn resolving_failed_again_and_again_never_guesses_a_position() {
     let mut scenario = Scenario::resolving();
     assert_eq!(scenario.fetch_failed(Class::Timeout), [failed(Class::Timeout, 1)]);
-    for rotation in 1..50 {
-        assert_eq!(scenario.due(), [tick()]);
-        assert_eq!(scenario.poll(), [resolve(rotation)]);
+    for _ in 1..50 {
+        assert_eq!(scenario.retry(), [resolve()]);
         scenario.fetch_failed(Class::Timeout);
     }
     assert_no_page_fetched(&scenario);
@@ -105,8 +101,8 @@ fn resolving_failed_forgets_the_poll_asked_for_meanwhile() {
     let mut scenario = Scenario::resolving();
     assert_eq!(scenario.poll(), NOTHING);
     assert_eq!(scenario.fetch_failed(Class::Status), [failed(Class::Status, 1)]);
-    assert_eq!(scenario.counters().inflight, 0, "nothing is asked again before the next tick");
-    assert_eq!(scenario.due(), [tick()]);
+    assert_eq!(scenario.counters().inflight, 0, "nothing is asked again at once");
+    assert_eq!(scenario.retry(), [resolve()]);
 }
 
 #[test]
@@ -128,8 +124,7 @@ fn resolving_page_is_an_error_and_not_taken_for_a_position() {
     let mut scenario = Scenario::resolving();
     assert_eq!(scenario.page(10, "p1"), [unasked(1)]);
     assert_eq!(scenario.empty_page(), NOTHING, "nothing is under way any more");
-    assert_eq!(scenario.due(), [tick()]);
-    assert_eq!(scenario.poll(), [resolve(1)]);
+    assert_eq!(scenario.retry(), [resolve()]);
 }
 
 #[test]

@@ -4,9 +4,9 @@
 
 mod util;
 
-use cron_engine::{Action, Class, Config, Engine, Event, Fetched, Position, Time};
+use cron_engine::{Action, Class, Config, Engine, Event, Fetched, Position, Registration, Time};
 use util::{
-    ID, NOTHING, RATE, after, cursor, failed, failure, fetch, fetch_at, process, resolve, tick,
+    ID, NOTHING, RATE, after, config, cursor, failed, failure, fetch, registration, resolve, tick,
 };
 
 /// An engine with a checkpoint and one monitor.
@@ -18,11 +18,10 @@ struct Saving {
 impl Saving {
     /// A monitor that begins at `position`, which the checkpoint holds already or not.
     fn registered(position: Position, durable: bool) -> (Self, Vec<Action>) {
-        let config = Config { max_inflight: 4, max_buffered: u64::MAX, checkpoint: true };
+        let config = Config { checkpoint: true, ..config(4) };
         let mut saving = Self { engine: Engine::new(config), now: Time::from_millis(7) };
-        let register =
-            Event::Register { id: ID, process: process(1), rate: RATE, position, durable };
-        let actions = saving.event(register);
+        let registration = Registration { durable, ..registration(ID, RATE, position) };
+        let actions = saving.event(Event::Register(registration));
         (saving, actions)
     }
 
@@ -113,7 +112,7 @@ fn registered_at_a_durable_position_needs_no_saving() {
 #[test]
 fn resolved_is_saved_before_anything_is_fetched() {
     let (mut saving, actions) = Saving::registered(Position::Unresolved, true);
-    assert_eq!(actions, [resolve(0)]);
+    assert_eq!(actions, [resolve()]);
     assert_eq!(saving.event(Event::Poll(ID)), NOTHING);
     assert_eq!(saving.event(latest("tip")), [save(after("tip"))]);
     assert_eq!(saving.due(), NOTHING);
@@ -132,8 +131,7 @@ fn resolving_that_fails_saves_nothing() {
     let (mut saving, _) = Saving::registered(Position::Unresolved, true);
     let error = Event::Fetched(ID, Err(failure(Class::Status)));
     assert_eq!(saving.event(error), [failed(Class::Status, 1)]);
-    assert_eq!(saving.due(), [tick()]);
-    assert_eq!(saving.event(Event::Poll(ID)), [resolve(1)]);
+    assert_eq!(saving.event(Event::Poll(ID)), [resolve()]);
     assert_eq!(saving.event(latest("tip")).last(), Some(&save(after("tip"))));
-    assert_eq!(saving.event(Event::Saved(ID)), [fetch_at(after("tip"), 1, 1)]);
+    assert_eq!(saving.event(Event::Saved(ID)), [fetch(after("tip"), 1)]);
 }

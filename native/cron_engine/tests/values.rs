@@ -158,11 +158,23 @@ fn text_is_utf8_byte_by_byte() {
 
 #[test]
 fn text_that_is_none_is_an_error() {
-    for text in
-        [r#""\ud800""#, r#""\udc00""#, r#""\ud800\u0041""#, r#""\x""#, r#""\u12""#, "\"\n\""]
+    for text in [r#""\x""#, r#""\u12""#, r#""\ud8""#, r#""\ud800\x""#, "\"\n\"", "NaN", "-Infinity"]
     {
         assert_error(text, "json");
     }
+}
+
+#[test]
+fn half_of_a_surrogate_pair_is_the_replacement_character() {
+    for (text, wanted) in [
+        (r#""\ud800""#, "\u{fffd}"),
+        (r#""a\udc00b""#, "a\u{fffd}b"),
+        (r#""\ud800\u0041""#, "\u{fffd}A"),
+        (r#""\ud83d\ude00\ud83d""#, "😀\u{fffd}"),
+    ] {
+        assert_eq!(value(text).unwrap(), Term::binary(wanted), "{text}");
+    }
+    assert_eq!(node(r#"{"\udfff":1}"#).unwrap().get("\u{fffd}"), &Term::integer(1));
 }
 
 #[test]

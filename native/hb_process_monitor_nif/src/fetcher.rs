@@ -2,17 +2,20 @@
 //! the page to its monitor as one message, and tell the loop how it went.
 
 use crate::atoms;
+use crate::nodes::Nodes;
 use crate::shared::{Command, Shared};
 use crate::slot::Slot;
 use crate::start::position_term;
 use cron_engine::{
-    Class, Cursor, Event, Failure, Fetched, Position, Request, decode_latest, page, request,
+    Class, Cursor, Event, Failure, Fetched, PageRequest, Position, Request, decode_latest, page,
+    request,
 };
-use cron_io::Target;
+use cron_io::{Limits, Target};
 use rustler::env::SavedTerm;
 use rustler::{Encoder, Env, OwnedEnv, Term};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// Memory that a thread keeps from one fetch to the next; what a large page needed is given back.
 const MAX_KEPT_BYTES: usize = 1 << 20;
@@ -21,8 +24,12 @@ const MAX_KEPT_BYTES: usize = 1 << 20;
 pub(crate) struct Job {
     pub(crate) shared: Arc<Shared>,
     pub(crate) slot: Arc<Slot>,
+    pub(crate) nodes: Arc<Nodes>,
+    /// Which of the nodes to ask.
+    pub(crate) node: usize,
     pub(crate) request: Request,
-    pub(crate) rotation: usize,
+    /// How long it may take before its place is needed more by others.
+    pub(crate) patience: Option<Duration>,
 }
 
 /// What a thread keeps.
@@ -48,7 +55,7 @@ impl cron_io::Job for Job {
             return self.answer(Err(gone));
         }
         let outcome = catch_unwind(AssertUnwindSafe(|| self.fetch(scratch)));
-        match outcome.unwrap_or_else(|_| Err(self.failure(Class::Internal, "a fetch panicked"))) {
+        match outcome.unwrap_or_else(|_| Err(Failure::new(Class::Internal, "a fetch panicked"))) {
             Ok(Outcome { fetched, message }) => {
                 if let Some(message) = message.filter(|_| !self.slot.is_closed()) {
                     // Should it be gone, its handle tells the loop.
@@ -57,7 +64,7 @@ impl cron_io::Job for Job {
                 // Only now: the loop has the next page fetched, which must not overtake this one.
                 self.answer(Ok(fetched));
             }
-            Err(failure) => self.answer(Err(failure)),
+            Err(failure) => self.answer(Err(self.placed(failure))),
         }
         scratch.env.clear();
         scratch.body.shrink_to(MAX_KEPT_BYTES);
@@ -65,7 +72,8 @@ impl cron_io::Job for Job {
     }
 
     fn refuse(self, error: &std::io::Error) {
-        self.answer(Err(self.failure(Class::Internal, &format!("no thread for a fetch: {error}"))));
+        let failure = Failure::new(Class::Internal, format!("no thread for a fetch: {error}"));
+        self.answer(Err(self.placed(failure)));
     }
 }
 
@@ -74,45 +82,56 @@ impl Job {
         self.shared.push(Command::Event(Event::Fetched(self.slot.id, outcome)));
     }
 
-    /// A failure that says what was asked and where, but not with which cursor.
-    fn failure(&self, class: Class, detail: &str) -> Failure {
+    /// Makes a failure say what was asked and where, but not with which cursor.
+    fn placed(&self, mut failure: Failure) -> Failure {
         let what = match self.request {
-            Request::Latest => "latest cursor",
-            Request::Page { .. } => "page",
+            Request::Latest | Request::Look => "latest cursor",
+            Request::First => "first cursor",
+            Request::Page(_) => "page",
         };
         let at = self.target().map(ToString::to_string).unwrap_or_default();
-        Failure::new(class, format!("{what} from {at}: {detail}"))
+        failure.detail = format!("{what} from {at}: {}", failure.detail);
+        failure
     }
 
     fn target(&self) -> Option<&Target> {
-        let count = self.slot.targets.len().max(1);
-        self.slot.targets.get(self.rotation % count)
+        self.nodes.targets.get(self.node)
     }
 
     fn fetch(&self, scratch: &mut Scratch) -> Result<Outcome, Failure> {
         let process = &self.slot.process;
         let path = match &self.request {
-            Request::Latest => request::latest_path(process),
-            Request::Page { from, .. } => request::page_path(process, from, self.slot.page_limit),
+            Request::Latest | Request::Look => request::latest_path(process),
+            Request::First => request::first_path(process),
+            Request::Page(page) => request::page_path(process, page),
         };
-        let told = |failure: Failure| Failure {
-            retry_after: failure.retry_after,
-            ..self.failure(failure.class, &failure.detail)
+        let target = self.target().ok_or_else(|| Failure::new(Class::Internal, "no node"))?;
+        let patience = self.patience.filter(|patience| *patience < self.slot.limits.total);
+        let limits = match patience {
+            Some(total) => Limits { total, ..self.slot.limits },
+            None => self.slot.limits,
         };
-        let target = self.target().ok_or_else(|| told(Failure::new(Class::Internal, "no node")))?;
-        self.shared
-            .client
-            .get(target, &path, &self.slot.limits, &mut scratch.body)
-            .map_err(told)?;
+        let since = Instant::now();
+        match self.shared.client.get(target, &path, &limits, &mut scratch.body) {
+            Err(failure) if is_late(&failure, since, patience) => {
+                return Ok(Outcome { fetched: Fetched::TooSlow, message: None });
+            }
+            other => other?,
+        }
         match &self.request {
             Request::Latest => {
-                let latest = decode_latest(&scratch.body).map_err(Into::into).map_err(told)?;
+                let latest = decode_latest(&scratch.body)?;
                 Ok(self.resolved(latest, &scratch.env))
             }
-            Request::Page { from, first_seq } => {
-                let outcome = self.page(from, *first_seq, scratch);
-                outcome.map_err(told)
+            Request::Look => {
+                let fetched = Fetched::Latest(decode_latest(&scratch.body)?);
+                Ok(Outcome { fetched, message: None })
             }
+            Request::First => {
+                let fetched = Fetched::First(decode_latest(&scratch.body)?);
+                Ok(Outcome { fetched, message: None })
+            }
+            Request::Page(request) => self.page(request, scratch),
         }
     }
 
@@ -124,22 +143,19 @@ impl Job {
         Outcome { fetched: Fetched::Latest(latest), message: Some(env.save(message)) }
     }
 
-    fn page(
-        &self,
-        from: &Position,
-        first_seq: u64,
-        scratch: &mut Scratch,
-    ) -> Result<Outcome, Failure> {
+    fn page(&self, request: &PageRequest, scratch: &mut Scratch) -> Result<Outcome, Failure> {
         let buffer = std::mem::take(&mut scratch.terms);
-        let page = page::decode(&scratch.body, from, buffer)?;
-        let bytes = u64::try_from(scratch.body.len()).unwrap_or(u64::MAX);
+        let page = page::decode(&scratch.body, request, buffer)?;
         let message = match &page.last {
             None => None,
-            Some(_) => Some(self.page_message(first_seq, &page.terms, &scratch.env)?),
+            Some(_) => Some(self.page_message(request.first_seq, &page.terms, &scratch.env)?),
         };
         scratch.terms = page.terms;
         let fetched = match page.last {
-            Some(last) => Fetched::Page { edges: page.edges, last, bytes },
+            Some(last) => {
+                let trail = Arc::new(page.trail);
+                Fetched::Page { edges: page.edges, last, trail, bytes: page.memory }
+            }
             None => Fetched::EmptyPage,
         };
         Ok(Outcome { fetched, message })
@@ -163,4 +179,11 @@ impl Job {
     fn message<'a>(&self, env: Env<'a>, what: impl Encoder) -> Term<'a> {
         (atoms::hb_cron(), self.slot.id.0, what).encode(env)
     }
+}
+
+/// Whether a fetch failed only because it was not given all the time that its monitor allows.
+fn is_late(failure: &Failure, since: Instant, patience: Option<Duration>) -> bool {
+    let timed_out =
+        matches!(failure.class, Class::Timeout | Class::FirstByteTimeout | Class::ConnectTimeout);
+    timed_out && patience.is_some_and(|patience| since.elapsed() >= patience)
 }

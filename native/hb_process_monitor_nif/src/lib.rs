@@ -19,6 +19,7 @@ mod checkpoint_nifs;
 mod fetcher;
 mod logger;
 mod nifs;
+mod nodes;
 mod options;
 mod outbox;
 mod runner;
@@ -39,6 +40,7 @@ mod atoms {
         resolved,
         failed,
         recovered,
+        passed,
         stopped,
         busy,
         bad_node,

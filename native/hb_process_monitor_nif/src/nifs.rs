@@ -5,6 +5,7 @@
 
 use crate::atoms;
 use crate::logger;
+use crate::nodes::{Nodes, target};
 use crate::options::{EngineOptions, MonitorOptions};
 use crate::outbox::OUTBOX;
 use crate::runner::{Runner, Slice, saved};
@@ -12,8 +13,7 @@ use crate::shared::{Command, Shared};
 use crate::slot::{Handle, Slot};
 use crate::start::{Origin, Start, position_term};
 use cron_checkpoint::{Begin, Checkpoint, Waiter};
-use cron_engine::{Config, Cursor, Event, MonitorId, Position, ProcessId};
-use cron_io::{Target, TargetError};
+use cron_engine::{Config, Cursor, Event, MonitorId, Position, ProcessId, Registration};
 use log::LevelFilter;
 use rustler::{
     Atom, Binary, Decoder, Encoder, Env, Error, LocalPid, Monitor, NifResult, OwnedEnv, Resource,
@@ -83,6 +83,8 @@ fn new<'a>(env: Env<'a>, options: Term<'a>) -> NifResult<Term<'a>> {
         max_inflight,
         max_buffered: options.max_buffered,
         checkpoint: checkpoint.is_some(),
+        // Nodes that start together must not draw the same pauses.
+        seed: fastrand::u64(..),
     };
     let engine = ResourceArc::new(EngineHandle {
         shared: Arc::new(Shared::new(max_inflight, checkpoint)),
@@ -137,14 +139,11 @@ fn register<'a>(
     }
     let process = ProcessId::new(&options.process).ok_or(Error::BadArg)?;
     let position = options.position()?;
-    let mut targets = Vec::with_capacity(options.nodes.len());
-    for node in &options.nodes {
-        match target(node) {
-            Ok(target) => targets.push(target),
-            Err(_) => return Ok((atoms::error(), (atoms::bad_node(), *node)).encode(env)),
-        }
-    }
-    if targets.is_empty() || options.rate == 0 {
+    let nodes = match Nodes::new(&options.nodes) {
+        Ok(nodes) => engine.shared.intern(nodes),
+        Err(bad) => return Ok((atoms::error(), (atoms::bad_node(), bad)).encode(env)),
+    };
+    if nodes.targets.is_empty() || options.rate == 0 {
         return Err(Error::BadArg);
     }
     let epoch = NEXT_EPOCH.fetch_add(1, Ordering::Relaxed);
@@ -160,26 +159,41 @@ fn register<'a>(
         let waiter = (!durable).then(|| saved(&shared, id));
         track = Some(checkpoint.begin(process, epoch, begin, waiter));
     }
-    let slot = Arc::new(Slot::new(
-        id,
-        env.pid(),
-        process,
-        shared.intern(targets),
-        options.page_limit,
-        options.limits(),
-        track,
-    ));
+    let slot = Arc::new(Slot::new(id, env.pid(), process, options.limits(), track));
     let rate = Duration::from_millis(options.rate.into());
     let handle = ResourceArc::new(Handle { shared, slot: Arc::clone(&slot) });
     env.monitor(&handle, &env.pid()).ok_or(Error::BadArg)?;
     let Start { position, origin } = start;
     let origin = (origin.encode(env), position_term(env, &position));
-    engine.shared.push(Command::Register { slot, rate, position, durable });
+    let registration = Registration {
+        durable,
+        nodes: Arc::clone(&nodes.hosts),
+        page_limit: options.page_limit,
+        walk_after: Duration::from_millis(options.walk_after.into()),
+        ..Registration::new(id, process, rate, position)
+    };
+    engine.shared.push(Command::Register { slot, nodes, registration });
     Ok((atoms::ok(), handle, epoch, origin).encode(env))
 }
 
-fn target(node: &[u8]) -> Result<Target, TargetError> {
-    Target::new(std::str::from_utf8(node).map_err(|_| TargetError::Malformed)?)
+/// The monitor asks these nodes from now on: `ok`, or an error that names the one that is none.
+#[rustler::nif]
+fn move_to<'a>(
+    env: Env<'a>,
+    handle: ResourceArc<Handle>,
+    nodes: Vec<Binary<'a>>,
+) -> NifResult<Term<'a>> {
+    let nodes = match Nodes::new(&nodes) {
+        Ok(nodes) => handle.shared.intern(nodes),
+        Err(bad) => return Ok((atoms::error(), (atoms::bad_node(), bad)).encode(env)),
+    };
+    if nodes.targets.is_empty() {
+        return Err(Error::BadArg);
+    }
+    if !handle.slot.is_closed() {
+        handle.shared.push(Command::Moved { id: handle.slot.id, nodes });
+    }
+    Ok(atoms::ok().encode(env))
 }
 
 /// Whether a text is the base URL of a Compute Unit.
@@ -255,6 +269,9 @@ fn counters(env: Env<'_>, engine: ResourceArc<EngineHandle>) -> NifResult<HashMa
         ("fetches", counters.fetches),
         ("failures", counters.failures),
         ("buffered", counters.buffered),
+        ("slow", wide(counters.slow)),
+        ("open_breakers", wide(counters.open_breakers)),
+        ("demotions", counters.demotions),
         ("threads", wide(engine.shared.pool.threads())),
     ];
     named(env, named_counters)

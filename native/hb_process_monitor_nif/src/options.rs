@@ -45,6 +45,7 @@ pub(crate) struct MonitorOptions<'a> {
     pub(crate) connect_timeout: u32,
     pub(crate) timeout: u32,
     pub(crate) max_page_bytes: u32,
+    pub(crate) walk_after: u32,
     /// How old a cursor of the checkpoint may be; 0 for any age.
     pub(crate) stale_after: u64,
     /// What the checkpoint is to keep, opaque here.

@@ -126,6 +126,7 @@ fn report_term<'a>(env: Env<'a>, report: &Report) -> Term<'a> {
             (atoms::failed(), class, failure.detail.as_str(), *repeats).encode(env)
         }
         Report::Recovered { failures } => (atoms::recovered(), *failures).encode(env),
+        Report::Passed { from, to } => (atoms::passed(), *from, *to).encode(env),
     }
 }
 

@@ -4,6 +4,7 @@
 
 use crate::atoms;
 use crate::fetcher::Job;
+use crate::nodes::Nodes;
 use crate::outbox::OUTBOX;
 use crate::shared::{Command, Shared};
 use crate::slot::Slot;
@@ -31,7 +32,7 @@ pub(crate) fn saved(shared: &Arc<Shared>, id: MonitorId) -> Waiter {
 /// The engine and what the loop knows of its monitors.
 pub(crate) struct Runner {
     engine: Engine,
-    slots: FxHashMap<MonitorId, Arc<Slot>>,
+    slots: FxHashMap<MonitorId, (Arc<Slot>, Arc<Nodes>)>,
     commands: Vec<Command>,
 }
 
@@ -47,7 +48,8 @@ impl Runner {
         loop {
             if shared.is_stopped() {
                 // Slots hold what the engine's threads share; what is left of them goes here.
-                let config = Config { max_inflight: 1, max_buffered: 1, checkpoint: false };
+                let config =
+                    Config { max_inflight: 1, max_buffered: 1, checkpoint: false, seed: 0 };
                 *self = Self::new(config);
                 return Slice::Stopped;
             }
@@ -83,10 +85,16 @@ impl Runner {
 
     fn event(&mut self, command: Command) -> Event {
         match command {
-            Command::Register { slot, rate, position, durable } => {
-                let (id, process) = (slot.id, slot.process);
-                self.slots.insert(id, slot);
-                Event::Register { id, process, rate, position, durable }
+            Command::Register { slot, nodes, registration } => {
+                self.slots.insert(slot.id, (slot, nodes));
+                Event::Register(registration)
+            }
+            Command::Moved { id, nodes } => {
+                let hosts = Arc::clone(&nodes.hosts);
+                if let Some((_, old)) = self.slots.get_mut(&id) {
+                    *old = nodes;
+                }
+                Event::Moved(id, hosts)
             }
             Command::Event(event) => {
                 if let Event::Removed(id) = event {
@@ -102,27 +110,40 @@ impl Runner {
     fn perform(&self, env: Env<'_>, shared: &Arc<Shared>, action: Action) -> Option<Event> {
         match action {
             Action::Tick { id } => {
-                if let Some(slot) = self.slots.get(&id) {
+                if let Some((slot, _)) = self.slots.get(&id) {
                     // Should it be gone, its handle says so.
                     let _ = env.send(&slot.pid, atoms::tick());
                 }
             }
-            Action::Fetch { id, request, rotation } => {
-                let Some(slot) = self.slots.get(&id) else {
+            Action::Fetch { id, request, node, patience } => {
+                let Some((slot, nodes)) = self.slots.get(&id) else {
                     let gone = Failure::new(Class::Internal, "the monitor is gone");
                     return Some(Event::Fetched(id, Err(gone)));
                 };
-                let (job_shared, slot) = (Arc::clone(shared), Arc::clone(slot));
-                shared.pool.submit(Job { shared: job_shared, slot, request, rotation });
+                let (slot, nodes) = (Arc::clone(slot), Arc::clone(nodes));
+                let job = Job { shared: Arc::clone(shared), slot, nodes, node, request, patience };
+                shared.pool.submit(job);
             }
             Action::Save { id, position } => {
-                let track = self.slots.get(&id).and_then(|slot| slot.track.as_ref());
+                let track = self.slots.get(&id).and_then(|(slot, _)| slot.track.as_ref());
                 if let Some((checkpoint, track)) = shared.checkpoint.as_ref().zip(track) {
                     checkpoint.located(track, position, saved(shared, id));
                 }
             }
+            Action::Breaker { id, node, open_for } => {
+                let nodes = self.slots.get(&id).map(|(_, nodes)| nodes);
+                if let Some(target) = nodes.and_then(|nodes| nodes.targets.get(node)) {
+                    match open_for {
+                        Some(pause) => log::warn!(
+                            "{target} does not answer: its monitors wait, and one asks in {} ms",
+                            pause.as_millis()
+                        ),
+                        None => log::info!("{target} answers again"),
+                    }
+                }
+            }
             Action::Report { id, report } => {
-                if let Some(slot) = self.slots.get(&id) {
+                if let Some((slot, _)) = self.slots.get(&id) {
                     OUTBOX.report(Arc::clone(slot), report);
                 }
             }

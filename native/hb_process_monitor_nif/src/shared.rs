@@ -2,12 +2,12 @@
 //! that end it, and the pool that fetches. It outlives the loop's owner, and says so when asked.
 
 use crate::fetcher;
+use crate::nodes::Nodes;
 use crate::slot::Slot;
 use cron_checkpoint::Checkpoint;
-use cron_engine::{Counters, Event, Position, Time};
+use cron_engine::{Counters, Event, MonitorId, Registration, Time};
 use cron_io::Client;
 use cron_io::Pool;
-use cron_io::Target;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -15,7 +15,9 @@ use std::time::{Duration, Instant};
 /// What the loop is told.
 pub(crate) enum Command {
     /// A monitor begins.
-    Register { slot: Arc<Slot>, rate: Duration, position: Position, durable: bool },
+    Register { slot: Arc<Slot>, nodes: Arc<Nodes>, registration: Registration },
+    /// It asks other nodes from now on.
+    Moved { id: MonitorId, nodes: Arc<Nodes> },
     /// Something happened to one.
     Event(Event),
 }
@@ -29,7 +31,7 @@ pub(crate) struct Shared {
     started: Instant,
     counters: Mutex<Counters>,
     /// The node list registered last. Nearly all monitors have the same one.
-    targets: Mutex<Arc<[Target]>>,
+    nodes: Mutex<Option<Arc<Nodes>>>,
     pub(crate) checkpoint: Option<Checkpoint>,
     pub(crate) client: Client,
     pub(crate) pool: Pool<fetcher::Job>,
@@ -49,7 +51,7 @@ impl Shared {
             interrupted: AtomicBool::new(false),
             started: Instant::now(),
             counters: Mutex::default(),
-            targets: Mutex::default(),
+            nodes: Mutex::default(),
             checkpoint,
             client: Client::new(max_inflight),
             pool: Pool::new("hb_cron_fetch", max_inflight),
@@ -66,13 +68,13 @@ impl Shared {
         time.since(self.now())
     }
 
-    /// Gives `targets` the memory of an equal list, where the last one registered is equal.
-    pub(crate) fn intern(&self, targets: Vec<Target>) -> Arc<[Target]> {
-        let mut last = lock(&self.targets);
-        if last[..] != targets[..] {
-            *last = targets.into();
+    /// Gives `nodes` the memory of an equal list, where the last one registered is equal.
+    pub(crate) fn intern(&self, nodes: Nodes) -> Arc<Nodes> {
+        let mut last = lock(&self.nodes);
+        match last.as_ref().filter(|last| ***last == nodes) {
+            Some(same) => Arc::clone(same),
+            None => Arc::clone(last.insert(Arc::new(nodes))),
         }
-        Arc::clone(&last)
     }
 
     /// Tells the loop something. After a stop nobody listens, and nothing piles up.

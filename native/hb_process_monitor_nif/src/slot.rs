@@ -4,7 +4,7 @@
 use crate::shared::{Command, Shared};
 use cron_checkpoint::{Checkpoint, Track, Waiter};
 use cron_engine::{Event, MonitorId, ProcessId};
-use cron_io::{Limits, Target};
+use cron_io::Limits;
 use rustler::{Env, LocalPid, Monitor, Resource};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,8 +15,6 @@ pub(crate) struct Slot {
     /// The Erlang process that gets ticks and pages.
     pub(crate) pid: LocalPid,
     pub(crate) process: ProcessId,
-    pub(crate) targets: Arc<[Target]>,
-    pub(crate) page_limit: u32,
     pub(crate) limits: Limits,
     /// Its acks on their way to the checkpoint, where there is one.
     pub(crate) track: Option<Arc<Track>>,
@@ -29,13 +27,11 @@ impl Slot {
         id: MonitorId,
         pid: LocalPid,
         process: ProcessId,
-        targets: Arc<[Target]>,
-        page_limit: u32,
         limits: Limits,
         track: Option<Arc<Track>>,
     ) -> Self {
         let closed = AtomicBool::new(false);
-        Self { id, pid, process, targets, page_limit, limits, track, closed }
+        Self { id, pid, process, limits, track, closed }
     }
 
     pub(crate) fn is_closed(&self) -> bool {

@@ -5,8 +5,8 @@ use crate::disk::Disk;
 use crate::monitor::{Monitor, Process, number};
 use cron_checkpoint::{Begin, Checkpoint, Store, Turn, Writer};
 use cron_engine::{
-    Action, Class, Config, Engine, Event, Failure, Fetched, Grid, MonitorId, Position, Request,
-    Time,
+    Action, Class, Config, Engine, Event, Failure, Fetched, Grid, MonitorId, PageRequest, Position,
+    Registration, Request, Time,
 };
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -104,8 +104,8 @@ impl Node {
             monitor.track = Some(checkpoint.begin(process.id, self.epoch, begin, waiter));
         }
         self.monitors.insert(id, monitor);
-        let register = Event::Register { id, process: process.id, rate, position, durable };
-        self.tell(register);
+        let registration = Registration::new(id, process.id, rate, position);
+        self.tell(Event::Register(Registration { durable, ..registration }));
     }
 
     fn waiter(&self, id: MonitorId) -> cron_checkpoint::Waiter {
@@ -244,8 +244,8 @@ impl Node {
                 Action::Fetch { id, request, .. } => {
                     let monitor = self.monitors.get(&id).expect("fetches are for the living");
                     assert!(monitor.pages.len() < 2, "a fetch beyond the credit");
-                    if let Request::Page { from, .. } = &request {
-                        assert_ne!(*from, Position::Unresolved, "a fetch from nowhere");
+                    if let Request::Page(page) = &request {
+                        assert_ne!(page.from, Position::Unresolved, "a fetch from nowhere");
                     }
                     self.fetches.push(Fetch { engine: self.engine_number, id, request });
                 }
@@ -255,7 +255,7 @@ impl Node {
                         checkpoint.located(track, position, self.waiter(id));
                     }
                 }
-                Action::Report { .. } => {}
+                Action::Report { .. } | Action::Breaker { .. } => {}
             }
         }
         self.check();
@@ -284,7 +284,12 @@ impl Node {
 
 /// What the CU answers, and what of it reaches the monitor before the engine hears of it.
 fn serve(monitor: &mut Monitor, process: &mut Process, request: &Request, limit: u64) -> Fetched {
-    let Request::Page { from, first_seq } = request else {
+    let Request::Page(PageRequest { from, first_seq, .. }) = request else {
+        let latest = (process.results > 0).then(|| crate::monitor::cursor(process.results));
+        if *request == Request::Look {
+            // This CU has no gaps.
+            return Fetched::Latest(latest);
+        }
         assert!(!process.begun, "a process that has begun is not looked up again");
         // What came before is nobody's.
         process.delivered = process.results;
@@ -294,7 +299,6 @@ fn serve(monitor: &mut Monitor, process: &mut Process, request: &Request, limit:
         } else {
             Position::Earliest
         };
-        let latest = (process.results > 0).then(|| crate::monitor::cursor(process.results));
         return Fetched::Latest(latest);
     };
     let from = number(from);
@@ -305,5 +309,6 @@ fn serve(monitor: &mut Monitor, process: &mut Process, request: &Request, limit:
     }
     let edges = u64::try_from(results.len()).expect("a short page");
     monitor.receive(*first_seq, results);
-    Fetched::Page { edges, last: crate::monitor::cursor(last), bytes: 100 }
+    let trail = Arc::default();
+    Fetched::Page { edges, last: crate::monitor::cursor(last), trail, bytes: 100 }
 }

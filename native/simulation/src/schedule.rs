@@ -90,6 +90,7 @@ impl World {
                 Size::Large => *rng.choice(&[100_000, u64::MAX]).expect("not empty"),
             },
             checkpoint: disk.is_some(),
+            seed: rng.u64(..),
         };
         let rate = Duration::from_millis(*rng.choice(&[1, 10, 1000]).expect("not empty"));
         let now = Time::from_millis(rng.u64(0..10_000));
@@ -234,6 +235,9 @@ impl World {
                 break;
             }
             self.write();
+            // Longer than any breaker stays open.
+            self.node.now = self.node.now + Duration::from_mins(1);
+            self.node.tick(Duration::ZERO);
             while !self.node.fetches.is_empty() {
                 self.answer();
             }

@@ -17,8 +17,11 @@ pub(crate) mod term;
 pub(crate) mod watched;
 pub(crate) mod world;
 
-use cron_engine::{Action, Class, Config, Cursor, Failure, MonitorId, Position, ProcessId};
-use cron_engine::{PageError, Report, Request, page};
+use cron_engine::{
+    Action, Class, Config, Cursor, Failure, Fetched, MonitorId, PageError, PageRequest, Position,
+    ProcessId, Registration, Report, Request, page,
+};
+use std::sync::Arc;
 use std::time::Duration;
 use term::Term;
 
@@ -36,7 +39,7 @@ pub(crate) const NOTHING: [Action; 0] = [];
 
 /// A node without a checkpoint and with all the memory it may want.
 pub(crate) fn config(max_inflight: usize) -> Config {
-    Config { max_inflight, max_buffered: u64::MAX, checkpoint: false }
+    Config { max_inflight, max_buffered: u64::MAX, checkpoint: false, seed: 1 }
 }
 
 /// A process id of its own for each number: first ticks are hashed from it.
@@ -64,19 +67,30 @@ pub(crate) fn tick() -> Action {
     Action::Tick { id: ID }
 }
 
-/// A page is fetched for the monitor under test, from the node it began with.
+/// This is fetched for the monitor under test.
+pub(crate) fn fetching(request: Request) -> Action {
+    Action::Fetch { id: ID, request, node: 0, patience: None }
+}
+
+/// A page is fetched for the monitor under test, whose cursors leave no trail.
 pub(crate) fn fetch(from: Position, first_seq: u64) -> Action {
-    fetch_at(from, first_seq, 0)
+    let trail = (first_seq > 1).then(Arc::default);
+    fetching(Request::Page(PageRequest { first_seq, trail, ..PageRequest::new(from) }))
 }
 
-/// A page is fetched for the monitor under test, after `rotation` failures.
-pub(crate) fn fetch_at(from: Position, first_seq: u64, rotation: usize) -> Action {
-    Action::Fetch { id: ID, request: Request::Page { from, first_seq }, rotation }
+/// The latest cursor is looked up for the monitor under test.
+pub(crate) fn resolve() -> Action {
+    fetching(Request::Latest)
 }
 
-/// The latest cursor is looked up for the monitor under test, after `rotation` failures.
-pub(crate) fn resolve(rotation: usize) -> Action {
-    Action::Fetch { id: ID, request: Request::Latest, rotation }
+/// A page of `edges` results, the last one with the cursor `last`, which leaves no trail.
+pub(crate) fn page_to(edges: u64, last: &str, bytes: u64) -> Fetched {
+    Fetched::Page { edges, last: cursor(last), trail: Arc::default(), bytes }
+}
+
+/// A registration of the monitor under test, or another, with a process of its own.
+pub(crate) fn registration(id: MonitorId, rate: Duration, position: Position) -> Registration {
+    Registration::new(id, process(id.0), rate, position)
 }
 
 /// The log of the monitor under test is told of a failure.
@@ -114,7 +128,7 @@ pub(crate) fn page_with(node: &str) -> String {
 /// Decodes the body of a page asked for from the beginning: the terms of its edges. That the
 /// page says of itself what is in its terms is checked along the way.
 pub(crate) fn terms(body: impl AsRef<[u8]>) -> Result<Vec<Term>, PageError> {
-    let page = page::decode(body.as_ref(), &Position::Earliest, Vec::new())?;
+    let page = page::decode(body.as_ref(), &PageRequest::new(Position::Earliest), Vec::new())?;
     let terms = Term::read(&page.terms).list();
     assert_eq!(u64::try_from(terms.len()), Ok(page.edges));
     let last = terms.last().map(|edge| edge.get("cursor").clone());
@@ -139,6 +153,11 @@ pub(crate) fn value(json: &str) -> Result<Term, PageError> {
 pub(crate) fn kind(error: &PageError) -> &'static str {
     match error {
         PageError::Json(_) => "json",
+        PageError::Utf8(_) => "utf8",
+        PageError::StringTooLong(_) => "string too long",
+        PageError::TooManyEdges => "too many edges",
+        PageError::CursorTooLong { .. } => "cursor too long",
+        PageError::Regressed { .. } => "regressed",
         PageError::TooDeep => "too deep",
         PageError::Shape(_) => "shape",
         PageError::Number(_) => "number",

@@ -3,10 +3,12 @@
 //! reach it in use, so a test says nothing about how a state is stored.
 
 use super::{
-    ID, NOTHING, RATE, STRANGER, after, config, cursor, failure, fetch, process, resolve, tick,
+    ID, NOTHING, RATE, STRANGER, after, config, cursor, failed, failure, fetch, page_to,
+    registration, resolve, tick,
 };
 use cron_engine::{
-    Action, Class, Counters, Cursor, Engine, Event, Fetched, MonitorId, Position, Request, Time,
+    Action, Class, Counters, Cursor, Engine, Event, Fetched, MonitorId, PageRequest, Position,
+    Request, Time,
 };
 use std::time::Duration;
 
@@ -51,7 +53,7 @@ impl Scenario {
     /// A monitor whose latest cursor is being looked up.
     pub(crate) fn resolving() -> Self {
         let (scenario, actions) = Self::registered(Position::Unresolved);
-        assert_eq!(actions, [resolve(0)]);
+        assert_eq!(actions, [resolve()]);
         scenario
     }
 
@@ -84,6 +86,13 @@ impl Scenario {
         scenario
     }
 
+    /// A monitor whose fetch failed, with nothing unacked: it waits for the next try.
+    pub(crate) fn waiting() -> Self {
+        let mut scenario = Self::fetching();
+        assert_eq!(scenario.fetch_failed(Class::Status), [failed(Class::Status, 1)]);
+        scenario
+    }
+
     /// Registers one more monitor.
     pub(crate) fn register(
         &mut self,
@@ -91,7 +100,7 @@ impl Scenario {
         rate: Duration,
         position: Position,
     ) -> Vec<Action> {
-        self.event(Event::Register { id, process: process(id.0), rate, position, durable: true })
+        self.event(Event::Register(registration(id, rate, position)))
     }
 
     /// Tells the engine what happened; gives back what it wants done.
@@ -107,6 +116,16 @@ impl Scenario {
         self.actions()
     }
 
+    /// Jumps on until there is something to do, past the ticks that are missed meanwhile.
+    pub(crate) fn retry(&mut self) -> Vec<Action> {
+        loop {
+            let actions = self.due();
+            if !actions.is_empty() {
+                return actions;
+            }
+        }
+    }
+
     pub(crate) fn poll(&mut self) -> Vec<Action> {
         self.event(Event::Poll(ID))
     }
@@ -120,8 +139,7 @@ impl Scenario {
     }
 
     pub(crate) fn page(&mut self, edges: u64, last: &str) -> Vec<Action> {
-        let page = Fetched::Page { edges, last: cursor(last), bytes: 100 * edges };
-        self.event(Event::Fetched(ID, Ok(page)))
+        self.event(Event::Fetched(ID, Ok(page_to(edges, last, 100 * edges))))
     }
 
     pub(crate) fn empty_page(&mut self) -> Vec<Action> {
@@ -158,12 +176,14 @@ impl Scenario {
         // Its first tick lies far behind the end of the test.
         let year = RATE * 31_536_000;
         assert_eq!(self.register(STRANGER, year, Position::Earliest), NOTHING);
-        let request = Request::Page { from: Position::Earliest, first_seq: 1 };
-        assert_eq!(
-            self.event(Event::Poll(STRANGER)),
-            [Action::Fetch { id: STRANGER, request, rotation: 0 }]
-        );
-        let page = Fetched::Page { edges: 3, last: cursor("theirs"), bytes: 300 };
+        let request = Request::Page(PageRequest::new(Position::Earliest));
+        let polled = self.event(Event::Poll(STRANGER));
+        assert_eq!(polled.len(), 1);
+        assert!(matches!(
+            &polled[0],
+            Action::Fetch { id: STRANGER, request: asked, .. } if *asked == request
+        ));
+        let page = page_to(3, "theirs", 300);
         for event in [
             Event::Removed(STRANGER),
             Event::Poll(STRANGER),

@@ -84,9 +84,12 @@ impl Watched {
     /// The body that the CU answers with.
     pub(super) fn body(&self, request: &Request) -> Vec<u8> {
         let from = match request {
-            Request::Latest if self.results == 0 => return page_of(&[]).into_bytes(),
-            Request::Latest => self.results - 1,
-            Request::Page { from, .. } => from.cursor().map_or(0, number),
+            Request::Latest | Request::Look if self.results == 0 => {
+                return page_of(&[]).into_bytes();
+            }
+            Request::Latest | Request::Look => self.results - 1,
+            Request::First => 0,
+            Request::Page(page) => page.from.cursor().map_or(0, number),
         };
         let last = self.results.min(from.saturating_add(self.page_limit));
         let edges: Vec<String> = (from + 1..=last)

@@ -7,13 +7,14 @@
 
 use super::term::Term;
 use super::watched::{Answer, Watched};
-use super::{config, process};
+use super::{config, registration};
 use cron_engine::{
-    Action, Class, Engine, Event, Failure, Fetched, MonitorId, Position, Request, Time,
-    decode_latest, page,
+    Action, Class, Engine, Event, Failure, Fetched, MonitorId, PageRequest, Position, Request,
+    Time, decode_latest, page,
 };
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Pages that a monitor may hold: the one being pushed and one ahead of it.
@@ -36,10 +37,6 @@ struct Fetch {
     outcome: Option<Result<Fetched, Failure>>,
 }
 
-fn size(body: &[u8]) -> u64 {
-    u64::try_from(body.len()).expect("a small body")
-}
-
 /// What becomes of an answer: what the engine hears, and the page's terms.
 fn decode(
     watched: &Watched,
@@ -51,12 +48,13 @@ fn decode(
         Answer::Body(body) => body,
         Answer::Fail(class) => return Err(Failure::new(class, "it went wrong")),
     };
-    let Request::Page { from, .. } = request else {
+    let Request::Page(request) = request else {
         return Ok((Fetched::Latest(decode_latest(&body)?), Vec::new()));
     };
-    let page = page::decode(&body, from, Vec::new())?;
+    let page = page::decode(&body, request, Vec::new())?;
+    let trail = Arc::new(page.trail);
     let fetched = match page.last {
-        Some(last) => Fetched::Page { edges: page.edges, last, bytes: size(&body) },
+        Some(last) => Fetched::Page { edges: page.edges, last, trail, bytes: page.memory },
         None => Fetched::EmptyPage,
     };
     Ok((fetched, page.terms))
@@ -99,7 +97,7 @@ impl World {
         let id = MonitorId(number);
         let position = watched.position.clone();
         assert!(self.watched.insert(id, watched).is_none(), "an id is given once");
-        self.tell(Event::Register { id, process: process(number), rate, position, durable: true });
+        self.tell(Event::Register(registration(id, rate, position)));
         id
     }
 
@@ -180,6 +178,7 @@ impl World {
                 Action::Save { id, position } => {
                     panic!("{id:?} has no checkpoint for {position:?}")
                 }
+                Action::Breaker { .. } => {}
                 Action::Report { id, report } => {
                     if let Some(watched) = self.watched.get_mut(&id) {
                         watched.reports.push(report);
@@ -205,7 +204,7 @@ impl World {
             watched.fetched_at.push(now);
             latency = watched.latency;
             assert!(watched.pages.len() < CREDIT, "a fetch without credit");
-            if let Request::Page { from, first_seq } = &request {
+            if let Request::Page(PageRequest { from, first_seq, .. }) = &request {
                 assert_ne!(*from, Position::Unresolved, "nothing is fetched from nowhere");
                 let next = watched.delivered.len() + watched.held() + 1;
                 assert_eq!(usize::try_from(*first_seq), Ok(next), "edges are numbered through");
@@ -233,7 +232,7 @@ impl World {
             outcome = decode(watched, &request, answer);
         }
         let fetched = outcome.map(|(fetched, terms)| {
-            if let Request::Page { first_seq, .. } = request {
+            if let Request::Page(PageRequest { first_seq, .. }) = request {
                 self.turns.push(id);
                 self.receive(id, first_seq, &terms);
             }

@@ -1,0 +1,191 @@
+//! What an AO cursor says: base64 of a JSON object with the result's time and, for a cron result,
+//! the name of its schedule. Requests never depend on it, since a cursor is opaque to them: it is
+//! read to see that a page goes forward, and to know how far a page reaches.
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use rustc_hash::FxHasher;
+use serde::Deserialize;
+use serde::de::{Deserializer, Error, Visitor};
+use std::borrow::Cow;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+
+/// Cursors larger than this are opaque. Those of a CU have about 100 bytes.
+const MAX_BYTES: usize = 512;
+
+/// What was read out of a cursor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct AoCursor {
+    /// The result's time, in ms since 1970.
+    pub(crate) timestamp: u64,
+    /// Tells results with the same time apart.
+    pub(crate) identity: u64,
+    /// The schedule it comes from; `None` for a result that somebody asked for.
+    pub(crate) cron: Option<Cron>,
+}
+
+/// The schedule of a cron result, from its name: `1-10-minutes` is the second schedule of its
+/// process and runs every ten minutes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Cron {
+    /// Stands for the whole name.
+    pub(crate) name: u64,
+    /// How many schedules its process has at least.
+    pub(crate) schedules: u64,
+    /// The time between its results, in ms; `None` if the name does not say.
+    pub(crate) interval: Option<u64>,
+}
+
+impl AoCursor {
+    /// Reads `bytes`; `None` if that is no AO cursor.
+    pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
+        let mut json = [0; MAX_BYTES];
+        let length = BASE64_STANDARD.decode_slice(bytes, &mut json).ok()?;
+        let fields: Fields<'_> = serde_json::from_slice(json.get(..length)?).ok()?;
+        let mut hasher = FxHasher::default();
+        (&fields.ordinate.0, &fields.cron).hash(&mut hasher);
+        Some(Self {
+            timestamp: fields.timestamp.0.parse().ok()?,
+            identity: hasher.finish(),
+            cron: fields.cron.as_deref().map(Cron::read),
+        })
+    }
+}
+
+impl Cron {
+    fn read(name: &str) -> Self {
+        let mut hasher = FxHasher::default();
+        name.hash(&mut hasher);
+        let mut parts = name.splitn(3, '-');
+        let index: Option<u64> = parts.next().and_then(|part| part.parse().ok());
+        let every = parts.next().and_then(|part| part.parse::<u64>().ok());
+        let unit = parts.next().and_then(unit);
+        let interval = every.zip(unit).and_then(|(every, unit)| every.checked_mul(unit));
+        Self {
+            name: hasher.finish(),
+            // A name that says a million is no reason to take steps of nothing.
+            schedules: index.unwrap_or(0).saturating_add(1).min(100),
+            interval: interval.filter(|ms| *ms > 0),
+        }
+    }
+}
+
+/// The ms of a unit of time, in the singular or plural.
+fn unit(name: &str) -> Option<u64> {
+    let ms = match name.strip_suffix('s').unwrap_or(name) {
+        "millisecond" => 1,
+        "second" => 1000,
+        "minute" => 60_000,
+        "hour" => 3_600_000,
+        "day" => 86_400_000,
+        "week" => 604_800_000,
+        "month" => 2_592_000_000,
+        "year" => 31_536_000_000,
+        _ => return None,
+    };
+    Some(ms)
+}
+
+#[derive(Deserialize)]
+struct Fields<'a> {
+    #[serde(borrow)]
+    timestamp: Scalar<'a>,
+    #[serde(borrow, default)]
+    ordinate: Scalar<'a>,
+    #[serde(borrow, default)]
+    cron: Option<Cow<'a, str>>,
+}
+
+/// A whole number or a text: CUs have used both for the same field.
+#[derive(Default, Hash)]
+struct Scalar<'a>(Cow<'a, str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Scalar<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ScalarVisitor;
+
+        impl<'de> Visitor<'de> for ScalarVisitor {
+            type Value = Scalar<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a whole number or a text")
+            }
+
+            fn visit_unit<E: Error>(self) -> Result<Scalar<'de>, E> {
+                Ok(Scalar::default())
+            }
+
+            fn visit_u64<E: Error>(self, value: u64) -> Result<Scalar<'de>, E> {
+                Ok(Scalar(value.to_string().into()))
+            }
+
+            fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Scalar<'de>, E> {
+                Ok(Scalar(text.into()))
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Scalar<'de>, E> {
+                Ok(Scalar(text.to_owned().into()))
+            }
+        }
+
+        deserializer.deserialize_any(ScalarVisitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(json: &str) -> Option<AoCursor> {
+        AoCursor::read(BASE64_STANDARD.encode(json).as_bytes())
+    }
+
+    #[test]
+    fn cursor_of_a_cron_result_says_its_time_and_schedule() {
+        let json = r#"{"timestamp":1760000001000,"ordinate":"1","cron":"0-1-second","sort":"ASC"}"#;
+        let cursor = read(json).unwrap();
+        assert_eq!(cursor.timestamp, 1_760_000_001_000);
+        let cron = cursor.cron.unwrap();
+        assert_eq!((cron.schedules, cron.interval), (1, Some(1000)));
+    }
+
+    #[test]
+    fn cursor_with_its_time_as_text_and_another_sort_is_the_same_result() {
+        let new = read(r#"{"timestamp":7,"ordinate":"1","cron":"0-1-second","sort":"ASC"}"#);
+        let old = read(r#"{"timestamp":"7","ordinate":1,"cron":"0-1-second","sort":"DESC"}"#);
+        assert_eq!(new, old);
+        assert_ne!(new, read(r#"{"timestamp":7,"ordinate":"1","cron":"1-1-second"}"#));
+        assert_ne!(new, read(r#"{"timestamp":7,"ordinate":"2","cron":"0-1-second"}"#));
+    }
+
+    #[test]
+    fn cursor_of_a_scheduled_result_has_no_schedule() {
+        for json in [r#"{"timestamp":7,"ordinate":"3"}"#, r#"{"timestamp":7,"cron":null}"#] {
+            assert_eq!(read(json).unwrap().cron, None);
+        }
+    }
+
+    #[test]
+    fn cursor_that_is_anything_else_is_opaque() {
+        for bytes in ["", "1760000001000", "c1", "e30=", "!", "bnVsbA==", &"A".repeat(1000)] {
+            assert_eq!(AoCursor::read(bytes.as_bytes()), None, "{bytes}");
+        }
+        for json in ["{}", r#"{"timestamp":-1}"#, r#"{"timestamp":1.5}"#, r#"{"timestamp":"x"}"#] {
+            assert_eq!(read(json), None, "{json}");
+        }
+        assert_eq!(read(r#"{"timestamp":99999999999999999999}"#), None);
+    }
+
+    #[test]
+    fn schedule_names_say_their_interval_where_they_are_of_the_usual_form() {
+        let interval = |name| Cron::read(name).interval;
+        assert_eq!(interval("0-10-minutes"), Some(600_000));
+        assert_eq!(interval("3-1-hour"), Some(3_600_000));
+        assert_eq!(Cron::read("3-1-hour").schedules, 4);
+        for odd in ["", "0", "0-x-minutes", "0-0-seconds", "0-1-fortnight", "0->>>?~~", "0--1-day"]
+        {
+            assert_eq!(interval(odd), None, "{odd}");
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! The breaker of one CU host. While the host answers, whatever it answers, it is closed. After
+//! failures in a row of the host as a whole it opens: nothing is asked of the host for a pause, and
+//! then one fetch, the probe, finds out for all. A probe of a monitor that is known to be slow may
+//! take its time; meanwhile one of another may find out sooner.
+
+use crate::Time;
+use crate::backoff::Backoff;
+use crate::queue::Lane;
+use crate::verdict::Verdict;
+use fastrand::Rng;
+use std::time::Duration;
+
+/// How many failures in a row open it. One lost connection must not stop a host's monitors.
+const THRESHOLD: u32 = 5;
+
+/// The pauses between probes. One request every half a minute is nothing to a host, and recovery
+/// is noticed soon.
+const PAUSES: Backoff = Backoff { first: Duration::from_secs(1), longest: Duration::from_secs(30) };
+
+/// What becomes of a breaker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// It opened, and will let a probe through at this time.
+    Opened(Time),
+    /// It closed.
+    Closed,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Closed {
+        failures: u32,
+    },
+    Open {
+        until: Time,
+    },
+    /// Whether there is a probe in the fast lane, and in the slow one.
+    HalfOpen {
+        fast: bool,
+        slow: bool,
+    },
+}
+
+/// The breaker of a host.
+#[derive(Debug)]
+pub(crate) struct Breaker {
+    state: State,
+    /// How often it opened since the host last answered.
+    trips: u64,
+}
+
+impl Default for Breaker {
+    fn default() -> Self {
+        Self { state: State::Closed { failures: 0 }, trips: 0 }
+    }
+}
+
+impl Breaker {
+    /// Whether a fetch may begin in this lane.
+    pub(crate) const fn allows(&self, lane: Lane) -> bool {
+        match (self.state, lane) {
+            (State::Closed { .. }, _) => true,
+            (State::Open { .. }, _) => false,
+            (State::HalfOpen { fast, .. }, Lane::Fast) => !fast,
+            (State::HalfOpen { fast, slow }, Lane::Slow) => !fast && !slow,
+        }
+    }
+
+    pub(crate) const fn is_closed(&self) -> bool {
+        matches!(self.state, State::Closed { .. })
+    }
+
+    /// When a fetch may begin that is no probe, as far as is known; `None` if it may now.
+    pub(crate) fn opens(&self, now: Time) -> Option<Time> {
+        match self.state {
+            State::Closed { .. } | State::HalfOpen { fast: false, slow: false } => None,
+            State::HalfOpen { .. } => Some(now),
+            State::Open { until } => Some(until),
+        }
+    }
+
+    /// A fetch begins. True if it is a probe.
+    pub(crate) const fn begun(&mut self, lane: Lane) -> bool {
+        let State::HalfOpen { fast, slow } = &mut self.state else { return false };
+        match lane {
+            Lane::Fast => *fast = true,
+            Lane::Slow => *slow = true,
+        }
+        true
+    }
+
+    /// The pause is over, if it is.
+    pub(crate) fn due(&mut self, now: Time) {
+        if matches!(self.state, State::Open { until } if until <= now) {
+            self.state = State::HalfOpen { fast: false, slow: false };
+        }
+    }
+
+    /// A fetch ended; `probe` names its lane if [`Breaker::begun`] said that it is one.
+    pub(crate) fn ended(
+        &mut self,
+        now: Time,
+        rng: &mut Rng,
+        probe: Option<Lane>,
+        verdict: Verdict,
+    ) -> Option<Change> {
+        match (verdict, self.state) {
+            // Also from a fetch that began before it opened: the host is there.
+            (Verdict::Answered, state) => {
+                *self = Self::default();
+                (!matches!(state, State::Closed { .. })).then_some(Change::Closed)
+            }
+            (Verdict::Failed(asked), State::Closed { failures }) => {
+                let failures = failures + 1;
+                self.state = State::Closed { failures };
+                (failures >= THRESHOLD).then(|| self.open(now, rng, asked))
+            }
+            (Verdict::Failed(asked), State::HalfOpen { .. }) if probe.is_some() => {
+                Some(self.open(now, rng, asked))
+            }
+            (Verdict::Neither, State::HalfOpen { fast, slow }) => {
+                let fast = fast && probe != Some(Lane::Fast);
+                let slow = slow && probe != Some(Lane::Slow);
+                self.state = State::HalfOpen { fast, slow };
+                None
+            }
+            // A late failure of a fetch from before it opened.
+            _ => None,
+        }
+    }
+
+    fn open(&mut self, now: Time, rng: &mut Rng, asked: Option<Duration>) -> Change {
+        self.trips += 1;
+        let pause = PAUSES.pause(self.trips, rng).max(asked.unwrap_or_default());
+        let until = now + pause;
+        self.state = State::Open { until };
+        Change::Opened(until)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Time = Time::from_millis(1000);
+    const FAILED: Verdict = Verdict::Failed(None);
+    const PROBE: Option<Lane> = Some(Lane::Fast);
+
+    /// A breaker that opened, and when it will let the probe through.
+    fn opened(rng: &mut Rng) -> (Breaker, Time) {
+        let mut breaker = Breaker::default();
+        for _ in 1..THRESHOLD {
+            assert_eq!(breaker.ended(NOW, rng, None, FAILED), None);
+            assert!(breaker.allows(Lane::Fast));
+        }
+        let Some(Change::Opened(until)) = breaker.ended(NOW, rng, None, FAILED) else {
+            panic!("it opens");
+        };
+        (breaker, until)
+    }
+
+    #[test]
+    fn closed_failures_with_an_answer_in_between_keep_it_closed() {
+        let (mut breaker, mut rng) = (Breaker::default(), Rng::with_seed(1));
+        for _ in 0..100 {
+            for _ in 1..THRESHOLD {
+                assert_eq!(breaker.ended(NOW, &mut rng, None, FAILED), None);
+            }
+            assert_eq!(breaker.ended(NOW, &mut rng, None, Verdict::Answered), None);
+        }
+        assert!(breaker.is_closed());
+    }
+
+    #[test]
+    fn open_lets_one_probe_through_once_its_pause_is_over() {
+        let mut rng = Rng::with_seed(1);
+        let (mut breaker, until) = opened(&mut rng);
+        assert!(!breaker.allows(Lane::Fast));
+        breaker.due(NOW);
+        assert!(!breaker.allows(Lane::Fast), "too early");
+        breaker.due(until);
+        assert!(breaker.allows(Lane::Fast));
+        assert!(breaker.begun(Lane::Fast));
+        assert!(!breaker.allows(Lane::Fast), "one is enough");
+    }
+
+    #[test]
+    fn half_open_probe_that_is_answered_closes_it() {
+        let mut rng = Rng::with_seed(1);
+        let (mut breaker, until) = opened(&mut rng);
+        breaker.due(until);
+        assert!(breaker.begun(Lane::Fast));
+        assert_eq!(breaker.ended(until, &mut rng, PROBE, Verdict::Answered), Some(Change::Closed));
+        assert!(breaker.is_closed());
+    }
+
+    #[test]
+    fn half_open_probe_that_fails_opens_it_for_longer_up_to_the_longest_pause() {
+        let mut rng = Rng::with_seed(1);
+        let (mut breaker, mut now) = opened(&mut rng);
+        let mut longest = Duration::ZERO;
+        for _ in 0..50 {
+            breaker.due(now);
+            assert!(breaker.begun(Lane::Fast));
+            let Some(Change::Opened(until)) = breaker.ended(now, &mut rng, PROBE, FAILED) else {
+                panic!("it opens again");
+            };
+            longest = longest.max(until.since(now));
+            now = until;
+        }
+        assert!(longest > PAUSES.longest / 2 && longest <= PAUSES.longest, "{longest:?}");
+    }
+
+    #[test]
+    fn half_open_probe_that_says_nothing_is_followed_by_another() {
+        let mut rng = Rng::with_seed(1);
+        let (mut breaker, until) = opened(&mut rng);
+        breaker.due(until);
+        assert!(breaker.begun(Lane::Fast));
+        assert_eq!(breaker.ended(until, &mut rng, PROBE, Verdict::Neither), None);
+        assert!(breaker.allows(Lane::Fast) && !breaker.is_closed());
+    }
+
+    #[test]
+    fn half_open_slow_probe_leaves_room_for_one_that_is_fast() {
+        let mut rng = Rng::with_seed(1);
+        let (mut breaker, until) = opened(&mut rng);
+        breaker.due(until);
+        assert!(breaker.begun(Lane::Slow));
+        assert!(!breaker.allows(Lane::Slow) && breaker.allows(Lane::Fast));
+        assert!(breaker.begun(Lane::Fast));
+        assert_eq!(breaker.ended(until, &mut rng, PROBE, Verdict::Answered), Some(Change::Closed));
+        assert_eq!(breaker.ended(until, &mut rng, Some(Lane::Slow), FAILED), None);
+        assert!(breaker.is_closed(), "one failure among answers");
+    }
+
+    #[test]
+    fn open_late_failures_of_older_fetches_change_nothing_and_a_late_answer_closes_it() {
+        let mut rng = Rng::with_seed(1);
+        let (mut breaker, until) = opened(&mut rng);
+        assert_eq!(breaker.ended(NOW, &mut rng, None, FAILED), None);
+        assert_eq!(breaker.opens(NOW), Some(until));
+        assert_eq!(breaker.ended(NOW, &mut rng, None, Verdict::Answered), Some(Change::Closed));
+    }
+
+    #[test]
+    fn open_pause_is_no_shorter_than_what_the_host_asks_for() {
+        let (mut breaker, mut rng) = (Breaker::default(), Rng::with_seed(1));
+        let asked = Verdict::Failed(Some(Duration::from_mins(2)));
+        let last = (0..THRESHOLD).map(|_| breaker.ended(NOW, &mut rng, None, asked)).last();
+        assert_eq!(last, Some(Some(Change::Opened(NOW + Duration::from_mins(2)))));
+    }
+}

@@ -1,0 +1,94 @@
+//! One CU host, as all monitors that ask it see it: who waits for it, how many fetches are under
+//! way, whether it answers, and how fast.
+
+use crate::MonitorId;
+use crate::breaker::Breaker;
+use crate::queue::{Lane, PerLane};
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// A CU host: everything behind one scheme, name and port. Whoever makes the numbers gives equal
+/// ones to equal hosts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct HostId(pub u64);
+
+/// The longest that a fetch may take in the fast lane, in a crowd.
+const LONGEST_PATIENCE: Duration = Duration::from_secs(5);
+
+/// The shortest that it is given, however fast its host usually is.
+const SHORTEST_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How many times the usual time is out of the usual.
+const PATIENCE: u32 = 16;
+
+/// What is known of a host.
+#[derive(Debug, Default)]
+pub(crate) struct Host {
+    /// How many monitors may ask it.
+    pub(crate) members: usize,
+    /// Who waits, by when they came.
+    pub(crate) waiting: PerLane<VecDeque<(u64, MonitorId)>>,
+    /// Fetches under way.
+    pub(crate) inflight: PerLane<usize>,
+    /// Who is first and may go, as the queue shows it.
+    pub(crate) shown: PerLane<Option<u64>>,
+    pub(crate) breaker: Breaker,
+    /// The queue counts its breaker among those that are not closed.
+    pub(crate) counted_open: bool,
+    /// The time that its answers take, smoothed.
+    pace: Option<Duration>,
+}
+
+impl Host {
+    /// When the first one came that may go in this lane.
+    pub(crate) fn head(&self, lane: Lane, shares: &PerLane<usize>) -> Option<u64> {
+        let first = |lane| self.waiting.of(lane).front().map(|(arrival, _)| *arrival);
+        let full = self.inflight.fast + self.inflight.slow >= shares.fast
+            || (lane == Lane::Slow && self.inflight.slow >= shares.slow);
+        // A monitor that was slow is no good probe, where there is another.
+        let better = lane == Lane::Slow
+            && !self.breaker.is_closed()
+            && self.breaker.allows(Lane::Fast)
+            && !self.waiting.fast.is_empty();
+        if full || better || !self.breaker.allows(lane) { None } else { first(lane) }
+    }
+
+    /// It answered after this time.
+    pub(crate) fn answered(&mut self, took: Duration) {
+        self.pace = Some(self.pace.map_or(took, |pace| (pace * 7 + took) / 8));
+    }
+
+    /// How long an answer may take before the place is needed more by others.
+    pub(crate) fn patience(&self) -> Duration {
+        let usual = self.pace.map_or(LONGEST_PATIENCE, |pace| pace.saturating_mul(PATIENCE));
+        usual.clamp(SHORTEST_PATIENCE, LONGEST_PATIENCE)
+    }
+
+    /// Whether nobody asks it and nothing is under way.
+    pub(crate) fn is_unused(&self) -> bool {
+        self.members == 0
+            && self.inflight.fast + self.inflight.slow == 0
+            && self.waiting.fast.is_empty()
+            && self.waiting.slow.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patience_follows_the_pace_within_its_bounds() {
+        let mut host = Host::default();
+        assert_eq!(host.patience(), LONGEST_PATIENCE);
+        host.answered(Duration::from_millis(1));
+        assert_eq!(host.patience(), SHORTEST_PATIENCE);
+        for _ in 0..100 {
+            host.answered(Duration::from_millis(100));
+        }
+        assert!(host.patience() > Duration::from_millis(1500));
+        assert!(host.patience() <= Duration::from_millis(1600));
+        host.answered(Duration::from_mins(1));
+        assert_eq!(host.patience(), LONGEST_PATIENCE);
+    }
+}

@@ -1,0 +1,271 @@
+//! Whose turn it is to fetch. First come, first served, one page a turn, within bounds that keep
+//! what is slow or dead from holding up the rest:
+//!
+//! * at most `max_inflight` fetches at once
+//! * two lanes: monitors whose last fetch took long are in the slow one, which holds at most a
+//!   quarter of the places
+//! * no CU host holds more than three quarters of the places, nor of the slow lane's, while there
+//!   is another host. That is so whether or not the other one waits right now: a host that hangs
+//!   would else hold every place by the time it does
+//! * a host whose breaker is open holds none
+
+use crate::breaker::Breaker;
+use crate::host::Host;
+use crate::{HostId, MonitorId};
+use rustc_hash::FxHashMap;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// One of the two lanes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lane {
+    Fast,
+    Slow,
+}
+
+impl Lane {
+    const BOTH: [Self; 2] = [Self::Fast, Self::Slow];
+}
+
+/// One thing for each lane.
+#[derive(Debug, Default)]
+pub(crate) struct PerLane<T> {
+    pub(crate) fast: T,
+    pub(crate) slow: T,
+}
+
+impl<T> PerLane<T> {
+    pub(crate) const fn of(&self, lane: Lane) -> &T {
+        match lane {
+            Lane::Fast => &self.fast,
+            Lane::Slow => &self.slow,
+        }
+    }
+
+    pub(crate) const fn of_mut(&mut self, lane: Lane) -> &mut T {
+        match lane {
+            Lane::Fast => &mut self.fast,
+            Lane::Slow => &mut self.slow,
+        }
+    }
+}
+
+/// The monitors that wait to fetch, by host and lane.
+#[derive(Debug)]
+pub(crate) struct Queue {
+    max_inflight: usize,
+    hosts: FxHashMap<HostId, Host>,
+    /// Who is first at each host that may be asked, by when it came.
+    heads: PerLane<BTreeSet<(u64, HostId)>>,
+    inflight: PerLane<usize>,
+    arrivals: u64,
+    /// Entries of monitors that are gone. They are passed over as they come up, or dropped all
+    /// together once they outnumber the living.
+    stale: usize,
+    waiting: usize,
+    open_breakers: usize,
+}
+
+impl Queue {
+    pub(crate) fn new(max_inflight: usize) -> Self {
+        Self {
+            max_inflight: max_inflight.max(1),
+            hosts: FxHashMap::default(),
+            heads: PerLane::default(),
+            inflight: PerLane::default(),
+            arrivals: 0,
+            stale: 0,
+            waiting: 0,
+            open_breakers: 0,
+        }
+    }
+
+    /// A monitor may ask this host from now on.
+    pub(crate) fn join(&mut self, host: HostId) {
+        self.hosts.entry(host).or_default().members += 1;
+        self.shares_changed();
+    }
+
+    /// A monitor does not ask this host any more.
+    pub(crate) fn leave(&mut self, host: HostId) {
+        if let Some(entry) = self.hosts.get_mut(&host) {
+            entry.members = entry.members.saturating_sub(1);
+            self.tidy(host);
+        }
+    }
+
+    /// The monitor waits for its turn at this host.
+    pub(crate) fn push(&mut self, host: HostId, lane: Lane, id: MonitorId) {
+        self.arrivals += 1;
+        self.waiting += 1;
+        let entry = self.hosts.entry(host).or_default();
+        entry.waiting.of_mut(lane).push_back((self.arrivals, id));
+        self.refresh(host);
+    }
+
+    /// Takes whose turn it is out of the queue, if there is a place: [`Queue::begin`] fills it.
+    pub(crate) fn pop(&mut self) -> Option<(HostId, Lane, MonitorId)> {
+        if self.inflight.fast + self.inflight.slow >= self.max_inflight {
+            return None;
+        }
+        let fast = self.heads.fast.first();
+        let slow = self.heads.slow.first().filter(|_| self.inflight.slow < self.slow_places());
+        let (lane, host) = match (fast, slow) {
+            (Some(fast), Some(slow)) if slow < fast => (Lane::Slow, slow.1),
+            (Some(fast), _) => (Lane::Fast, fast.1),
+            (None, slow) => (Lane::Slow, slow?.1),
+        };
+        let (_, id) = self.hosts.get_mut(&host)?.waiting.of_mut(lane).pop_front()?;
+        self.waiting -= 1;
+        self.refresh(host);
+        Some((host, lane, id))
+    }
+
+    /// Who came up was gone.
+    pub(crate) fn dropped_stale(&mut self, host: HostId) {
+        self.stale = self.stale.saturating_sub(1);
+        self.tidy(host);
+    }
+
+    /// A fetch begins. True if it is a probe of its host.
+    pub(crate) fn begin(&mut self, host: HostId, lane: Lane) -> bool {
+        *self.inflight.of_mut(lane) += 1;
+        let Some(entry) = self.hosts.get_mut(&host) else { return false };
+        *entry.inflight.of_mut(lane) += 1;
+        let probe = entry.breaker.begun(lane);
+        self.refresh(host);
+        probe
+    }
+
+    /// A fetch ended. What it says of its host comes first: [`Queue::host`].
+    pub(crate) fn end(&mut self, host: HostId, lane: Lane) {
+        *self.inflight.of_mut(lane) -= 1;
+        if let Some(entry) = self.hosts.get_mut(&host) {
+            *entry.inflight.of_mut(lane) -= 1;
+            self.tidy(host);
+        }
+    }
+
+    /// A host, to be changed; [`Queue::refresh`] or [`Queue::end`] makes that count.
+    pub(crate) fn host(&mut self, host: HostId) -> Option<&mut Host> {
+        self.hosts.get_mut(&host)
+    }
+
+    /// The breaker of a host.
+    pub(crate) fn breaker(&self, host: HostId) -> Option<&Breaker> {
+        self.hosts.get(&host).map(|host| &host.breaker)
+    }
+
+    /// How long a fetch from a host may take in the fast lane.
+    pub(crate) fn patience(&self, host: HostId) -> Duration {
+        self.hosts.get(&host).map_or(Duration::MAX, Host::patience)
+    }
+
+    /// Takes out of a host's queue whom `moves` names, in their order.
+    pub(crate) fn drain(
+        &mut self,
+        host: HostId,
+        moves: impl Fn(MonitorId) -> bool,
+    ) -> Vec<MonitorId> {
+        let mut taken = Vec::new();
+        let Some(entry) = self.hosts.get_mut(&host) else { return taken };
+        for lane in Lane::BOTH {
+            entry.waiting.of_mut(lane).retain(|(_, id)| {
+                let moves = moves(*id);
+                if moves {
+                    taken.push(*id);
+                }
+                !moves
+            });
+        }
+        self.waiting -= taken.len();
+        self.refresh(host);
+        taken
+    }
+
+    /// A monitor that waits is gone. `alive` tells who is not.
+    pub(crate) fn forget_one(&mut self, alive: impl Fn(MonitorId) -> bool) {
+        self.stale += 1;
+        if self.stale <= 64 || self.stale * 2 <= self.waiting {
+            return;
+        }
+        self.stale = 0;
+        self.waiting = 0;
+        let hosts: Vec<HostId> = self.hosts.keys().copied().collect();
+        for host in hosts {
+            if let Some(entry) = self.hosts.get_mut(&host) {
+                for lane in Lane::BOTH {
+                    entry.waiting.of_mut(lane).retain(|(_, id)| alive(*id));
+                    self.waiting += entry.waiting.of(lane).len();
+                }
+            }
+            self.tidy(host);
+        }
+    }
+
+    /// How many of the places are taken by what is slow.
+    pub(crate) const fn slow_inflight(&self) -> usize {
+        self.inflight.slow
+    }
+
+    /// Whether places are getting scarce: somebody waits, or a quarter of them is taken.
+    pub(crate) const fn is_crowded(&self) -> bool {
+        self.waiting > 0 || (self.inflight.fast + self.inflight.slow) * 4 > self.max_inflight
+    }
+
+    /// How many hosts have a breaker that is not closed.
+    pub(crate) const fn open_breakers(&self) -> usize {
+        self.open_breakers
+    }
+
+    fn slow_places(&self) -> usize {
+        (self.max_inflight / 4).max(1)
+    }
+
+    /// The most of `places` that one host may hold.
+    fn share(&self, places: usize) -> usize {
+        if self.hosts.len() > 1 { (places * 3 / 4).max(1) } else { places }
+    }
+
+    /// Makes the heads say who may go now at this host.
+    pub(crate) fn refresh(&mut self, host: HostId) {
+        let shares =
+            PerLane { fast: self.share(self.max_inflight), slow: self.share(self.slow_places()) };
+        let Some(entry) = self.hosts.get_mut(&host) else { return };
+        let open = !entry.breaker.is_closed();
+        self.open_breakers -= usize::from(std::mem::replace(&mut entry.counted_open, open));
+        self.open_breakers += usize::from(open);
+        for lane in Lane::BOTH {
+            let head = entry.head(lane, &shares);
+            let shown = entry.shown.of_mut(lane);
+            if *shown != head {
+                let heads = self.heads.of_mut(lane);
+                if let Some(old) = shown.take() {
+                    heads.remove(&(old, host));
+                }
+                heads.extend(head.map(|arrival| (arrival, host)));
+                *shown = head;
+            }
+        }
+    }
+
+    /// Drops a host that nobody asks any more.
+    fn tidy(&mut self, host: HostId) {
+        self.refresh(host);
+        if self.hosts.get(&host).is_some_and(Host::is_unused) {
+            let unused = self.hosts.remove(&host);
+            self.open_breakers -= usize::from(unused.is_some_and(|host| host.counted_open));
+            self.shares_changed();
+        }
+    }
+
+    /// Whether a host is alone decides on its share.
+    fn shares_changed(&mut self) {
+        if self.hosts.len() <= 2 {
+            let hosts: Vec<HostId> = self.hosts.keys().copied().collect();
+            for host in hosts {
+                self.refresh(host);
+            }
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! Escapes of half a character. JavaScript, and so a CU, can write a string that holds one half of
+//! a surrogate pair as `\ud83d` alone. That is JSON but no text, and no page may be refused for
+//! it, or its process would stand still: each such half becomes U+FFFD, as decoders of text do it.
+
+/// The escape of U+FFFD, as long as what it stands in for.
+const REPLACEMENT: &[u8; 6] = b"\\ufffd";
+
+/// `body` with every lone half replaced; `None` if there is none.
+pub(crate) fn repair(body: &[u8]) -> Option<Vec<u8>> {
+    let mut repaired: Option<Vec<u8>> = None;
+    let mut at = 0;
+    while let Some(offset) = body.get(at..).and_then(|rest| rest.iter().position(|b| *b == b'\\')) {
+        at += offset;
+        let Some(unit) = escaped_unit(body, at) else {
+            // Any other escape: the backslash and what it escapes, which may be a backslash.
+            at += 2;
+            continue;
+        };
+        match unit {
+            0xd800..=0xdbff if matches!(escaped_unit(body, at + 6), Some(0xdc00..=0xdfff)) => {
+                at += 12;
+            }
+            0xd800..=0xdfff => {
+                let repaired = repaired.get_or_insert_with(|| body.to_vec());
+                if let Some(escape) = repaired.get_mut(at..at + 6) {
+                    escape.copy_from_slice(REPLACEMENT);
+                }
+                at += 6;
+            }
+            _ => at += 6,
+        }
+    }
+    repaired
+}
+
+/// The UTF-16 code unit that is escaped at `at`, if one is.
+fn escaped_unit(body: &[u8], at: usize) -> Option<u16> {
+    let digits = body.get(at..at + 6)?.strip_prefix(b"\\u")?;
+    // `from_str_radix` would take a sign, too.
+    if !digits.iter().all(u8::is_ascii_hexdigit) {
+        return None;
+    }
+    u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn repaired(body: &str) -> Option<String> {
+        repair(body.as_bytes()).map(|bytes| String::from_utf8(bytes).unwrap())
+    }
+
+    #[test]
+    fn body_without_lone_halves_is_left_alone() {
+        for body in ["", "x", r"\", r"\u", r"\ud83", r"\ud83d\ude00", r"\\ud83d", r"\u00e9", r"\n"]
+        {
+            assert_eq!(repaired(body), None, "{body}");
+        }
+    }
+
+    #[test]
+    fn lone_halves_are_replaced_and_nothing_else() {
+        for (body, wanted) in [
+            (r"a\ud83db", r"a\ufffdb"),
+            (r"\uDE00", r"\ufffd"),
+            (r"\ud83d\ud83d\ude00", r"\ufffd\ud83d\ude00"),
+            (r"\ud83d\n", r"\ufffd\n"),
+            (r"\\\ud83d", r"\\\ufffd"),
+            (r"\ud83d\u0041", r"\ufffd\u0041"),
+            (r"\ude00\ud83d", r"\ufffd\ufffd"),
+        ] {
+            assert_eq!(repaired(body).as_deref(), Some(wanted), "{body}");
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! What the cursors of a process have shown so far: where in time it stands, so that a CU cannot
+//! rewind it into pushing old results again, and which schedules it has, so that it is known how
+//! much time one page surely covers. Cursors that are no AO cursors leave no trail.
+
+use crate::Position;
+use crate::ao_cursor::{AoCursor, Cron};
+
+/// How many results of the same time are told apart.
+const MAX_RUN: usize = 1024;
+
+/// How many schedules are told apart. A process has a handful.
+const MAX_SCHEDULES: usize = 64;
+
+/// The longest step of a walk, in ms. Schedules that never had a result but errors are not known:
+/// a step of this length is still covered by one page if ten of them ran every second.
+const MAX_STEP: u64 = 100_000;
+
+/// The step of a walk while no schedule is known, in ms: the shortest interval of AO.
+const UNKNOWN_STEP: u64 = 1000;
+
+/// The trail of a process up to a position.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Trail {
+    /// The time of the last result, in ms since 1970.
+    timestamp: Option<u64>,
+    /// The results of that time.
+    run: Vec<u64>,
+    /// The names of the schedules seen.
+    names: Vec<u64>,
+    /// How many schedules there are at least.
+    schedules: u64,
+    /// The shortest interval of a schedule seen, in ms.
+    shortest: Option<u64>,
+    /// A schedule was seen whose interval nobody knows.
+    irregular: bool,
+}
+
+impl Trail {
+    /// The trail of a position, if its cursor leaves one.
+    #[must_use]
+    pub fn at(position: &Position) -> Self {
+        let mut trail = Self::default();
+        if let Some(cursor) = position.cursor().and_then(|cursor| AoCursor::read(cursor.as_bytes()))
+        {
+            trail.pass(cursor);
+        }
+        trail
+    }
+
+    /// The time of the last result, in ms since 1970.
+    #[must_use]
+    pub const fn timestamp(&self) -> Option<u64> {
+        self.timestamp
+    }
+
+    /// Goes on to the result with this cursor. `Err` with the reason if that lies behind, or was
+    /// passed already, or if it does not say where it lies and that is needed.
+    pub(crate) fn advance(&mut self, cursor: &[u8], needed: bool) -> Result<(), String> {
+        let Some(cursor) = AoCursor::read(cursor) else {
+            return if needed { Err("its cursor does not say its time".into()) } else { Ok(()) };
+        };
+        match self.timestamp {
+            Some(last) if cursor.timestamp < last => {
+                Err(format!("it is of {}, and the one before of {last}", cursor.timestamp))
+            }
+            Some(last) if cursor.timestamp == last && self.run.contains(&cursor.identity) => {
+                Err(format!("it is of {last}, and was there before"))
+            }
+            _ => {
+                self.pass(cursor);
+                Ok(())
+            }
+        }
+    }
+
+    /// Nothing before `timestamp` may come any more.
+    pub(crate) fn skip_to(&mut self, timestamp: u64) {
+        if self.timestamp.is_none_or(|last| last < timestamp) {
+            self.timestamp = Some(timestamp);
+            self.run.clear();
+        }
+    }
+
+    /// Takes note of the schedules of another trail without going anywhere.
+    pub(crate) fn learn_from(&mut self, other: &Self) {
+        let unknown = |name: &&u64| !self.names.contains(name);
+        let names: Vec<u64> = other.names.iter().filter(unknown).copied().collect();
+        self.names.extend(names);
+        self.names.truncate(MAX_SCHEDULES);
+        self.schedules = self.schedules.max(other.schedules);
+        self.shortest = self.shortest.into_iter().chain(other.shortest).min();
+        self.irregular |= other.irregular;
+    }
+
+    fn learn(&mut self, cron: Cron) {
+        if !self.names.contains(&cron.name) && self.names.len() < MAX_SCHEDULES {
+            self.names.push(cron.name);
+        }
+        self.schedules = self.schedules.max(cron.schedules);
+        match (self.shortest, cron.interval) {
+            (_, None) => self.irregular = true,
+            (Some(shortest), Some(interval)) => self.shortest = Some(shortest.min(interval)),
+            (None, interval) => self.shortest = interval,
+        }
+    }
+
+    /// How much time, in ms, a page of `limit` results surely covers: no schedule seen has run
+    /// more often in it, and whatever of that was an error was in the page before it was cut.
+    #[must_use]
+    pub fn step(&self, limit: u32) -> u64 {
+        let Some(shortest) = self.shortest.filter(|_| !self.irregular) else { return UNKNOWN_STEP };
+        let seen = u64::try_from(self.names.len()).unwrap_or(u64::MAX);
+        let each = u64::from(limit) / self.schedules.max(seen).max(1);
+        // The first and the last point of a schedule may both lie in the step.
+        each.saturating_sub(1).max(1).saturating_mul(shortest).min(MAX_STEP)
+    }
+
+    fn pass(&mut self, cursor: AoCursor) {
+        self.skip_to(cursor.timestamp);
+        if self.run.len() < MAX_RUN {
+            self.run.push(cursor.identity);
+        }
+        if let Some(cron) = cursor.cron {
+            self.learn(cron);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use base64::prelude::{BASE64_STANDARD, Engine};
+
+    fn cursor(timestamp: u64, cron: &str) -> Vec<u8> {
+        let json = format!(r#"{{"timestamp":{timestamp},"ordinate":"1","cron":"{cron}"}}"#);
+        BASE64_STANDARD.encode(json).into_bytes()
+    }
+
+    #[test]
+    fn trail_goes_forward_and_through_results_of_one_time() {
+        let mut trail = Trail::default();
+        for (timestamp, cron) in [(5, "0-1-second"), (5, "1-1-second"), (6, "0-1-second")] {
+            assert_eq!(trail.advance(&cursor(timestamp, cron), false), Ok(()));
+        }
+        assert_eq!(trail.timestamp(), Some(6));
+    }
+
+    #[test]
+    fn trail_refuses_what_lies_behind_and_what_comes_twice() {
+        let mut trail = Trail::default();
+        trail.advance(&cursor(5, "0-1-second"), false).unwrap();
+        trail.advance(&cursor(5, "1-1-second"), false).unwrap();
+        for (timestamp, cron) in [(4, "0-1-second"), (5, "0-1-second"), (5, "1-1-second")] {
+            assert!(trail.advance(&cursor(timestamp, cron), false).is_err());
+        }
+        trail.advance(&cursor(6, "0-1-second"), false).unwrap();
+        assert!(trail.advance(&cursor(5, "2-1-second"), false).is_err());
+    }
+
+    #[test]
+    fn opaque_cursors_leave_no_trail() {
+        let mut trail = Trail::default();
+        for cursor in [b"b", b"a", b"a"] {
+            assert_eq!(trail.advance(cursor, false), Ok(()));
+        }
+        assert_eq!(trail, Trail::default());
+    }
+
+    #[test]
+    fn step_is_short_while_no_schedule_is_known() {
+        assert_eq!(Trail::default().step(1000), UNKNOWN_STEP);
+        let mut trail = Trail::default();
+        trail.advance(&cursor(1, "0-1-second"), false).unwrap();
+        trail.advance(&cursor(2, "whenever"), false).unwrap();
+        assert_eq!(trail.step(1000), UNKNOWN_STEP);
+    }
+
+    #[test]
+    fn step_is_what_the_known_schedules_fill_a_page_with() {
+        let mut trail = Trail::default();
+        trail.advance(&cursor(1, "0-1-second"), false).unwrap();
+        assert_eq!(trail.step(51), 50_000);
+        trail.advance(&cursor(2, "1-1-second"), false).unwrap();
+        assert_eq!(trail.step(102), 50_000);
+        // The fifth schedule says that there are four others.
+        trail.advance(&cursor(3, "4-1-minute"), false).unwrap();
+        assert_eq!(trail.step(105), 20_000);
+        assert_eq!(trail.step(1), 1000);
+        assert_eq!(trail.step(1000), MAX_STEP);
+    }
+}

@@ -1,0 +1,76 @@
+//! What the end of a fetch says of the host that it was sent to.
+
+use crate::event::Fetched;
+use crate::queue::Lane;
+use crate::{Class, Failure};
+use std::time::Duration;
+
+/// How a fetch ended, as far as its host is concerned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// The host answered.
+    Answered,
+    /// It did not, or it asks to be left alone for a while.
+    Failed(Option<Duration>),
+    /// The fetch says nothing about the host.
+    Neither,
+}
+
+impl Verdict {
+    /// The verdict of a fetch in `lane`, which may have been a probe. Time-outs in the slow lane
+    /// are old news of one process; in the fast one they are of a process that was well.
+    pub(crate) fn of(outcome: &Result<Fetched, Failure>, lane: Lane, probe: bool) -> Self {
+        let old_news = lane == Lane::Slow && !probe;
+        match outcome {
+            Ok(Fetched::TooSlow) => Self::Failed(None),
+            Ok(_) => Self::Answered,
+            Err(failure) => match failure.class {
+                Class::Internal | Class::NoRoom => Self::Neither,
+                Class::Timeout | Class::FirstByteTimeout if old_news => Self::Neither,
+                class if class.is_of_host() || failure.retry_after.is_some() => {
+                    Self::Failed(failure.retry_after)
+                }
+                _ => Self::Answered,
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn verdict(class: Class, lane: Lane, probe: bool) -> Verdict {
+        Verdict::of(&Err(Failure::new(class, "")), lane, probe)
+    }
+
+    #[test]
+    fn any_answer_says_that_the_host_is_there() {
+        assert_eq!(Verdict::of(&Ok(Fetched::EmptyPage), Lane::Fast, false), Verdict::Answered);
+        for class in [Class::Status, Class::BadJson, Class::CursorRegressed, Class::BodyTooLarge] {
+            assert_eq!(verdict(class, Lane::Fast, false), Verdict::Answered);
+        }
+    }
+
+    #[test]
+    fn time_out_counts_against_the_host_unless_its_monitor_is_known_to_be_slow() {
+        let failed = Verdict::Failed(None);
+        assert_eq!(verdict(Class::Timeout, Lane::Fast, false), failed);
+        assert_eq!(verdict(Class::Timeout, Lane::Slow, false), Verdict::Neither);
+        assert_eq!(verdict(Class::Timeout, Lane::Slow, true), failed);
+        assert_eq!(verdict(Class::Connect, Lane::Slow, false), failed);
+    }
+
+    #[test]
+    fn retry_after_counts_against_the_host() {
+        let retry_after = Some(Duration::from_secs(7));
+        let failure = Failure { retry_after, ..Failure::new(Class::Status, "503") };
+        assert_eq!(Verdict::of(&Err(failure), Lane::Fast, false), Verdict::Failed(retry_after));
+    }
+
+    #[test]
+    fn fault_of_our_own_says_nothing() {
+        assert_eq!(verdict(Class::Internal, Lane::Fast, true), Verdict::Neither);
+        assert_eq!(verdict(Class::NoRoom, Lane::Fast, true), Verdict::Neither);
+    }
+}
