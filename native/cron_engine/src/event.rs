@@ -81,8 +81,8 @@ pub enum Request {
     Latest,
     /// The same, to see whether there is a gap. The answer is [`Fetched::Latest`], too.
     Look,
-    /// The cursor of the first result.
-    First,
+    /// The cursor of the first result that is no error, of this many.
+    First(u32),
     /// A page of results.
     Page(PageRequest),
 }

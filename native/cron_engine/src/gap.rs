@@ -16,6 +16,9 @@ const MAX_STEPS: u32 = 300;
 /// How many times longer than at first the pauses become while nothing is found.
 const MAX_PAUSE: u32 = 10;
 
+/// How many results are looked through for the first one, at first and at most.
+const REACH: (u32, u32) = (1000, 1_000_000);
+
 /// What to do about a look at the latest result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Look {
@@ -42,12 +45,24 @@ pub(crate) struct Gap {
     began: u64,
     end: u64,
     steps: u32,
+    /// How many results to look through for the first one: there may be errors at the beginning.
+    reach: u32,
 }
 
 impl Gap {
     pub(crate) fn new(now: Time, after: Duration) -> Self {
         let next_look = now + after;
-        Self { after, pause: after, next_look, walked: None, at: 0, began: 0, end: 0, steps: 0 }
+        Self {
+            after,
+            pause: after,
+            next_look,
+            walked: None,
+            at: 0,
+            began: 0,
+            end: 0,
+            steps: 0,
+            reach: REACH.0,
+        }
     }
 
     /// Results came.
@@ -91,8 +106,17 @@ impl Gap {
                 self.began = first;
                 self.start(first)
             }
-            _ => self.rest(now, true),
+            Some(_) => self.rest(now, true),
+            None => {
+                self.reach = self.reach.saturating_mul(10).min(REACH.1);
+                self.rest(now, true)
+            }
         }
+    }
+
+    /// How many results to look through for the first one.
+    pub(crate) const fn reach(&self) -> u32 {
+        self.reach
     }
 
     /// The page of the walk was empty.

@@ -272,7 +272,7 @@ impl Monitor {
         match self.stage {
             Stage::Resolving => Some(Request::Latest),
             Stage::Looking => Some(Request::Look),
-            Stage::Begin => Some(Request::First),
+            Stage::Begin => Some(Request::First(self.gap.reach())),
             Stage::Fetching => Some(Request::Page(page)),
             Stage::Walking => {
                 let at = Some(self.gap.at());

@@ -31,11 +31,11 @@ pub fn latest_path(process: &ProcessId) -> String {
     format!("/results/{process}?sort=DESC&limit=1&processId={process}")
 }
 
-/// The path of the first results of any kind. Errors are left out after the page was cut, so one
-/// result would not do; there is no upper limit here.
+/// The path of the first results of any kind. Errors are left out after `reach` results were
+/// taken, so one would not do; there is no upper limit here.
 #[must_use]
-pub fn first_path(process: &ProcessId) -> String {
-    format!("/results/{process}?sort=ASC&limit=1000&processId={process}")
+pub fn first_path(process: &ProcessId, reach: u32) -> String {
+    format!("/results/{process}?sort=ASC&limit={reach}&processId={process}")
 }
 
 #[cfg(test)]

@@ -86,7 +86,7 @@ impl Job {
     fn placed(&self, mut failure: Failure) -> Failure {
         let what = match self.request {
             Request::Latest | Request::Look => "latest cursor",
-            Request::First => "first cursor",
+            Request::First(_) => "first cursor",
             Request::Page(_) => "page",
         };
         let at = self.target().map(ToString::to_string).unwrap_or_default();
@@ -102,7 +102,7 @@ impl Job {
         let process = &self.slot.process;
         let path = match &self.request {
             Request::Latest | Request::Look => request::latest_path(process),
-            Request::First => request::first_path(process),
+            Request::First(reach) => request::first_path(process, *reach),
             Request::Page(page) => request::page_path(process, page),
         };
         let target = self.target().ok_or_else(|| Failure::new(Class::Internal, "no node"))?;
@@ -127,7 +127,7 @@ impl Job {
                 let fetched = Fetched::Latest(decode_latest(&scratch.body)?);
                 Ok(Outcome { fetched, message: None })
             }
-            Request::First => {
+            Request::First(_) => {
                 let fetched = Fetched::First(decode_latest(&scratch.body)?);
                 Ok(Outcome { fetched, message: None })
             }

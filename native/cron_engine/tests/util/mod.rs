@@ -12,6 +12,7 @@
     reason = "test code: what is not as expected must end the test"
 )]
 
+pub(crate) mod cu;
 pub(crate) mod scenario;
 pub(crate) mod term;
 pub(crate) mod watched;

@@ -88,7 +88,7 @@ impl Watched {
                 return page_of(&[]).into_bytes();
             }
             Request::Latest | Request::Look => self.results - 1,
-            Request::First => 0,
+            Request::First(_) => 0,
             Request::Page(page) => page.from.cursor().map_or(0, number),
         };
         let last = self.results.min(from.saturating_add(self.page_limit));
