@@ -49,26 +49,15 @@ node_is_the_callers_the_hosts_the_routers_or_the_local_one(_) ->
     harness:host(#{}),
     [begin
         ok = application:stop(hb_process_monitor),
-        router(Answer),
+        harness:router(Answer),
         ?assertMatch(#{cron_node := [Expected]}, started(#{}))
     end || {Answer, Expected} <- [
         {"{ok, \"http://routed:1\"}", <<"http://routed:1">>},
         {"{error, service_type_not_found}", <<"http://localhost:6363">>},
         {"error({badmap, undefined})", <<"http://localhost:6363">>}]],
-    router("{ok, \"ftp://routed\"}"),
+    harness:router("{ok, \"ftp://routed\"}"),
     ?assertError({bad_option, cron_node, <<"ftp://routed">>}, started(#{})),
-    code:purge(hb_router),
-    code:delete(hb_router).
-
-%% A router of the host that answers so.
-router(Answer) ->
-    Forms = [begin
-        {ok, Tokens, _} = erl_scan:string(Text),
-        {ok, Form} = erl_parse:parse_form(Tokens),
-        Form
-    end || Text <- ["-module(hb_router).", "-export([find/2]).", "find(compute, _) -> " ++ Answer ++ "."]],
-    {ok, hb_router, Binary} = compile:forms(Forms),
-    {module, hb_router} = code:load_binary(hb_router, "hb_router", Binary).
+    harness:no_router().
 
 node_in_each_form_is_a_list_of_binaries(_) ->
     [?assertMatch(#{cron_node := Expected}, started(#{cron_node => Node})) || {Node, Expected} <- [
