@@ -6,7 +6,7 @@
 %%% The ticks of the good ones come from here, since that is the only way to know when they came;
 %%% the bad ones tick by themselves. The CU is an OS process of its own.
 -module(fairness).
--export([main/1, run/1, print/1]).
+-export([main/1, run/1, measure/2, print/1]).
 
 %% For the CU's node
 -export([serve/3]).
@@ -38,7 +38,7 @@ run(#{monitors := Monitors, seconds := Seconds, rounds := Rounds}) ->
     Good = [Id || <<"G", _/binary>> = Id <- Ids],
     Pairs = [{measure(Good, Seconds), measure(Ids, Seconds)} || _ <- lists:seq(1, Rounds)],
     {Alone, Among} = lists:unzip(Pairs),
-    Ratios = [maps:get(p99, B) / max(1, maps:get(p99, A)) || {A, B} <- Pairs],
+    Ratios = [maps:get(p99, B) / maps:get(p99, A) || {A, B} <- Pairs],
     Ratio = lists:min(Ratios),
     #{cron_max_inflight := Places} = options(),
     Threads = lists:max([T || #{threads := T} <- Alone ++ Among]),
@@ -74,7 +74,7 @@ measure(Ids, Seconds) ->
         Good = [Entry || {<<"G", _/binary>>, _} = Entry <- Started],
         %% Half of the time is for the bad ones to become known.
         Until = os:system_time(millisecond) + Seconds * 1000,
-        ets:insert(Table, {from, Until - Seconds * 500}),
+        ets:insert(Table, {from, (Until - Seconds * 500) * 1000}),
         tick(Good, Start, Until, Table, 0, 0)
     after
         _ = application:stop(hb_process_monitor),
@@ -88,7 +88,7 @@ code_paths() -> lists:join("-pa", [filename:dirname(code:which(M)) || M <- [?MOD
 deaf() -> receive _ -> deaf() end.
 
 start(Id, Url, Logger, Push) ->
-    Own = case Id of <<"G", _/binary>> -> 3600000; _ -> ?RATE end,
+    Own = case Id of <<"G", _/binary>> -> 16#ffffffff; _ -> ?RATE end,
     {Monitor, Logger} = hb_process_monitor:start(Id, #{
         rate => Own, cursor => earliest, cron_node => Url, logger => Logger, cron_push => Push,
         cron_timeout => ?TIMEOUT}),
@@ -101,7 +101,7 @@ tick(Good, Start, Until, Table, Threads, Rss) ->
     Round = (Now - Start) div Slot,
     Due = [Entry || {Id, _} = Entry <- Good, phase(Id) div Slot =:= (Round rem (?RATE div Slot))],
     [begin
-        ets:insert(Table, {{tick, Id}, os:system_time(millisecond)}),
+        ets:insert(Table, {{tick, Id}, os:system_time(microsecond)}),
         Monitor ! tick
     end || {Id, Monitor} <- Due],
     Next = Start + (Round + 1) * Slot,
@@ -121,14 +121,14 @@ pushed(Table, #{message := #{<<"cursor">> := Cursor}}, #{proc_id := Id, cursor :
         earliest -> 1 = Number;
         _ -> Number = test_cu:number(Last) + 1
     end,
-    Now = os:system_time(millisecond),
+    Now = os:system_time(microsecond),
     [{_, Ticked}] = ets:lookup(Table, {tick, Id}),
     [{_, From}] = ets:lookup(Table, from),
     true = ets:insert(Table, {{push, Id, Number}, Now - Ticked, Ticked >= From}),
     ok.
 
 figures(Table, Threads, Rss) ->
-    Delays = lists:sort([Delay || [Delay] <- ets:match(Table, {{push, '_', '_'}, '$1', true})]),
+    Delays = lists:sort([Delay / 1000 || [Delay] <- ets:match(Table, {{push, '_', '_'}, '$1', true})]),
     Count = length(Delays),
     At = fun(Part) -> lists:nth(max(1, ceil(Count * Part)), Delays) end,
     %% Numbers that are missing between the first and the last one of a process.
@@ -173,7 +173,7 @@ answer(#{process := Id, query := Query}, Start, Rate) ->
 print(#{monitors := Monitors, good := Good, alone := Alone, among := Among, ratio := Ratio,
         threads := {Threads, Bound}, lost := Lost, fair := Fair}) ->
     io:format("~b monitors, ~b of them good; ms from tick to push of the good ones~n", [Monitors, Good]),
-    [io:format("  ~-12s p50 ~4b  p99 ~4b  max ~5b  pushes ~6b  threads ~3b  RSS ~b MB~n",
+    [io:format("  ~-12s p50 ~6.1f  p99 ~6.1f  max ~7.1f  pushes ~6b  threads ~3b  RSS ~b MB~n",
                [Name, P50, P99, Max, Pushes, T, Rss div 1024])
      || {Name, Figures} <- [{"alone", Alone}, {"among bad", Among}],
         #{p50 := P50, p99 := P99, max := Max, pushes := Pushes, threads := T, rss_kb := Rss} <- Figures],

@@ -274,7 +274,7 @@ impl Engine {
         let host = self.queue.host(fetch.host)?;
         let verdict = Verdict::of(outcome, fetch.lane, fetch.probe);
         let change = host.breaker.ended(now, &mut self.rng, probe, verdict);
-        if matches!(outcome, Ok(fetched) if *fetched != Fetched::TooSlow) {
+        if verdict == Verdict::Answered {
             host.answered(took);
         }
         self.queue.end(fetch.host, fetch.lane);
@@ -351,8 +351,7 @@ impl Engine {
             let Some(request) = monitor.take_turn() else { continue };
             let node = monitor.nodes.hosts().iter().position(|other| *other == host).unwrap_or(0);
             let probe = self.queue.begin(host, lane);
-            // A probe is to find out: it may take as long as it takes.
-            let limited = lane == Lane::Fast && !probe && self.queue.is_crowded();
+            let limited = lane == Lane::Fast && (probe || self.queue.is_crowded());
             let patience = limited.then(|| self.queue.patience(host));
             self.inflight.insert(id, Fetch { host, node, lane, probe, since: now });
             self.counters.fetches += 1;

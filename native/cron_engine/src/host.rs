@@ -16,7 +16,10 @@ pub struct HostId(pub u64);
 const LONGEST_PATIENCE: Duration = Duration::from_secs(5);
 
 /// The shortest that it is given, however fast its host usually is.
-const SHORTEST_PATIENCE: Duration = Duration::from_secs(1);
+const SHORTEST_PATIENCE: Duration = Duration::from_millis(250);
+
+/// What it is given at a host that has never answered.
+const UNKNOWN_PATIENCE: Duration = Duration::from_secs(1);
 
 /// How many times the usual time is out of the usual.
 const PATIENCE: u32 = 16;
@@ -53,15 +56,15 @@ impl Host {
         if full || better || !self.breaker.allows(lane) { None } else { first(lane) }
     }
 
-    /// It answered after this time.
+    /// It answered, whatever it was, after this time.
     pub(crate) fn answered(&mut self, took: Duration) {
         self.pace = Some(self.pace.map_or(took, |pace| (pace * 7 + took) / 8));
     }
 
     /// How long an answer may take before the place is needed more by others.
     pub(crate) fn patience(&self) -> Duration {
-        let usual = self.pace.map_or(LONGEST_PATIENCE, |pace| pace.saturating_mul(PATIENCE));
-        usual.clamp(SHORTEST_PATIENCE, LONGEST_PATIENCE)
+        let Some(pace) = self.pace else { return UNKNOWN_PATIENCE };
+        pace.saturating_mul(PATIENCE).clamp(SHORTEST_PATIENCE, LONGEST_PATIENCE)
     }
 
     /// Whether nobody asks it and nothing is under way.
@@ -80,7 +83,7 @@ mod tests {
     #[test]
     fn patience_follows_the_pace_within_its_bounds() {
         let mut host = Host::default();
-        assert_eq!(host.patience(), LONGEST_PATIENCE);
+        assert_eq!(host.patience(), UNKNOWN_PATIENCE);
         host.answered(Duration::from_millis(1));
         assert_eq!(host.patience(), SHORTEST_PATIENCE);
         for _ in 0..100 {

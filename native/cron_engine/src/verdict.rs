@@ -18,11 +18,13 @@ pub(crate) enum Verdict {
 
 impl Verdict {
     /// The verdict of a fetch in `lane`, which may have been a probe. Time-outs in the slow lane
-    /// are old news of one process; in the fast one they are of a process that was well.
+    /// are old news of one process; in the fast one they are of a process that was well. That one
+    /// was too slow in a crowd says little: the others may wait behind more of its kind.
     pub(crate) fn of(outcome: &Result<Fetched, Failure>, lane: Lane, probe: bool) -> Self {
         let old_news = lane == Lane::Slow && !probe;
         match outcome {
-            Ok(Fetched::TooSlow) => Self::Failed(None),
+            Ok(Fetched::TooSlow) if probe => Self::Failed(None),
+            Ok(Fetched::TooSlow) => Self::Neither,
             Ok(_) => Self::Answered,
             Err(failure) => match failure.class {
                 Class::Internal | Class::NoRoom => Self::Neither,
@@ -59,6 +61,12 @@ mod tests {
         assert_eq!(verdict(Class::Timeout, Lane::Slow, false), Verdict::Neither);
         assert_eq!(verdict(Class::Timeout, Lane::Slow, true), failed);
         assert_eq!(verdict(Class::Connect, Lane::Slow, false), failed);
+    }
+
+    #[test]
+    fn impatience_counts_against_the_host_of_a_probe_alone() {
+        let verdict = |probe| Verdict::of(&Ok(Fetched::TooSlow), Lane::Fast, probe);
+        assert_eq!((verdict(false), verdict(true)), (Verdict::Neither, Verdict::Failed(None)));
     }
 
     #[test]

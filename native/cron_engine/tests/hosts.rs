@@ -273,6 +273,23 @@ fn processes_that_hang_do_not_hold_up_the_good_ones_of_the_same_host() {
 }
 
 #[test]
+fn processes_that_start_while_hundreds_hang_are_served_within_seconds() {
+    let mut node = Node::new(64);
+    for id in 0..1000 {
+        node.processes.insert(MonitorId(id), Behaviour::Hangs);
+    }
+    node.start(0..1000, &[1]);
+    node.run_for(Duration::from_secs(7));
+    node.start(1000..4500, &[1]);
+    node.run_for(Duration::from_mins(2));
+    for id in 1000..4500 {
+        let delays = &node.delays[&MonitorId(id)];
+        assert!(delays.len() >= 9, "{id}: {}", delays.len());
+        assert!(delays.iter().skip(2).all(|delay| *delay <= QUICK * 4), "{id}: {delays:?}");
+    }
+}
+
+#[test]
 fn one_good_process_among_many_that_hang_is_not_stopped_by_the_breaker_for_long() {
     let mut node = Node::new(64);
     for id in 0..20 {

@@ -88,10 +88,10 @@ fn resolving_failed_waits_and_looks_up_again() {
 #[test]
 fn resolving_failed_again_and_again_never_guesses_a_position() {
     let mut scenario = Scenario::resolving();
-    assert_eq!(scenario.fetch_failed(Class::Timeout), [failed(Class::Timeout, 1)]);
+    assert_eq!(scenario.fetch_failed(Class::Status), [failed(Class::Status, 1)]);
     for _ in 1..50 {
         assert_eq!(scenario.retry(), [resolve()]);
-        scenario.fetch_failed(Class::Timeout);
+        scenario.fetch_failed(Class::Status);
     }
     assert_no_page_fetched(&scenario);
 }
