@@ -218,8 +218,9 @@ start_application() ->
         {error, Reason} -> error(why(Reason, {not_started, Reason}))
     end.
 
-%% What is wrong with the checkpoint lies deep in the reason why the tree did not start.
+%% What is wrong with a file or an option lies deep in the reason why the tree did not start.
 why({checkpoint_unavailable, _, _} = Reason, _Else) -> Reason;
+why({bad_option, _, _} = Reason, _Else) -> Reason;
 why(Reason, Else) when is_tuple(Reason) -> why(tuple_to_list(Reason), Else);
 why([Reason | Rest], Else) -> why(Reason, why(Rest, Else));
 why(_, Else) -> Else.

@@ -38,7 +38,8 @@
     max_buffered := pos_integer(),
     checkpoint := false | binary(),
     checkpoint_interval := pos_integer(),
-    dead_letters_max := non_neg_integer()
+    dead_letters_max := non_neg_integer(),
+    cacertfile := false | binary()
 }.
 
 -type origin() :: new | resumed | {overruled | stale, Stored :: binary() | earliest}.
@@ -56,6 +57,7 @@
     nodes := [binary(), ...],
     page_limit := pos_integer(),
     connect_timeout := pos_integer(),
+    first_byte_timeout := pos_integer(),
     timeout := pos_integer(),
     max_page_bytes := pos_integer(),
     walk_after := pos_integer(),
@@ -115,9 +117,12 @@ loaded() ->
     end.
 
 %% @doc Makes an engine that the calling process owns, and opens its checkpoint. A checkpoint that
-%% is damaged is moved aside; one that another node has open is an error.
+%% is damaged is moved aside; one that another node has open is an error, as is a file of
+%% certificates without any.
 -spec new(engine_options()) ->
-    {ok, engine()} | {error, {checkpoint_unavailable, Path :: binary(), Reason :: binary()}}.
+    {ok, engine()}
+    | {error, {checkpoint_unavailable, Path :: binary(), Reason :: binary()}
+            | {bad_option, cron_cacertfile, {Path :: binary(), Reason :: binary()}}}.
 new(_Options) -> erlang:nif_error(not_loaded()).
 
 %% @doc Runs the engine for at most `SliceMs' milliseconds, on a dirty scheduler. `stopped': there

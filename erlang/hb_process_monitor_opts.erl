@@ -41,6 +41,7 @@ table() ->
      {cron_push_stall, monitor, 300000, range(1, ?MAX_U32)},
      {cron_push_timeout, monitor, 60000, range(1, ?MAX_U32)},
      {cron_connect_timeout, monitor, 5000, range(1, ?MAX_U32)},
+     {cron_first_byte_timeout, monitor, 60000, range(1, ?MAX_U32)},
      {cron_timeout, monitor, 60000, range(1, ?MAX_U32)},
      {cron_max_page_bytes, monitor, 67108864, range(1024, ?MAX_U32)},
      {cron_walk_after, monitor, 60000, range(1, ?MAX_U32)},
@@ -94,11 +95,11 @@ node_list(Node, _) ->
 -spec for_library(ProcId :: binary(), cursor(), monitor()) -> hb_process_monitor_nif:monitor_options().
 for_library(ProcId, Cursor, Options) ->
     #{rate := Rate, cron_node := Nodes, cron_page_limit := PageLimit, cron_timeout := Timeout,
-      cron_connect_timeout := ConnectTimeout, cron_max_page_bytes := MaxPageBytes,
-      cron_walk_after := WalkAfter, cron_stale_after := StaleAfter, kept := Kept} = Options,
+      cron_connect_timeout := ConnectTimeout, cron_first_byte_timeout := FirstByteTimeout,
+      cron_max_page_bytes := MaxPageBytes, cron_walk_after := WalkAfter, cron_stale_after := StaleAfter, kept := Kept} = Options,
     #{process => ProcId, rate => Rate, cursor => Cursor, nodes => Nodes, page_limit => PageLimit,
-      connect_timeout => ConnectTimeout, timeout => Timeout, max_page_bytes => MaxPageBytes,
-      walk_after => WalkAfter,
+      connect_timeout => ConnectTimeout, first_byte_timeout => FirstByteTimeout, timeout => Timeout,
+      max_page_bytes => MaxPageBytes, walk_after => WalkAfter,
       stale_after => case StaleAfter of infinity -> 0; _ -> StaleAfter end,
       kept => term_to_binary(Kept)}.
 

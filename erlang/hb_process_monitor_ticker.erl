@@ -40,9 +40,10 @@ init([]) ->
     _ = process_flag(trap_exit, true),
     #{cron_max_inflight := MaxInflight, cron_max_buffered_bytes := MaxBuffered,
       cron_checkpoint := Checkpoint, cron_checkpoint_interval := Interval,
-      cron_dead_letters_max := LettersMax} = Options = hb_process_monitor_opts:for_node(),
+      cron_dead_letters_max := LettersMax, cron_cacertfile := CaCertFile} = Options = hb_process_monitor_opts:for_node(),
     New = #{max_inflight => MaxInflight, max_buffered => MaxBuffered, checkpoint => path(Checkpoint),
-            checkpoint_interval => Interval, dead_letters_max => LettersMax},
+            checkpoint_interval => Interval, dead_letters_max => LettersMax,
+            cacertfile => path(CaCertFile)},
     case hb_process_monitor_nif:new(New) of
         {ok, Engine} ->
             ok = hb_process_monitor_registry:set_engine(Engine, self(), Options),
@@ -51,7 +52,7 @@ init([]) ->
             {stop, {shutdown, Reason}}
     end.
 
-path(false) -> false;
+path(None) when None =:= false; None =:= undefined -> false;
 path(Path) -> unicode:characters_to_binary(Path).
 
 %% @private

@@ -44,12 +44,12 @@ is_test(Module) ->
 
 engine() ->
     {ok, Engine} = ?NIF:new(#{max_inflight => 4, max_buffered => 1 bsl 20, checkpoint => false,
-                              checkpoint_interval => 50, dead_letters_max => 1}),
+                              checkpoint_interval => 50, dead_letters_max => 1, cacertfile => false}),
     Engine.
 
 options(Cu, Changes) ->
     maps:merge(#{process => harness:proc_id(), rate => 3600000, cursor => earliest, nodes => [test_cu:url(Cu)],
-                 page_limit => 1000, connect_timeout => 1000, timeout => 1000, max_page_bytes => 1000000,
+                 page_limit => 1000, connect_timeout => 1000, first_byte_timeout => 1000, timeout => 1000, max_page_bytes => 1000000,
                  walk_after => 60000, stale_after => 0, kept => <<>>}, Changes).
 
 functions_given_wrong_types_are_badarg(_Cu) ->

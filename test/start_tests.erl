@@ -44,7 +44,7 @@ bad_test_() ->
             <<>>, binary:copy(<<"c">>, 4097), latest, "cursor", 0]]
         ++ [?_assertError({bad_option, K, V}, (Start(#{K => V}))()) || {K, V} <- [
             {no_such_option, 1}, {cron_page_limit, 0}, {cron_page_limit, 1001}, {cron_push, not_callable},
-            {cron_push, fun() -> ok end}, {cron_timeout, 0}, {cron_connect_timeout, infinity},
+            {cron_push, fun() -> ok end}, {cron_timeout, 0}, {cron_connect_timeout, infinity}, {cron_first_byte_timeout, 0},
             {cron_max_page_bytes, -1}, {logger, not_a_pid}, {cron_result_format, tree},
             {cron_push_attempts, 0}, {<<"binary">>, 1},
             %% Of scope node: no monitor can change them.

@@ -15,9 +15,6 @@
 setup() -> setup(#{}).
 
 setup(HostOptions) ->
-    %% Loopback must not go through a proxy of the machine's.
-    [os:unsetenv(Name) || Name <- ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy",
-                                   "ALL_PROXY", "all_proxy"]],
     quiet(),
     host(HostOptions),
     dev_mu:create(),
@@ -48,6 +45,7 @@ on_purpose(#{msg := {report, #{label := {supervisor, _}, report := Report}}}, _)
         {{local, hb_process_monitor_sup}, killed} -> stop;
         {{local, hb_process_monitor_monitors_sup}, killed} -> stop;
         {{local, hb_process_monitor_sup}, {shutdown, {checkpoint_unavailable, _, _}}} -> stop;
+        {{local, hb_process_monitor_sup}, {shutdown, {bad_option, cron_cacertfile, _}}} -> stop;
         _ -> ignore
     end;
 on_purpose(#{msg := {report, #{label := {gen_server, terminate}, name := hb_process_monitor_monitors_sup}}}, _) -> stop;

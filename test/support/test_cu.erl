@@ -1,4 +1,4 @@
-%%% A scriptable Compute Unit on loopback: real HTTP over gen_tcp, keep-alive included, answering
+%%% A scriptable Compute Unit on loopback: real HTTP over TCP or TLS, keep-alive included, answering
 %%% as the AO CU does. Results are numbered from 1 and made when they are asked for, so a process
 %%% can have millions. A script can stand in for any answer, to play a CU that misbehaves.
 -module(test_cu).
@@ -13,18 +13,20 @@
 
 -export_type([cu/0, request/0, answer/0]).
 
--type cu() :: #{url := binary(), port := inet:port_number(), table := ets:table(), owner := pid()}.
+-type cu() :: #{url := binary(), port := inet:port_number(), tls := none | [ssl:tls_server_option()],
+                table := ets:table(), owner := pid()}.
 -type request() :: #{kind := cron | results | other, process := binary(), path := binary(),
                      query := #{binary() => binary()},
                      headers := #{atom() | binary() => binary()}, at := integer()}.
 -type answer() :: pass | close | hang | {raw, iodata()} | {raw_then_hang, iodata()}
-                | {raw_then_close, iodata()}.
+                | {raw_then_close, iodata()} | {raw_then_drip, iodata(), iodata()}.
 
 -define(BASE, 1760000000000).
 
 start() -> start(#{}).
 
-%% `data_bytes': how long the data of a result is; `port': where to listen, 0 for any.
+%% `data_bytes': how long the data of a result is; `port': where to listen, 0 for any; `tls': the
+%% options of a TLS server, its certificate among them.
 start(Options) ->
     Caller = self(),
     {Owner, Ref} = spawn_monitor(fun() -> init(Caller, Options) end),
@@ -97,22 +99,24 @@ init(Caller, Options) ->
     Table = ets:new(?MODULE, [public, ordered_set, {read_concurrency, true}]),
     true = ets:insert(Table, [{script, fun(_) -> pass end},
                               {data, binary:copy(<<"x">>, maps:get(data_bytes, Options, 16))}]),
-    Socket = listen(maps:get(port, Options, 0)),
-    {ok, Port} = inet:port(Socket),
-    Url = iolist_to_binary(io_lib:format("http://127.0.0.1:~b", [Port])),
-    Cu = #{url => Url, port => Port, table => Table, owner => self()},
+    Tls = maps:get(tls, Options, none),
+    Socket = listen(maps:get(port, Options, 0), Tls),
+    {ok, Port} = port(Socket),
+    Scheme = case Tls of none -> "http"; _ -> "https" end,
+    Url = iolist_to_binary(io_lib:format("~s://127.0.0.1:~b", [Scheme, Port])),
+    Cu = #{url => Url, port => Port, tls => Tls, table => Table, owner => self()},
     Caller ! {self(), Cu},
     Monitor = monitor(process, Caller),
     owner(Cu, start_acceptors(Socket, Table), Monitor).
 
-owner(#{port := Port, table := Table} = Cu, Acceptors, Monitor) ->
+owner(#{port := Port, tls := Tls, table := Table} = Cu, Acceptors, Monitor) ->
     receive
         {From, Ref, go_down} ->
             stop_acceptors(Acceptors),
             From ! {Ref, ok},
             owner(Cu, down, Monitor);
         {From, Ref, come_up} when Acceptors =:= down ->
-            Socket = listen(Port),
+            Socket = listen(Port, Tls),
             From ! {Ref, ok},
             owner(Cu, start_acceptors(Socket, Table), Monitor);
         {From, Ref, stop} ->
@@ -124,11 +128,34 @@ owner(#{port := Port, table := Table} = Cu, Acceptors, Monitor) ->
             owner(Cu, Acceptors, Monitor)
     end.
 
-listen(Port) ->
-    {ok, Socket} = gen_tcp:listen(Port, [binary, {ip, {127, 0, 0, 1}}, {packet, http_bin},
-                                         {active, false}, {reuseaddr, true}, {backlog, 1024},
-                                         {nodelay, true}]),
-    Socket.
+%% A socket goes with its module: gen_tcp or ssl.
+listen(Port, Tls) ->
+    Options = [binary, {ip, {127, 0, 0, 1}}, {packet, http_bin}, {active, false}, {reuseaddr, true},
+               {backlog, 1024}, {nodelay, true}],
+    {Module, All} = case Tls of
+        none -> {gen_tcp, Options};
+        _ -> {ssl, Options ++ [{log_level, none} | Tls]}
+    end,
+    {ok, Socket} = Module:listen(Port, All),
+    {Module, Socket}.
+
+port({gen_tcp, Socket}) ->
+    inet:port(Socket);
+port({ssl, Socket}) ->
+    {ok, {_, Port}} = ssl:sockname(Socket),
+    {ok, Port}.
+
+accept({gen_tcp, Listen}, Timeout) -> gen_tcp:accept(Listen, Timeout);
+accept({ssl, Listen}, Timeout) -> ssl:transport_accept(Listen, Timeout).
+
+handshake({gen_tcp, Socket}) -> {ok, Socket};
+handshake({ssl, Socket}) -> ssl:handshake(Socket, 20000).
+
+send({Module, Socket}, Data) -> Module:send(Socket, Data).
+
+recv({Module, Socket}) -> Module:recv(Socket, 0).
+
+close({Module, Socket}) -> Module:close(Socket).
 
 start_acceptors(Socket, Table) ->
     {Socket, spawn_link(fun() -> process_flag(trap_exit, true), acceptor(Socket, Table) end)}.
@@ -137,17 +164,17 @@ stop_acceptors(down) ->
     ok;
 stop_acceptors({Socket, Acceptor}) ->
     unlink(Acceptor),
-    ok = gen_tcp:close(Socket),
+    ok = close(Socket),
     Ref = monitor(process, Acceptor),
     exit(Acceptor, kill),
     receive {'DOWN', Ref, process, _, _} -> ok end.
 
 %% Connections are linked to their acceptor, and go with it.
-acceptor(Listen, Table) ->
-    case gen_tcp:accept(Listen, 1000) of
+acceptor({Module, _} = Listen, Table) ->
+    case accept(Listen, 1000) of
         {ok, Socket} ->
-            Connection = spawn_link(fun() -> receive go -> connection(Socket, Table) end end),
-            ok = gen_tcp:controlling_process(Socket, Connection),
+            Connection = spawn_link(fun() -> receive go -> connected({Module, Socket}, Table) end end),
+            ok = Module:controlling_process(Socket, Connection),
             Connection ! go,
             acceptor(Listen, Table);
         {error, timeout} ->
@@ -163,6 +190,12 @@ flush_exits() ->
     after 0 -> ok
     end.
 
+connected({Module, _} = Socket, Table) ->
+    case handshake(Socket) of
+        {ok, Ready} -> connection({Module, Ready}, Table);
+        {error, _} -> refused
+    end.
+
 connection(Socket, Table) ->
     case request(Socket) of
         {ok, Target, Headers} ->
@@ -174,41 +207,50 @@ connection(Socket, Table) ->
                 Script -> answer(Script(Request), Request, Socket, Table)
             catch
                 %% The table went with its owner: the CU is being stopped.
-                error:badarg -> gen_tcp:close(Socket)
+                error:badarg -> close(Socket)
             end;
         closed ->
-            gen_tcp:close(Socket)
+            close(Socket)
     end.
 
 answer(pass, Request, Socket, Table) ->
     answer({raw, respond(Request, Table)}, Request, Socket, Table);
 answer({raw, Data}, _Request, Socket, Table) ->
-    _ = gen_tcp:send(Socket, Data),
+    _ = send(Socket, Data),
     connection(Socket, Table);
 answer({raw_then_hang, Data}, _Request, Socket, _Table) ->
-    _ = gen_tcp:send(Socket, Data),
+    _ = send(Socket, Data),
     hang(Socket);
 answer({raw_then_close, Data}, _Request, Socket, _Table) ->
-    _ = gen_tcp:send(Socket, Data),
-    gen_tcp:close(Socket);
+    _ = send(Socket, Data),
+    close(Socket);
+answer({raw_then_drip, Data, Drip}, _Request, Socket, _Table) ->
+    _ = send(Socket, Data),
+    drip(Socket, Drip);
 answer(hang, _Request, Socket, _Table) ->
     hang(Socket);
 answer(close, _Request, Socket, _Table) ->
-    gen_tcp:close(Socket).
+    close(Socket).
+
+drip(Socket, Drip) ->
+    case send(Socket, Drip) of
+        ok -> receive after 10 -> drip(Socket, Drip) end;
+        {error, _} -> close(Socket)
+    end.
 
 hang(Socket) ->
-    _ = gen_tcp:recv(Socket, 0),
-    gen_tcp:close(Socket).
+    _ = recv(Socket),
+    close(Socket).
 
 request(Socket) ->
-    case gen_tcp:recv(Socket, 0) of
+    case recv(Socket) of
         {ok, {http_request, 'GET', {abs_path, Target}, _}} -> headers(Socket, Target, #{});
         {ok, _} -> closed;
         {error, _} -> closed
     end.
 
 headers(Socket, Target, Headers) ->
-    case gen_tcp:recv(Socket, 0) of
+    case recv(Socket) of
         {ok, http_eoh} -> {ok, Target, Headers};
         {ok, {http_header, _, Name, _, Value}} -> headers(Socket, Target, Headers#{Name => Value});
         {error, _} -> closed

@@ -1,21 +1,29 @@
-//! One HTTP GET to a Compute Unit, within limits of time, size and place. A Compute Unit is not
+//! One GET to a Compute Unit, within limits of time, size and place. A Compute Unit is not
 //! trusted: whatever it sends ends as a body or as a [`Failure`]. What the body means is not
 //! looked at here.
 
+use crate::body;
+use crate::connector::connections;
+use crate::failure::{failure, printable};
+use crate::head;
+use crate::kept::is_stale;
 use crate::resolver::CachingResolver;
-use crate::target::Target;
+use crate::roots::{CaFileError, roots};
+use crate::target::{Target, origin_of};
 use cron_engine::{Class, Failure};
-use std::io::Read;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
-use ureq::Agent;
-use ureq::http::{HeaderMap, StatusCode, header};
-use ureq::unversioned::transport::DefaultConnector;
+use ureq::http::{Response, StatusCode, header};
+use ureq::tls::TlsConfig;
+use ureq::{Agent, Body};
 
 /// How many redirects are followed.
 const MAX_REDIRECTS: usize = 3;
 
-/// The most header bytes taken. Compute Units send under 1 KiB.
-const MAX_HEADER_BYTES: usize = 64 * 1024;
+/// The most bytes of a head that are taken. Compute Units send under 1 KiB. It bounds the buffer that
+/// a head must fit into, not the head: the HTTP client measures all that has come where a head follows
+/// an interim one, the begun body of a large page included.
+const MAX_HEAD_BYTES: usize = 64 * 1024;
 
 /// How long a connection may rest and be used again. Compute Units close theirs after 72 s.
 const MAX_IDLE_AGE: Duration = Duration::from_mins(1);
@@ -26,12 +34,23 @@ const MAX_DISCARDED_BYTES: u64 = 16 * 1024;
 /// The bounds of one fetch.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// For the connection, name resolution included.
+    /// For the connection: name resolution, proxy and TLS included.
     pub connect: Duration,
-    /// For everything, from the first byte sent to the last one received.
+    /// From the request to the last byte of the response's head.
+    pub first_byte: Duration,
+    /// For everything, redirects included.
     pub total: Duration,
-    /// Of the decoded body.
+    /// Of the body, as it is sent and as it is when inflated.
     pub max_bytes: u64,
+}
+
+/// How a client is to be.
+#[derive(Debug, Clone, Default)]
+pub struct ClientOptions {
+    /// How many connections are kept for use again.
+    pub connections: usize,
+    /// A PEM file of certificates to trust beside the built-in ones.
+    pub cacertfile: Option<PathBuf>,
 }
 
 /// The client of a node: one pool of connections.
@@ -41,26 +60,34 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client that keeps up to `connections` connections for use again.
-    #[must_use]
-    pub fn new(connections: usize) -> Self {
+    /// A client with these options.
+    ///
+    /// # Errors
+    /// [`CaFileError`] if the file of certificates is of no use.
+    pub fn new(options: &ClientOptions) -> Result<Self, CaFileError> {
+        let roots = roots(options.cacertfile.as_deref())?;
         let config = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
             .max_redirects_will_error(false)
-            .max_idle_connections(connections)
-            .max_idle_connections_per_host(connections)
+            .max_idle_connections(options.connections)
+            .max_idle_connections_per_host(options.connections)
             .max_idle_age(MAX_IDLE_AGE)
-            .max_response_header_size(MAX_HEADER_BYTES)
+            .input_buffer_size(MAX_HEAD_BYTES)
+            .max_response_header_size(MAX_HEAD_BYTES)
             .user_agent(concat!("hb_process_monitor/", env!("CARGO_PKG_VERSION")))
             .accept("application/json")
+            .accept_encoding("gzip")
+            .tls_config(TlsConfig::builder().root_certs(roots).build())
             .build();
-        let agent =
-            Agent::with_parts(config, DefaultConnector::default(), CachingResolver::default());
-        Self { agent }
+        let resolver = CachingResolver::default();
+        Ok(Self { agent: Agent::with_parts(config, connections(), resolver) })
     }
 
     /// Fetches `path` of `target` into `body`.
+    ///
+    /// `room` is asked before the body in memory grows past a further MiB beyond the first, with
+    /// the number of bytes that it is about to grow by; `false` ends the fetch.
     ///
     /// # Errors
     /// [`Failure`] whatever goes wrong; `body` then holds nothing of use.
@@ -70,97 +97,72 @@ impl Client {
         path: &str,
         limits: &Limits,
         body: &mut Vec<u8>,
+        room: &mut dyn FnMut(u64) -> bool,
     ) -> Result<(), Failure> {
         let deadline = Instant::now() + limits.total;
         let mut url = target.join(path);
         for _ in 0..=MAX_REDIRECTS {
-            let left = deadline.saturating_duration_since(Instant::now());
-            match self.hop(&url, target.authorization(), limits, left, body)? {
-                Hop::Whole => return Ok(()),
-                Hop::Redirect(location) => {
-                    url = target.redirect(&location).ok_or_else(|| {
-                        let to = printable(&location);
-                        Failure::new(Class::Redirect, format!("a redirect elsewhere: {to}"))
-                    })?;
-                }
+            let mut response = self.ask(target, &url, limits, deadline)?;
+            if response.status() == StatusCode::OK {
+                return body::read(&mut response, limits, body, room);
             }
+            let location = head::location(&response);
+            discard(&mut response);
+            let location = location?;
+            url = target.redirect(&location).ok_or_else(|| elsewhere(&location))?;
         }
         Err(Failure::new(Class::Redirect, format!("more than {MAX_REDIRECTS} redirects")))
     }
 
-    fn hop(
+    /// Sends one request and takes the head of its response. A kept connection may have been closed
+    /// by the other side just now: that is no failure, it costs a new connection.
+    fn ask(
         &self,
+        target: &Target,
         url: &str,
-        authorization: Option<&str>,
         limits: &Limits,
-        left: Duration,
-        body: &mut Vec<u8>,
-    ) -> Result<Hop, Failure> {
-        let mut request = self.agent.get(url);
-        if let Some(authorization) = authorization {
-            request = request.header(header::AUTHORIZATION, authorization);
+        deadline: Instant,
+    ) -> Result<Response<Body>, Failure> {
+        let call = |max_idle_age| {
+            let mut request = self.agent.get(url);
+            if let Some(authorization) = target.authorization() {
+                request = request.header(header::AUTHORIZATION, authorization);
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            let mut config = request
+                .config()
+                .timeout_resolve(Some(limits.connect))
+                .timeout_connect(Some(limits.connect))
+                .timeout_recv_response(Some(limits.first_byte))
+                // Zero would mean no limit at all.
+                .timeout_global(Some(left.max(Duration::from_millis(1))))
+                .max_idle_age(max_idle_age);
+            if target.is_loopback() {
+                // A proxy is on the way to other hosts, not to this one.
+                config = config.proxy(None);
+            }
+            config.build().call()
+        };
+        match call(MAX_IDLE_AGE) {
+            // Its like are as old: none of them is tried.
+            Err(error) if is_stale(&error) => call(Duration::ZERO),
+            answered => answered,
         }
-        let request = request
-            .config()
-            .timeout_resolve(Some(limits.connect))
-            .timeout_connect(Some(limits.connect))
-            // Zero would mean no limit at all.
-            .timeout_global(Some(left.max(Duration::from_millis(1))))
-            .build();
-        let mut response = request.call().map_err(|error| failure(&error))?;
-        if response.status() != StatusCode::OK {
-            let discard = response.body_mut().with_config().limit(MAX_DISCARDED_BYTES);
-            // What cannot be read costs a new connection, nothing else.
-            let _ = std::io::copy(&mut discard.reader(), &mut std::io::sink());
-            return redirect(response.status(), response.headers());
-        }
-        body.clear();
-        let expected = response.body().content_length().unwrap_or(0).min(limits.max_bytes);
-        body.reserve(usize::try_from(expected.min(1 << 20)).unwrap_or(0));
-        let mut reader = response.body_mut().with_config().limit(limits.max_bytes).reader();
-        reader.read_to_end(body).map_err(|error| failure(&error.into()))?;
-        Ok(Hop::Whole)
+        .map_err(|error| failure(&error, limits))
     }
 }
 
-enum Hop {
-    Whole,
-    Redirect(String),
-}
-
-fn redirect(status: StatusCode, headers: &HeaderMap) -> Result<Hop, Failure> {
-    if matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308) {
-        let location = headers.get(header::LOCATION).and_then(|value| value.to_str().ok());
-        let missing = || Failure::new(Class::Redirect, format!("status {status} and no location"));
-        return location.map(|to| Hop::Redirect(to.to_owned())).ok_or_else(missing);
+/// Reads the body of an error or redirect away. What cannot be read costs a new connection,
+/// nothing else.
+fn discard(response: &mut Response<Body>) {
+    if head::check_framing(response).is_ok() {
+        let body = response.body_mut().with_config().limit(MAX_DISCARDED_BYTES);
+        let _ = std::io::copy(&mut body.reader(), &mut std::io::sink());
     }
-    Err(Failure::new(Class::Status, format!("status {status}")))
 }
 
-fn failure(error: &ureq::Error) -> Failure {
-    use std::io::ErrorKind;
-    let class = match error {
-        ureq::Error::Timeout(_) => Class::Timeout,
-        ureq::Error::HostNotFound => Class::Resolve,
-        ureq::Error::BodyExceedsLimit(_) => Class::BodyTooLarge,
-        ureq::Error::Tls(_) | ureq::Error::Rustls(_) | ureq::Error::Pem(_) => Class::Tls,
-        ureq::Error::Io(io) => match io.kind() {
-            ErrorKind::TimedOut | ErrorKind::WouldBlock => Class::Timeout,
-            // How the TLS layer says that it could not make sense of what it read.
-            ErrorKind::InvalidData => Class::Tls,
-            _ => Class::Connect,
-        },
-        ureq::Error::ConnectionFailed | ureq::Error::ConnectProxyFailed(_) => Class::Connect,
-        _ => Class::Protocol,
-    };
-    Failure::new(class, printable(&error.to_string()))
-}
-
-/// Remote text as it may be logged: escaped, and no more than a line of it.
-fn printable(text: &str) -> String {
-    let mut escaped: String = text.escape_debug().take(200).collect();
-    if text.len() > 200 {
-        escaped.push('…');
-    }
-    escaped
+/// A location may repeat what it was asked with, and hold a password: only its origin is told.
+fn elsewhere(location: &str) -> Failure {
+    let to = origin_of(location).unwrap_or_else(|| "what is no URL of HTTP".into());
+    Failure::new(Class::Redirect, format!("a redirect to {}", printable(&to)))
 }

@@ -12,11 +12,19 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+mod body;
 mod client;
+mod connector;
+mod failure;
+mod head;
+mod kept;
 mod pool;
 mod resolver;
+mod roots;
 mod target;
 
-pub use client::{Client, Limits};
+pub use client::{Client, ClientOptions, Limits};
+pub use head::MAX_RETRY_AFTER;
 pub use pool::{Job, Pool};
+pub use roots::CaFileError;
 pub use target::{Target, TargetError};

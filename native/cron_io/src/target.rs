@@ -4,6 +4,7 @@
 use base64::prelude::{BASE64_STANDARD, Engine};
 use percent_encoding::percent_decode_str;
 use std::fmt;
+use std::net::IpAddr;
 use thiserror::Error;
 use ureq::http::Uri;
 
@@ -18,6 +19,7 @@ pub struct Target {
     origin: String,
     /// The header that the URL's user information stands for.
     authorization: Option<String>,
+    loopback: bool,
 }
 
 /// Why a text is no base URL.
@@ -51,7 +53,8 @@ impl Target {
         };
         let base = format!("{scheme}://{host}{}", path.trim_end_matches('/'));
         let authority_end = scheme.len() + "://".len() + host.len();
-        Ok(Self { base, authority_end, origin, authorization: user.map(basic) })
+        let loopback = uri.host().is_some_and(is_loopback);
+        Ok(Self { base, authority_end, origin, authorization: user.map(basic), loopback })
     }
 
     /// What to send as the header `Authorization`, if anything.
@@ -66,14 +69,21 @@ impl Target {
         format!("{}{path}", self.base)
     }
 
-    /// Where a redirect leads to from here, if it stays at this origin.
+    /// Whether it is on this host, by name or address.
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        self.loopback
+    }
+
+    /// Where a redirect leads to from here, if it stays at this origin and brings no credentials.
     #[must_use]
     pub fn redirect(&self, location: &str) -> Option<String> {
         if location.starts_with('/') && !location.starts_with("//") {
             return Some(format!("{}{location}", self.base.get(..self.authority_end)?));
         }
         let uri: Uri = location.parse().ok()?;
-        (origin(&uri)? == self.origin).then(|| location.to_owned())
+        let foreign = uri.authority()?.as_str().contains('@') || origin(&uri)? != self.origin;
+        (!foreign).then(|| location.to_owned())
     }
 }
 
@@ -81,6 +91,17 @@ impl Target {
 fn basic(user: &str) -> String {
     let decoded: Vec<u8> = percent_decode_str(user).collect();
     format!("Basic {}", BASE64_STANDARD.encode(decoded))
+}
+
+fn is_loopback(host: &str) -> bool {
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse();
+    host.eq_ignore_ascii_case("localhost")
+        || address.is_ok_and(|address: IpAddr| address.to_canonical().is_loopback())
+}
+
+/// What may be logged of a URL: its origin, if it has one.
+pub(crate) fn origin_of(url: &str) -> Option<String> {
+    origin(&url.parse().ok()?)
 }
 
 /// Scheme, host and port of a URL, in one spelling. User information is no part of it.
@@ -146,6 +167,23 @@ mod tests {
     }
 
     #[test]
+    fn loopback_is_known_by_name_and_address() {
+        for url in [
+            "localhost",
+            "LocalHost:1",
+            "127.0.0.1",
+            "127.1.2.3:80",
+            "[::1]:80",
+            "[::ffff:127.0.0.1]",
+        ] {
+            assert!(Target::new(&format!("http://{url}/x")).unwrap().is_loopback(), "{url}");
+        }
+        for url in ["localhost.example", "128.0.0.1", "[::2]", "user:localhost@host"] {
+            assert!(!Target::new(&format!("http://{url}/x")).unwrap().is_loopback(), "{url}");
+        }
+    }
+
+    #[test]
     fn redirect_within_the_origin_is_followed() {
         let target = Target::new("http://host:80/base").unwrap();
         assert_eq!(target.redirect("/other?x=1").unwrap(), "http://host:80/other?x=1");
@@ -155,7 +193,16 @@ mod tests {
     #[test]
     fn redirect_elsewhere_is_refused() {
         let target = Target::new("http://host/base").unwrap();
-        for location in ["//evil/x", "http://evil/", "https://host/", "http://host:81/", "x", ""] {
+        for location in [
+            "//evil/x",
+            "http://evil/",
+            "https://host/",
+            "http://host:81/",
+            "http://user:password@host/",
+            "http://host@evil/",
+            "x",
+            "",
+        ] {
             assert_eq!(target.redirect(location), None, "{location}");
         }
     }

@@ -112,7 +112,7 @@ impl Job {
             None => self.slot.limits,
         };
         let since = Instant::now();
-        match self.shared.client.get(target, &path, &limits, &mut scratch.body) {
+        match self.shared.client.get(target, &path, &limits, &mut scratch.body, &mut |_| true) {
             Err(failure) if is_late(&failure, since, patience) => {
                 return Ok(Outcome { fetched: Fetched::TooSlow, message: None });
             }

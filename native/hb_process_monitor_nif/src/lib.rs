@@ -44,6 +44,8 @@ mod atoms {
         stopped,
         busy,
         bad_node,
+        bad_option,
+        cron_cacertfile,
         checkpoint_unavailable,
         durable,
         full,

@@ -1,4 +1,4 @@
-//! The functions that Erlang calls. All but `new/1`, which opens the checkpoint, and `run/2` take
+//! The functions that Erlang calls. All but `new/1`, which reads files, and `run/2` take
 //! microseconds: they put a command into the loop's queue and return, and wait for nobody.
 // Arguments come decoded from terms: rustler hands them over by value.
 #![allow(clippy::needless_pass_by_value)]
@@ -6,7 +6,7 @@
 use crate::atoms;
 use crate::logger;
 use crate::nodes::{Nodes, target};
-use crate::options::{EngineOptions, MonitorOptions};
+use crate::options::{EngineOptions, MonitorOptions, path};
 use crate::outbox::OUTBOX;
 use crate::runner::{Runner, Slice, saved};
 use crate::shared::{Command, Shared};
@@ -14,6 +14,7 @@ use crate::slot::{Handle, Slot};
 use crate::start::{Origin, Start, position_term};
 use cron_checkpoint::{Begin, Checkpoint, Waiter};
 use cron_engine::{Config, Cursor, Event, MonitorId, Position, ProcessId, Registration};
+use cron_io::{Client, ClientOptions};
 use log::LevelFilter;
 use rustler::{
     Atom, Binary, Decoder, Encoder, Env, Error, LocalPid, Monitor, NifResult, OwnedEnv, Resource,
@@ -57,7 +58,8 @@ pub(crate) fn decode<'a, T: Decoder<'a>>(options: Term<'a>) -> NifResult<T> {
     options.decode().map_err(|_| Error::BadArg)
 }
 
-/// Makes an engine that belongs to the calling process. Opens the checkpoint's file.
+/// Makes an engine that belongs to the calling process. Reads the file of certificates and opens
+/// the checkpoint's.
 #[rustler::nif(schedule = "DirtyIo")]
 fn new<'a>(env: Env<'a>, options: Term<'a>) -> NifResult<Term<'a>> {
     let options: EngineOptions<'a> = decode(options)?;
@@ -65,7 +67,16 @@ fn new<'a>(env: Env<'a>, options: Term<'a>) -> NifResult<Term<'a>> {
     if max_inflight == 0 {
         return Err(Error::BadArg);
     }
-    let checkpoint = match options.path()? {
+    let cacertfile = path(options.cacertfile)?;
+    let client = match Client::new(&ClientOptions { connections: max_inflight, cacertfile }) {
+        Ok(client) => client,
+        Err(error) => {
+            let value = (options.cacertfile, error.to_string());
+            let reason = (atoms::bad_option(), atoms::cron_cacertfile(), value);
+            return Ok((atoms::error(), reason).encode(env));
+        }
+    };
+    let checkpoint = match path(options.checkpoint)? {
         None => None,
         Some(path) => {
             let interval = Duration::from_millis(options.checkpoint_interval.into());
@@ -87,7 +98,7 @@ fn new<'a>(env: Env<'a>, options: Term<'a>) -> NifResult<Term<'a>> {
         seed: fastrand::u64(..),
     };
     let engine = ResourceArc::new(EngineHandle {
-        shared: Arc::new(Shared::new(max_inflight, checkpoint)),
+        shared: Arc::new(Shared::new(max_inflight, client, checkpoint)),
         runner: Mutex::new(Runner::new(config)),
     });
     env.monitor(&engine, &env.pid()).ok_or(Error::BadArg)?;

@@ -15,22 +15,21 @@ use std::time::Duration;
 pub(crate) struct EngineOptions<'a> {
     pub(crate) max_inflight: u32,
     pub(crate) max_buffered: u64,
-    /// A path, or `false`.
+    /// A path, or `false`, as the next one.
     pub(crate) checkpoint: Term<'a>,
+    pub(crate) cacertfile: Term<'a>,
     /// In milliseconds.
     pub(crate) checkpoint_interval: u32,
     pub(crate) dead_letters_max: u64,
 }
 
-impl EngineOptions<'_> {
-    /// The path of the checkpoint; `None` if there is to be none.
-    pub(crate) fn path(&self) -> NifResult<Option<PathBuf>> {
-        if self.checkpoint.decode::<bool>().is_ok_and(|on| !on) {
-            return Ok(None);
-        }
-        let path: Binary<'_> = self.checkpoint.decode()?;
-        Ok(Some(OsStr::from_bytes(&path).into()))
+/// The path that an option gives; `None` for `false`.
+pub(crate) fn path(option: Term<'_>) -> NifResult<Option<PathBuf>> {
+    if option.decode::<bool>().is_ok_and(|on| !on) {
+        return Ok(None);
     }
+    let path: Binary<'_> = option.decode()?;
+    Ok(Some(OsStr::from_bytes(&path).into()))
 }
 
 /// The options of a monitor.
@@ -43,6 +42,7 @@ pub(crate) struct MonitorOptions<'a> {
     pub(crate) nodes: Vec<Binary<'a>>,
     pub(crate) page_limit: u32,
     pub(crate) connect_timeout: u32,
+    pub(crate) first_byte_timeout: u32,
     pub(crate) timeout: u32,
     pub(crate) max_page_bytes: u32,
     pub(crate) walk_after: u32,
@@ -71,6 +71,7 @@ impl MonitorOptions<'_> {
     pub(crate) fn limits(&self) -> Limits {
         Limits {
             connect: Duration::from_millis(self.connect_timeout.into()),
+            first_byte: Duration::from_millis(self.first_byte_timeout.into()),
             total: Duration::from_millis(self.timeout.into()),
             max_bytes: self.max_page_bytes.into(),
         }

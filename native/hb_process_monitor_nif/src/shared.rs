@@ -43,7 +43,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Shared {
-    pub(crate) fn new(max_inflight: usize, checkpoint: Option<Checkpoint>) -> Self {
+    pub(crate) fn new(max_inflight: usize, client: Client, checkpoint: Option<Checkpoint>) -> Self {
         Self {
             queue: Mutex::default(),
             wake: Condvar::new(),
@@ -53,7 +53,7 @@ impl Shared {
             counters: Mutex::default(),
             nodes: Mutex::default(),
             checkpoint,
-            client: Client::new(max_inflight),
+            client,
             pool: Pool::new("hb_cron_fetch", max_inflight),
         }
     }

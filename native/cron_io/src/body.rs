@@ -1,0 +1,148 @@
+//! Reading the body of a good response into memory: inflated, and bounded as it is sent and as it
+//! is when inflated, whatever the head announced.
+
+use crate::client::Limits;
+use crate::failure::{failure, printable};
+use crate::head;
+use cron_engine::{Class, Failure};
+use flate2::read::MultiGzDecoder;
+use std::io::{self, Read};
+use ureq::Body;
+use ureq::http::{HeaderMap, Response, header};
+
+/// By how much a body in memory grows at once.
+const STEP: u64 = 1 << 20;
+
+/// Reads the body of `response` into `body`. See [`crate::Client::get`].
+pub(crate) fn read(
+    response: &mut Response<Body>,
+    limits: &Limits,
+    body: &mut Vec<u8>,
+    room: &mut dyn FnMut(u64) -> bool,
+) -> Result<(), Failure> {
+    body.clear();
+    head::check_framing(response)?;
+    let gzip = is_gzip(response.headers())?;
+    let announced = response.body().content_length().unwrap_or(0);
+    if announced > limits.max_bytes {
+        return Err(too_large("is", limits));
+    }
+    // The first step at once where it is known to be needed; inflated it is that large at least.
+    body.reserve(usize::try_from(announced.min(STEP)).unwrap_or(0));
+    let reader = response.body_mut().with_config().limit(limits.max_bytes).reader();
+    let mut sent = Sent { reader, limits, failure: None };
+    let filled = if gzip {
+        fill(&mut MultiGzDecoder::new(&mut sent), limits, body, room)
+    } else {
+        fill(&mut sent, limits, body, room)
+    };
+    // What went wrong with the connection shows as an error of what reads from it.
+    filled.map_err(|stop| sent.failure.take().unwrap_or_else(|| stop.into_failure(limits)))
+}
+
+/// Whether the body is to be inflated. Anything but gzip, once, was not asked for.
+fn is_gzip(headers: &HeaderMap) -> Result<bool, Failure> {
+    let mut gzip = false;
+    for value in headers.get_all(header::CONTENT_ENCODING) {
+        let refused = |name: &str| {
+            let detail = format!("content-encoding {}, asked for gzip", printable(name));
+            Err(Failure::new(Class::BadEncoding, detail))
+        };
+        let Ok(text) = value.to_str() else {
+            return refused("that is no text");
+        };
+        for name in text.split(',').map(str::trim) {
+            match name.to_ascii_lowercase().as_str() {
+                "" | "identity" => {}
+                "gzip" | "x-gzip" if !gzip => gzip = true,
+                "gzip" | "x-gzip" => return refused("gzip twice"),
+                _ => return refused(name),
+            }
+        }
+    }
+    Ok(gzip)
+}
+
+/// Why a body is not whole.
+enum Stop {
+    TooLarge,
+    NoRoom,
+    /// It could not be read; if what was sent could, it could not be inflated.
+    Unreadable(io::Error),
+}
+
+impl Stop {
+    fn into_failure(self, limits: &Limits) -> Failure {
+        match self {
+            Self::TooLarge => too_large("inflates to", limits),
+            Self::NoRoom => Failure::new(
+                Class::NoRoom,
+                "no room for a page of more than 1 MiB (cron_max_buffered_bytes)",
+            ),
+            Self::Unreadable(error) => {
+                let detail = format!("damaged gzip: {}", printable(&error.to_string()));
+                Failure::new(Class::BadEncoding, detail)
+            }
+        }
+    }
+}
+
+fn too_large(how: &str, limits: &Limits) -> Failure {
+    let detail =
+        format!("the body {how} more than {} bytes (cron_max_page_bytes)", limits.max_bytes);
+    Failure::new(Class::BodyTooLarge, detail)
+}
+
+/// Reads all of `reader` into `body`, step by step, so that memory is never more than a step ahead
+/// of what has come.
+fn fill(
+    reader: &mut dyn Read,
+    limits: &Limits,
+    body: &mut Vec<u8>,
+    room: &mut dyn FnMut(u64) -> bool,
+) -> Result<(), Stop> {
+    loop {
+        let filled = body.len() as u64;
+        let step = (STEP - filled % STEP).min(limits.max_bytes.saturating_sub(filled));
+        let read = reader.take(step).read_to_end(body).map_err(Stop::Unreadable)?;
+        if (read as u64) < step {
+            return Ok(());
+        }
+        // As much as was allowed, and maybe all: one more byte tells.
+        let mut next = [0];
+        loop {
+            match reader.read(&mut next) {
+                Ok(0) => return Ok(()),
+                Ok(_) => break,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(Stop::Unreadable(error)),
+            }
+        }
+        if body.len() as u64 >= limits.max_bytes {
+            return Err(Stop::TooLarge);
+        }
+        let step = STEP.min(limits.max_bytes - body.len() as u64);
+        if !room(step) {
+            return Err(Stop::NoRoom);
+        }
+        body.reserve_exact(usize::try_from(step).unwrap_or(usize::MAX));
+        body.extend_from_slice(&next);
+    }
+}
+
+/// The body as it is sent, which keeps what went wrong with it.
+struct Sent<'a, R> {
+    reader: R,
+    limits: &'a Limits,
+    failure: Option<Failure>,
+}
+
+impl<R: Read> Read for Sent<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.reader.read(buffer).map_err(|error| {
+            let kind = error.kind();
+            self.failure = Some(failure(&error.into(), self.limits));
+            kind.into()
+        })
+    }
+}

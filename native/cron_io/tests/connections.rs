@@ -1,0 +1,211 @@
+//! Connections that are kept and used again: that they are, that nothing left on one is taken for
+//! an answer, and that one the server closed meanwhile is no failure.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
+#![allow(clippy::indexing_slicing, reason = "test code")]
+
+#[allow(dead_code, reason = "each test crate uses its own part")]
+mod util;
+
+use cron_engine::Class;
+use cron_io::Client;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Barrier, Mutex};
+use util::{LIMITS, Peer, Server, client, get, ok};
+
+fn ask(client: &Client, server: &Server) -> Result<Vec<u8>, Class> {
+    get(client, &server.url(), &LIMITS).map_err(|failure| failure.class)
+}
+
+/// A turn that a script waits for, and a test gives, once.
+fn turn() -> (Sender<()>, Mutex<Receiver<()>>) {
+    let (give, wait) = channel();
+    (give, Mutex::new(wait))
+}
+
+/// A server whose first connection follows `script`; later ones answer with `later`.
+fn first(script: impl Fn(&mut Peer) + Send + Sync + 'static) -> Server {
+    Server::new(
+        move |peer| if peer.number == 1 { script(peer) } else { peer.answer_all(&ok("later")) },
+    )
+}
+
+#[test]
+fn connection_is_used_again_after_whatever_response_was_whole() {
+    for answer in [
+        ok("{}"),
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n".to_vec(),
+        b"HTTP/1.1 204 No Content\r\n\r\n".to_vec(),
+        b"HTTP/1.1 304 Not Modified\r\ncontent-length: 10\r\n\r\n".to_vec(),
+        b"HTTP/1.1 500 Oops\r\ncontent-length: 2\r\n\r\n{}".to_vec(),
+        b"HTTP/1.0 200 OK\r\nconnection: keep-alive\r\ncontent-length: 2\r\n\r\n{}".to_vec(),
+    ] {
+        let (client, server) = (client(), Server::answering(answer));
+        let answers: Vec<_> = (0..10).map(|_| ask(&client, &server)).collect();
+        assert!(answers.iter().all(|answer| *answer == answers[0]));
+        assert_eq!((server.connections(), server.requests().len()), (1, 10));
+    }
+}
+
+#[test]
+fn connection_is_not_used_again_where_the_next_response_may_not_begin() {
+    for answer in [
+        b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{}".to_vec(),
+        b"HTTP/1.0 200 OK\r\ncontent-length: 2\r\n\r\n{}".to_vec(),
+        // Refused before the body is read.
+        b"HTTP/1.1 200 OK\r\ncontent-encoding: br\r\ncontent-length: 2\r\n\r\n{}".to_vec(),
+        b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n".to_vec(),
+        b"HTTP/1.1 503 X\r\ncontent-length: 2\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n".to_vec(),
+        b"HTTP/1.1 101 Switching Protocols\r\n\r\n".to_vec(),
+        [b"HTTP/1.1 500 X\r\ncontent-length: 20000\r\n\r\n".as_slice(), &b" ".repeat(20_000)].concat(),
+    ] {
+        let (client, server) = (client(), Server::answering(answer));
+        let answers: Vec<_> = (0..3).map(|_| ask(&client, &server)).collect();
+        assert!(answers.iter().all(|answer| *answer == answers[0]));
+        assert_eq!(server.connections(), 3);
+    }
+}
+
+#[test]
+fn response_that_nobody_asked_for_behind_the_real_one_is_no_answer() {
+    let server = first(|peer| peer.answer_all(&[ok("real"), ok("unasked")].concat()));
+    let client = client();
+    assert_eq!(ask(&client, &server).unwrap(), b"real");
+    assert_eq!(ask(&client, &server).unwrap(), b"later");
+}
+
+#[test]
+fn response_that_nobody_asked_for_on_a_resting_connection_is_no_answer() {
+    for unasked in [ok("unasked"), b" ".to_vec()] {
+        let (rests, rested) = turn();
+        let (sent, was_sent) = channel();
+        let server = first(move |peer| {
+            peer.request();
+            peer.send(ok("real"));
+            rested.lock().unwrap().recv().unwrap();
+            peer.send(&unasked);
+            sent.send(()).unwrap();
+            peer.hang();
+        });
+        let client = client();
+        assert_eq!(ask(&client, &server).unwrap(), b"real");
+        rests.send(()).unwrap();
+        was_sent.recv().unwrap();
+        assert_eq!(ask(&client, &server).unwrap(), b"later");
+        assert_eq!(server.connections(), 2);
+    }
+}
+
+#[test]
+fn connection_that_the_server_closed_while_it_rested_is_no_failure() {
+    let (rests, rested) = turn();
+    let (closed, was_closed) = channel();
+    let server = first(move |peer| {
+        peer.request();
+        peer.send(ok("real"));
+        rested.lock().unwrap().recv().unwrap();
+        peer.close();
+        closed.send(()).unwrap();
+    });
+    let client = client();
+    assert_eq!(ask(&client, &server).unwrap(), b"real");
+    rests.send(()).unwrap();
+    was_closed.recv().unwrap();
+    assert_eq!(ask(&client, &server).unwrap(), b"later");
+    assert_eq!(server.connections(), 2);
+}
+
+#[test]
+fn connection_that_the_server_closes_as_the_request_comes_is_no_failure() {
+    for reads_the_request in [true, false] {
+        let server = first(move |peer| {
+            peer.request();
+            peer.send(ok("real"));
+            // A request of which something was not read is answered with a reset.
+            if reads_the_request {
+                peer.request().is_some()
+            } else {
+                peer.byte()
+            };
+        });
+        let client = client();
+        assert_eq!(ask(&client, &server).unwrap(), b"real");
+        assert_eq!(ask(&client, &server).unwrap(), b"later");
+        assert_eq!(server.connections(), 2);
+    }
+}
+
+#[test]
+fn connections_that_were_all_closed_cost_one_attempt() {
+    let arrived = Arc::new(Barrier::new(3));
+    let server = Server::new(move |peer| {
+        if peer.number > 3 {
+            return peer.answer_all(&ok("later"));
+        }
+        peer.request();
+        arrived.wait();
+        peer.send(ok("real"));
+        // Closed by the next request only, so that none is known to be closed before.
+        peer.request();
+    });
+    let client = client();
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| assert_eq!(ask(&client, &server).unwrap(), b"real"));
+        }
+    });
+    assert_eq!(ask(&client, &server).unwrap(), b"later");
+    assert_eq!((server.connections(), server.requests().len()), (4, 5));
+}
+
+#[test]
+fn new_connection_that_closes_without_an_answer_is_a_failure_at_once() {
+    let server = Server::answering_once("");
+    assert_eq!(ask(&client(), &server), Err(Class::Connect));
+    assert_eq!(server.connections(), 1);
+}
+
+#[test]
+fn server_that_always_closes_without_an_answer_is_asked_twice_at_most() {
+    let server = Server::new(|peer| {
+        peer.request();
+        if peer.number == 1 {
+            peer.send(ok("real"));
+            peer.request();
+        }
+    });
+    let client = client();
+    assert_eq!(ask(&client, &server).unwrap(), b"real");
+    assert_eq!(ask(&client, &server), Err(Class::Connect));
+    assert_eq!((server.connections(), server.requests().len()), (2, 3));
+}
+
+#[test]
+fn answer_that_breaks_off_on_a_kept_connection_is_a_failure() {
+    let server = first(|peer| {
+        peer.request();
+        peer.send(ok("real"));
+        peer.request();
+        peer.send("HTTP/1.1 200 OK\r\n");
+    });
+    let client = client();
+    assert_eq!(ask(&client, &server).unwrap(), b"real");
+    assert_eq!(ask(&client, &server), Err(Class::Connect));
+    assert_eq!(server.connections(), 1);
+}
+
+#[test]
+fn kept_connection_that_does_not_answer_is_a_timeout_and_not_asked_again() {
+    let server = first(|peer| {
+        peer.request();
+        peer.send(ok("real"));
+        peer.request();
+        peer.hang();
+    });
+    let client = client();
+    assert_eq!(ask(&client, &server).unwrap(), b"real");
+    let limits = cron_io::Limits { first_byte: util::SHORT, ..LIMITS };
+    let failure = get(&client, &server.url(), &limits).unwrap_err();
+    assert_eq!(failure.class, Class::FirstByteTimeout);
+    assert_eq!(server.connections(), 1);
+}
