@@ -150,6 +150,7 @@ others_test_() ->
         fun page_in_gzip_is_pushed/1,
         fun answer_that_nobody_asked_for_is_not_taken/1,
         fun connection_closed_between_two_polls_is_no_failure/1,
+        fun large_body_beside_another_waits_for_room/1,
         fun name_that_does_not_resolve_is_an_error/1,
         fun outage_that_repeats_is_logged_at_1_2_4_8_and_when_it_is_over/1,
         fun next_node_of_a_list_is_asked_after_a_failure/1,
@@ -212,6 +213,30 @@ connection_closed_between_two_polls_is_no_failure(Cu) ->
     Monitor ! tick,
     harness:results(2, 2),
     ?assertEqual([], [Entry || {error, _, _} = Entry <- harness:report(Logger)]).
+
+%% Bodies on their way count for the budget, too; the only one is always allowed.
+large_body_beside_another_waits_for_room(Cu) ->
+    harness:host(#{cron_max_buffered_bytes => 3 bsl 20}),
+    _ = application:stop(hb_process_monitor),
+    [Stuck, Id] = [harness:proc_id(), harness:proc_id()],
+    harness:sink(Id),
+    Filler = binary:copy(<<"x">>, 5 bsl 20),
+    Half = [<<"HTTP/1.1 200 OK\r\ncontent-length: 99999999\r\n\r\n{\"filler\":\"">>, Filler],
+    Large = test_cu:reply(200, [<<"{\"filler\":\"">>, Filler, <<"\",\"edges\":[]}">>]),
+    test_cu:script(Cu, fun(#{process := P}) when P =:= Stuck -> {raw_then_hang, Half}; (_) -> {raw, Large} end),
+    {First, _} = harness:start(Cu, Stuck, #{cursor => earliest, cron_max_page_bytes => 100 bsl 20}),
+    First ! tick,
+    {Monitor, Logger} = harness:start(Cu, Id, #{cursor => earliest}),
+    %% Until the other one's half is there, this one's pages fit.
+    harness:eventually(fun() ->
+        Monitor ! tick,
+        lists:any(fun({error, no_room, {_, _, _}}) -> true; (_) -> false end, harness:report(Logger))
+    end),
+    exit(First, kill),
+    test_cu:script(Cu, fun(_) -> pass end),
+    test_cu:add(Cu, Id, 2),
+    Monitor ! tick,
+    harness:results(1, 2).
 
 name_that_does_not_resolve_is_an_error(_Cu) ->
     Id = harness:proc_id(),

@@ -13,9 +13,9 @@ use std::time::Duration;
 /// How many failures in a row open it. One lost connection must not stop a host's monitors.
 const THRESHOLD: u32 = 5;
 
-/// The pauses between probes. One request every half a minute is nothing to a host, and recovery
-/// is noticed soon.
-const PAUSES: Backoff = Backoff { first: Duration::from_secs(1), longest: Duration::from_secs(30) };
+/// The pauses between probes. One request every few seconds is nothing to a host, and recovery is
+/// noticed soon.
+const PAUSES: Backoff = Backoff { first: Duration::from_secs(1), longest: Duration::from_secs(10) };
 
 /// What becomes of a breaker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

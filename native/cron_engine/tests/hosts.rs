@@ -199,7 +199,7 @@ fn dead_host_of_a_thousand_monitors_costs_a_request_now_and_then() {
     let before = node.asked(1);
     node.run_for(Duration::from_mins(10));
     let rate = node.asked(1) - before;
-    assert!((15..=60).contains(&rate), "one probe every 10 to 30 s: {rate}");
+    assert!((60..=240).contains(&rate), "one probe every 5 s or so: {rate}");
     assert_eq!(node.engine.counters().open_breakers, 1);
     assert!(node.worst(1000..2000, 0) <= QUICK * 4, "{:?}", node.worst(1000..2000, 0));
 }
@@ -211,7 +211,7 @@ fn dead_host_that_comes_back_is_noticed_soon_and_serves_all_that_waited() {
     node.start(0..1000, &[1]);
     node.run_for(Duration::from_mins(30));
     node.hosts.insert(1, Behaviour::Good);
-    node.run_for(Duration::from_secs(31));
+    node.run_for(Duration::from_secs(11));
     let answered =
         node.requests[&HostId(1)].iter().filter(|at| **at > Time::ZERO + Duration::from_mins(30));
     assert!(answered.count() >= 1000);
@@ -221,14 +221,14 @@ fn dead_host_that_comes_back_is_noticed_soon_and_serves_all_that_waited() {
 }
 
 #[test]
-fn dead_host_of_one_monitor_is_probed_within_half_a_minute() {
+fn dead_host_of_one_monitor_is_probed_every_few_seconds() {
     let mut node = Node::new(64);
     node.hosts.insert(1, Behaviour::Refuses);
     node.start(0..1, &[1]);
     node.run_for(Duration::from_mins(30));
     let asked = &node.requests[&HostId(1)];
     let gaps = asked.windows(2).map(|pair| pair[1].since(pair[0]));
-    assert!(gaps.max().unwrap() <= Duration::from_secs(31));
+    assert!(gaps.max().unwrap() <= Duration::from_secs(17), "its own backoff before it opened");
 }
 
 #[test]

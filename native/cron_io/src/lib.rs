@@ -20,11 +20,13 @@ mod head;
 mod kept;
 mod pool;
 mod resolver;
+mod room;
 mod roots;
 mod target;
 
 pub use client::{Client, ClientOptions, Limits};
 pub use head::MAX_RETRY_AFTER;
 pub use pool::{Job, Pool};
+pub use room::{Room, Share};
 pub use roots::CaFileError;
 pub use target::{Target, TargetError};

@@ -10,7 +10,7 @@ use cron_engine::{
     Class, Cursor, Event, Failure, Fetched, PageRequest, Position, Request, decode_latest, page,
     request,
 };
-use cron_io::{Limits, Target};
+use cron_io::{Limits, Share, Target};
 use rustler::env::SavedTerm;
 use rustler::{Encoder, Env, OwnedEnv, Term};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -54,7 +54,9 @@ impl cron_io::Job for Job {
             let gone = Failure::new(Class::Internal, "the monitor is gone");
             return self.answer(Err(gone));
         }
-        let outcome = catch_unwind(AssertUnwindSafe(|| self.fetch(scratch)));
+        // Until the engine counts the page itself.
+        let mut share = self.shared.room.share();
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.fetch(scratch, &mut share)));
         match outcome.unwrap_or_else(|_| Err(Failure::new(Class::Internal, "a fetch panicked"))) {
             Ok(Outcome { fetched, message }) => {
                 if let Some(message) = message.filter(|_| !self.slot.is_closed()) {
@@ -98,7 +100,7 @@ impl Job {
         self.nodes.targets.get(self.node)
     }
 
-    fn fetch(&self, scratch: &mut Scratch) -> Result<Outcome, Failure> {
+    fn fetch(&self, scratch: &mut Scratch, share: &mut Share<'_>) -> Result<Outcome, Failure> {
         let process = &self.slot.process;
         let path = match &self.request {
             Request::Latest | Request::Look => request::latest_path(process),
@@ -112,7 +114,8 @@ impl Job {
             None => self.slot.limits,
         };
         let since = Instant::now();
-        match self.shared.client.get(target, &path, &limits, &mut scratch.body, &mut |_| true) {
+        let room = &mut |bytes| share.grow(bytes, self.shared.counters().buffered);
+        match self.shared.client.get(target, &path, &limits, &mut scratch.body, room) {
             Err(failure) if is_late(&failure, since, patience) => {
                 return Ok(Outcome { fetched: Fetched::TooSlow, message: None });
             }

@@ -98,7 +98,7 @@ fn new<'a>(env: Env<'a>, options: Term<'a>) -> NifResult<Term<'a>> {
         seed: fastrand::u64(..),
     };
     let engine = ResourceArc::new(EngineHandle {
-        shared: Arc::new(Shared::new(max_inflight, client, checkpoint)),
+        shared: Arc::new(Shared::new(&config, client, checkpoint)),
         runner: Mutex::new(Runner::new(config)),
     });
     env.monitor(&engine, &env.pid()).ok_or(Error::BadArg)?;

@@ -5,9 +5,8 @@ use crate::fetcher;
 use crate::nodes::Nodes;
 use crate::slot::Slot;
 use cron_checkpoint::Checkpoint;
-use cron_engine::{Counters, Event, MonitorId, Registration, Time};
-use cron_io::Client;
-use cron_io::Pool;
+use cron_engine::{Config, Counters, Event, MonitorId, Registration, Time};
+use cron_io::{Client, Pool, Room};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -34,6 +33,7 @@ pub(crate) struct Shared {
     nodes: Mutex<Option<Arc<Nodes>>>,
     pub(crate) checkpoint: Option<Checkpoint>,
     pub(crate) client: Client,
+    pub(crate) room: Room,
     pub(crate) pool: Pool<fetcher::Job>,
 }
 
@@ -43,7 +43,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Shared {
-    pub(crate) fn new(max_inflight: usize, client: Client, checkpoint: Option<Checkpoint>) -> Self {
+    pub(crate) fn new(config: &Config, client: Client, checkpoint: Option<Checkpoint>) -> Self {
         Self {
             queue: Mutex::default(),
             wake: Condvar::new(),
@@ -54,7 +54,8 @@ impl Shared {
             nodes: Mutex::default(),
             checkpoint,
             client,
-            pool: Pool::new("hb_cron_fetch", max_inflight),
+            room: Room::new(config.max_buffered),
+            pool: Pool::new("hb_cron_fetch", config.max_inflight),
         }
     }
 
