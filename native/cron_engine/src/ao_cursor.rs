@@ -21,16 +21,16 @@ pub(crate) struct AoCursor {
     pub(crate) timestamp: u64,
     /// Tells results with the same time apart.
     pub(crate) identity: u64,
-    /// The schedule it comes from; `None` for a result that somebody asked for.
-    pub(crate) cron: Option<Cron>,
+    /// Stands for the name of the schedule it comes from; `None` for a result that somebody asked
+    /// for. What the name says is another question, which need not be asked of every cursor:
+    /// [`Cron::of`].
+    pub(crate) cron: Option<u64>,
 }
 
 /// The schedule of a cron result, from its name: `1-10-minutes` is the second schedule of its
 /// process and runs every ten minutes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Cron {
-    /// Stands for the whole name.
-    pub(crate) name: u64,
     /// How many schedules its process has at least.
     pub(crate) schedules: u64,
     /// The time between its results, in ms; `None` if the name does not say.
@@ -40,30 +40,40 @@ pub(crate) struct Cron {
 impl AoCursor {
     /// Reads `bytes`; `None` if that is no AO cursor.
     pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
-        let mut json = [0; MAX_BYTES];
-        let length = BASE64_STANDARD.decode_slice(bytes, &mut json).ok()?;
-        let fields: Fields<'_> = serde_json::from_slice(json.get(..length)?).ok()?;
-        let mut hasher = FxHasher::default();
-        (&fields.ordinate.0, &fields.cron).hash(&mut hasher);
-        Some(Self {
-            timestamp: fields.timestamp.0.parse().ok()?,
-            identity: hasher.finish(),
-            cron: fields.cron.as_deref().map(Cron::read),
+        read(bytes, |fields| {
+            let cron = fields.cron.as_deref().map(|name| hash(&name));
+            let identity = hash(&(fields.ordinate.number(), fields.ordinate.text(), cron));
+            Some(Self { timestamp: fields.timestamp.number()?, identity, cron })
         })
     }
 }
 
+/// Lets `take` look at the fields of a cursor.
+fn read<T>(bytes: &[u8], take: impl FnOnce(Fields<'_>) -> Option<T>) -> Option<T> {
+    let mut json = [0; MAX_BYTES];
+    let length = BASE64_STANDARD.decode_slice(bytes, &mut json).ok()?;
+    take(serde_json::from_slice(json.get(..length)?).ok()?)
+}
+
+fn hash(value: &impl Hash) -> u64 {
+    let mut hasher = FxHasher::default();
+    value.hash(&mut hasher);
+    hasher.finish()
+}
+
 impl Cron {
-    fn read(name: &str) -> Self {
-        let mut hasher = FxHasher::default();
-        name.hash(&mut hasher);
+    /// The schedule of the result with this cursor.
+    pub(crate) fn of(cursor: &[u8]) -> Option<Self> {
+        read(cursor, |fields| fields.cron.as_deref().map(Self::named))
+    }
+
+    fn named(name: &str) -> Self {
         let mut parts = name.splitn(3, '-');
         let index: Option<u64> = parts.next().and_then(|part| part.parse().ok());
         let every = parts.next().and_then(|part| part.parse::<u64>().ok());
         let unit = parts.next().and_then(unit);
         let interval = every.zip(unit).and_then(|(every, unit)| every.checked_mul(unit));
         Self {
-            name: hasher.finish(),
             // A name that says a million is no reason to take steps of nothing.
             schedules: index.unwrap_or(0).saturating_add(1).min(100),
             interval: interval.filter(|ms| *ms > 0),
@@ -98,8 +108,32 @@ struct Fields<'a> {
 }
 
 /// A whole number or a text: CUs have used both for the same field.
-#[derive(Default, Hash)]
-struct Scalar<'a>(Cow<'a, str>);
+#[derive(Default)]
+enum Scalar<'a> {
+    #[default]
+    Nothing,
+    Number(u64),
+    Text(Cow<'a, str>),
+}
+
+impl Scalar<'_> {
+    /// The number that it is, or that its text says.
+    fn number(&self) -> Option<u64> {
+        match self {
+            Self::Nothing => None,
+            Self::Number(number) => Some(*number),
+            Self::Text(text) => text.parse().ok(),
+        }
+    }
+
+    /// Its text, unless that says a number.
+    fn text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) if self.number().is_none() => Some(text),
+            _ => None,
+        }
+    }
+}
 
 impl<'de: 'a, 'a> Deserialize<'de> for Scalar<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -113,19 +147,19 @@ impl<'de: 'a, 'a> Deserialize<'de> for Scalar<'a> {
             }
 
             fn visit_unit<E: Error>(self) -> Result<Scalar<'de>, E> {
-                Ok(Scalar::default())
+                Ok(Scalar::Nothing)
             }
 
             fn visit_u64<E: Error>(self, value: u64) -> Result<Scalar<'de>, E> {
-                Ok(Scalar(value.to_string().into()))
+                Ok(Scalar::Number(value))
             }
 
             fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Scalar<'de>, E> {
-                Ok(Scalar(text.into()))
+                Ok(Scalar::Text(text.into()))
             }
 
             fn visit_str<E: Error>(self, text: &str) -> Result<Scalar<'de>, E> {
-                Ok(Scalar(text.to_owned().into()))
+                Ok(Scalar::Text(text.to_owned().into()))
             }
         }
 
@@ -146,7 +180,8 @@ mod tests {
         let json = r#"{"timestamp":1760000001000,"ordinate":"1","cron":"0-1-second","sort":"ASC"}"#;
         let cursor = read(json).unwrap();
         assert_eq!(cursor.timestamp, 1_760_000_001_000);
-        let cron = cursor.cron.unwrap();
+        assert!(cursor.cron.is_some());
+        let cron = Cron::of(BASE64_STANDARD.encode(json).as_bytes()).unwrap();
         assert_eq!((cron.schedules, cron.interval), (1, Some(1000)));
     }
 
@@ -179,10 +214,10 @@ mod tests {
 
     #[test]
     fn schedule_names_say_their_interval_where_they_are_of_the_usual_form() {
-        let interval = |name| Cron::read(name).interval;
+        let interval = |name| Cron::named(name).interval;
         assert_eq!(interval("0-10-minutes"), Some(600_000));
         assert_eq!(interval("3-1-hour"), Some(3_600_000));
-        assert_eq!(Cron::read("3-1-hour").schedules, 4);
+        assert_eq!(Cron::named("3-1-hour").schedules, 4);
         for odd in ["", "0", "0-x-minutes", "0-0-seconds", "0-1-fortnight", "0->>>?~~", "0--1-day"]
         {
             assert_eq!(interval(odd), None, "{odd}");

@@ -40,9 +40,9 @@ impl Trail {
     #[must_use]
     pub fn at(position: &Position) -> Self {
         let mut trail = Self::default();
-        if let Some(cursor) = position.cursor().and_then(|cursor| AoCursor::read(cursor.as_bytes()))
-        {
-            trail.pass(cursor);
+        if let Some(cursor) = position.cursor() {
+            // Nothing lies before the first one.
+            let _ = trail.advance(cursor.as_bytes(), false);
         }
         trail
     }
@@ -56,18 +56,24 @@ impl Trail {
     /// Goes on to the result with this cursor. `Err` with the reason if that lies behind, or was
     /// passed already, or if it does not say where it lies and that is needed.
     pub(crate) fn advance(&mut self, cursor: &[u8], needed: bool) -> Result<(), String> {
-        let Some(cursor) = AoCursor::read(cursor) else {
+        let Some(read) = AoCursor::read(cursor) else {
             return if needed { Err("its cursor does not say its time".into()) } else { Ok(()) };
         };
         match self.timestamp {
-            Some(last) if cursor.timestamp < last => {
-                Err(format!("it is of {}, and the one before of {last}", cursor.timestamp))
+            Some(last) if read.timestamp < last => {
+                Err(format!("it is of {}, and the one before of {last}", read.timestamp))
             }
-            Some(last) if cursor.timestamp == last && self.run.contains(&cursor.identity) => {
+            Some(last) if read.timestamp == last && self.run.contains(&read.identity) => {
                 Err(format!("it is of {last}, and was there before"))
             }
             _ => {
-                self.pass(cursor);
+                self.skip_to(read.timestamp);
+                if self.run.len() < MAX_RUN {
+                    self.run.push(read.identity);
+                }
+                if let Some(name) = read.cron.filter(|name| !self.names.contains(name)) {
+                    self.learn(name, cursor);
+                }
                 Ok(())
             }
         }
@@ -92,16 +98,16 @@ impl Trail {
         self.irregular |= other.irregular;
     }
 
-    fn learn(&mut self, cron: Cron) {
-        if !self.names.contains(&cron.name) && self.names.len() < MAX_SCHEDULES {
-            self.names.push(cron.name);
-        }
+    /// Takes note of the schedule of this name, which this cursor is of.
+    fn learn(&mut self, name: u64, cursor: &[u8]) {
+        let Some(cron) = Cron::of(cursor).filter(|_| self.names.len() < MAX_SCHEDULES) else {
+            self.irregular = true;
+            return;
+        };
+        self.names.push(name);
         self.schedules = self.schedules.max(cron.schedules);
-        match (self.shortest, cron.interval) {
-            (_, None) => self.irregular = true,
-            (Some(shortest), Some(interval)) => self.shortest = Some(shortest.min(interval)),
-            (None, interval) => self.shortest = interval,
-        }
+        self.irregular |= cron.interval.is_none();
+        self.shortest = self.shortest.into_iter().chain(cron.interval).min();
     }
 
     /// How much time, in ms, a page of `limit` results surely covers: no schedule seen has run
@@ -113,16 +119,6 @@ impl Trail {
         let each = u64::from(limit) / self.schedules.max(seen).max(1);
         // The first and the last point of a schedule may both lie in the step.
         each.saturating_sub(1).max(1).saturating_mul(shortest).min(MAX_STEP)
-    }
-
-    fn pass(&mut self, cursor: AoCursor) {
-        self.skip_to(cursor.timestamp);
-        if self.run.len() < MAX_RUN {
-            self.run.push(cursor.identity);
-        }
-        if let Some(cron) = cursor.cron {
-            self.learn(cron);
-        }
     }
 }
 
