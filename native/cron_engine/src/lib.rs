@@ -34,6 +34,7 @@
 mod ao_cursor;
 mod backoff;
 mod breaker;
+mod credit;
 mod edges;
 mod engine;
 mod event;

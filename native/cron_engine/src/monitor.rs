@@ -19,22 +19,19 @@
 //! It has no clock and sends nothing: the engine plans ticks and retries, decides which node is
 //! asked and when, and carries out each [`Step`].
 
+use crate::credit::Credit;
 use crate::event::{Fetched, MAX_LIMIT, PageRequest, Registration, Request};
 use crate::failure::Outage;
 use crate::gap::{Gap, Look};
 use crate::nodes::Nodes;
 use crate::queue::Lane;
 use crate::{Cursor, Grid, Position, Time, Trail};
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// One registration of a monitor. It is never given twice, so what comes late for an older
 /// registration of the same process is told apart by it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MonitorId(pub u64);
-
-/// Pages that may be unacked at once: the one being pushed and one ahead of it.
-const CREDIT: usize = 2;
 
 /// What a monitor waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,14 +71,6 @@ pub(crate) enum Step {
     Save,
 }
 
-/// A page that is not acked.
-#[derive(Debug, Clone, Copy)]
-struct Unacked {
-    /// The sequence number of its last edge.
-    end: u64,
-    bytes: u64,
-}
-
 /// An answer to something that was not asked.
 pub(crate) struct Unasked;
 
@@ -112,13 +101,7 @@ pub(crate) struct Monitor {
     stage: Stage,
     /// It waits for its turn to fetch.
     queued: bool,
-    /// The sequence number of the last edge received.
-    received: u64,
-    /// The sequence number of the last edge acked. It may be ahead of `received`: a page is sent
-    /// to the monitor before the engine hears of it, since only then may the next one be fetched,
-    /// or the two could overtake each other.
-    acked: u64,
-    unacked: VecDeque<Unacked>,
+    credit: Credit,
     /// A poll was asked for after the fetch under way had begun.
     again: bool,
 }
@@ -139,9 +122,7 @@ impl Monitor {
             wide: false,
             stage: Stage::Idle,
             queued: false,
-            received: 0,
-            acked: 0,
-            unacked: VecDeque::new(),
+            credit: Credit::default(),
             again: false,
         }
     }
@@ -169,7 +150,7 @@ impl Monitor {
 
     /// The bytes of the pages that are not acked.
     pub(crate) fn buffered(&self) -> u64 {
-        self.unacked.iter().map(|page| page.bytes).sum()
+        self.credit.buffered()
     }
 
     /// The next point of the grid. Only who waits for a tick gets one; to all others it is missed.
@@ -202,13 +183,10 @@ impl Monitor {
 
     /// All edges up to `seq` are acked.
     pub(crate) fn acked(&mut self, seq: u64) -> Step {
-        self.acked = self.acked.max(seq);
-        while self.unacked.front().is_some_and(|page| page.end <= self.acked) {
-            self.unacked.pop_front();
-        }
+        self.credit.acked(seq);
         match self.stage {
-            Stage::Full if self.unacked.len() < CREDIT => self.fetch(),
-            Stage::Draining if self.unacked.is_empty() => self.end_poll(),
+            Stage::Full if self.credit.is_left() => self.fetch(),
+            Stage::Draining if self.credit.is_whole() => self.end_poll(),
             _ => Step::Nothing,
         }
     }
@@ -265,7 +243,7 @@ impl Monitor {
         let page = PageRequest {
             from: self.position.clone(),
             at: None,
-            first_seq: self.received.saturating_add(1),
+            first_seq: self.credit.next_seq(),
             limit,
             trail: self.trail.clone(),
         };
@@ -289,12 +267,9 @@ impl Monitor {
 
     fn page(&mut self, edges: u64, last: Cursor, bytes: u64) -> Step {
         self.wide = false;
-        self.received = self.received.saturating_add(edges);
         self.position = Position::After(last);
-        if self.received > self.acked {
-            self.unacked.push_back(Unacked { end: self.received, bytes });
-        }
-        if self.unacked.len() < CREDIT { self.fetch() } else { self.rest(Stage::Full) }
+        self.credit.page(edges, bytes);
+        if self.credit.is_left() { self.fetch() } else { self.rest(Stage::Full) }
     }
 
     fn empty_page(&mut self, now: Time) -> Step {
@@ -302,7 +277,7 @@ impl Monitor {
             self.wide = true;
             return self.ask(Stage::Fetching);
         }
-        if !self.again && !self.unacked.is_empty() {
+        if !self.again && !self.credit.is_whole() {
             return self.rest(Stage::Draining);
         }
         if !self.again && self.gap.is_due(now) {
