@@ -1,7 +1,7 @@
 # Every command of the project. The README's two are `make demo` and `make test`.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup nif compile demo test test-all crashtest simulate bench clean
+.PHONY: help setup nif compile demo test test-all crashtest simulate fairness soak abuse valgrind miri fuzz bench clean
 
 CARGO  := cargo
 REBAR  := rebar3
@@ -32,13 +32,16 @@ test: setup ## everything that must be true of a commit, on a clean clone under 
 	@$(REBAR) edoc
 	@$(REBAR) eunit
 
-test-all: test ## and what is slow: 200 kills, a million schedules
+test-all: test ## and what is slow: kills, schedules, 5000 monitors, valgrind, fuzz, miri, soak
 	@$(MAKE) --no-print-directory crashtest KILLS=200
 	@$(MAKE) --no-print-directory simulate
+	@$(MAKE) --no-print-directory fairness
+	@$(MAKE) --no-print-directory valgrind
+	@$(MAKE) --no-print-directory soak MINUTES=5
 
 demo: setup ## see it work: three monitors, an outage of their CU, the recovery; ends by itself
 	@$(REBAR) as test compile
-	@erl -noshell -pa _build/test/lib/hb_process_monitor/ebin _build/test/lib/hb_process_monitor/test \
+	@erl -noshell -pa $(CURDIR)/_build/test/lib/hb_process_monitor/ebin $(CURDIR)/_build/test/lib/hb_process_monitor/test \
 	  -s demo main
 
 # SEED= makes the same kills again, as far as the machine does the same.
@@ -46,13 +49,39 @@ KILLS ?= 10
 SEED  ?=
 crashtest: setup ## kill -9 a node at random moments, KILLS times (10), and see that nothing is lost
 	@$(REBAR) as test compile
-	@erl -noshell -pa _build/test/lib/hb_process_monitor/ebin _build/test/lib/hb_process_monitor/test \
+	@erl -noshell -pa $(CURDIR)/_build/test/lib/hb_process_monitor/ebin $(CURDIR)/_build/test/lib/hb_process_monitor/test \
 	  -run crashtest main $(KILLS) $(SEED)
 
 SCHEDULES ?= 1000000
 simulate: ## a million schedules in simulation (SCHEDULES=, SEED= the first one's); minutes
 	@$(CARGO) build --release --locked --quiet --package simulation
 	@target/release/simulate $(SCHEDULES) $(or $(SEED),1)
+
+# Figures: p99 with a third of bad monitors against without, in turn, twice each.
+MONITORS ?= 5000
+SECONDS  ?= 80
+fairness: setup ## what MONITORS (5000), of which a third hang, drip or talk garbage, cost each other
+	@$(REBAR) as test compile
+	@erl -noshell -pa $(CURDIR)/_build/test/lib/hb_process_monitor/ebin $(CURDIR)/_build/test/lib/hb_process_monitor/test \
+	  -run fairness main $(MONITORS) $(SECONDS)
+
+# The faults of a SEED are the same each time, as far as the machine does the same.
+MINUTES  ?= 20
+SOAKED   ?= 300
+soak: setup ## SOAKED (300) monitors for MINUTES (20), with faults coming and going: _build/soak/soak.svg
+	@$(REBAR) as test compile
+	@erl -noshell -pa $(CURDIR)/_build/test/lib/hb_process_monitor/ebin $(CURDIR)/_build/test/lib/hb_process_monitor/test \
+	  -run soak main $(MINUTES) $(SOAKED) $(or $(SEED),77)
+
+CALLS ?= 1000000
+abuse: setup ## CALLS (a million) of the library with wrong terms and stale handles
+	@$(REBAR) as test compile
+	@erl -noshell -pa $(CURDIR)/_build/test/lib/hb_process_monitor/ebin $(CURDIR)/_build/test/lib/hb_process_monitor/test \
+	  -run abuse main $(CALLS) $(or $(SEED),1)
+
+valgrind: ## a node at work under valgrind: no error with the library in its stack
+	@./scripts/setup.sh valgrind
+	@./test/valgrind/run.sh
 
 bench: setup ## throughput and peak memory beside a plain Erlang loop
 	@DEBIAN_FRONTEND=noninteractive ./test/bench/run.sh

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the project needs and the machine lacks, with apt where there is one. It changes
-# nothing where everything is there.
+# nothing where everything is there. Its arguments are commands that are needed as well, each in
+# a package of its own name.
 set -euo pipefail
 
 need=()
@@ -15,6 +16,9 @@ elif ! erl -noshell -eval 'halt(case [A || A <- [eunit, dialyzer, edoc, inets], 
   need+=(erlang-nox erlang-dev)
 fi
 have rebar3 || need+=(rebar3)
+for extra in "$@"; do
+  have "$extra" || need+=("$extra")
+done
 # Of the tests. Debian's package brings Erlang along where that is missing.
 if ! have erl || ! erl -noshell -eval 'halt(case code:which(proper) of non_existing -> 1; _ -> 0 end).'; then
   need+=(erlang-proper)

@@ -116,7 +116,7 @@ registration_with_bad_options_is_refused(Cu) ->
     [?assertError(badarg, ?NIF:register(Engine, options(Cu, Changes))) || Changes <- [
         #{process => <<"short">>}, #{process => binary:copy(<<"/">>, 43)}, #{rate => 0}, #{rate => 1 bsl 32},
         #{cursor => <<>>}, #{cursor => latest}, #{cursor => binary:copy(<<"c">>, 4097)}, #{nodes => []},
-        #{nodes => none}, #{page_limit => -1}, #{timeout => infinity}]],
+        #{nodes => none}, #{nodes => [<<"http://127.0.0.1:1">> | <<"x">>]}, #{page_limit => -1}, #{timeout => infinity}]],
     ?assertError(badarg, ?NIF:register(Engine, maps:remove(rate, options(Cu, #{})))),
     ?assertEqual({error, {bad_node, <<"ftp://x">>}}, ?NIF:register(Engine, options(Cu, #{nodes => [<<"ftp://x">>]}))).
 

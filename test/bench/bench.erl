@@ -150,9 +150,8 @@ cpu_seconds() ->
     (binary_to_integer(User) + binary_to_integer(System)) / 100.
 
 peak_mb() ->
-    {ok, Status} = file:read_file("/proc/self/status"),
-    {match, [Kb]} = re:run(Status, "VmHWM:\\s*([0-9]+) kB", [{capture, all_but_first, binary}]),
-    binary_to_integer(Kb) / 1024.
+    #{peak_kb := Kb} = os_node:status(self),
+    Kb / 1024.
 
 now_us() -> erlang:monotonic_time(microsecond).
 

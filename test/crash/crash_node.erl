@@ -5,11 +5,7 @@
 -export([main/1]).
 %% The push of its monitors
 -export([push/2, slow_push/2]).
-%% The two ends of the line
--export([send/2, recv/1]).
 
-%% How long the driver may take for an answer, in ms. A node that outlives its driver ends with it.
--define(ANSWER_LIMIT, 30000).
 %% The longest that a slow push takes, in ms: more than a checkpoint's interval.
 -define(SLOW, 120).
 
@@ -26,15 +22,15 @@ main([Port]) ->
 
 live() ->
     Line = connect(),
-    ok = send(Line, orders),
-    #{host := Host, resume := Resume, start := Start} = recv(Line),
+    ok = os_node:send(Line, orders),
+    #{host := Host, resume := Resume, start := Start} = os_node:recv(Line),
     hb_opts:set(Host),
     Resumed = case Resume of
         true -> [Id || {Id, {Monitor, _}} <- hb_process_monitor:resume_all(), is_pid(Monitor)];
         false -> []
     end,
     [{_, _} = hb_process_monitor:start(Id, Options) || {Id, Options} <- Start],
-    ok = send(Line, {ready, Resumed}),
+    ok = os_node:send(Line, {ready, Resumed}),
     %% The driver never says anything more: this returns when it is gone.
     _ = gen_tcp:recv(Line, 0),
     ok.
@@ -46,8 +42,8 @@ push(#{message := Result}, #{proc_id := ProcId}) ->
     {ok, Engine, _} = hb_process_monitor_registry:engine(),
     #{commits := Commits, last_commit_us := Took} = hb_process_monitor_nif:checkpoint_status(Engine),
     Line = line(),
-    ok = send(Line, {pushed, ProcId, harness:number(Result), Commits, Took}),
-    recorded = recv(Line),
+    ok = os_node:send(Line, {pushed, ProcId, harness:number(Result), Commits, Took}),
+    recorded = os_node:recv(Line),
     ok.
 
 %% The same, after a while: work that a push has to do first, and that a kill interrupts.
@@ -65,14 +61,4 @@ line() ->
             Line
     end.
 
-connect() ->
-    {ok, Line} = gen_tcp:connect({127, 0, 0, 1}, persistent_term:get(?MODULE),
-                                 [binary, {packet, 4}, {active, false}, {nodelay, true}]),
-    Line.
-
-send(Line, Term) ->
-    gen_tcp:send(Line, term_to_binary(Term)).
-
-recv(Line) ->
-    {ok, Data} = gen_tcp:recv(Line, 0, ?ANSWER_LIMIT),
-    binary_to_term(Data).
+connect() -> os_node:connect(persistent_term:get(?MODULE)).

@@ -68,7 +68,7 @@ lives(Left, #{cu := Cu, boot := Boot, recorded := Recorded, patience := Patience
     _ = test_cu:forget_requests(Cu),
     Orders = #{resume := Resume} = orders(World),
     {Sink, Port} = open_sink(Orders, World),
-    Node = start_node(Port),
+    Node = os_node:start(crash_node, [integer_to_list(Port)]),
     Began = now_ms(),
     {Took, Resumed} = case Boot =/= none andalso Left > 0 andalso rand:uniform(?EARLY_ONE_OF) =:= 1 of
         true ->
@@ -82,7 +82,8 @@ lives(Left, #{cu := Cu, boot := Boot, recorded := Recorded, patience := Patience
         0 -> await(all, Sink, Node, Patience);
         _ -> Resumed =:= early orelse pause(kill_after(), Node)
     end,
-    Killed = kill(Node),
+    ok = os_node:kill(Node),
+    Killed = now_ms(),
     {Pushes, Latest} = close_sink(Sink),
     NotResumed = case Resume andalso Resumed =/= early of
         true -> maps:keys(Recorded) -- Resumed;
@@ -123,36 +124,13 @@ orders(#{cu := Cu, host := Host, processes := Processes, recorded := Recorded}) 
     end || {Id, Kind, PageLimit} <- Processes, not (Resume andalso is_map_key(Id, Recorded))],
     #{host => Host, resume => Resume, start => Start}.
 
-%% The node: an OS process, known by its pid
-
-start_node(Port) ->
-    Erl = os:find_executable("erl"),
-    Paths = lists:usort([filename:absname(filename:dirname(code:which(Module)))
-                         || Module <- [hb_process_monitor, crash_node, hb_opts, harness]]),
-    Args = ["-noshell", "-noinput", "-boot", "no_dot_erlang", "-kernel", "logger_level", "error", "-pa"] ++ Paths
-        ++ ["-run", "crash_node", "main", integer_to_list(Port)],
-    Node = open_port({spawn_executable, Erl}, [{args, Args}, exit_status, hide, nouse_stdio,
-                                               {env, [{"ERL_CRASH_DUMP_SECONDS", "0"}]}]),
-    {os_pid, Pid} = erlang:port_info(Node, os_pid),
-    {Node, Pid}.
-
-%% Says when it was dead.
-kill({Node, Pid}) ->
-    _ = os:cmd("kill -9 " ++ integer_to_list(Pid)),
-    receive
-        {Node, {exit_status, 128 + 9}} -> now_ms();
-        {Node, {exit_status, Status}} -> error({node_died_by_itself, Status})
-    after ?DEADLINE -> error(not_dead)
-    end.
-
 %% Where pushes are recorded: one process per life, so that all it has from a life is there once the
 %% life is over. What it has not read by then was not answered, and so was not acked.
 
 open_sink(Orders, #{cu := Cu, processes := Processes, recorded := Recorded}) ->
     Driver = self(),
     Sink = spawn_link(fun() ->
-        {ok, Listen} = gen_tcp:listen(0, [binary, {ip, {127, 0, 0, 1}}, {packet, 4}, {active, false}, {nodelay, true}]),
-        {ok, Port} = inet:port(Listen),
+        {Listen, Port} = os_node:listen(),
         Self = self(),
         _ = spawn_link(fun() -> accept(Listen, Self) end),
         Driver ! {self(), port, Port},
@@ -180,12 +158,12 @@ record(#{driver := Driver, cu := Cu, orders := Orders, processes := Processes, g
             case binary_to_term(Data) of
                 {pushed, Id, Number, Commits, Took} ->
                     Recorded = recorded(Id, {Number, now_ms(), Commits, Took}, Sink),
-                    _ = crash_node:send(Socket, recorded),
+                    _ = os_node:send(Socket, recorded),
                     {_, Kind, _} = lists:keyfind(Id, 1, Processes),
                     _ = Growing andalso ahead(Kind, Cu, Id, Number),
                     record(tell_if_all(Recorded));
                 orders ->
-                    _ = crash_node:send(Socket, Orders),
+                    _ = os_node:send(Socket, Orders),
                     record(Sink);
                 {ready, _} = Ready ->
                     Driver ! {self(), ready, Ready},

@@ -18,7 +18,7 @@
 -type request() :: #{kind := cron | results | other, process := binary(), path := binary(),
                      query := #{binary() => binary()},
                      headers := #{atom() | binary() => binary()}, at := integer()}.
--type answer() :: pass | close | hang | {raw, iodata()} | {raw_then_hang, iodata()}
+-type answer() :: pass | close | reset | hang | {raw, iodata()} | {raw_then_hang, iodata()}
                 | {raw_then_close, iodata()} | {raw_then_drip, iodata(), iodata()}.
 
 -define(BASE, 1760000000000).
@@ -229,6 +229,10 @@ answer({raw_then_drip, Data, Drip}, _Request, Socket, _Table) ->
     drip(Socket, Drip);
 answer(hang, _Request, Socket, _Table) ->
     hang(Socket);
+answer(reset, _Request, {gen_tcp, Raw} = Socket, _Table) ->
+    %% What is closed while it lingers for no time is reset.
+    _ = inet:setopts(Raw, [{linger, {true, 0}}]),
+    close(Socket);
 answer(close, _Request, Socket, _Table) ->
     close(Socket).
 

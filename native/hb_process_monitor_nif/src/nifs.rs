@@ -6,7 +6,7 @@
 use crate::atoms;
 use crate::logger;
 use crate::nodes::{Nodes, target};
-use crate::options::{EngineOptions, MonitorOptions, path};
+use crate::options::{EngineOptions, MonitorOptions, binaries, path};
 use crate::outbox::OUTBOX;
 use crate::runner::{Runner, Slice, saved};
 use crate::shared::{Command, Shared};
@@ -150,7 +150,7 @@ fn register<'a>(
     }
     let process = ProcessId::new(&options.process).ok_or(Error::BadArg)?;
     let position = options.position()?;
-    let nodes = match Nodes::new(&options.nodes) {
+    let nodes = match Nodes::new(&binaries(options.nodes)?) {
         Ok(nodes) => engine.shared.intern(nodes),
         Err(bad) => return Ok((atoms::error(), (atoms::bad_node(), bad)).encode(env)),
     };
@@ -189,12 +189,8 @@ fn register<'a>(
 
 /// The monitor asks these nodes from now on: `ok`, or an error that names the one that is none.
 #[rustler::nif]
-fn move_to<'a>(
-    env: Env<'a>,
-    handle: ResourceArc<Handle>,
-    nodes: Vec<Binary<'a>>,
-) -> NifResult<Term<'a>> {
-    let nodes = match Nodes::new(&nodes) {
+fn move_to<'a>(env: Env<'a>, handle: ResourceArc<Handle>, nodes: Term<'a>) -> NifResult<Term<'a>> {
+    let nodes = match Nodes::new(&binaries(nodes)?) {
         Ok(nodes) => handle.shared.intern(nodes),
         Err(bad) => return Ok((atoms::error(), (atoms::bad_node(), bad)).encode(env)),
     };

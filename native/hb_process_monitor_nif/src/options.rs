@@ -32,6 +32,13 @@ pub(crate) fn path(option: Term<'_>) -> NifResult<Option<PathBuf>> {
     Ok(Some(OsStr::from_bytes(&path).into()))
 }
 
+/// A list of binaries. Its length is asked for first: rustler panics at the end of a list that
+/// does not end in the empty one.
+pub(crate) fn binaries(list: Term<'_>) -> NifResult<Vec<Binary<'_>>> {
+    list.list_length()?;
+    list.decode()
+}
+
 /// The options of a monitor.
 #[derive(NifMap)]
 pub(crate) struct MonitorOptions<'a> {
@@ -39,7 +46,7 @@ pub(crate) struct MonitorOptions<'a> {
     /// In milliseconds, as all times here.
     pub(crate) rate: u32,
     pub(crate) cursor: Term<'a>,
-    pub(crate) nodes: Vec<Binary<'a>>,
+    pub(crate) nodes: Term<'a>,
     pub(crate) page_limit: u32,
     pub(crate) connect_timeout: u32,
     pub(crate) first_byte_timeout: u32,

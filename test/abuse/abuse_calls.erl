@@ -1,0 +1,154 @@
+%%% The functions of the NIF: what each takes, and what it answers to that. From this comes a random call,
+%%% and whether it is a good one.
+-module(abuse_calls).
+-export([all/0, table/0, pick/3, given/1]).
+
+-type verdict() :: badarg | {badarg_or | answer, fun((Answer :: term()) -> boolean())}.
+
+%% An argument is sane with this chance in 100, whatever the others are; else it is any term.
+-define(SANE, 75).
+
+-define(ANY, [alive, stopped, closed]).
+-define(PROCESS, binary:copy(<<"A">>, 43)).
+
+%% Each function with its arguments, and how often it is called: rarely, where it waits for a disk.
+all() ->
+    [{new, [engine_options], 5}, {run, [{engine, ?ANY}, slice], 20}, {interrupt, [{engine, ?ANY}], 100},
+     {stop, [{engine, [stopped, closed]}], 100}, {counters, [{engine, ?ANY}], 100},
+     {register, [{engine, ?ANY}, monitor_options], 100}, {poll, [handle], 200}, {ack, [handle, u64, cursor, bool], 200},
+     {give_up, [handle, u64, binary, bool, u64, binary, binary], 200}, {remove, [handle, bool], 100}, {move_to, [handle, nodes], 100},
+     {letters, [{engine, ?ANY}, process], 20}, {discard, [{engine, [alive, stopped]}, process, u64], 20},
+     {forget, [{engine, [alive, stopped]}, process], 20}, {watched, [{engine, ?ANY}], 20},
+     {checkpoint_status, [{engine, ?ANY}], 100}, {close_checkpoints, [none], 10}, {check_node, [binary], 200},
+     {log_to_self, [level], 50}].
+
+%% For pick/3.
+table() ->
+    list_to_tuple(lists:append([lists:duplicate(Weight, {Function, Kinds}) || {Function, Kinds, Weight} <- all()])).
+
+%% What any argument may be beside terms: an engine that any function may be called with, and handles.
+given(World) ->
+    [hd(abuse_world:engines([stopped], World)) | abuse_world:handles(World)].
+
+%% A call, and what must come of it.
+-spec pick(tuple(), tuple(), map()) -> {atom(), [term()], verdict()}.
+pick(Table, Pool, World) ->
+    {Function, Kinds} = element(rand:uniform(tuple_size(Table)), Table),
+    Args = [argument(Kind, Pool, World) || Kind <- Kinds],
+    Fits = lists:all(fun({Kind, Arg}) -> is(Kind, Arg, World) end, lists:zip(Kinds, Args)),
+    Answers = fun(Answer) -> answers(Function, Answer) end,
+    Verdict = case {Fits andalso takes(Function, Args, World), Function, Args} of
+        {true, _, _} -> {answer, Answers};
+        {false, register, [Engine, Options]} when is_map(Options) ->
+            %% An engine that has stopped does not look at all of them.
+            case is({engine, [stopped, closed]}, Engine, World) of
+                true -> {badarg_or, Answers};
+                false -> badarg
+            end;
+        {false, _, _} -> badarg
+    end,
+    {Function, Args, Verdict}.
+
+%% What depends on more than one argument.
+takes(give_up, [Handle | _], World) ->
+    abuse_world:has_checkpoint(Handle, World);
+takes(ack, [Handle, _, Cursor, _], World) ->
+    not abuse_world:has_checkpoint(Handle, World) orelse byte_size(Cursor) > 0 andalso byte_size(Cursor) =< 4096;
+takes(_Function, _Args, _World) ->
+    true.
+
+answers(new, {ok, Engine}) -> is_reference(Engine);
+answers(run, Answer) -> lists:member(Answer, [ok, stopped, busy]);
+answers(register, {ok, Handle, Epoch, {_, _}}) -> is_reference(Handle) andalso is_integer(Epoch);
+answers(register, {error, stopped}) -> true;
+answers(register, {error, {bad_node, Node}}) -> is_binary(Node);
+answers(give_up, Answer) -> lists:member(Answer, [ok, full]);
+answers(remove, Answer) -> lists:member(Answer, [durable, wait]);
+answers(letters, {ok, Letters}) -> is_list(Letters);
+%% Of a checkpoint that is closed.
+answers(letters, {error, Why}) -> is_binary(Why);
+answers(discard, Answer) -> lists:member(Answer, [ok, not_found]);
+answers(watched, Answer) -> is_list(Answer);
+answers(move_to, {error, {bad_node, Node}}) -> is_binary(Node);
+answers(check_node, {error, Why}) -> is_binary(Why);
+answers(counters, Answer) -> is_map(Answer);
+answers(checkpoint_status, Answer) -> is_map(Answer);
+answers(Function, ok) -> lists:member(Function, [interrupt, stop, poll, ack, move_to, forget, check_node, log_to_self]);
+answers(_Function, _Answer) -> false.
+
+%% A good slice is a short one, whatever else it is: nothing here may take long.
+argument(slice, Pool, _World) ->
+    case abuse_terms:pick(Pool) of
+        Number when is_integer(Number), Number > 1 -> rand:uniform(2) - 1;
+        Any -> Any
+    end;
+%% One that is taken would close what the others are called with.
+argument(none, Pool, _World) ->
+    case abuse_terms:pick(Pool) of
+        Number when is_integer(Number) -> -1;
+        Any -> Any
+    end;
+argument(Kind, Pool, World) ->
+    case rand:uniform(100) =< ?SANE of
+        true -> sane(Kind, Pool, World);
+        false -> abuse_terms:pick(Pool)
+    end.
+
+%% Good, or in case of options nearly so.
+sane({engine, Kinds}, _Pool, World) -> one_of(abuse_world:engines(Kinds, World));
+sane(handle, _Pool, World) -> one_of(abuse_world:handles(World));
+sane(engine_options, Pool, _World) -> 
+    Files = #{checkpoint => false, cacertfile => false},
+    changed(maps:without(maps:keys(Files), abuse_world:engine_options()), Pool, Files);
+sane(monitor_options, Pool, _World) -> changed(abuse_world:monitor_options(), Pool, #{});
+sane(nodes, Pool, _World) -> [one_of([<<"http://127.0.0.1:1">>, <<"http://127.0.0.1:2/">>, abuse_terms:pick(Pool)])];
+sane(u64, _Pool, _World) -> rand:uniform(1 bsl rand:uniform(64)) - 1;
+sane(bool, _Pool, _World) -> rand:uniform(2) =:= 1;
+sane(level, _Pool, _World) -> one_of([none, error, warning, info, debug, trace]);
+sane(process, _Pool, _World) -> ?PROCESS;
+sane(cursor, _Pool, _World) -> rand:bytes(rand:uniform(100));
+sane(binary, _Pool, _World) -> rand:bytes(rand:uniform(100)).
+
+%% One option changed in half of the cases.
+changed(Options, Pool, Fixed) ->
+    Changed = case rand:uniform(2) of
+        1 -> Options;
+        2 -> Options#{one_of(maps:keys(Options)) := abuse_terms:pick(Pool)}
+    end,
+    maps:merge(Changed, Fixed).
+
+is({engine, Kinds}, Term, World) -> lists:member(Term, abuse_world:engines(Kinds, World));
+is(handle, Term, World) -> lists:member(Term, abuse_world:handles(World));
+is(slice, Term, _World) -> is_within(Term, 32);
+is(none, _Term, _World) -> false;
+is(u64, Term, _World) -> is_within(Term, 64);
+is(bool, Term, _World) -> is_boolean(Term);
+is(level, Term, _World) -> lists:member(Term, [none, error, warning, info, debug, trace]);
+is(process, Term, _World) -> is_process(Term);
+is(nodes, Term, _World) -> is_nodes(Term);
+is(Kind, Term, _World) when Kind =:= cursor; Kind =:= binary -> is_binary(Term);
+is(engine_options, #{max_inflight := Inflight, max_buffered := Buffered, checkpoint := false, cacertfile := false,
+                     checkpoint_interval := Interval, dead_letters_max := Letters}, _World) ->
+    is_within(Inflight, 32) andalso Inflight > 0 andalso is_within(Buffered, 64) andalso is_within(Interval, 32)
+        andalso is_within(Letters, 64);
+is(monitor_options, #{process := Process, rate := Rate, cursor := Cursor, nodes := Nodes, stale_after := Stale,
+                      kept := Kept} = Options, _World) ->
+    Widths = [maps:get(Key, Options, none) || Key <- [page_limit, connect_timeout, first_byte_timeout, timeout, max_page_bytes, walk_after]],
+    is_process(Process) andalso is_within(Rate, 32) andalso Rate > 0 andalso is_cursor(Cursor)
+        andalso is_nodes(Nodes) andalso is_within(Stale, 64) andalso is_binary(Kept)
+        andalso lists:all(fun(Width) -> is_within(Width, 32) end, Widths);
+is(_Kind, _Term, _World) -> false.
+
+is_within(Term, Bits) -> is_integer(Term) andalso Term >= 0 andalso Term < 1 bsl Bits.
+
+is_process(Term) -> is_binary(Term) andalso re:run(Term, "^[A-Za-z0-9_-]{43}$", [dollar_endonly]) =/= nomatch.
+
+is_cursor(Term) when is_binary(Term) -> byte_size(Term) > 0 andalso byte_size(Term) =< 4096;
+is_cursor(Term) -> Term =:= undefined orelse Term =:= earliest.
+
+%% What of them is no URL has an answer of its own.
+is_nodes([Node]) -> is_binary(Node);
+is_nodes([Node | Nodes]) -> is_binary(Node) andalso is_nodes(Nodes);
+is_nodes(_) -> false.
+
+one_of(List) -> lists:nth(rand:uniform(length(List)), List).

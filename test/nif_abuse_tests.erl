@@ -1,0 +1,25 @@
+%%% The NIF called a million times with terms of every kind, as `make abuse' does it any number of times.
+-module(nif_abuse_tests).
+-include_lib("eunit/include/eunit.hrl").
+
+-define(CALLS, 1000000).
+%% How long that may take, in ms. Only a failure takes this long.
+-define(LIMIT, 280000).
+
+functions_called_with_anything_refuse_it_and_leave_nothing_behind_test_() ->
+    {timeout, 300, fun() ->
+        {Listen, Port} = os_node:listen(),
+        Node = os_node:start(abuse, [integer_to_list(Number) || Number <- [?CALLS, seed(), Port]]),
+        Report = os_node:recv(os_node:accept(Listen), ?LIMIT),
+        ok = gen_tcp:close(Listen),
+        ?assertEqual(0, os_node:dead(Node)),
+        ?assertMatch(#{violations := []}, Report),
+        #{badarg := Refused, answers := Taken} = Report,
+        ?assert(Refused > ?CALLS div 4 andalso Taken > ?CALLS div 4)
+    end}.
+
+%% Printed with a failure, so that it can be had again.
+seed() ->
+    Seed = os:system_time(microsecond) rem 1000000000,
+    io:format("seed ~b~n", [Seed]),
+    Seed.
