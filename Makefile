@@ -37,6 +37,8 @@ test-all: test ## and what is slow: kills, schedules, 5000 monitors, valgrind, f
 	@$(MAKE) --no-print-directory simulate
 	@$(MAKE) --no-print-directory fairness
 	@$(MAKE) --no-print-directory valgrind
+	@$(MAKE) --no-print-directory miri
+	@$(MAKE) --no-print-directory fuzz FUZZ_FOR=60
 	@$(MAKE) --no-print-directory soak MINUTES=5
 
 demo: setup ## see it work: three monitors, an outage of their CU, the recovery; ends by itself
@@ -82,6 +84,21 @@ abuse: setup ## CALLS (a million) of the library with wrong terms and stale hand
 valgrind: ## a node at work under valgrind: no error with the library in its stack
 	@./scripts/setup.sh valgrind
 	@./test/valgrind/run.sh
+
+miri: ## the core crate's unit tests under miri (a nightly toolchain with miri)
+	@$(CARGO) +nightly miri test --package cron_engine --lib
+	@$(CARGO) +nightly miri test --package cron_engine --test corpus
+
+# What is found goes into native/fuzz/seeds, which every `cargo test` plays.
+FUZZED   ?= page engine
+FUZZ_FOR ?= 60
+fuzz: ## FUZZED (page engine) for FUZZ_FOR (60) s each (a nightly toolchain and cargo-fuzz)
+	@command -v cargo-fuzz >/dev/null || $(CARGO) install --locked cargo-fuzz
+	@for target in $(FUZZED); do \
+	  mkdir -p native/fuzz/corpus/$$target && \
+	  $(CARGO) +nightly fuzz run --fuzz-dir native/fuzz $$target native/fuzz/corpus/$$target native/fuzz/seeds/$$target \
+	    -- -max_total_time=$(FUZZ_FOR) -dict=native/fuzz/page.dict -timeout=10 -print_final_stats=1 || exit 1; \
+	done
 
 bench: setup ## throughput and peak memory beside a plain Erlang loop
 	@DEBIAN_FRONTEND=noninteractive ./test/bench/run.sh

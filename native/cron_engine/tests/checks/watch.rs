@@ -1,0 +1,301 @@
+//! The engine under watch: a small model of its monitors, fetches and hosts, against which every
+//! action is checked as it comes. What happens, and when, is decided in `engine.rs`.
+
+use cron_engine::{
+    Action, Config, Counters, Engine, Event, Failure, Fetched, Grid, HostId, MAX_LIMIT, MonitorId,
+    Position, Registration, Report, Request, Time,
+};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Pages that may be unacked at once.
+const CREDIT: usize = 2;
+
+/// A monitor, as its process and its CU see it.
+pub(crate) struct Monitor {
+    pub(crate) position: Position,
+    /// The last edge that the engine was told of, and the last one acked.
+    pub(crate) received: u64,
+    pub(crate) acked: u64,
+    /// The last edge and the bytes of each page that is not acked.
+    pub(crate) unacked: VecDeque<(u64, u64)>,
+    /// It was told to tick, and has not polled.
+    pub(crate) ticked: bool,
+    /// Its starting point is not durable.
+    pub(crate) saving: bool,
+    /// A fetch of it ended well.
+    pub(crate) served: bool,
+    nodes: Arc<[HostId]>,
+    grid: Grid,
+    rate: Duration,
+    page_limit: u32,
+}
+
+/// A fetch under way.
+#[derive(Clone)]
+pub(crate) struct Fetch {
+    pub(crate) id: MonitorId,
+    pub(crate) request: Request,
+    /// It may be too slow.
+    pub(crate) limited: bool,
+    host: HostId,
+    /// The nodes that it was chosen from.
+    nodes: Arc<[HostId]>,
+}
+
+pub(crate) struct Watch {
+    pub(crate) engine: Engine,
+    pub(crate) now: Time,
+    pub(crate) monitors: BTreeMap<MonitorId, Monitor>,
+    pub(crate) fetches: Vec<Fetch>,
+    config: Config,
+    /// Hosts of which nothing may be asked before a time.
+    open: BTreeMap<HostId, Time>,
+    last_id: u64,
+    ticks: u64,
+    begun: u64,
+    /// `handle_timeout` was called at the very time that was planned.
+    on_time: bool,
+}
+
+impl Watch {
+    pub(crate) fn new(config: Config) -> Self {
+        Self {
+            engine: Engine::new(config),
+            // Not at zero, so that a mix-up of points and durations shows.
+            now: Time::from_millis(12_345),
+            monitors: BTreeMap::new(),
+            fetches: Vec::new(),
+            config,
+            open: BTreeMap::new(),
+            last_id: 1,
+            ticks: 0,
+            begun: 0,
+            on_time: false,
+        }
+    }
+
+    pub(crate) fn new_id(&mut self) -> MonitorId {
+        self.last_id += 1;
+        MonitorId(self.last_id)
+    }
+
+    /// A monitor that is gone, or was never there.
+    pub(crate) fn gone(&self) -> MonitorId {
+        let gone = (1..=self.last_id).rev().map(MonitorId);
+        gone.into_iter().find(|id| !self.monitors.contains_key(id)).expect("the first one")
+    }
+
+    pub(crate) fn pick(&self, which: u8) -> Option<MonitorId> {
+        let count = self.monitors.len();
+        self.monitors.keys().nth(usize::from(which).checked_rem(count)?).copied()
+    }
+
+    /// Tells of something that happened to one of the monitors, if there is one.
+    pub(crate) fn with(&mut self, which: u8, event: impl FnOnce(MonitorId) -> Event) {
+        if let Some(id) = self.pick(which) {
+            self.tell(event(id));
+        }
+    }
+
+    pub(crate) fn register(&mut self, registration: Registration) {
+        let Registration { id, process, rate, ref position, durable, .. } = registration;
+        let known = *position != Position::Unresolved;
+        let monitor = Monitor {
+            position: position.clone(),
+            received: 0,
+            acked: 0,
+            unacked: VecDeque::new(),
+            ticked: false,
+            saving: known && !durable && self.config.checkpoint,
+            served: false,
+            nodes: Arc::clone(&registration.nodes),
+            grid: Grid::new(self.now, rate, process.as_str().as_bytes()),
+            rate,
+            page_limit: registration.page_limit.clamp(1, MAX_LIMIT),
+        };
+        self.monitors.insert(id, monitor);
+        self.tell(Event::Register(registration));
+    }
+
+    /// Tells the engine of what happened, and checks what comes of it.
+    pub(crate) fn tell(&mut self, event: Event) {
+        let before = self.engine.counters();
+        match &event {
+            Event::Poll(id) => self.change(*id, |monitor| monitor.ticked = false),
+            Event::Saved(id) => self.change(*id, |monitor| monitor.saving = false),
+            Event::Acked(id, seq) => self.change(*id, |monitor| monitor.ack(*seq)),
+            Event::Moved(id, nodes) => {
+                self.change(*id, |monitor| monitor.nodes = Arc::clone(nodes));
+            }
+            Event::Removed(id) => drop(self.monitors.remove(id)),
+            Event::Register(_) | Event::Fetched(..) => {}
+        }
+        self.engine.handle_event(self.now, event);
+        self.act(None, before);
+    }
+
+    fn change(&mut self, id: MonitorId, change: impl FnOnce(&mut Monitor)) {
+        if let Some(monitor) = self.monitors.get_mut(&id) {
+            change(monitor);
+        }
+    }
+
+    /// One of the fetches under way ended.
+    pub(crate) fn ended(&mut self, index: usize, outcome: Result<Fetched, Failure>) {
+        let before = self.engine.counters();
+        let fetch = self.fetches.remove(index);
+        if !self.monitors.contains_key(&fetch.id) {
+            // Nobody is told if that closes the breaker.
+            self.open.remove(&fetch.host);
+        }
+        if let Some(monitor) = self.monitors.get_mut(&fetch.id) {
+            monitor.served |= matches!(&outcome, Ok(fetched) if *fetched != Fetched::TooSlow);
+            match (&fetch.request, &outcome) {
+                (Request::Latest, Ok(Fetched::Latest(latest))) => {
+                    monitor.position = latest.clone().map_or(Position::Earliest, Position::After);
+                    monitor.saving = self.config.checkpoint;
+                }
+                (Request::Page(_), Ok(Fetched::Page { edges, last, bytes, .. })) => {
+                    monitor.position = Position::After(last.clone());
+                    monitor.received += edges;
+                    monitor.unacked.push_back((monitor.received, *bytes));
+                    monitor.ack(monitor.acked);
+                }
+                _ => {}
+            }
+        }
+        self.engine.handle_event(self.now, Event::Fetched(fetch.id, outcome));
+        self.act(Some(&fetch), before);
+    }
+
+    /// Time goes by without anybody asking what is due.
+    pub(crate) fn pass(&mut self, time: Duration) {
+        self.now = self.now + time;
+    }
+
+    /// The clock reaches what is planned next, or goes past it.
+    pub(crate) fn due(&mut self, late: Duration) {
+        let Some(due) = self.engine.poll_timeout() else { return };
+        let before = self.engine.counters();
+        self.on_time = late.is_zero() && due >= self.now;
+        self.now = self.now.max(due) + late;
+        self.engine.handle_timeout(self.now);
+        let next = self.engine.poll_timeout();
+        assert!(next.is_none_or(|next| next > self.now), "{next:?} is planned at {:?}", self.now);
+        self.act(None, before);
+        self.on_time = false;
+    }
+
+    /// Checks all that the engine wants done. `ended` is the fetch of which it was just told.
+    fn act(&mut self, ended: Option<&Fetch>, before: Counters) {
+        while let Some(action) = self.engine.poll_action() {
+            match action {
+                Action::Tick { id } => self.ticked(id),
+                Action::Fetch { id, request, node, patience } => {
+                    assert!(patience.is_none_or(|patience| !patience.is_zero()), "no time at all");
+                    self.fetch(id, request, node, patience.is_some());
+                }
+                Action::Save { id, position } => {
+                    let monitor = &self.monitors[&id];
+                    assert!(self.config.checkpoint && monitor.saving, "there is nothing to save");
+                    assert_eq!(position, monitor.position);
+                }
+                Action::Report { id, report } => {
+                    assert!(self.monitors.contains_key(&id), "a report to nobody");
+                    let counted = match report {
+                        Report::Failed { repeats, .. } => repeats,
+                        Report::Recovered { failures } => failures,
+                        Report::Passed { .. } => 1,
+                    };
+                    assert!(counted > 0, "a report of nothing");
+                }
+                Action::Breaker { id, node, open_for } => {
+                    let fetch = ended.expect("a breaker changes when a fetch ends");
+                    assert_eq!((id, fetch.nodes.get(node)), (fetch.id, Some(&fetch.host)));
+                    match open_for {
+                        Some(pause) => self.open.insert(fetch.host, self.now + pause),
+                        None => self.open.remove(&fetch.host),
+                    };
+                }
+            }
+        }
+        // A host that nobody asks is forgotten.
+        let mut asked: BTreeSet<HostId> = self.fetches.iter().map(|fetch| fetch.host).collect();
+        asked.extend(self.monitors.values().flat_map(|monitor| monitor.nodes.iter()));
+        self.open.retain(|host, _| asked.contains(host));
+        self.count(before);
+    }
+
+    fn ticked(&mut self, id: MonitorId) {
+        let (now, on_time) = (self.now, self.on_time);
+        let monitor = self.monitors.get_mut(&id).expect("ticks are for the living");
+        assert!(!monitor.ticked, "a tick within a pending tick");
+        assert!(monitor.unacked.is_empty() && !monitor.saving, "a tick to one that is busy");
+        assert!(now >= monitor.grid.first(), "a tick before the first one");
+        if on_time {
+            let since = now.since(monitor.grid.first()).as_micros();
+            assert_eq!(since % monitor.rate.as_micros(), 0, "the grid drifts");
+        }
+        monitor.ticked = true;
+        self.ticks += 1;
+        assert!(!self.fetches.iter().any(|fetch| fetch.id == id), "a tick while it fetches");
+    }
+
+    fn fetch(&mut self, id: MonitorId, request: Request, node: usize, limited: bool) {
+        let monitor = self.monitors.get(&id).expect("fetches are for the living");
+        assert!(!self.fetches.iter().any(|fetch| fetch.id == id), "two fetches of one at once");
+        assert!(monitor.unacked.len() < CREDIT, "a fetch beyond the credit");
+        let resolving = monitor.position == Position::Unresolved;
+        assert_eq!(resolving, request == Request::Latest, "what is known is not looked up");
+        assert!(!monitor.saving, "a fetch before its beginning is durable");
+        if let Request::Page(page) = &request {
+            assert_eq!(page.from, monitor.position, "a page from where it stands");
+            assert_eq!(page.first_seq, monitor.received + 1, "edges are numbered through");
+            assert!([monitor.page_limit, MAX_LIMIT].contains(&page.limit), "{}", page.limit);
+        }
+        let host = *monitor.nodes.get(node).expect("one of its nodes");
+        let nodes = Arc::clone(&monitor.nodes);
+        if let Some(until) = self.open.get(&host) {
+            assert!(*until <= self.now, "{host:?} is asked while its breaker is open");
+        }
+        let buffered = self.buffered();
+        assert!(buffered == 0 || buffered < self.config.max_buffered, "a fetch beyond the budget");
+        self.fetches.push(Fetch { id, request, limited, host, nodes });
+        self.begun += 1;
+        let places = self.config.max_inflight.max(1);
+        assert!(self.fetches.len() <= places, "too many fetches at once");
+        let held = self.fetches.iter().filter(|fetch| fetch.host == host).count();
+        let mut hosts = self.monitors.values().flat_map(|monitor| monitor.nodes.iter());
+        if hosts.any(|other| *other != host) {
+            assert!(held <= (places * 3 / 4).max(1), "{host:?} holds more than its share");
+        }
+    }
+
+    /// The engine counts as we do.
+    fn count(&self, before: Counters) {
+        let counters = self.engine.counters();
+        assert_eq!(counters.monitors, self.monitors.len());
+        assert_eq!(counters.inflight, self.fetches.len());
+        assert_eq!((counters.ticks, counters.fetches), (self.ticks, self.begun));
+        assert_eq!(counters.buffered, self.buffered());
+        assert!(counters.queued <= counters.monitors, "one turn for each");
+        assert!(counters.slow <= (self.config.max_inflight / 4).max(1), "too many that are slow");
+        let only_up = |count: fn(&Counters) -> u64| count(&counters) >= count(&before);
+        assert!(only_up(|counters| counters.missed_ticks) && only_up(|counters| counters.failures));
+    }
+
+    fn buffered(&self) -> u64 {
+        self.monitors.values().flat_map(|monitor| &monitor.unacked).map(|page| page.1).sum()
+    }
+}
+
+impl Monitor {
+    fn ack(&mut self, seq: u64) {
+        self.acked = self.acked.max(seq);
+        while self.unacked.front().is_some_and(|page| page.0 <= self.acked) {
+            self.unacked.pop_front();
+        }
+    }
+}
