@@ -47,11 +47,13 @@ pub(crate) struct Breaker {
     state: State,
     /// How often it opened since the host last answered.
     trips: u64,
+    /// A probe in the slow lane is under way, perhaps since before it opened again.
+    slow: bool,
 }
 
 impl Default for Breaker {
     fn default() -> Self {
-        Self { state: State::Closed { failures: 0 }, trips: 0 }
+        Self { state: State::Closed { failures: 0 }, trips: 0, slow: false }
     }
 }
 
@@ -64,6 +66,12 @@ impl Breaker {
             (State::HalfOpen { fast, .. }, Lane::Fast) => !fast,
             (State::HalfOpen { fast, slow }, Lane::Slow) => !fast && !slow,
         }
+    }
+
+    /// The lane to take a probe from, where both have somebody. One that is fast finds out sooner;
+    /// but a host that has become slow is only found to be back by one that may be slow.
+    pub(crate) const fn preferred(&self) -> Lane {
+        if self.trips.is_multiple_of(2) { Lane::Slow } else { Lane::Fast }
     }
 
     pub(crate) const fn is_closed(&self) -> bool {
@@ -84,7 +92,10 @@ impl Breaker {
         let State::HalfOpen { fast, slow } = &mut self.state else { return false };
         match lane {
             Lane::Fast => *fast = true,
-            Lane::Slow => *slow = true,
+            Lane::Slow => {
+                *slow = true;
+                self.slow = true;
+            }
         }
         true
     }
@@ -92,7 +103,7 @@ impl Breaker {
     /// The pause is over, if it is.
     pub(crate) fn due(&mut self, now: Time) {
         if matches!(self.state, State::Open { until } if until <= now) {
-            self.state = State::HalfOpen { fast: false, slow: false };
+            self.state = State::HalfOpen { fast: false, slow: self.slow };
         }
     }
 
@@ -104,6 +115,9 @@ impl Breaker {
         probe: Option<Lane>,
         verdict: Verdict,
     ) -> Option<Change> {
+        if probe == Some(Lane::Slow) {
+            self.slow = false;
+        }
         match (verdict, self.state) {
             // Also from a fetch that began before it opened: the host is there.
             (Verdict::Answered, state) => {
@@ -249,5 +263,20 @@ mod tests {
         let asked = Verdict::Failed(Some(Duration::from_mins(2)));
         let last = (0..THRESHOLD).map(|_| breaker.ended(NOW, &mut rng, None, asked)).last();
         assert_eq!(last, Some(Some(Change::Opened(NOW + Duration::from_mins(2)))));
+    }
+
+    #[test]
+    fn half_open_again_there_is_no_second_slow_probe_beside_the_first() {
+        let mut rng = Rng::with_seed(1);
+        let (mut breaker, until) = opened(&mut rng);
+        breaker.due(until);
+        assert!(breaker.begun(Lane::Slow));
+        assert!(breaker.begun(Lane::Fast));
+        let Some(Change::Opened(again)) = breaker.ended(until, &mut rng, PROBE, FAILED) else {
+            panic!("it opens again");
+        };
+        breaker.due(again);
+        assert!(!breaker.allows(Lane::Slow), "the first one is under way yet");
+        assert!(breaker.allows(Lane::Fast));
     }
 }

@@ -3,7 +3,7 @@
 //! [`Engine::poll_action`], and [`Engine::poll_timeout`] says when to call again.
 
 use crate::backoff;
-use crate::breaker::{Breaker, Change};
+use crate::breaker::Change;
 use crate::event::{Action, Config, Counters, Event, Fetched, Registration, Report};
 use crate::monitor::{Monitor, Outcome, Step, Unasked};
 use crate::nodes::Route;
@@ -174,6 +174,7 @@ impl Engine {
         let old = Arc::clone(monitor.nodes.hosts());
         hosts.iter().for_each(|host| self.queue.join(*host));
         monitor.nodes.replace(hosts);
+        let step = monitor.moved();
         for host in old.iter() {
             let waiting = self.queue.drain(*host, |other| other == id);
             for id in waiting {
@@ -181,6 +182,7 @@ impl Engine {
             }
             self.queue.leave(*host);
         }
+        self.take(now, id, step);
     }
 
     fn step(&mut self, now: Time, id: MonitorId, event: impl FnOnce(&mut Monitor) -> Step) {
@@ -227,8 +229,9 @@ impl Engine {
             Route::To(_, host) => self.queue.push(host, monitor.lane, id),
             Route::Wait(until) => {
                 self.counters.queued = self.counters.queued.saturating_sub(1);
-                monitor.wait(until);
-                self.retries.arm(until, id);
+                if monitor.wait(until) {
+                    self.retries.arm(until, id);
+                }
             }
         }
     }
@@ -242,7 +245,10 @@ impl Engine {
     ) {
         let took = now.since(fetch.since);
         let change = self.judge(now, fetch, &outcome, took);
-        if let (Some(change), true) = (change, self.monitors.contains_key(&id)) {
+        // Should the monitor have moved meanwhile, its node is another one.
+        let nodes = self.monitors.get(&id).map(|monitor| monitor.nodes.hosts());
+        let known = nodes.is_some_and(|hosts| hosts.get(fetch.node) == Some(&fetch.host));
+        if let (Some(change), true) = (change, known) {
             let open_for = match change {
                 Change::Opened(until) => Some(until.since(now)),
                 Change::Closed => None,
@@ -291,7 +297,7 @@ impl Engine {
         took: Duration,
     ) {
         let Some(monitor) = self.monitors.get_mut(&id) else { return };
-        let patience = self.queue.patience(fetch.host);
+        let patience = self.queue.patience(fetch.host, false);
         if outcome == Ok(Fetched::TooSlow) {
             monitor.lane = Lane::Slow;
             self.counters.demotions += 1;
@@ -324,9 +330,11 @@ impl Engine {
         let Some(monitor) = self.monitors.get_mut(&id) else { return };
         self.counters.failures += 1;
         let until = failure.retry_after.map(|pause| now + pause);
-        let closed = self.queue.breaker(fetch.host).is_none_or(Breaker::is_closed);
-        let pause = match monitor.nodes.failed(fetch.node, until) {
-            Some(rounds) if closed => backoff::FETCH.pause(rounds, &mut self.rng),
+        // A host that is half-open still, as a fault of our own leaves it, makes nobody wait.
+        let breaker = self.queue.breaker(fetch.host);
+        let shut = breaker.is_some_and(|breaker| breaker.opens(now).is_some());
+        let pause = match monitor.nodes.failed(fetch.node, fetch.host, until) {
+            Some(rounds) if !shut => backoff::FETCH.pause(rounds, &mut self.rng),
             // There is another node, or its host's breaker waits for it.
             _ => Duration::ZERO,
         };
@@ -335,8 +343,10 @@ impl Engine {
             self.actions.push_back(Action::Report { id, report });
         }
         let until = now + pause;
-        monitor.wait(until);
-        self.retries.arm(until, id);
+        monitor.put_off(now);
+        if monitor.wait(until) {
+            self.retries.arm(until, id);
+        }
     }
 
     fn dispatch(&mut self, now: Time) {
@@ -349,10 +359,10 @@ impl Engine {
             };
             self.counters.queued = self.counters.queued.saturating_sub(1);
             let Some(request) = monitor.take_turn() else { continue };
-            let node = monitor.nodes.hosts().iter().position(|other| *other == host).unwrap_or(0);
+            let node = monitor.nodes.at(host);
             let probe = self.queue.begin(host, lane);
             let limited = lane == Lane::Fast && (probe || self.queue.is_crowded());
-            let patience = limited.then(|| self.queue.patience(host));
+            let patience = limited.then(|| self.queue.patience(host, probe));
             self.inflight.insert(id, Fetch { host, node, lane, probe, since: now });
             self.counters.fetches += 1;
             self.actions.push_back(Action::Fetch { id, request, node, patience });

@@ -145,6 +145,11 @@ impl Gap {
         (self.began, self.at)
     }
 
+    /// A look or a walk failed: it is due again after a pause, not with each retry.
+    pub(crate) fn put_off(&mut self, now: Time) {
+        self.rest(now, true);
+    }
+
     fn start(&mut self, at: u64) -> Look {
         self.steps = 0;
         self.at = at;
@@ -153,6 +158,10 @@ impl Gap {
 
     /// Ends the look or walk. A `fruitless` one makes the next pause longer.
     fn rest(&mut self, now: Time, fruitless: bool) -> Look {
+        if !fruitless {
+            // There is a gap: who walks it must not fall behind.
+            self.pause = self.after;
+        }
         self.next_look = now + self.pause;
         if fruitless {
             self.pause = (self.pause * 2).min(self.after * MAX_PAUSE);

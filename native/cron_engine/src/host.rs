@@ -48,11 +48,11 @@ impl Host {
         let first = |lane| self.waiting.of(lane).front().map(|(arrival, _)| *arrival);
         let full = self.inflight.fast + self.inflight.slow >= shares.fast
             || (lane == Lane::Slow && self.inflight.slow >= shares.slow);
-        // A monitor that was slow is no good probe, where there is another.
-        let better = lane == Lane::Slow
+        let preferred = self.breaker.preferred();
+        let better = lane != preferred
             && !self.breaker.is_closed()
-            && self.breaker.allows(Lane::Fast)
-            && !self.waiting.fast.is_empty();
+            && self.breaker.allows(preferred)
+            && !self.waiting.of(preferred).is_empty();
         if full || better || !self.breaker.allows(lane) { None } else { first(lane) }
     }
 
@@ -62,7 +62,11 @@ impl Host {
     }
 
     /// How long an answer may take before the place is needed more by others.
-    pub(crate) fn patience(&self) -> Duration {
+    pub(crate) fn patience(&self, probe: bool) -> Duration {
+        // A host that comes back may be slower than it was. One place is not much for finding out.
+        if probe {
+            return LONGEST_PATIENCE;
+        }
         let Some(pace) = self.pace else { return UNKNOWN_PATIENCE };
         pace.saturating_mul(PATIENCE).clamp(SHORTEST_PATIENCE, LONGEST_PATIENCE)
     }
@@ -83,15 +87,15 @@ mod tests {
     #[test]
     fn patience_follows_the_pace_within_its_bounds() {
         let mut host = Host::default();
-        assert_eq!(host.patience(), UNKNOWN_PATIENCE);
+        assert_eq!(host.patience(false), UNKNOWN_PATIENCE);
         host.answered(Duration::from_millis(1));
-        assert_eq!(host.patience(), SHORTEST_PATIENCE);
+        assert_eq!(host.patience(false), SHORTEST_PATIENCE);
         for _ in 0..100 {
             host.answered(Duration::from_millis(100));
         }
-        assert!(host.patience() > Duration::from_millis(1500));
-        assert!(host.patience() <= Duration::from_millis(1600));
+        assert!(host.patience(false) > Duration::from_millis(1500));
+        assert!(host.patience(false) <= Duration::from_millis(1600));
         host.answered(Duration::from_mins(1));
-        assert_eq!(host.patience(), LONGEST_PATIENCE);
+        assert_eq!(host.patience(false), LONGEST_PATIENCE);
     }
 }

@@ -101,6 +101,8 @@ pub(crate) struct Monitor {
     stage: Stage,
     /// It waits for its turn to fetch.
     queued: bool,
+    /// The retry that is planned last.
+    planned: Option<Time>,
     credit: Credit,
     /// A poll was asked for after the fetch under way had begun.
     again: bool,
@@ -122,6 +124,7 @@ impl Monitor {
             wide: false,
             stage: Stage::Idle,
             queued: false,
+            planned: None,
             credit: Credit::default(),
             again: false,
         }
@@ -178,6 +181,7 @@ impl Monitor {
 
     /// The time of a retry that was planned for `at`.
     pub(crate) fn retry(&mut self, at: Time) -> Step {
+        self.planned = self.planned.filter(|planned| *planned != at);
         if self.stage == Stage::Waiting(at) { self.begin_poll() } else { Step::Nothing }
     }
 
@@ -224,10 +228,25 @@ impl Monitor {
     }
 
     /// The fetch under way failed, or its turn must wait: it is tried again at `until`.
-    pub(crate) fn wait(&mut self, until: Time) {
+    /// True if that retry is to be planned.
+    pub(crate) fn wait(&mut self, until: Time) -> bool {
         self.again = false;
         self.wide = false;
+        self.queued = false;
         self.stage = Stage::Waiting(until);
+        self.planned.replace(until) != Some(until)
+    }
+
+    /// The fetch under way failed: a look or a walk must not follow each retry.
+    pub(crate) fn put_off(&mut self, now: Time) {
+        if matches!(self.stage, Stage::Looking | Stage::Begin | Stage::Walking) {
+            self.gap.put_off(now);
+        }
+    }
+
+    /// It has other nodes, and need not wait for the old ones.
+    pub(crate) fn moved(&mut self) -> Step {
+        if matches!(self.stage, Stage::Waiting(_)) { self.begin_poll() } else { Step::Nothing }
     }
 
     /// The fetch under way is to be tried again as soon as it is its turn.

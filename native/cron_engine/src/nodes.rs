@@ -3,6 +3,7 @@
 
 use crate::{HostId, Time};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Where to send the next fetch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,8 +58,16 @@ impl Nodes {
                 Route::To(node, host)
             }
             Some((until, true, ..)) => Route::Wait(until),
-            None => Route::Wait(now),
+            None => Route::Wait(now + Duration::from_secs(1)),
         }
+    }
+
+    /// Which node to ask at this host: the one that was picked, if it is there.
+    pub(crate) fn at(&self, host: HostId) -> usize {
+        if self.hosts.get(self.next) == Some(&host) {
+            return self.next;
+        }
+        self.hosts.iter().position(|other| *other == host).unwrap_or(0)
     }
 
     /// The node asked last answered.
@@ -68,7 +77,11 @@ impl Nodes {
 
     /// The node asked last failed, and asks not to be asked again before a time, if it does. Says
     /// how often all of them have failed in turn; `None` if there is one that has not.
-    pub(crate) fn failed(&mut self, node: usize, until: Option<Time>) -> Option<u64> {
+    pub(crate) fn failed(&mut self, node: usize, host: HostId, until: Option<Time>) -> Option<u64> {
+        if self.hosts.get(node) != Some(&host) {
+            // It was replaced meanwhile: that says nothing of the others.
+            return None;
+        }
         self.held.extend(until.map(|until| (node, until)));
         let count = self.hosts.len().max(1);
         self.failures = self.failures.saturating_add(1);
@@ -99,7 +112,7 @@ mod tests {
     fn node_that_answers_is_kept_and_one_that_fails_is_left() {
         let mut nodes = nodes();
         assert_eq!(nodes.route(NOW, |_| None), Route::To(0, A));
-        assert_eq!(nodes.failed(0, None), None, "there is another");
+        assert_eq!(nodes.failed(0, A, None), None, "there is another");
         assert_eq!(nodes.route(NOW, |_| None), Route::To(1, B));
         nodes.answered();
         assert_eq!(nodes.route(NOW, |_| None), Route::To(1, B));
@@ -108,7 +121,8 @@ mod tests {
     #[test]
     fn nodes_that_all_failed_are_counted_by_rounds() {
         let mut nodes = nodes();
-        let rounds: Vec<_> = (0..6).map(|failure| nodes.failed(failure % 2, None)).collect();
+        let rounds: Vec<_> =
+            (0..6).map(|failure| nodes.failed(failure % 2, [A, B][failure % 2], None)).collect();
         assert_eq!(rounds, [None, Some(1), None, Some(2), None, Some(3)]);
     }
 
@@ -125,9 +139,9 @@ mod tests {
     fn node_that_asked_to_be_left_alone_is_not_asked_before() {
         let [soon, late] = [2000, 9000].map(Time::from_millis);
         let mut nodes = nodes();
-        nodes.failed(0, Some(late));
+        nodes.failed(0, A, Some(late));
         assert_eq!(nodes.route(NOW, |_| None), Route::To(1, B));
-        nodes.failed(1, Some(soon));
+        nodes.failed(1, B, Some(soon));
         assert_eq!(nodes.route(NOW, |_| None), Route::Wait(soon));
         assert_eq!(nodes.route(soon, |_| None), Route::To(1, B));
         assert_eq!(nodes.route(late, |_| None), Route::To(1, B));
@@ -136,7 +150,7 @@ mod tests {
     #[test]
     fn nodes_that_are_replaced_are_asked_from_the_first_on() {
         let mut nodes = nodes();
-        nodes.failed(0, Some(Time::from_millis(9000)));
+        nodes.failed(0, A, Some(Time::from_millis(9000)));
         nodes.replace(Arc::from([B]));
         assert_eq!(nodes.route(NOW, |_| None), Route::To(0, B));
     }

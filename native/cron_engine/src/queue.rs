@@ -90,6 +90,14 @@ impl Queue {
     pub(crate) fn leave(&mut self, host: HostId) {
         if let Some(entry) = self.hosts.get_mut(&host) {
             entry.members = entry.members.saturating_sub(1);
+            if entry.members == 0 {
+                // Whoever waits here is gone.
+                for lane in Lane::BOTH {
+                    let gone = std::mem::take(entry.waiting.of_mut(lane)).len();
+                    self.waiting -= gone;
+                    self.stale = self.stale.saturating_sub(gone);
+                }
+            }
             self.tidy(host);
         }
     }
@@ -157,8 +165,8 @@ impl Queue {
     }
 
     /// How long a fetch from a host may take in the fast lane.
-    pub(crate) fn patience(&self, host: HostId) -> Duration {
-        self.hosts.get(&host).map_or(Duration::MAX, Host::patience)
+    pub(crate) fn patience(&self, host: HostId, probe: bool) -> Duration {
+        self.hosts.get(&host).map_or(Duration::MAX, |host| host.patience(probe))
     }
 
     /// Takes out of a host's queue whom `moves` names, in their order.

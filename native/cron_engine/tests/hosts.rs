@@ -27,6 +27,8 @@ enum Behaviour {
     Refuses,
     /// Nothing ever comes.
     Hangs,
+    /// It answers, after a while.
+    Slow(Duration),
     /// Nonsense comes, at once.
     Garbage,
     /// "Come back later", at once.
@@ -119,9 +121,10 @@ impl Node {
                     let host = self.nodes[&id][node];
                     let took = match self.behaviour(id, host) {
                         Behaviour::Hangs => patience.unwrap_or(LIMIT),
+                        Behaviour::Slow(time) => patience.unwrap_or(LIMIT).min(time),
                         _ => QUICK,
                     };
-                    let late = u8::from(took < LIMIT && took > QUICK);
+                    let late = u8::from(Some(took) == patience);
                     self.answers.push(Reverse((self.now + took, id, late)));
                     assert_eq!(self.inflight.insert(id, host), None, "one fetch at a time");
                     self.requests.entry(host).or_default().push(self.now);
@@ -156,7 +159,7 @@ impl Node {
         let outcome = match self.behaviour(id, host) {
             // What hung when it was asked for does so to the end.
             _ if late == 1 => Ok(Fetched::TooSlow),
-            Behaviour::Good => Ok(Fetched::EmptyPage),
+            Behaviour::Good | Behaviour::Slow(_) => Ok(Fetched::EmptyPage),
             Behaviour::Refuses => Err(failure(Class::Connect)),
             Behaviour::Hangs => Err(failure(Class::Timeout)),
             Behaviour::Garbage => Err(failure(Class::BadJson)),
@@ -218,6 +221,20 @@ fn dead_host_that_comes_back_is_noticed_soon_and_serves_all_that_waited() {
     assert_eq!(node.engine.counters().open_breakers, 0);
     assert_eq!(node.engine.counters().queued, 0);
     assert_eq!(node.breakers.last().map(|(opened, _)| *opened), Some(false));
+}
+
+#[test]
+fn dead_host_that_comes_back_slower_than_it_was_is_noticed_soon() {
+    for time in [Duration::from_millis(300), Duration::from_secs(3), Duration::from_secs(20)] {
+        let mut node = Node::new(64);
+        node.start(0..1000, &[1]);
+        node.run_for(RATE);
+        node.hosts.insert(1, Behaviour::Refuses);
+        node.run_for(Duration::from_mins(10));
+        node.hosts.insert(1, Behaviour::Slow(time));
+        node.run_for(Duration::from_mins(2));
+        assert_eq!(node.engine.counters().open_breakers, 0, "{time:?}");
+    }
 }
 
 #[test]

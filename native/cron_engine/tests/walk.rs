@@ -29,6 +29,8 @@ struct Walk {
     delivered: Vec<u64>,
     requests: Vec<Request>,
     passed: Vec<(u64, u64)>,
+    /// The CU does not say what is latest.
+    no_latest: bool,
 }
 
 impl Walk {
@@ -41,6 +43,7 @@ impl Walk {
             delivered: Vec::new(),
             requests: Vec::new(),
             passed: Vec::new(),
+            no_latest: false,
         };
         let registration = registration(ID, Duration::from_secs(10), position);
         walk.tell(Event::Register(Registration { page_limit, ..registration }));
@@ -75,6 +78,7 @@ impl Walk {
                 Action::Report { report: Report::Passed { from, to }, .. } => {
                     self.passed.push((from, to));
                 }
+                Action::Report { .. } => {}
                 other => panic!("{other:?}"),
             }
         }
@@ -83,6 +87,11 @@ impl Walk {
     fn answer(&mut self, request: Request) {
         self.now = self.now + Duration::from_millis(1);
         let visible = self.start.saturating_add(self.now.as_micros() / 1000);
+        if self.no_latest && request == Request::Look {
+            self.requests.push(request);
+            let failure = util::failure(cron_engine::Class::Status);
+            return self.engine.handle_event(self.now, Event::Fetched(ID, Err(failure)));
+        }
         let body = self.cu.answer(&request, visible);
         let fetched = match &request {
             Request::Latest | Request::Look => Fetched::Latest(decode_latest(&body).unwrap()),
@@ -205,7 +214,16 @@ fn process_that_is_asked_much_and_has_no_schedule_costs_a_bounded_number_of_step
     assert!(walk.delivered.is_empty());
     // A step a second of the process's time, at most.
     assert!(walk.walks() <= 7200, "{}", walk.walks());
-    assert!(walk.looks() <= 20, "{}", walk.looks());
+    assert!(walk.looks() <= 60, "{}", walk.looks());
+}
+
+#[test]
+fn look_that_fails_is_not_repeated_with_each_retry() {
+    let mut walk = Walk::of(rows(SECOND, 0, 1, 5, false));
+    walk.no_latest = true;
+    walk.run_for(Duration::from_mins(10));
+    assert!(walk.looks() <= 10, "{}", walk.looks());
+    assert!(walk.requests.len() < 100, "{}", walk.requests.len());
 }
 
 #[test]
