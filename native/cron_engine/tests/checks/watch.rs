@@ -146,8 +146,9 @@ impl Watch {
     pub(crate) fn ended(&mut self, index: usize, outcome: Result<Fetched, Failure>) {
         let before = self.engine.counters();
         let fetch = self.fetches.remove(index);
-        if !self.monitors.contains_key(&fetch.id) {
-            // Nobody is told if that closes the breaker.
+        let monitor = self.monitors.get(&fetch.id);
+        if monitor.is_none_or(|monitor| monitor.nodes != fetch.nodes) {
+            // Nobody need be told if that closes the breaker.
             self.open.remove(&fetch.host);
         }
         if let Some(monitor) = self.monitors.get_mut(&fetch.id) {
