@@ -6,6 +6,9 @@ SHELL := /bin/bash
 CARGO  := cargo
 REBAR  := rebar3
 LIB    := hb_process_monitor_nif.so
+# What follows it is run with the tests and their support on the code path, wherever it goes.
+TESTED := $(CURDIR)/_build/test/lib/hb_process_monitor
+RUN    := $(REBAR) as test compile && erl -noshell -pa $(TESTED)/ebin $(TESTED)/test
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -42,17 +45,13 @@ test-all: test ## and what is slow: kills, schedules, 5000 monitors, valgrind, f
 	@$(MAKE) --no-print-directory soak MINUTES=5
 
 demo: setup ## see it work: three monitors, an outage of their CU, the recovery; ends by itself
-	@$(REBAR) as test compile
-	@erl -noshell -pa $(CURDIR)/_build/test/lib/hb_process_monitor/ebin $(CURDIR)/_build/test/lib/hb_process_monitor/test \
-	  -s demo main
+	@$(RUN) -s demo main
 
 # SEED= makes the same kills again, as far as the machine does the same.
 KILLS ?= 10
 SEED  ?=
 crashtest: setup ## kill -9 a node at random moments, KILLS times (10), and see that nothing is lost
-	@$(REBAR) as test compile
-	@erl -noshell -pa $(CURDIR)/_build/test/lib/hb_process_monitor/ebin $(CURDIR)/_build/test/lib/hb_process_monitor/test \
-	  -run crashtest main $(KILLS) $(SEED)
+	@$(RUN) -run crashtest main $(KILLS) $(SEED)
 
 SCHEDULES ?= 1000000
 simulate: ## a million schedules in simulation (SCHEDULES=, SEED= the first one's); minutes
@@ -63,23 +62,17 @@ simulate: ## a million schedules in simulation (SCHEDULES=, SEED= the first one'
 MONITORS ?= 5000
 SECONDS  ?= 80
 fairness: setup ## what MONITORS (5000), of which a third hang, drip or talk garbage, cost each other
-	@$(REBAR) as test compile
-	@erl -noshell -pa $(CURDIR)/_build/test/lib/hb_process_monitor/ebin $(CURDIR)/_build/test/lib/hb_process_monitor/test \
-	  -run fairness main $(MONITORS) $(SECONDS)
+	@$(RUN) -run fairness main $(MONITORS) $(SECONDS)
 
 # The faults of a SEED are the same each time, as far as the machine does the same.
 MINUTES  ?= 20
 SOAKED   ?= 300
 soak: setup ## SOAKED (300) monitors for MINUTES (20), with faults coming and going: _build/soak/soak.svg
-	@$(REBAR) as test compile
-	@erl -noshell -pa $(CURDIR)/_build/test/lib/hb_process_monitor/ebin $(CURDIR)/_build/test/lib/hb_process_monitor/test \
-	  -run soak main $(MINUTES) $(SOAKED) $(or $(SEED),77)
+	@$(RUN) -run soak main $(MINUTES) $(SOAKED) $(or $(SEED),77)
 
 CALLS ?= 1000000
 abuse: setup ## CALLS (a million) of the library with wrong terms and stale handles
-	@$(REBAR) as test compile
-	@erl -noshell -pa $(CURDIR)/_build/test/lib/hb_process_monitor/ebin $(CURDIR)/_build/test/lib/hb_process_monitor/test \
-	  -run abuse main $(CALLS) $(or $(SEED),1)
+	@$(RUN) -run abuse main $(CALLS) $(or $(SEED),1)
 
 valgrind: ## a node at work under valgrind: no error with the library in its stack
 	@./scripts/setup.sh valgrind

@@ -39,17 +39,9 @@ again(Cu, Id) ->
     {Monitor, Logger}.
 
 %% A process whose first results, so many, are pushed and acked.
-pushed(Cu, Id, Count) ->
-    harness:sink(Id),
-    test_cu:add(Cu, Id, Count),
-    {Monitor, Logger} = harness:start(Cu, Id, #{cursor => earliest}),
-    Monitor ! tick,
-    harness:results(1, Count),
-    {Monitor, Logger}.
-
 start_after_a_stop_goes_on_after_the_last_ack(Cu) ->
     Id = harness:proc_id(),
-    {Monitor, _} = pushed(Cu, Id, 5),
+    {Monitor, _} = harness:pushed(Cu, Id, 5),
     ok = ?M:stop(Monitor, 20000),
     test_cu:add(Cu, Id, 3),
     {_, Logger} = again(Cu, Id),
@@ -59,7 +51,7 @@ start_after_a_stop_goes_on_after_the_last_ack(Cu) ->
 
 start_after_the_application_was_stopped_goes_on(Cu) ->
     Id = harness:proc_id(),
-    _ = pushed(Cu, Id, 5),
+    _ = harness:pushed(Cu, Id, 5),
     ok = application:stop(hb_process_monitor),
     test_cu:add(Cu, Id, 3),
     _ = again(Cu, Id),
@@ -82,7 +74,7 @@ start_after_a_stop_in_the_middle_of_a_page_goes_on_there(Cu) ->
 
 start_with_a_cursor_overrules_the_checkpoint_and_says_so(Cu) ->
     Id = harness:proc_id(),
-    {Monitor, _} = pushed(Cu, Id, 5),
+    {Monitor, _} = harness:pushed(Cu, Id, 5),
     ok = ?M:stop(Monitor, 20000),
     {New, Logger} = harness:start(Cu, Id, #{cursor => test_cu:cursor(2)}),
     New ! tick,
@@ -92,7 +84,7 @@ start_with_a_cursor_overrules_the_checkpoint_and_says_so(Cu) ->
 
 start_from_the_earliest_overrules_the_checkpoint(Cu) ->
     Id = harness:proc_id(),
-    {Monitor, _} = pushed(Cu, Id, 5),
+    {Monitor, _} = harness:pushed(Cu, Id, 5),
     ok = ?M:stop(Monitor, 20000),
     {New, _} = harness:start(Cu, Id, #{cursor => earliest}),
     New ! tick,
@@ -135,7 +127,7 @@ starting_point_is_durable_before_the_first_fetch(Cu) ->
 
 stale_cursor_is_not_resumed_from(Cu) ->
     Id = harness:proc_id(),
-    {Monitor, _} = pushed(Cu, Id, 5),
+    {Monitor, _} = harness:pushed(Cu, Id, 5),
     ok = ?M:stop(Monitor, 20000),
     test_cu:add(Cu, Id, 3),
     %% Older than a millisecond it is by now: the clock has moved since the stop.
@@ -147,7 +139,7 @@ stale_cursor_is_not_resumed_from(Cu) ->
 
 forgotten_process_begins_after_the_latest_result(Cu) ->
     Id = harness:proc_id(),
-    {Monitor, _} = pushed(Cu, Id, 5),
+    {Monitor, _} = harness:pushed(Cu, Id, 5),
     ok = ?M:stop(Monitor, 20000),
     test_cu:add(Cu, Id, 3),
     ?assertEqual(ok, ?M:forget(Id)),
@@ -186,7 +178,7 @@ resume_all_starts_what_was_not_stopped(Cu) ->
 
 tree_that_died_resumes_its_monitors_when_it_comes_back(Cu) ->
     Id = harness:proc_id(),
-    {Monitor, _} = pushed(Cu, Id, 5),
+    {Monitor, _} = harness:pushed(Cu, Id, 5),
     Ref = monitor(process, Monitor),
     exit(whereis(hb_process_monitor_sup), kill),
     receive {'DOWN', Ref, process, _, _} -> ok end,
@@ -210,7 +202,7 @@ processes_of_the_host_are_started_with_the_application(Cu) ->
 checkpoint_off_keeps_nothing_and_works(Cu) ->
     harness:host(#{cron_checkpoint => false}),
     Id = harness:proc_id(),
-    {Monitor, _} = pushed(Cu, Id, 5),
+    {Monitor, _} = harness:pushed(Cu, Id, 5),
     ok = ?M:stop(Monitor, 20000),
     {_, Logger} = harness:start(Cu, Id, #{}),
     harness:logged(Logger, fun({ok, resolved_cursor, _}) -> true end),
@@ -222,7 +214,7 @@ stop_that_waits_returns_when_the_last_ack_is_durable(Cu) ->
     %% No commit comes by itself for a minute.
     harness:host(#{cron_checkpoint_interval => 60000}),
     Id = harness:proc_id(),
-    {Monitor, _} = pushed(Cu, Id, 5),
+    {Monitor, _} = harness:pushed(Cu, Id, 5),
     ok = ?M:stop(Monitor, 20000),
     Copy = harness:checkpoint() ++ ".copy",
     {ok, _} = file:copy(harness:checkpoint(), Copy),
@@ -264,6 +256,6 @@ checkpoint_that_another_node_has_open_is_an_error_of_start(Cu) ->
 checkpoint_that_is_damaged_is_moved_aside(Cu) ->
     ok = file:write_file(harness:checkpoint(), crypto:strong_rand_bytes(100000)),
     Id = harness:proc_id(),
-    {Monitor, _} = pushed(Cu, Id, 2),
+    {Monitor, _} = harness:pushed(Cu, Id, 2),
     ?assert(is_process_alive(Monitor)),
     ?assertMatch([_], filelib:wildcard(harness:checkpoint() ++ ".corrupt-*")).

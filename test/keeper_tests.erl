@@ -23,13 +23,7 @@ cleanup(Cu) ->
     harness:cleanup(Cu),
     ok = logger:set_handler_config(default, level, all).
 
-pushed(Cu, Id) ->
-    harness:sink(Id),
-    test_cu:add(Cu, Id, 3),
-    {Monitor, Logger} = harness:start(Cu, Id, #{cursor => earliest, logger => hb_logger:start()}),
-    Monitor ! tick,
-    harness:results(1, 3),
-    {Monitor, Logger}.
+pushed(Cu, Id) -> harness:pushed(Cu, Id, 3, #{logger => hb_logger:start()}).
 
 %% A fault in the monitor's own code, as sys can bring it about.
 crash(Monitor) ->

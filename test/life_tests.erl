@@ -26,18 +26,13 @@ all_test_() ->
 
 fast(Cu, Id) -> harness:start(Cu, Id, #{rate => ?RATE, cursor => earliest}).
 
-kill(Pid) ->
-    Ref = monitor(process, Pid),
-    exit(Pid, kill),
-    receive {'DOWN', Ref, process, _, _} -> ok end.
-
 counter(Name) -> maps:get(Name, hb_process_monitor_ticker:counters()).
 
 monitor_killed_leaves_nothing_polling(Cu) ->
     Id = harness:proc_id(),
     {Monitor, _} = fast(Cu, Id),
     harness:polled(Cu, Id),
-    kill(Monitor),
+    harness:kill(Monitor),
     harness:eventually(fun() -> counter(monitors) =:= 0 end),
     harness:still(Cu, Id, ?RATE).
 
@@ -46,7 +41,7 @@ monitor_killed_during_a_fetch_leaves_nothing_behind(Cu) ->
     Gate = harness:gate(Cu),
     {Monitor, _} = fast(Cu, Id),
     Asked = harness:asked(Gate, cron),
-    kill(Monitor),
+    harness:kill(Monitor),
     harness:eventually(fun() -> counter(monitors) =:= 0 end),
     harness:open(Gate, Asked),
     harness:eventually(fun() -> counter(inflight) =:= 0 end),
@@ -60,7 +55,7 @@ monitor_killed_does_not_disturb_the_others(Cu) ->
     harness:sink(Kept),
     Monitors = [Monitor || Id <- Ids, {Monitor, _} <- [fast(Cu, Id)]],
     {KeptMonitor, _} = fast(Cu, Kept),
-    lists:foreach(fun kill/1, Monitors),
+    lists:foreach(fun harness:kill/1, Monitors),
     test_cu:add(Cu, Kept, 5),
     harness:results(1, 5),
     ?assert(is_process_alive(KeptMonitor)),
@@ -70,7 +65,7 @@ monitor_killed_gives_its_process_free(Cu) ->
     Id = harness:proc_id(),
     harness:sink(Id),
     {Killed, _} = harness:start(Cu, Id, #{cursor => earliest}),
-    kill(Killed),
+    harness:kill(Killed),
     {Monitor, _} = harness:start(Cu, Id, #{cursor => earliest}),
     ?assertNotEqual(Killed, Monitor),
     test_cu:add(Cu, Id, 1),
@@ -98,7 +93,7 @@ ticker_killed_brings_the_monitors_back_with_their_cursors(Cu) ->
     Expect = fun(Numbers) -> [[receive {Id, N} -> ?assertEqual(Number, N) end || Number <- Numbers] || Id <- Ids] end,
     Expect(lists:seq(1, 10)),
     [begin
-        kill(whereis(hb_process_monitor_ticker)),
+        harness:kill(whereis(hb_process_monitor_ticker)),
         [test_cu:add(Cu, Id, 10) || Id <- Ids],
         Expect(lists:seq(Round * 10 + 1, Round * 10 + 10))
     end || Round <- lists:seq(1, 5)],
@@ -113,7 +108,7 @@ ticker_killed_during_a_push_repeats_no_acked_result(Cu) ->
     Monitor ! tick,
     harness:let_go(harness:held(Push, 1)),
     Held = harness:held(Push, 2),
-    kill(whereis(hb_process_monitor_ticker)),
+    harness:kill(whereis(hb_process_monitor_ticker)),
     harness:eventually(fun() -> is_pid(whereis(hb_process_monitor_ticker)) end),
     harness:let_go(Held),
     harness:eventually(fun() -> counter(monitors) =:= 1 end),
@@ -130,7 +125,7 @@ ticker_killed_during_a_fetch_drops_its_page(Cu) ->
     {Monitor, _} = harness:start(Cu, Id, #{cursor => earliest}),
     Monitor ! tick,
     Old = harness:asked(Gate, cron),
-    kill(whereis(hb_process_monitor_ticker)),
+    harness:kill(whereis(hb_process_monitor_ticker)),
     harness:eventually(fun() -> is_pid(whereis(hb_process_monitor_ticker)) andalso counter(monitors) =:= 1 end),
     Monitor ! tick,
     New = harness:asked(Gate, cron),
@@ -151,7 +146,7 @@ ticker_killed_before_the_latest_cursor_is_known_finds_it_again(Cu) ->
     {Monitor, Logger} = harness:start(Cu, Id, #{}),
     _ = harness:asked(Gate, results),
     test_cu:script(Cu, fun(_) -> pass end),
-    kill(whereis(hb_process_monitor_ticker)),
+    harness:kill(whereis(hb_process_monitor_ticker)),
     harness:resolved(Logger, test_cu:cursor(3)),
     test_cu:add(Cu, Id, 1),
     Monitor ! tick,
@@ -162,7 +157,7 @@ tree_killed_leaves_nothing_polling(Cu) ->
     {Monitor, _} = fast(Cu, Id),
     harness:polled(Cu, Id),
     Ref = monitor(process, Monitor),
-    kill(whereis(hb_process_monitor_sup)),
+    harness:kill(whereis(hb_process_monitor_sup)),
     receive {'DOWN', Ref, process, _, _} -> ok end,
     harness:eventually(fun() -> not lists:keymember(hb_process_monitor, 1, application:which_applications()) end),
     %% With another checkpoint the next tree knows nothing that it could resume.
@@ -201,7 +196,7 @@ logger_killed_harms_nothing(Cu) ->
     Id = harness:proc_id(),
     harness:sink(Id),
     {Monitor, Logger} = harness:start(Cu, Id, #{cursor => earliest}),
-    kill(Logger),
+    harness:kill(Logger),
     test_cu:add(Cu, Id, 2),
     Monitor ! tick,
     harness:results(1, 2).

@@ -157,10 +157,7 @@ command(stop_without_waiting_and_start, #{options := Options} = Case) ->
     start(Options, Case),
     Case;
 command(kill_monitor, #{book := Book, options := Options} = Case) ->
-    Monitor = monitor_of(Case),
-    Ref = monitor(process, Monitor),
-    exit(Monitor, kill),
-    receive {'DOWN', Ref, process, _, _} -> ok end,
+    _ = harness:kill(monitor_of(Case)),
     note(Book, killed),
     start(Options, Case),
     Case;

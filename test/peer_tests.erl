@@ -29,7 +29,7 @@ monitor_killed_in_the_middle_of_a_page_loses_nothing(Cu) ->
     Monitor ! tick,
     [harness:let_go(harness:held(Push, N)) || N <- lists:seq(1, 9)],
     _ = harness:held(Push, 10),
-    kill(Monitor),
+    killed = harness:kill(Monitor),
     harness:sink(Id),
     {Again, _} = harness:start(Cu, Id, #{}),
     Again ! tick,
@@ -47,18 +47,13 @@ monitors_killed_all_at_once_lose_nothing(Cu) ->
         _ = harness:held(Push, 2),
         Monitor
     end || Id <- Ids],
-    lists:foreach(fun kill/1, Started),
+    [killed = harness:kill(Monitor) || Monitor <- Started],
     [begin
         harness:sink(Id),
         {Monitor, _} = harness:start(Cu, Id, #{}),
         Monitor ! tick,
         harness:results(2, 50)
     end || Id <- Ids].
-
-kill(Monitor) ->
-    Ref = monitor(process, Monitor),
-    exit(Monitor, kill),
-    receive {'DOWN', Ref, process, _, killed} -> ok end.
 
 %% A push that failed was logged and lost: 150 of 150.
 pushes_that_fail_lose_nothing(Cu) ->
@@ -187,11 +182,7 @@ stop_during_a_look_up_is_final(Cu) ->
 %% older than that.
 cursor_older_than_a_day_is_gone_on_from(Cu) ->
     Id = harness:proc_id(),
-    harness:sink(Id),
-    test_cu:add(Cu, Id, 3),
-    {Monitor, _} = harness:start(Cu, Id, #{cursor => earliest}),
-    Monitor ! tick,
-    harness:results(1, 3),
+    {Monitor, _} = harness:pushed(Cu, Id, 3),
     ok = hb_process_monitor:stop(Monitor, 20000),
     test_cu:add(Cu, Id, 500),
     {Again, _} = harness:start(Cu, Id, #{}),
@@ -200,11 +191,7 @@ cursor_older_than_a_day_is_gone_on_from(Cu) ->
 
 second_start_does_not_begin_again(Cu) ->
     Id = harness:proc_id(),
-    harness:sink(Id),
-    test_cu:add(Cu, Id, 3),
-    {Monitor, Logger} = harness:start(Cu, Id, #{cursor => earliest}),
-    Monitor ! tick,
-    harness:results(1, 3),
+    {Monitor, Logger} = harness:pushed(Cu, Id, 3),
     ?assertEqual({Monitor, Logger}, harness:start(Cu, Id, #{cursor => earliest})),
     test_cu:add(Cu, Id, 1),
     Monitor ! tick,

@@ -8,8 +8,6 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 RUNS=5
-# Loopback must not go through a proxy of the machine's.
-unset HTTP_PROXY http_proxy HTTPS_PROXY https_proxy ALL_PROXY all_proxy
 
 has_module() {
   erl -noshell -eval "halt(case code:which($1) of non_existing -> 1; _ -> 0 end)."

@@ -47,7 +47,6 @@ main([Kills, Seed]) ->
 %% Kills a node so many times, and says what came of it. `host': options of the node's host;
 %% `patience': how long the last life may be, in ms, which only matters if something is lost.
 run(#{kills := Kills, seed := Seed} = Options) ->
-    [os:unsetenv(Name) || Name <- ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"]],
     _ = rand:seed(exsss, Seed),
     Dir = string:trim(os:cmd("mktemp -d")),
     Cu = test_cu:start(),

@@ -15,7 +15,6 @@
 
 main() ->
     _ = logger:set_primary_config(level, error),
-    [os:unsetenv(Name) || Name <- ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"]],
     hb_opts:set(#{cron_checkpoint => false}),
     Cu = test_cu:start(),
     Self = self(),

@@ -106,7 +106,14 @@ tick(Good, Start, Until, Table, Threads, Rss) ->
     end || {Id, Monitor} <- Due],
     Next = Start + (Round + 1) * Slot,
     receive after max(0, Next - os:system_time(millisecond)) -> ok end,
-    {Threads1, Rss1} = case Round rem 50 of 0 -> {max(Threads, threads()), max(Rss, rss())}; _ -> {Threads, Rss} end,
+    {Threads1, Rss1} = case Round rem 50 of
+        0 ->
+            Own = [Name || "hb_cron" ++ _ = Name <- os_node:threads(self)],
+            #{rss_kb := Kb} = os_node:status(self),
+            {max(Threads, length(Own)), max(Rss, Kb)};
+        _ ->
+            {Threads, Rss}
+    end,
     case Now < Until of
         true -> tick(Good, Start, Until, Table, Threads1, Rss1);
         false -> figures(Table, Threads1, Rss1)
@@ -138,14 +145,6 @@ figures(Table, Threads, Rss) ->
                      end, #{}, Table),
     Lost = lists:sum([Max - C || {Max, C} <- maps:values(Last)]),
     #{p50 => At(0.5), p99 => At(0.99), max => At(1), pushes => Count, threads => Threads, rss_kb => Rss, lost => Lost}.
-
-threads() ->
-    length([Name || Path <- filelib:wildcard("/proc/self/task/*/comm"), {ok, <<"hb_cron", _/binary>> = Name} <- [file:read_file(Path)]]).
-
-rss() ->
-    {ok, Status} = file:read_file("/proc/self/status"),
-    {match, [Kb]} = re:run(Status, "VmRSS:\\s+(\\d+)", [{capture, all_but_first, list}]),
-    list_to_integer(Kb).
 
 %% On the CU's node: a CU that is good to some and bad to others, until this node is gone.
 serve(_Caller, Start, Rate) ->

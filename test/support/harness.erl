@@ -3,7 +3,7 @@
 -module(harness).
 
 -export([setup/0, setup/1, cleanup/1, host/1, checkpoint/0]).
--export([proc_id/0, sink/1, start/3, report/1]).
+-export([proc_id/0, sink/1, start/3, pushed/3, pushed/4, kill/1, report/1]).
 -export([still/3, resolved/2, results/2, no_result/0, number/1, polled/2, eventually/1, logged/2, failing/2]).
 -export([gate/1, asked/2, not_asked/1, open/2, open/3]).
 -export([router/1, no_router/0]).
@@ -81,6 +81,23 @@ sink(ProcId) ->
 %% Starts a monitor on a CU. A rate of an hour unless said otherwise: a test sends its own ticks.
 start(Cu, ProcId, Options) ->
     hb_process_monitor:start(ProcId, maps:merge(#{rate => 3600000, cron_node => test_cu:url(Cu)}, Options)).
+
+%% A monitor that has begun at the first result of its process, and pushed so many.
+pushed(Cu, ProcId, Count) -> pushed(Cu, ProcId, Count, #{}).
+
+pushed(Cu, ProcId, Count, Options) ->
+    sink(ProcId),
+    test_cu:add(Cu, ProcId, Count),
+    {Monitor, Logger} = start(Cu, ProcId, Options#{cursor => earliest}),
+    Monitor ! tick,
+    results(1, Count),
+    {Monitor, Logger}.
+
+%% Kills a process. Says of what it has died.
+kill(Pid) ->
+    Ref = monitor(process, Pid),
+    exit(Pid, kill),
+    receive {'DOWN', Ref, process, _, Reason} -> Reason end.
 
 report(Logger) -> hb_logger:report(Logger).
 

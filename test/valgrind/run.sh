@@ -15,8 +15,6 @@ here=$PWD
 lib=$here/_build/test/lib/hb_process_monitor
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
-# Loopback must not go through a proxy of the machine's.
-unset HTTP_PROXY http_proxy HTTPS_PROXY https_proxy ALL_PROXY all_proxy
 
 # --smc-check: code is generated. --max-stackframe: to a stack of Erlang's is a switch and no push.
 # +Mea min: the emulator gets each of its blocks from malloc, so that valgrind knows its bounds.

@@ -229,10 +229,15 @@ impl Engine {
             Route::To(_, host) => self.queue.push(host, monitor.lane, id),
             Route::Wait(until) => {
                 self.counters.queued = self.counters.queued.saturating_sub(1);
-                if monitor.wait(until) {
-                    self.retries.arm(until, id);
-                }
+                self.wait(id, until);
             }
+        }
+    }
+
+    /// The monitor is tried again at `until`, however often that is decided.
+    fn wait(&mut self, id: MonitorId, until: Time) {
+        if self.monitors.get_mut(&id).is_some_and(|monitor| monitor.wait(until)) {
+            self.retries.arm(until, id);
         }
     }
 
@@ -342,11 +347,8 @@ impl Engine {
             let report = Report::Failed { failure, repeats };
             self.actions.push_back(Action::Report { id, report });
         }
-        let until = now + pause;
         monitor.put_off(now);
-        if monitor.wait(until) {
-            self.retries.arm(until, id);
-        }
+        self.wait(id, now + pause);
     }
 
     fn dispatch(&mut self, now: Time) {

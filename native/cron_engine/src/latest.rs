@@ -2,8 +2,8 @@
 //! clearly says so counts as none: starting at the first result by mistake would push all the
 //! old ones again.
 
-use crate::page::{MapOf, PageError, PageInfo};
-use crate::{Cursor, surrogates};
+use crate::Cursor;
+use crate::page::{MapOf, PageError, PageInfo, repairing};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -23,13 +23,7 @@ struct Edge {
 /// # Errors
 /// [`PageError`] if the body is not what it should be, whatever it may be instead.
 pub fn decode(body: &[u8]) -> Result<Option<Cursor>, PageError> {
-    match latest(body) {
-        Err(PageError::Json(_)) => {
-            let repaired = surrogates::repair(body);
-            latest(repaired.as_deref().unwrap_or(body)).map_err(|error| error.or_utf8(body))
-        }
-        other => other,
-    }
+    repairing(body, latest)
 }
 
 fn latest(body: &[u8]) -> Result<Option<Cursor>, PageError> {

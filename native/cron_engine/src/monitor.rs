@@ -314,8 +314,8 @@ impl Monitor {
         let from = trail.timestamp();
         if from.is_none() && self.position != Position::Earliest {
             // Opaque cursors: there is nothing to walk by.
-            let look = self.gap.looked(now, None, None, 0);
-            return self.look(look);
+            self.gap.put_off(now);
+            return self.end_poll();
         }
         let latest = latest.and_then(|latest| latest.timestamp());
         let look = self.gap.looked(now, from, latest, trail.step(MAX_LIMIT));

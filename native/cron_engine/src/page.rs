@@ -100,17 +100,13 @@ impl PageError {
         }
     }
 
-    /// Why a body is no JSON: because it is no text, or for what serde says.
-    fn of_text(body: &[u8], text: String) -> Self {
-        match std::str::from_utf8(body) {
-            Err(error) => Self::Utf8(error.valid_up_to()),
-            Ok(_) => Self::Json(text),
-        }
-    }
-
-    pub(crate) fn or_utf8(self, body: &[u8]) -> Self {
+    /// What is no JSON may be no text in the first place.
+    fn or_utf8(self, body: &[u8]) -> Self {
         match self {
-            Self::Json(text) => Self::of_text(body, text),
+            Self::Json(text) => match std::str::from_utf8(body) {
+                Err(error) => Self::Utf8(error.valid_up_to()),
+                Ok(_) => Self::Json(text),
+            },
             other => other,
         }
     }
@@ -128,24 +124,38 @@ pub const MAX_EDGES: u64 = 10_000;
 /// # Errors
 /// [`PageError`] if the body is no page, or none that can be gone on from.
 pub fn decode(body: &[u8], request: &PageRequest, buffer: Vec<u8>) -> Result<Page, PageError> {
-    let mut context = Context::new(buffer, request);
-    match page(body, request, &mut context) {
-        Err(PageError::Json(text)) => {
-            let Some(body) = surrogates::repair(body) else {
-                return Err(PageError::of_text(body, text));
-            };
-            context = Context::new(context.writer.into_bytes(), request);
-            page(&body, request, &mut context).map_err(|error| error.or_utf8(&body))
+    let mut buffer = buffer;
+    repairing(body, |body| {
+        let mut context = Context::new(std::mem::take(&mut buffer), request);
+        match page(body, request, &mut context) {
+            Ok(parts) => Ok(Page {
+                edges: parts.edges,
+                last: parts.last,
+                memory: context.writer.memory(),
+                trail: context.trail,
+                terms: context.writer.into_bytes(),
+            }),
+            Err(error) => {
+                buffer = context.writer.into_bytes();
+                Err(error)
+            }
         }
-        other => other,
-    }
-    .map(|parts| Page {
-        edges: parts.edges,
-        last: parts.last,
-        memory: context.writer.memory(),
-        trail: context.trail,
-        terms: context.writer.into_bytes(),
     })
+}
+
+/// Decodes `body` with `decode`; once more with lone halves of surrogate pairs repaired if it is no
+/// JSON as it is, which costs a good body nothing.
+pub(crate) fn repairing<T>(
+    body: &[u8],
+    mut decode: impl FnMut(&[u8]) -> Result<T, PageError>,
+) -> Result<T, PageError> {
+    let mut decoded = decode(body);
+    if matches!(decoded, Err(PageError::Json(_)))
+        && let Some(repaired) = surrogates::repair(body)
+    {
+        decoded = decode(&repaired);
+    }
+    decoded.map_err(|error| error.or_utf8(body))
 }
 
 fn page(body: &[u8], request: &PageRequest, context: &mut Context) -> Result<Parts, PageError> {
