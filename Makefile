@@ -8,7 +8,7 @@ REBAR  := rebar3
 LIB    := hb_process_monitor_nif.so
 # What follows it is run with the tests and their support on the code path, wherever it goes.
 TESTED := $(CURDIR)/_build/test/lib/hb_process_monitor
-RUN    := $(REBAR) as test compile && erl -noshell -pa $(TESTED)/ebin $(TESTED)/test
+RUN    := $(REBAR) as test compile && erl -noshell -pa $(TESTED)/ebin $(TESTED)/test $(TESTED)/test/*/ $(TESTED)/test/*/*/
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'

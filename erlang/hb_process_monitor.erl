@@ -8,6 +8,8 @@
 -export([stop/1, stop/2]).
 %% The checkpoint
 -export([resume_all/0, forget/1]).
+%% New code for a running node
+-export([reload/0, reload/1]).
 %% Results that could not be pushed
 -export([dead_letters/1, redeliver/2, discard/2]).
 
@@ -35,11 +37,6 @@
 }.
 %% A result that was given up: its number, when that was in ms since the Unix epoch, how often its
 %% push was tried, the result as it was pushed, and the last error.
-
-%% The modules that a call may need, the one that tells whether all are loaded last.
--define(SIBLINGS, [hb_process_monitor_delivery, hb_process_monitor_keeper, hb_process_monitor_host, hb_process_monitor_opts, hb_process_monitor_registry,
-                   hb_process_monitor_nif, hb_process_monitor_server, hb_process_monitor_log,
-                   hb_process_monitor_sup, hb_process_monitor_ticker]).
 
 %% @equiv start(ProcID, #{})
 -spec start(process_id()) -> {Monitor :: pid(), Logger :: hb_process_monitor_host:logger()}.
@@ -166,6 +163,19 @@ discard(ProcID, Id) ->
 discarded(not_found) -> {error, not_found};
 discarded(Done) -> Done.
 
+%% @equiv reload(5000)
+-spec reload() -> {ok, [module()]} | {error, {busy, [module()]} | {not_loaded, term()}}.
+reload() -> reload(5000).
+
+%% @doc Has the running node go on with the modules that lie on its disk, all but the library's. Monitors
+%% go on and nothing is lost. Says which modules were exchanged. `{error, {busy, Modules}}': a push that
+%% began two versions ago has not ended within `Timeout' ms, and nothing was exchanged.
+-spec reload(Timeout :: non_neg_integer()) ->
+    {ok, [module()]} | {error, {busy, [module()]} | {not_loaded, term()}}.
+reload(Timeout) ->
+    ok = ensure_loaded(),
+    hb_process_monitor_loader:reload(Timeout).
+
 %% The engine that runs, started if need be.
 engine() ->
     ok = ensure_loaded(),
@@ -225,32 +235,11 @@ why(Reason, Else) when is_tuple(Reason) -> why(tuple_to_list(Reason), Else);
 why([Reason | Rest], Else) -> why(Reason, why(Rest, Else));
 why(_, Else) -> Else.
 
-%% A release boots in embedded mode: there a module that is not in the boot script is not loaded
-%% when it is called. One caller at a time: loading a module that is loaded already purges it.
+%% In embedded mode not even the module that loads the others is loaded by being called.
 ensure_loaded() ->
-    case erlang:module_loaded(hb_process_monitor_ticker) of
-        true -> ok;
-        false -> global:trans({?MODULE, self()}, fun load_siblings/0, [node()])
-    end.
-
-load_siblings() ->
-    load(hb_process_monitor_app),
-    load_application(),
-    lists:foreach(fun load/1, ?SIBLINGS).
-
-%% Dropped into another application's directory, the modules come without their .app file. Before
-%% the library is loaded: its path may be in the application's environment.
-load_application() ->
-    _ = case application:load(hb_process_monitor) of
-        {error, {already_loaded, _}} -> ok;
-        {error, _} -> application:load(hb_process_monitor_app:specification());
-        ok -> ok
-    end,
-    ok.
-
-load(Module) ->
-    case erlang:module_loaded(Module) orelse code:load_file(Module) of
-        true -> ok;
-        {module, Module} -> ok;
-        {error, Reason} -> error({module_not_loaded, Module, Reason})
+    Load = fun() -> erlang:module_loaded(hb_process_monitor_loader) orelse code:load_file(hb_process_monitor_loader) end,
+    case erlang:module_loaded(hb_process_monitor_loader) orelse global:trans({?MODULE, self()}, Load, [node()]) of
+        true -> hb_process_monitor_loader:ensure_loaded();
+        {module, _} -> hb_process_monitor_loader:ensure_loaded();
+        {error, Reason} -> error({module_not_loaded, hb_process_monitor_loader, Reason})
     end.

@@ -52,14 +52,9 @@ specification() ->
     {application, hb_process_monitor, [
         {description, "Polls Compute Units for the cron results of AO processes and pushes each one"},
         {vsn, "0.1.0"},
-        {modules, modules()},
+        {modules, hb_process_monitor_loader:modules()},
         {registered, [hb_process_monitor_sup, hb_process_monitor_monitors_sup,
                       hb_process_monitor_ticker, hb_process_monitor_keeper, hb_process_monitor_log]},
         {mod, {?MODULE, []}},
         {applications, [kernel, stdlib]}
     ]}.
-
-modules() ->
-    [hb_process_monitor, hb_process_monitor_app, hb_process_monitor_delivery,
-     hb_process_monitor_host, hb_process_monitor_keeper, hb_process_monitor_log, hb_process_monitor_nif, hb_process_monitor_opts, hb_process_monitor_registry,
-     hb_process_monitor_server, hb_process_monitor_sup, hb_process_monitor_ticker].

@@ -1,19 +1,24 @@
-%%% @doc The host, HyperBEAM: the only module that knows it. Each of the host's modules is called
-%%% only where the host exports it, so this one loads and works on a host that has none of them.
+%%% @doc The host, HyperBEAM: its options, its logger, and how it pushes a result. Each of the host's
+%%% modules is called only where the host exports it, so this one loads and works on a host that has
+%%% none of them. Where the host says that a CU is, {@link hb_process_monitor_host_router} knows.
+%%%
+%%% This module is also the behaviour of its adapters, one for each way of pushing: in a Monitor, one
+%%% result at a time.
 -module(hb_process_monitor_host).
 
--export([detect/0]).
--export([option/1, node_of/1, route/1, origin/1, push/0]).
--export([start_logger/0, register_with/1, log/2]).
+-export([detect/0, describe/0]).
+-export([option/1, start_logger/0, register_with/1, log/2]).
+%% Pushing
+-export([device/1, push/4, adapters/0]).
+%% For adapters
+-export([is_exported/3, call/3]).
 
--export_type([logger/0, entry/0, push/0]).
+-export_type([logger/0, entry/0, device/0, push_state/0, outcome/0]).
 
 -include_lib("kernel/include/logger.hrl").
 
 -define(HOST, {?MODULE, exports}).
-
-%% Where no option, router or host says otherwise: HyperBEAM's own local CU.
--define(DEFAULT_NODE, <<"http://localhost:6363">>).
+-define(DEVICE, {?MODULE, device}).
 
 -type logger() :: pid() | undefined.
 %% A process of the host's hb_logger; `undefined' where the host has none.
@@ -21,7 +26,30 @@
 -type entry() :: {ok | error, Type :: atom(), Details :: term()}.
 %% What hb_logger prints nicely.
 
--type push() :: {module(), Function :: atom()} | fun((Message :: map(), State :: map()) -> term()).
+-type device() :: {Adapter :: module(), What :: undefined | {module(), atom()} | fun((map(), map()) -> term())}.
+%% What results are pushed with, and for an adapter that calls the operator's own code which.
+
+-type push_state() :: #{proc_id := binary(), cursor := hb_process_monitor_opts:cursor(), logger := logger()}.
+%% What a push is told beside the result; `cursor' is that of the last result acked.
+
+-type outcome() :: ok | {error, Reason :: term(), Left :: map(), Host :: works | unknown}.
+%% Of a push that failed: what is left to push of the result, which may be less than there was; and
+%% whether it is known all the same that the host can push, so that the fault is the result's.
+
+-callback is_available() -> boolean().
+%% Whether the host has what this adapter calls.
+
+-callback push(Result :: map(), push_state(), What :: term(), hb_process_monitor_opts:monitor()) -> outcome().
+%% Pushes one result. Called in the Monitor, which is deaf until it returns. May raise, which is an
+%% error that leaves all of the result.
+
+%% @doc Those that the option `cron_push' can name, in the order in which they are chosen where it does
+%% not: the last one suits any host.
+-spec adapters() -> [{Name :: atom(), module()}].
+adapters() ->
+    [{ao, hb_process_monitor_host_ao},
+     {converge, hb_process_monitor_host_converge},
+     {mu, hb_process_monitor_host_mu}].
 
 %% @doc Finds out what the host exports. Asked once, when the application starts: asking for a
 %% module that is not there searches the whole code path.
@@ -29,79 +57,89 @@
 detect() ->
     Calls = [{hb_opts, get, 1}, {hb_logger, start, 0}, {hb_logger, register, 1},
              {hb_logger, log, 2}, {hb_router, find, 2}],
-    persistent_term:put(?HOST, [Call || Call <- Calls, is_exported(Call)]).
+    ok = persistent_term:put(?HOST, [Call || {M, F, A} = Call <- Calls, is_exported(M, F, A)]),
+    [Adapter | _] = [Adapter || {_, Adapter} <- adapters(), Adapter:is_available()],
+    persistent_term:put(?DEVICE, Adapter).
 
-is_exported({Module, Function, Arity}) ->
-    _ = code:ensure_loaded(Module),
+%% @doc Whether the host exports that. In embedded mode a module outside of the boot script is not
+%% loaded by being asked for.
+-spec is_exported(module(), Function :: atom(), arity()) -> boolean().
+is_exported(Module, Function, Arity) ->
+    _ = case code:ensure_loaded(Module) of
+        {error, embedded} -> code:load_file(Module);
+        Loaded -> Loaded
+    end,
     erlang:function_exported(Module, Function, Arity).
 
-%% Calls the host where it exports that; `undefined' where it does not.
-call(Module, Function, Args) ->
-    Call = {Module, Function, length(Args)},
-    case lists:member(Call, persistent_term:get(?HOST, [])) of
-        true -> apply(Module, Function, Args);
+%% @doc Calls the host, at run time alone: what it exports differs, and none of it is there when
+%% this is built.
+-spec call(module(), Function :: atom(), Args :: [term()]) -> term().
+call(Module, Function, Args) -> apply(Module, Function, Args).
+
+%% `undefined' where the host does not export it.
+call_if_there(Module, Function, Args) ->
+    case lists:member({Module, Function, length(Args)}, persistent_term:get(?HOST, [])) of
+        true -> call(Module, Function, Args);
         false -> undefined
     end.
 
+%% @doc What of the host is used: for an operator who wants to know before anything is started.
+-spec describe() -> #{options := module() | none, logger := module() | none,
+                      router := {hb_process_monitor_host_router:source(), Origins :: [binary()]},
+                      push := atom(), result_format := map | record}.
+describe() ->
+    ok = detect(),
+    Exports = persistent_term:get(?HOST, []),
+    There = fun(Module, Call) -> case lists:member(Call, Exports) of true -> Module; false -> none end end,
+    {Source, Nodes} = hb_process_monitor_host_router:nodes_of(binary:copy(<<"A">>, 43)),
+    {Adapter, What} = Device = device(#{cron_push => option(cron_push)}),
+    {Name, Adapter} = lists:keyfind(Adapter, 2, adapters()),
+    #{options => There(hb_opts, {hb_opts, get, 1}),
+      logger => There(hb_logger, {hb_logger, start, 0}),
+      router => {Source, [hb_process_monitor_host_router:origin(Node) || Node <- Nodes]},
+      push => case What of undefined -> Name; {dev_mu, push} -> Name; _ -> What end,
+      result_format => hb_process_monitor_host_mu:format(Device, option(cron_result_format))}.
+
 %% @doc The host's value of an option; `undefined' where it has none.
 -spec option(Key :: atom()) -> term().
-option(Key) -> call(hb_opts, get, [Key]).
+option(Key) -> call_if_there(hb_opts, get, [Key]).
 
-%% @doc The base URL of the CU that the host's router gives for a process, or the local CU's.
--spec node_of(ProcId :: binary()) -> binary().
-node_of(ProcId) ->
-    case route(ProcId) of
-        {ok, Node} -> Node;
-        none -> ?DEFAULT_NODE
+%% @doc What a monitor's results are pushed with: by its option `cron_push', else by the host.
+-spec device(#{cron_push := term(), atom() => term()}) -> device().
+device(#{cron_push := undefined}) ->
+    named(persistent_term:get(?DEVICE, hb_process_monitor_host_mu));
+device(#{cron_push := Name}) when is_atom(Name) ->
+    {Name, Adapter} = lists:keyfind(Name, 1, adapters()),
+    named(Adapter);
+device(#{cron_push := Push}) ->
+    {hb_process_monitor_host_mu, Push}.
+
+named(hb_process_monitor_host_mu = Adapter) -> {Adapter, {dev_mu, push}};
+named(Adapter) -> {Adapter, undefined}.
+
+%% @doc Pushes one result with a device, in the calling process.
+-spec push(device(), Result :: map(), push_state(), hb_process_monitor_opts:monitor()) -> outcome().
+push({Adapter, What}, Result, State, Options) ->
+    try Adapter:push(Result, State, What, Options)
+    catch Class:Reason -> {error, {Class, Reason}, Result, unknown}
     end.
-
-%% @doc The base URL of the CU that the host's router gives for a process, if it gives one.
--spec route(ProcId :: binary()) -> {ok, Node :: binary()} | none.
-route(ProcId) ->
-    try call(hb_router, find, [compute, ProcId]) of
-        {ok, Node} when is_binary(Node); is_list(Node) ->
-            case unicode:characters_to_binary(Node) of
-                Url when is_binary(Url) -> {ok, Url};
-                _ -> none
-            end;
-        _ ->
-            none
-    catch
-        %% A host whose router is not set up raises: it has no answer.
-        _:_ -> none
-    end.
-
-%% @doc A base URL as it may be logged: without user information, path and query.
--spec origin(Url :: binary()) -> binary().
-origin(Url) ->
-    case uri_string:parse(Url) of
-        #{scheme := Scheme, host := Host} = Parts ->
-            Port = case Parts of #{port := P} when is_integer(P) -> [$:, integer_to_list(P)]; #{} -> [] end,
-            iolist_to_binary([Scheme, "://", Host, Port]);
-        _ ->
-            <<>>
-    end.
-
-%% @doc What a result is pushed with, unless the option `cron_push' says otherwise.
--spec push() -> push().
-push() -> {dev_mu, push}.
 
 %% @doc Starts a logger of the host, where it has one.
 -spec start_logger() -> logger().
-start_logger() -> call(hb_logger, start, []).
+start_logger() -> call_if_there(hb_logger, start, []).
 
 %% @doc Registers the calling process with a logger.
 -spec register_with(logger()) -> ok.
 register_with(undefined) ->
     ok;
 register_with(Logger) ->
-    _ = call(hb_logger, register, [Logger]),
+    _ = call_if_there(hb_logger, register, [Logger]),
     ok.
 
 %% @doc Logs to the monitor's logger, and to OTP's.
 -spec log(logger(), entry()) -> ok.
 log(Logger, {Status, Type, Details} = Entry) ->
-    _ = is_pid(Logger) andalso call(hb_logger, log, [Logger, Entry]),
+    _ = is_pid(Logger) andalso call_if_there(hb_logger, log, [Logger, Entry]),
     Report = #{what => Type, details => Details},
     Meta = #{domain => [hb_process_monitor]},
     case Status of

@@ -83,7 +83,8 @@ kept(Given) ->
 
 %% The base URLs to try in turn.
 node_list(undefined, ProcId) ->
-    [check(cron_node, fun is_node/1, hb_process_monitor_host:node_of(ProcId))];
+    {_Source, Nodes} = hb_process_monitor_host_router:nodes_of(ProcId),
+    [check(cron_node, fun is_node/1, Node) || Node <- Nodes];
 node_list([Char | _] = Node, _) when is_integer(Char) ->
     [unicode:characters_to_binary(Node)];
 node_list(Nodes, _) when is_list(Nodes) ->
@@ -195,6 +196,7 @@ is_node([_ | _] = Node) -> io_lib:char_list(Node) andalso is_node(unicode:charac
 is_node(_) -> false.
 
 is_push({Module, Function}) -> is_atom(Module) andalso is_atom(Function);
+is_push(Name) when is_atom(Name) -> lists:keymember(Name, 1, hb_process_monitor_host:adapters());
 is_push(Fun) -> is_function(Fun, 2).
 
 is_backoff({First, Longest}) ->

@@ -132,17 +132,17 @@ node_options() ->
 
 %% @doc Where the monitors that push with the same device note that it works: the time of the last
 %% push that succeeded, in ms of the monotonic clock. A fun is nobody else's.
--spec device(hb_process_monitor_host:push()) -> atomics:atomics_ref().
-device({_, _} = Push) ->
+-spec device(hb_process_monitor_host:device()) -> atomics:atomics_ref().
+device({_Adapter, Fun}) when is_function(Fun) ->
+    new_device();
+device(Push) ->
     case ets:lookup(?ENGINE, {device, Push}) of
         [{_, Ref}] ->
             Ref;
         [] ->
             _ = ets:insert_new(?ENGINE, {{device, Push}, new_device()}),
             ets:lookup_element(?ENGINE, {device, Push}, 2)
-    end;
-device(Fun) when is_function(Fun) ->
-    new_device().
+    end.
 
 new_device() ->
     Ref = atomics:new(1, [{signed, true}]),

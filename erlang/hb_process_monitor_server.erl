@@ -11,7 +11,7 @@
     proc_id :: binary(),
     options :: hb_process_monitor_opts:monitor(),
     logger :: hb_process_monitor_host:logger(),
-    push :: hb_process_monitor_host:push(),
+    push :: hb_process_monitor_host:device(),
     %% Where all that push with the same device note that it works.
     device :: atomics:atomics_ref(),
     delivery :: hb_process_monitor_delivery:delivery(),
@@ -71,7 +71,7 @@ init({ProcId, #{rate := Rate, cursor := Cursor, logger := GivenLogger} = Options
             ok = hb_process_monitor_ticker:register_with(Logger),
             AtPush = hb_process_monitor_keeper:new_push(),
             ok = hb_process_monitor_keeper:watch(ProcId, Logger, Options, AtPush),
-            Push = push_of(Options),
+            Push = hb_process_monitor_host:device(Options),
             State = #state{
                 proc_id = ProcId, options = Options, logger = Logger, cursor = Cursor, push = Push,
                 device = hb_process_monitor_registry:device(Push),
@@ -86,9 +86,6 @@ init({ProcId, #{rate := Rate, cursor := Cursor, logger := GivenLogger} = Options
             ignore
     end.
 
-push_of(#{cron_push := undefined}) -> hb_process_monitor_host:push();
-push_of(#{cron_push := Push}) -> Push.
-
 %% Without a checkpoint there is no place for dead letters: nothing is given up.
 delivery(#{cron_push_attempts := Attempts, cron_push_backoff := Backoff}) ->
     Max = case hb_process_monitor_registry:node_options() of
@@ -100,7 +97,11 @@ delivery(#{cron_push_attempts := Attempts, cron_push_backoff := Backoff}) ->
 %% @private
 -spec handle_call(term(), gen_server:from(), #state{}) -> {reply, ok | {error, term()}, #state{}}.
 handle_call({redeliver, Result}, _From, State) ->
-    {reply, push(Result, State), State};
+    Answer = case push(Result, State) of
+        ok -> ok;
+        {error, Reason, _Left, _Host} -> {error, Reason}
+    end,
+    {reply, Answer, State};
 handle_call(_Call, _From, State) ->
     {reply, {error, unknown_call}, State}.
 
@@ -230,12 +231,12 @@ from_engine({recovered, Failures}, #state{proc_id = ProcId} = State) ->
 %% failure is worth a report.
 ask_router(#state{options = #{routed := true, cron_node := Nodes} = Options, proc_id = ProcId,
                   engine = {Handle, _, _}} = State) ->
-    case hb_process_monitor_host:route(ProcId) of
-        {ok, Node} when [Node] =/= Nodes ->
-            case hb_process_monitor_nif:move_to(Handle, [Node]) of
+    case hb_process_monitor_host_router:nodes_of(ProcId) of
+        {Source, [Node | _] = Others} when Source =/= default, Others =/= Nodes ->
+            case hb_process_monitor_nif:move_to(Handle, Others) of
                 ok ->
-                    log(ok, moved_node, {ProcId, hb_process_monitor_host:origin(Node)}, State),
-                    State#state{options = Options#{cron_node := [Node]}};
+                    log(ok, moved_node, {ProcId, hb_process_monitor_host_router:origin(Node)}, State),
+                    State#state{options = Options#{cron_node := Others}};
                 {error, {bad_node, _}} ->
                     %% What the router says is no CU: the old one may come back.
                     State
@@ -266,8 +267,8 @@ push_next(#state{retry = none, pages = [{Seq, [Result | Rest]} | _], engine = {H
             ok = atomics:put(State#state.device, 1, now_ms()),
             ok = hb_process_monitor_nif:ack(Handle, Seq, Cursor, Rest =:= []),
             {noreply, go_on(passed(Cursor, recovered(State)))};
-        {error, Reason} ->
-            {noreply, failed(Seq, Result, Rest =:= [], Reason, State)}
+        {error, Reason, Left, Host} ->
+            {noreply, failed(Reason, Left, Host, State)}
     end;
 push_next(#state{retry = none, pages = []} = State) ->
     %% All is pushed, or the engine went meanwhile. What a page left on the heap goes now: the
@@ -276,26 +277,13 @@ push_next(#state{retry = none, pages = []} = State) ->
 push_next(State) ->
     {noreply, State}.
 
-push(Result, #state{at_push = AtPush} = State) ->
+push(Result, #state{at_push = AtPush, push = Device, options = Options} = State) ->
+    #state{proc_id = ProcId, cursor = Cursor, logger = Logger} = State,
     ok = hb_process_monitor_keeper:push_begins(AtPush),
-    Answer = call_device(Result, State),
+    Outcome = hb_process_monitor_host:push(
+        Device, Result, #{proc_id => ProcId, cursor => Cursor, logger => Logger}, Options),
     ok = hb_process_monitor_keeper:push_ends(AtPush),
-    Answer.
-
-call_device(Result, #state{push = Push, proc_id = ProcId, cursor = Cursor, logger = Logger}) ->
-    Message = #{message => Result},
-    PushState = #{proc_id => ProcId, cursor => Cursor, logger => Logger},
-    try
-        case Push of
-            {Module, Function} -> Module:Function(Message, PushState);
-            Fun -> Fun(Message, PushState)
-        end
-    of
-        {error, Reason} -> {error, Reason};
-        _ -> ok
-    catch
-        Class:Reason -> {error, {Class, Reason}}
-    end.
+    Outcome.
 
 %% The first result of the first page is done with.
 passed(Cursor, #state{pages = [{_, [_]} | Pages]} = State) ->
@@ -303,19 +291,24 @@ passed(Cursor, #state{pages = [{_, [_]} | Pages]} = State) ->
 passed(Cursor, #state{pages = [{Seq, [_ | Rest]} | Pages]} = State) ->
     State#state{cursor = Cursor, pages = [{Seq + 1, Rest} | Pages]}.
 
-failed(Seq, Result, EndsPage, Reason, #state{delivery = Delivery, device = Device} = State) ->
+%% What is left of the result that is next takes its place.
+failed(Reason, Left, Host, #state{pages = [{Seq, [Result | Rest]} | Pages]} = State) ->
+    Delivery = case Left of
+        Result -> State#state.delivery;
+        %% Some of it has been pushed: this is the first failure of the rest.
+        _ -> hb_process_monitor_delivery:succeeded(State#state.delivery)
+    end,
     Since = case hb_process_monitor_delivery:failures(Delivery) of
         0 -> now_ms();
         _ -> State#state.failing_since
     end,
     %% A push in the same millisecond may have been this monitor's own, just before.
-    DeviceWorks = atomics:get(Device, 1) > Since,
-    log_failure(Result, Reason, hb_process_monitor_delivery:failures(Delivery) + 1, State),
+    DeviceWorks = Host =:= works orelse atomics:get(State#state.device, 1) > Since,
+    log_failure(Left, Reason, hb_process_monitor_delivery:failures(Delivery) + 1, State),
+    Next = State#state{failing_since = Since, pages = [{Seq, [Left | Rest]} | Pages]},
     case hb_process_monitor_delivery:failed(DeviceWorks, Delivery) of
-        {retry, Failed} ->
-            retry_later(State#state{delivery = Failed, failing_since = Since});
-        {give_up, GivenUp} ->
-            give_up(Seq, Result, EndsPage, Reason, GivenUp, State#state{failing_since = Since})
+        {retry, Failed} -> retry_later(Next#state{delivery = Failed});
+        {give_up, GivenUp} -> give_up(Reason, GivenUp, Next)
     end.
 
 retry_later(#state{delivery = Delivery} = State) ->
@@ -323,9 +316,9 @@ retry_later(#state{delivery = Delivery} = State) ->
     Pause = rand:uniform(hb_process_monitor_delivery:ceiling(Failures, Delivery)),
     State#state{retry = erlang:start_timer(Pause, self(), retry)}.
 
-give_up(Seq, #{<<"cursor">> := Cursor} = Result, EndsPage, Reason, GivenUp, State) ->
+give_up(Reason, GivenUp, #state{pages = [{Seq, [#{<<"cursor">> := Cursor} = Result | Rest]} | _]} = State) ->
     #state{engine = {Handle, _, _}, proc_id = ProcId, options = #{cron_push_attempts := Attempts}} = State,
-    case hb_process_monitor_nif:give_up(Handle, Seq, Cursor, EndsPage, Attempts,
+    case hb_process_monitor_nif:give_up(Handle, Seq, Cursor, Rest =:= [], Attempts,
                                         term_to_binary(Result), term_to_binary(Reason)) of
         ok ->
             log(error, dead_letter, {ProcId, Cursor, Reason, Attempts}, State),

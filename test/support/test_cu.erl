@@ -6,7 +6,7 @@
 %% The CU
 -export([start/0, start/1, stop/1, url/1, go_down/1, come_up/1]).
 %% Its processes
--export([add/3, count/2, cursor/1, number/1]).
+-export([add/3, add_nodes/3, count/2, cursor/1, number/1]).
 %% Its behaviour
 -export([script/2, requests/1, requests/2, forget_requests/1]).
 -export([page/3, reply/2, reply/3]).
@@ -55,6 +55,13 @@ call(Owner, What) ->
 %% Adds results to a process. Says how many it has now.
 add(#{table := Table}, ProcId, Count) ->
     ets:update_counter(Table, {count, ProcId}, Count, {{count, ProcId}, 0}).
+
+%% Adds results with these nodes, in JSON.
+add_nodes(#{table := Table} = Cu, ProcId, Nodes) ->
+    First = count(Cu, ProcId) + 1,
+    true = ets:insert(Table, [{{node, ProcId, N}, Node}
+                              || {N, Node} <- lists:zip(lists:seq(First, First + length(Nodes) - 1), Nodes)]),
+    add(Cu, ProcId, length(Nodes)).
 
 count(#{table := Table}, ProcId) ->
     case ets:lookup(Table, {count, ProcId}) of
@@ -296,19 +303,30 @@ data(Table) -> ets:lookup_element(Table, data, 2).
 page_body(Table, ProcId, First, Limit) ->
     Count = count(#{table => Table}, ProcId),
     Last = max(First - 1, min(Count, First + Limit - 1)),
-    page(lists:seq(First, Last), Last < Count, data(Table)).
+    page_of([edge(N, node_of(Table, ProcId, N)) || N <- lists:seq(First, Last)], Last < Count).
+
+node_of(Table, ProcId, N) ->
+    case ets:lookup(Table, {node, ProcId, N}) of
+        [{_, Node}] -> Node;
+        [] -> node_of(N, data(Table))
+    end.
 
 %% The body of a page with the results of these numbers.
 page(Numbers, HasNextPage, Data) ->
-    [<<"{\"pageInfo\":{\"hasNextPage\":">>, atom_to_binary(HasNextPage), <<"},\"edges\":[">>,
-     lists:join($,, [edge(N, Data) || N <- Numbers]), <<"]}">>].
+    page_of([edge(N, node_of(N, Data)) || N <- Numbers], HasNextPage).
 
-edge(N, Data) ->
+page_of(Edges, HasNextPage) ->
+    [<<"{\"pageInfo\":{\"hasNextPage\":">>, atom_to_binary(HasNextPage), <<"},\"edges\":[">>,
+     lists:join($,, Edges), <<"]}">>].
+
+edge(N, Node) ->
+    [<<"{\"node\":">>, Node, <<",\"cursor\":\"">>, cursor(N), <<"\"}">>].
+
+node_of(N, Data) ->
     Number = integer_to_binary(N),
-    [<<"{\"node\":{\"Messages\":[{\"Target\":\"AZaz09-_AZaz09-_AZaz09-_AZaz09-_AZaz09-_AZa\",\"Anchor\":\"">>,
+    [<<"{\"Messages\":[{\"Target\":\"AZaz09-_AZaz09-_AZaz09-_AZaz09-_AZaz09-_AZa\",\"Anchor\":\"">>,
      Number, <<"\",\"Tags\":[{\"name\":\"Type\",\"value\":\"Message\"}],\"Data\":\"">>, Data,
-     <<"\"}],\"Assignments\":[],\"Spawns\":[],\"Output\":{\"data\":\"tick ">>, Number,
-     <<"\"}},\"cursor\":\"">>, cursor(N), <<"\"}">>].
+     <<"\"}],\"Assignments\":[],\"Spawns\":[],\"Output\":{\"data\":\"tick ">>, Number, <<"\"}}">>].
 
 reply(Status, Body) ->
     reply(Status, [{<<"content-type">>, <<"application/json; charset=utf-8">>}], Body).

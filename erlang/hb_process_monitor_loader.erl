@@ -1,0 +1,108 @@
+%%% @doc The application's modules: which they are, loading them where nothing else does, and
+%%% exchanging them on a running node. The library is not exchanged: see
+%%% {@link hb_process_monitor_nif}.
+-module(hb_process_monitor_loader).
+
+-export([modules/0, ensure_loaded/0, reload/1]).
+
+-define(LIBRARY_MODULE, hb_process_monitor_nif).
+%% Loaded last: it says that all are.
+-define(LAST, hb_process_monitor_ticker).
+
+%% @doc All modules of the application.
+-spec modules() -> [module(), ...].
+modules() ->
+    [hb_process_monitor, ?MODULE, hb_process_monitor_app, hb_process_monitor_delivery,
+     hb_process_monitor_host, hb_process_monitor_host_ao, hb_process_monitor_host_converge,
+     hb_process_monitor_host_mu, hb_process_monitor_host_router, hb_process_monitor_keeper,
+     hb_process_monitor_log, hb_process_monitor_message, ?LIBRARY_MODULE, hb_process_monitor_opts,
+     hb_process_monitor_registry, hb_process_monitor_scheduling, hb_process_monitor_server,
+     hb_process_monitor_sup, ?LAST].
+
+%% @doc Loads what is not loaded. A release boots in embedded mode: there a module that is not in
+%% the boot script is not loaded when it is called. One caller at a time: loading a module that is
+%% loaded already purges it.
+-spec ensure_loaded() -> ok.
+ensure_loaded() ->
+    case erlang:module_loaded(?LAST) of
+        true -> ok;
+        false -> alone(fun load_all/0)
+    end.
+
+load_all() ->
+    ok = load(hb_process_monitor_app),
+    ok = load_application(),
+    lists:foreach(fun load/1, modules()).
+
+%% Dropped into another application's directory, the modules come without their .app file. Before
+%% the library is loaded: its path may be in the application's environment.
+load_application() ->
+    case application:load(hb_process_monitor) of
+        {error, {already_loaded, _}} -> ok;
+        {error, _} -> application:load(hb_process_monitor_app:specification());
+        ok -> ok
+    end.
+
+load(Module) ->
+    case erlang:module_loaded(Module) orelse code:load_file(Module) of
+        true -> ok;
+        {module, Module} -> ok;
+        {error, Reason} -> error({module_not_loaded, Module, Reason})
+    end.
+
+%% @doc Exchanges every module whose file differs from what runs, all at once, and says which those
+%% are. Nothing is killed by it: what runs older code than the running one, such as a push that began
+%% before the reload before this one, is waited for, at most `Timeout' ms. `{error, {busy, Modules}}':
+%% it has not ended, and nothing was exchanged.
+-spec reload(Timeout :: non_neg_integer()) ->
+    {ok, [module()]} | {error, {busy, [module()]} | {not_loaded, term()}}.
+reload(Timeout) ->
+    alone(fun() ->
+        Changed = changed(),
+        Until = erlang:monotonic_time(millisecond) + Timeout,
+        case purge([Module || {Module, _, _} <- Changed], Until) of
+            [] -> exchange(Changed);
+            Busy -> {error, {busy, Busy}}
+        end
+    end).
+
+%% By what lies beside this module's file: a newer version may have more modules than this one knows.
+changed() ->
+    Dir = filename:dirname(code:where_is_file(?MODULE_STRING ++ ".beam")),
+    Files = filelib:wildcard(filename:join(Dir, "hb_process_monitor*.beam")),
+    [{Module, File, Code}
+     || File <- Files,
+        {ok, Code} <- [file:read_file(File)],
+        {ok, {Module, Md5}} <- [beam_lib:md5(Code)],
+        Module =/= ?LIBRARY_MODULE,
+        not (erlang:module_loaded(Module) andalso erlang:get_module_info(Module, md5) =:= Md5)].
+
+exchange([]) ->
+    {ok, []};
+exchange(Changed) ->
+    case code:prepare_loading(Changed) of
+        {ok, Prepared} ->
+            case code:finish_loading(Prepared) of
+                ok -> {ok, [Module || {Module, _, _} <- Changed]};
+                {error, Reasons} -> {error, {not_loaded, Reasons}}
+            end;
+        {error, Reasons} ->
+            {error, {not_loaded, Reasons}}
+    end.
+
+%% Those that something still runs the old code of. A module without old code is purged at once.
+purge(Modules, Until) ->
+    case [Module || Module <- Modules, not code:soft_purge(Module)] of
+        [] ->
+            [];
+        Busy ->
+            case erlang:monotonic_time(millisecond) < Until of
+                true ->
+                    %% There is no event for it.
+                    receive after 20 -> purge(Busy, Until) end;
+                false ->
+                    Busy
+            end
+    end.
+
+alone(Fun) -> global:trans({?MODULE, self()}, Fun, [node()]).

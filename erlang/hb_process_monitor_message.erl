@@ -1,0 +1,100 @@
+%%% @doc What a Compute Unit says is to be sent, as messages that a host can schedule. Plain data and
+%%% plain functions. All of it is remote data: nothing goes to a host that could have it read its
+%%% whole store, take our word for something that we did not say, or choke.
+-module(hb_process_monitor_message).
+
+-export([items/1, left/2, from_item/3]).
+
+-export_type([item/0, message/0]).
+
+-type item() :: {Kind :: binary(), What :: term()}.
+%% One entry of a result's `<<"Messages">>' or `<<"Spawns">>'.
+
+-type message() :: #{binary() => binary()}.
+
+%% What the host would take for its own: the way to a device, its private part, the slot. And what
+%% would change how the rest is read, in a message that is signed as HTTP messages are.
+-define(RESERVED, [<<"path">>, <<"device">>, <<"method">>, <<"commitments">>, <<"priv">>, <<"slot">>,
+                   <<"ao-types">>, <<"signature">>, <<"signature-input">>, <<"content-digest">>]).
+
+%% @doc All that is to be sent, in order, and how many assignments there are, which no host takes.
+-spec items(Result :: map()) -> {ok, [item()], Assignments :: non_neg_integer()} | {error, {bad_result, Key :: binary()}}.
+items(Result) ->
+    case [Key || Key <- [<<"Messages">>, <<"Spawns">>, <<"Assignments">>], not is_list(field(Key, Result))] of
+        [] ->
+            Items = [{Kind, What} || Kind <- [<<"Messages">>, <<"Spawns">>], What <- field(Kind, Result)],
+            {ok, Items, length(field(<<"Assignments">>, Result))};
+        [Key | _] ->
+            {error, {bad_result, Key}}
+    end.
+
+field(Key, Result) ->
+    case Result of
+        #{Key := Value} when Value =/= null -> Value;
+        #{} -> []
+    end.
+
+%% @doc The result with these items alone, and without its assignments.
+-spec left([item()], Result :: map()) -> map().
+left(Items, Result) ->
+    Of = fun(Kind) -> [What || {Of, What} <- Items, Of =:= Kind] end,
+    Result#{<<"Messages">> => Of(<<"Messages">>), <<"Spawns">> => Of(<<"Spawns">>), <<"Assignments">> => []}.
+
+%% @doc The message of an item of `Source', and whom it is for. `Key' writes a key the way the host
+%% does, from lower case.
+-spec from_item(What :: term(), Source :: binary(), Key :: fun((binary()) -> binary())) ->
+    {ok, Target :: binary(), message()}
+    | {error, {bad_target | bad_field | bad_tags, term()} | bad_item}.
+from_item(#{} = What, Source, Key) ->
+    case What of
+        #{<<"Target">> := Target} when is_binary(Target) ->
+            case is_id(Target) of
+                true -> to(Target, What, Source, Key);
+                false -> {error, {bad_target, Target}}
+            end;
+        #{} ->
+            {error, {bad_target, maps:get(<<"Target">>, What, undefined)}}
+    end;
+from_item(_What, _Source, _Key) ->
+    {error, bad_item}.
+
+%% An empty target makes a host read its whole store.
+is_id(Target) ->
+    re:run(Target, "\\A[A-Za-z0-9_-]{43}\\z", [{capture, none}]) =:= match.
+
+to(Target, What, Source, Key) ->
+    try
+        Tags = tags(field(<<"Tags">>, What)),
+        Anchor = [{<<"anchor">>, text(<<"Anchor">>, A)} || A <- [maps:get(<<"Anchor">>, What, null)], A =/= null],
+        %% Ours last: a tag of the same name does not overrule them.
+        Fields = Tags ++ Anchor ++
+            [{<<"target">>, Target},
+             {<<"data">>, case field(<<"Data">>, What) of [] -> <<>>; Data -> text(<<"Data">>, Data) end},
+             {<<"type">>, <<"Message">>},
+             {<<"data-protocol">>, <<"ao">>},
+             {<<"from-process">>, Source}],
+        {ok, Target, maps:from_list([{Key(Name), Value} || {Name, Value} <- Fields])}
+    catch
+        throw:Reason -> {error, Reason}
+    end.
+
+tags(Tags) when is_list(Tags) ->
+    [{Name, Value} || Tag <- Tags, {Name, Value} <- [tag(Tag)], not lists:member(Name, ?RESERVED)];
+tags(Other) ->
+    throw({bad_tags, Other}).
+
+tag(#{<<"name">> := Name, <<"value">> := Value}) when is_binary(Name), Name =/= <<>> ->
+    {lower(Name), text(Name, Value)};
+tag(Other) ->
+    throw({bad_tags, Other}).
+
+lower(Name) ->
+    << <<(if C >= $A, C =< $Z -> C + 32; true -> C end)>> || <<C>> <= Name >>.
+
+%% Text is what the protocol knows. A number is taken for its text: a host's codec would choke on a
+%% long one.
+text(_Key, Text) when is_binary(Text) -> Text;
+text(_Key, Integer) when is_integer(Integer) -> integer_to_binary(Integer);
+text(_Key, Float) when is_float(Float) -> float_to_binary(Float, [short]);
+text(_Key, Boolean) when is_boolean(Boolean) -> atom_to_binary(Boolean);
+text(Key, _Other) -> throw({bad_field, Key}).

@@ -1,0 +1,130 @@
+%%% What the doubles of a HyperBEAM host share: which processes the host has, their schedules, what it
+%%% was asked, and the ways in which it goes wrong. The doubles themselves have the exports, shapes and
+%%% faults of a real host's modules: those of an early one in era_a, of a later one in era_b.
+-module(host_double).
+
+%% For tests
+-export([start/0, stop/0, process/2, on/2, scheduled/1, pushed/1, asked/1, died/0]).
+%% For the doubles
+-export([call/3, kind/1, schedule/2, push/2, break/1, is_broken/1, take/1]).
+
+-type kind() :: local | foreign | no_scheduler | lua_error.
+
+%% Makes a host without processes; it ends with the caller.
+start() ->
+    Caller = self(),
+    Owner = spawn(fun() -> own(Caller) end),
+    receive {Owner, ready} -> ok end.
+
+own(Caller) ->
+    Ref = monitor(process, Caller),
+    true = register(?MODULE, self()),
+    ?MODULE = ets:new(?MODULE, [named_table, public, ordered_set]),
+    Caller ! {self(), ready},
+    owner(Ref).
+
+owner(Ref) ->
+    receive
+        {'DOWN', Ref, process, _, _} -> ok;
+        {stop, From} -> From ! {self(), stopped};
+        {watch, Pid} ->
+            _ = monitor(process, Pid),
+            owner(Ref);
+        {'DOWN', _, process, Pid, Reason} ->
+            true = ets:insert(?MODULE, {{died, Pid}, Reason}),
+            owner(Ref)
+    end.
+
+stop() ->
+    Owner = whereis(?MODULE),
+    Ref = monitor(process, Owner),
+    Owner ! {stop, self()},
+    receive {'DOWN', Ref, process, _, _} -> ok end,
+    receive {Owner, stopped} -> ok after 0 -> ok end.
+
+%% The host has this process.
+-spec process(Id :: binary(), kind()) -> true.
+process(Id, Kind) -> ets:insert(?MODULE, {{process, Id}, Kind}).
+
+%% `Does(Args)' stands in for a call of the host's, or says `pass'; `pass' as such ends that.
+on(Call, Does) -> ets:insert(?MODULE, {{on, Call}, Does}).
+
+%% What is in a process's schedule, in the order of its slots.
+scheduled(Id) -> [Message || [Message] <- ets:match(?MODULE, {{slot, Id, '_'}, '$1'})].
+
+%% The slots that were pushed from, in the order in which that was.
+pushed(Id) -> [Slot || [Slot] <- ets:match(?MODULE, {{pushed, Id, '_'}, '$1'})].
+
+%% The arguments of each call of a function, the oldest first.
+asked(Call) -> [Args || [Args] <- ets:match(?MODULE, {{asked, Call, '_'}, '$1'})].
+
+%% Schedulers that died, and of what.
+died() -> [Reason || [Reason] <- ets:match(?MODULE, {{died, '_'}, '$1'})].
+
+%% For the doubles
+
+call(Call, Args, Normal) ->
+    true = ets:insert(?MODULE, {{asked, Call, erlang:unique_integer([monotonic])}, Args}),
+    case ets:lookup(?MODULE, {on, Call}) of
+        [{_, Does}] when is_function(Does) ->
+            case Does(Args) of
+                pass -> Normal();
+                Answer -> Answer
+            end;
+        _ ->
+            Normal()
+    end.
+
+kind(Id) ->
+    case ets:lookup(?MODULE, {process, Id}) of
+        [{_, Kind}] -> Kind;
+        [] -> not_found
+    end.
+
+%% As on a real host: a process's scheduler is linked to whoever calls it first, answers when it gets
+%% to it, and leaves something in the caller's mailbox.
+schedule(Id, Message) ->
+    Scheduler = scheduler(Id),
+    Ref = make_ref(),
+    Scheduler ! {schedule, self(), Ref, Message},
+    receive {Ref, Slot} -> self() ! {stray, Ref}, Slot end.
+
+scheduler(Id) ->
+    case ets:lookup(?MODULE, {scheduler, Id}) of
+        [{_, Pid}] ->
+            case is_process_alive(Pid) of
+                true -> Pid;
+                false -> start_scheduler(Id)
+            end;
+        [] ->
+            start_scheduler(Id)
+    end.
+
+start_scheduler(Id) ->
+    Pid = spawn_link(fun() -> scheduler_loop(Id) end),
+    ?MODULE ! {watch, Pid},
+    true = ets:insert(?MODULE, {{scheduler, Id}, Pid}),
+    Pid.
+
+scheduler_loop(Id) ->
+    receive
+        %% What a real one makes of something that is no message.
+        {schedule, _From, _Ref, Message} when not is_map(Message) ->
+            receive never -> ok end;
+        {schedule, From, Ref, Message} ->
+            Slot = length(scheduled(Id)) + 1,
+            true = ets:insert(?MODULE, {{slot, Id, Slot}, Message}),
+            From ! {Ref, Slot},
+            scheduler_loop(Id)
+    end.
+
+push(Id, Slot) ->
+    true = ets:insert(?MODULE, {{pushed, Id, erlang:unique_integer([monotonic])}, Slot}).
+
+%% Breaks a process for good.
+break(Id) -> ets:insert(?MODULE, {{broken, Id}, true}).
+
+is_broken(Id) -> ets:member(?MODULE, {broken, Id}).
+
+%% What it takes a real host, in ms.
+take(Ms) -> receive after Ms -> ok end.

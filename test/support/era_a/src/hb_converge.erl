@@ -1,0 +1,22 @@
+%%% Double of an early host's resolver: the scheduler device and the current slot of a process. A
+%%% message is taken unsigned or tampered with; one that is not a map, or none at all, hangs the caller
+%%% and the process's scheduler for ever; a process of another node's is `ok' all the same.
+-module(hb_converge).
+-export([resolve/2, resolve/3]).
+
+resolve(Message, Request) -> resolve(Message, Request, #{}).
+
+resolve(#{device := <<"Scheduler/1.0">>, process := #{<<"Id">> := Id}} = Base,
+        #{path := <<"Schedule">>, <<"Method">> := <<"POST">>} = Request, #{} = Opts) ->
+    host_double:call({hb_converge, resolve}, [Base, Request, Opts], fun() ->
+        host_double:take(35),
+        case host_double:kind(Id) of
+            local ->
+                Slot = host_double:schedule(Id, maps:get(<<"Message">>, Request, undefined)),
+                {ok, #{<<"Status">> => <<"OK">>, <<"Slot">> => Slot}};
+            foreign ->
+                {ok, #{<<"Status">> => <<"Failed">>, <<"Body">> => <<"Scheduler location not found.">>}}
+        end
+    end);
+resolve(#{<<"Id">> := Id}, #{path := <<"Slot">>}, #{}) ->
+    {ok, #{<<"Current-Slot">> => length(host_double:scheduled(Id))}}.
