@@ -11,7 +11,7 @@
 %% Pushing
 -export([device/1, push/4, adapters/0]).
 %% For adapters
--export([is_exported/3, call/3]).
+-export([is_exported/3, has/3, call/3]).
 
 -export_type([logger/0, entry/0, device/0, push_state/0, outcome/0]).
 
@@ -26,8 +26,8 @@
 -type entry() :: {ok | error, Type :: atom(), Details :: term()}.
 %% What hb_logger prints nicely.
 
--type device() :: {Adapter :: module(), What :: undefined | {module(), atom()} | fun((map(), map()) -> term())}.
-%% What results are pushed with, and for an adapter that calls the operator's own code which.
+-type device() :: {Adapter :: module(), What :: term()}.
+%% What results are pushed with, and what the adapter needs to know of it.
 
 -type push_state() :: #{proc_id := binary(), cursor := hb_process_monitor_opts:cursor(), logger := logger()}.
 %% What a push is told beside the result; `cursor' is that of the last result acked.
@@ -56,13 +56,13 @@ adapters() ->
 -spec detect() -> ok.
 detect() ->
     Calls = [{hb_opts, get, 1}, {hb_logger, start, 0}, {hb_logger, register, 1},
-             {hb_logger, log, 2}, {hb_router, find, 2}],
+             {hb_logger, log, 2}, {hb_router, find, 2}, {ar_bundles, json_struct_to_item, 1}],
     ok = persistent_term:put(?HOST, [Call || {M, F, A} = Call <- Calls, is_exported(M, F, A)]),
     [Adapter | _] = [Adapter || {_, Adapter} <- adapters(), Adapter:is_available()],
     persistent_term:put(?DEVICE, Adapter).
 
-%% @doc Whether the host exports that. In embedded mode a module outside of the boot script is not
-%% loaded by being asked for.
+%% @doc Whether the host exports that, for `is_available/0': it may search the whole code path. In
+%% embedded mode a module outside of the boot script is not loaded by being asked for.
 -spec is_exported(module(), Function :: atom(), arity()) -> boolean().
 is_exported(Module, Function, Arity) ->
     _ = case code:ensure_loaded(Module) of
@@ -71,6 +71,11 @@ is_exported(Module, Function, Arity) ->
     end,
     erlang:function_exported(Module, Function, Arity).
 
+%% @doc Whether the host exported that when it was last looked at.
+-spec has(module(), Function :: atom(), arity()) -> boolean().
+has(Module, Function, Arity) ->
+    lists:member({Module, Function, Arity}, persistent_term:get(?HOST, [])).
+
 %% @doc Calls the host, at run time alone: what it exports differs, and none of it is there when
 %% this is built.
 -spec call(module(), Function :: atom(), Args :: [term()]) -> term().
@@ -78,7 +83,7 @@ call(Module, Function, Args) -> apply(Module, Function, Args).
 
 %% `undefined' where the host does not export it.
 call_if_there(Module, Function, Args) ->
-    case lists:member({Module, Function, length(Args)}, persistent_term:get(?HOST, [])) of
+    case has(Module, Function, length(Args)) of
         true -> call(Module, Function, Args);
         false -> undefined
     end.
@@ -86,36 +91,36 @@ call_if_there(Module, Function, Args) ->
 %% @doc What of the host is used: for an operator who wants to know before anything is started.
 -spec describe() -> #{options := module() | none, logger := module() | none,
                       router := {hb_process_monitor_host_router:source(), Origins :: [binary()]},
-                      push := atom(), result_format := map | record}.
+                      push := atom() | {module(), atom()} | fun(), result_format := map | record}.
 describe() ->
     ok = detect(),
-    Exports = persistent_term:get(?HOST, []),
-    There = fun(Module, Call) -> case lists:member(Call, Exports) of true -> Module; false -> none end end,
     {Source, Nodes} = hb_process_monitor_host_router:nodes_of(binary:copy(<<"A">>, 43)),
-    {Adapter, What} = Device = device(#{cron_push => option(cron_push)}),
+    Push = option(cron_push),
+    Format = option(cron_result_format),
+    {Adapter, What} = device(#{cron_push => Push, cron_result_format => Format}),
     {Name, Adapter} = lists:keyfind(Adapter, 2, adapters()),
-    #{options => There(hb_opts, {hb_opts, get, 1}),
-      logger => There(hb_logger, {hb_logger, start, 0}),
+    #{options => case has(hb_opts, get, 1) of true -> hb_opts; false -> none end,
+      logger => case has(hb_logger, start, 0) of true -> hb_logger; false -> none end,
       router => {Source, [hb_process_monitor_host_router:origin(Node) || Node <- Nodes]},
-      push => case What of undefined -> Name; {dev_mu, push} -> Name; _ -> What end,
-      result_format => hb_process_monitor_host_mu:format(Device, option(cron_result_format))}.
+      push => case What of {Own, _} when Own =:= Push -> Own; _ -> Name end,
+      result_format => case What of {_, Known} -> Known; none -> map end}.
 
 %% @doc The host's value of an option; `undefined' where it has none.
 -spec option(Key :: atom()) -> term().
 option(Key) -> call_if_there(hb_opts, get, [Key]).
 
 %% @doc What a monitor's results are pushed with: by its option `cron_push', else by the host.
--spec device(#{cron_push := term(), atom() => term()}) -> device().
-device(#{cron_push := undefined}) ->
-    named(persistent_term:get(?DEVICE, hb_process_monitor_host_mu));
-device(#{cron_push := Name}) when is_atom(Name) ->
+-spec device(#{cron_push := term(), cron_result_format := map | record | undefined, atom() => term()}) -> device().
+device(#{cron_push := undefined} = Options) ->
+    named(persistent_term:get(?DEVICE, hb_process_monitor_host_mu), Options);
+device(#{cron_push := Name} = Options) when is_atom(Name) ->
     {Name, Adapter} = lists:keyfind(Name, 1, adapters()),
-    named(Adapter);
-device(#{cron_push := Push}) ->
-    {hb_process_monitor_host_mu, Push}.
+    named(Adapter, Options);
+device(#{cron_push := Push} = Options) ->
+    hb_process_monitor_host_mu:device(Push, Options).
 
-named(hb_process_monitor_host_mu = Adapter) -> {Adapter, {dev_mu, push}};
-named(Adapter) -> {Adapter, undefined}.
+named(hb_process_monitor_host_mu, Options) -> hb_process_monitor_host_mu:device({dev_mu, push}, Options);
+named(Adapter, _Options) -> {Adapter, none}.
 
 %% @doc Pushes one result with a device, in the calling process.
 -spec push(device(), Result :: map(), push_state(), hb_process_monitor_opts:monitor()) -> outcome().

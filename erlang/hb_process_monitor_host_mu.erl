@@ -4,7 +4,7 @@
 -module(hb_process_monitor_host_mu).
 -behaviour(hb_process_monitor_host).
 
--export([is_available/0, push/4, format/2]).
+-export([device/2, is_available/0, push/4]).
 
 %% @private
 -spec is_available() -> boolean().
@@ -13,12 +13,9 @@ is_available() -> true.
 %% @private
 -spec push(Result :: map(), hb_process_monitor_host:push_state(), What :: term(),
            hb_process_monitor_opts:monitor()) -> hb_process_monitor_host:outcome().
-push(Result, State, What, #{cron_result_format := Format}) ->
-    Message = #{message => case format({?MODULE, What}, Format) of
-        map -> Result;
-        record -> record(Result)
-    end},
-    Answer = case What of
+push(Result, State, {Call, Format}, _Options) ->
+    Message = #{message => case Format of map -> Result; record -> record(Result) end},
+    Answer = case Call of
         {Module, Function} -> Module:Function(Message, State);
         Fun -> Fun(Message, State)
     end,
@@ -27,17 +24,18 @@ push(Result, State, What, #{cron_result_format := Format}) ->
         _ -> ok
     end.
 
-%% @doc The form in which a device gets its results, where the option says nothing: the host's own
-%% record for a `dev_mu' beside `ar_bundles', since one that was written for the host's own client
-%% wants that; the map for everybody else.
--spec format(hb_process_monitor_host:device(), map | record | undefined) -> map | record.
-format({?MODULE, {dev_mu, push}}, undefined) ->
-    case hb_process_monitor_host:is_exported(ar_bundles, json_struct_to_item, 1) of
-        true -> record;
-        false -> map
+%% @doc The device that calls this. Where the option says nothing, it gets its results in the host's own
+%% record if it is a `dev_mu' beside `ar_bundles', since one that was written for the host's own client
+%% wants that; and as maps otherwise.
+-spec device(Call :: {module(), Function :: atom()} | fun((map(), map()) -> term()),
+             #{cron_result_format := map | record | undefined, atom() => term()}) -> hb_process_monitor_host:device().
+device({dev_mu, push} = Call, #{cron_result_format := undefined}) ->
+    case hb_process_monitor_host:has(ar_bundles, json_struct_to_item, 1) of
+        true -> {?MODULE, {Call, record}};
+        false -> {?MODULE, {Call, map}}
     end;
-format(_Device, undefined) -> map;
-format(_Device, Given) -> Given.
+device(Call, #{cron_result_format := undefined}) -> {?MODULE, {Call, map}};
+device(Call, #{cron_result_format := Format}) -> {?MODULE, {Call, Format}}.
 
 %% What the host's own client makes of a result, with `[]' for what the CU left out.
 record(#{<<"cursor">> := Cursor} = Result) ->

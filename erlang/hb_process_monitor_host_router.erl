@@ -31,7 +31,7 @@ first([{Source, Ask} | Sources], ProcId) ->
     end.
 
 router(ProcId) ->
-    case hb_process_monitor_host:is_exported(hb_router, find, 2) of
+    case hb_process_monitor_host:has(hb_router, find, 2) of
         true ->
             {ok, Node} = hb_process_monitor_host:call(hb_router, find, [compute, ProcId]),
             [Node];
@@ -72,8 +72,11 @@ prefix(Node) -> Node.
 
 %% The host keeps lists also as maps numbered from 1.
 as_list(List) when is_list(List) -> List;
-as_list(#{} = Numbered) -> [Value || {_, Value} <- lists:sort(maps:to_list(Numbered))];
+as_list(#{} = Numbered) -> [Value || {_, Value} <- lists:sort([{number(Key), Value} || {Key, Value} <- maps:to_list(Numbered)])];
 as_list(undefined) -> [].
+
+number(Key) when is_binary(Key) -> binary_to_integer(Key);
+number(Key) -> Key.
 
 %% A slash at the end is the host's way to write a prefix.
 url(Node) when is_binary(Node); is_list(Node) ->

@@ -58,24 +58,44 @@ load(Module) ->
     {ok, [module()]} | {error, {busy, [module()]} | {not_loaded, term()}}.
 reload(Timeout) ->
     alone(fun() ->
-        Changed = changed(),
-        Until = erlang:monotonic_time(millisecond) + Timeout,
-        case purge([Module || {Module, _, _} <- Changed], Until) of
-            [] -> exchange(Changed);
-            Busy -> {error, {busy, Busy}}
+        case on_disk() of
+            {Codes, []} -> reload([Code || Code <- Codes, is_news(Code)], Timeout);
+            {_, Unreadable} -> {error, {not_loaded, Unreadable}}
         end
     end).
 
-%% By what lies beside this module's file: a newer version may have more modules than this one knows.
-changed() ->
+reload(Changed, Timeout) ->
+    Until = erlang:monotonic_time(millisecond) + Timeout,
+    case purge([Module || {Module, _, _} <- Changed], Until) of
+        [] -> exchange(Changed);
+        Busy -> {error, {busy, Busy}}
+    end.
+
+%% What lies beside this module's file: a newer version may have more modules than this one knows.
+on_disk() ->
     Dir = filename:dirname(code:where_is_file(?MODULE_STRING ++ ".beam")),
     Files = filelib:wildcard(filename:join(Dir, "hb_process_monitor*.beam")),
-    [{Module, File, Code}
-     || File <- Files,
-        {ok, Code} <- [file:read_file(File)],
-        {ok, {Module, Md5}} <- [beam_lib:md5(Code)],
-        Module =/= ?LIBRARY_MODULE,
-        not (erlang:module_loaded(Module) andalso erlang:get_module_info(Module, md5) =:= Md5)].
+    lists:partition(fun is_code/1, [read(File) || File <- Files]).
+
+is_code({_Module, _File, Code}) -> is_binary(Code);
+is_code(_) -> false.
+
+read(File) ->
+    case file:read_file(File) of
+        {ok, Code} ->
+            case beam_lib:info(Code) of
+                {error, beam_lib, Reason} -> {File, Reason};
+                Info -> {proplists:get_value(module, Info), File, Code}
+            end;
+        {error, Reason} ->
+            {File, Reason}
+    end.
+
+is_news({?LIBRARY_MODULE, _, _}) ->
+    false;
+is_news({Module, _, Code}) ->
+    {ok, {Module, Md5}} = beam_lib:md5(Code),
+    not (erlang:module_loaded(Module) andalso erlang:get_module_info(Module, md5) =:= Md5).
 
 exchange([]) ->
     {ok, []};
@@ -92,7 +112,9 @@ exchange(Changed) ->
 
 %% Those that something still runs the old code of. A module without old code is purged at once.
 purge(Modules, Until) ->
-    case [Module || Module <- Modules, not code:soft_purge(Module)] of
+    SoftPurge = fun() -> [Module || Module <- Modules, not code:soft_purge(Module)] end,
+    %% It asks every process, and the ticker answers between two slices: asleep it answers at once.
+    case hb_process_monitor_ticker:asleep_during(SoftPurge) of
         [] ->
             [];
         Busy ->

@@ -133,7 +133,7 @@ node_options() ->
 %% @doc Where the monitors that push with the same device note that it works: the time of the last
 %% push that succeeded, in ms of the monotonic clock. A fun is nobody else's.
 -spec device(hb_process_monitor_host:device()) -> atomics:atomics_ref().
-device({_Adapter, Fun}) when is_function(Fun) ->
+device({_Adapter, {Fun, _Format}}) when is_function(Fun) ->
     new_device();
 device(Push) ->
     case ets:lookup(?ENGINE, {device, Push}) of

@@ -4,7 +4,7 @@
 -module(hb_process_monitor_ticker).
 -behaviour(gen_server).
 
--export([start_link/0, register_with/1, counters/0]).
+-export([start_link/0, register_with/1, counters/0, asleep_during/1]).
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2, handle_continue/2, terminate/2]).
 
 %% How long a slice may last, in ms: the longest that this process is deaf.
@@ -32,6 +32,35 @@ counters() ->
     case hb_process_monitor_registry:engine() of
         {ok, Engine, _Ticker} -> hb_process_monitor_nif:counters(Engine);
         none -> #{}
+    end.
+
+%% @doc Calls a function while the ticker sleeps and the loop does not run. It should be brief: nothing
+%% ticks meanwhile.
+-spec asleep_during(fun(() -> Answer)) -> Answer.
+asleep_during(Fun) ->
+    try suspend()
+    of Ticker ->
+        try Fun()
+        after
+            %% It may have died meanwhile.
+            try sys:resume(Ticker) catch exit:_ -> ok end
+        end
+    catch
+        %% No application, no engine, or a ticker that has just died: nothing runs.
+        _:_ -> Fun()
+    end.
+
+suspend() ->
+    {ok, Engine, Ticker} = hb_process_monitor_registry:engine(),
+    {_, Ref} = spawn_monitor(fun() -> exit(sys:suspend(Ticker)) end),
+    ok = suspended(Engine, Ref),
+    Ticker.
+
+%% The slice that runs is cut short, and so is the next one, if that began before it was asked.
+suspended(Engine, Ref) ->
+    ok = hb_process_monitor_nif:interrupt(Engine),
+    receive {'DOWN', Ref, process, _, Reason} -> Reason
+    after 5 -> suspended(Engine, Ref)
     end.
 
 %% @private

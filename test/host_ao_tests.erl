@@ -1,0 +1,194 @@
+%%% Pushing on a later host, whose scheduler and push are two calls: each of its errors, and where the
+%%% node's options come from.
+-module(host_ao_tests).
+-include_lib("eunit/include/eunit.hrl").
+
+-define(SCHEDULE, {dev_scheduler, schedule}).
+-define(PUSH, {hb_ao, resolve}).
+
+all_test_() ->
+    {foreach, fun setup/0, fun cleanup/1,
+     [fun(World) -> {atom_to_list(Name), {timeout, 60, fun() -> Test(World) end}} end || {Name, Test} <- [
+        {result_is_scheduled_then_pushed_from_its_slot, fun pushed_from_its_slot/1},
+        {push_from_the_slot_that_fails_is_tried_again_by_itself, fun push_fails/1},
+        {push_from_the_slot_that_always_fails_is_a_dead_letter_of_the_slot_alone, fun push_always_fails/1},
+        {push_from_the_slot_that_hangs_takes_no_second_slot, fun push_hangs/1},
+        {scheduler_outlives_a_push_that_was_its_first_caller, fun scheduler_outlives/1},
+        {fault_of_the_targets_own_code_is_pushed, fun lua_error/1},
+        {tampered_message_is_refused_then_a_dead_letter, fun tampered/1},
+        {target_without_scheduler_is_a_dead_letter, fun no_scheduler/1},
+        {target_of_another_nodes_is_a_dead_letter, fun foreign/1},
+        {target_that_goes_before_it_is_scheduled_is_not_found, fun goes/1},
+        {scheduler_that_hangs_is_given_up_after_the_time_out, fun schedule_hangs/1},
+        {node_without_listener_signs_with_its_wallet, fun no_listener/1},
+        {node_without_ranch_signs_with_its_wallet, fun no_ranch/1},
+        {listener_that_is_not_the_nodes_is_passed_over, fun other_listener/1},
+        {node_without_a_wallet_schedules_nothing_and_is_asked_again, fun no_wallet/1}
+     ]]}.
+
+setup() ->
+    Cu = harness:setup(#{cron_push_attempts => 2, cron_push_backoff => {1, 20}}),
+    Modules = era:load(era_b),
+    #{cu => Cu, modules => Modules, source => harness:proc_id()}.
+
+cleanup(#{cu := Cu, modules := Modules}) ->
+    _ = application:stop(hb_process_monitor),
+    era:unload(Modules),
+    harness:cleanup(Cu).
+
+target(Kind) ->
+    Id = harness:proc_id(),
+    true = host_double:process(Id, Kind),
+    Id.
+
+start(World, Targets) -> start(World, Targets, #{}).
+
+%% A result with a message for each of these, numbered by its data.
+start(#{cu := Cu, source := Source}, Targets, Options) ->
+    test_cu:add_nodes(Cu, Source, [era:result([era:message(Target, integer_to_list(N))])
+                                   || {N, Target} <- lists:zip(lists:seq(1, length(Targets)), Targets)]),
+    {Monitor, Logger} = harness:start(Cu, Source, Options#{cursor => earliest}),
+    Monitor ! tick,
+    {Monitor, Logger}.
+
+pushed(Target, Slots) ->
+    harness:eventually(fun() -> host_double:pushed(Target) =:= Slots end).
+
+letters(#{source := Source}, Count) ->
+    harness:eventually(fun() -> {ok, Letters} = hb_process_monitor:dead_letters(Source), length(Letters) =:= Count end),
+    {ok, Letters} = hb_process_monitor:dead_letters(Source),
+    [Error || #{error := Error} <- Letters].
+
+%% Does this the first `Count' times.
+first(Count, Does) ->
+    Done = counters:new(1, []),
+    fun(Args) ->
+        counters:add(Done, 1, 1),
+        case counters:get(Done, 1) =< Count of
+            true -> Does(Args);
+            false -> pass
+        end
+    end.
+
+pushed_from_its_slot(World) ->
+    Target = target(local),
+    _ = start(World, [Target, Target]),
+    pushed(Target, [1, 2]),
+    [[_, #{<<"path">> := <<"push">>, <<"slot">> := 1} = Request, Opts] | _] = host_double:asked(?PUSH),
+    ?assertEqual(2, map_size(Request)),
+    ?assertMatch(#{priv_wallet := {wallet, <<"node">>}}, Opts),
+    ?assertEqual({ok, #{<<"current">> => 2}}, dev_scheduler:slot(#{}, #{<<"target">> => Target}, Opts)).
+
+push_fails(World) ->
+    Target = target(local),
+    host_double:on(?PUSH, first(3, fun(_) -> {error, #{<<"status">> => 500}} end)),
+    {_, Logger} = start(World, [Target], #{cron_push_attempts => infinity}),
+    pushed(Target, [1]),
+    harness:logged(Logger, fun({ok, recovered, {_, push, _}}) -> true end),
+    ?assertEqual(1, length(host_double:asked(?SCHEDULE))),
+    ?assertEqual(4, length(host_double:asked(?PUSH))).
+
+push_always_fails(#{source := Source} = World) ->
+    Target = target(local),
+    After = target(local),
+    host_double:on(?PUSH, fun([{as, _, #{<<"id">> := Id}}, _, _]) when Id =:= Target -> error({badmatch, wasm}); (_) -> pass end),
+    _ = start(World, [Target, Target, After]),
+    pushed(After, [1]),
+    ?assertEqual([{error, {badmatch, wasm}}, {error, {badmatch, wasm}}], letters(World, 2)),
+    %% Each has its slot, and nothing takes another.
+    ?assertEqual(2, length(host_double:scheduled(Target))),
+    {ok, [#{id := Id} | _]} = hb_process_monitor:dead_letters(Source),
+    host_double:on(?PUSH, pass),
+    ok = hb_process_monitor:redeliver(Source, Id),
+    ?assertEqual([1], host_double:pushed(Target)),
+    ?assertEqual(2, length(host_double:scheduled(Target))).
+
+push_hangs(World) ->
+    Target = target(local),
+    host_double:on(?PUSH, first(2, fun(_) -> receive never -> ok end end)),
+    {_, Logger} = start(World, [Target], #{cron_push_timeout => 300, cron_push_attempts => infinity}),
+    pushed(Target, [1]),
+    harness:logged(Logger, fun({error, push_failed, {_, _, timeout, _}}) -> true end),
+    ?assertEqual(1, length(host_double:asked(?SCHEDULE))).
+
+scheduler_outlives(World) ->
+    Target = target(local),
+    host_double:on(?PUSH, first(1, fun(_) -> receive never -> ok end end)),
+    _ = start(World, [Target, Target], #{cron_push_timeout => 300, cron_push_attempts => infinity}),
+    pushed(Target, [1, 2]),
+    ?assertEqual([], host_double:died()).
+
+lua_error(World) ->
+    Target = target(lua_error),
+    _ = start(World, [Target, Target]),
+    pushed(Target, [1, 2]),
+    ?assertEqual([], letters(World, 0)).
+
+tampered(World) ->
+    Target = target(local),
+    After = target(local),
+    host_double:on({hb_message, commit}, fun([#{<<"target">> := Id} = Message, _]) when Id =:= Target ->
+        Message#{<<"commitments">> => #{<<"id">> => <<"of something else">>}};
+        (_) -> pass
+    end),
+    _ = start(World, [Target, After]),
+    pushed(After, [1]),
+    ?assertMatch([{not_scheduled, #{<<"status">> := 400}}], letters(World, 1)),
+    ?assertEqual([], host_double:scheduled(Target)).
+
+no_scheduler(World) ->
+    After = target(local),
+    _ = start(World, [target(no_scheduler), target(no_scheduler), After]),
+    pushed(After, [1]),
+    ?assertEqual([{not_scheduled, <<"No scheduler information provided.">>} || _ <- [1, 2]], letters(World, 2)).
+
+foreign(World) ->
+    After = target(local),
+    _ = start(World, [target(foreign), target(foreign), After]),
+    pushed(After, [1]),
+    ?assertEqual([{error, {badmatch, {error, not_found}}} || _ <- [1, 2]], letters(World, 2)).
+
+goes(World) ->
+    Target = harness:proc_id(),
+    host_double:on({hb_cache, read}, fun([Id, _]) -> {ok, #{<<"id">> => Id}} end),
+    _ = start(World, [Target]),
+    ?assertEqual([{target_not_found, Target}], letters(World, 1)).
+
+schedule_hangs(World) ->
+    Target = target(local),
+    host_double:on(?SCHEDULE, first(1, fun(_) -> receive never -> ok end end)),
+    {_, Logger} = start(World, [Target, Target], #{cron_push_timeout => 300, cron_push_attempts => infinity}),
+    pushed(Target, [1, 2]),
+    harness:logged(Logger, fun({error, push_failed, {_, _, timeout, 1}}) -> true end).
+
+signed_with(World, Wallet) ->
+    Target = target(local),
+    _ = start(World, [Target]),
+    pushed(Target, [1]),
+    [[_, Opts]] = host_double:asked({hb_message, commit}),
+    ?assertMatch(#{priv_wallet := Wallet}, Opts).
+
+no_listener(World) ->
+    host_double:on({ranch, info}, fun(_) -> [] end),
+    signed_with(World, {wallet, <<"key">>}).
+
+no_ranch(World) ->
+    host_double:on({ranch, info}, fun(_) -> error(undef) end),
+    signed_with(World, {wallet, <<"key">>}).
+
+other_listener(World) ->
+    %% As a map by name, which newer libraries answer, and one that is not cowboy's.
+    host_double:on({ranch, info}, fun(_) -> #{a_listener => #{}, b_listener => #{}, http_listener => #{}} end),
+    host_double:on({cowboy, get_env}, fun([a_listener | _]) -> error(badarg); (_) -> pass end),
+    signed_with(World, {wallet, <<"node">>}).
+
+no_wallet(World) ->
+    Target = target(local),
+    host_double:on({ranch, info}, fun(_) -> [] end),
+    host_double:on({hb, wallet}, first(5, fun(_) -> error({badmatch, {error, eacces}}) end)),
+    {_, Logger} = start(World, [Target, Target]),
+    pushed(Target, [1]),
+    harness:logged(Logger, fun({error, push_failed, {_, _, {error, {badmatch, {error, eacces}}}, _}}) -> true end),
+    %% The first is taken for poison, as any first one is; the second waits for the wallet.
+    ?assertMatch([{error, {badmatch, _}}], letters(World, 1)),
+    [[#{<<"data">> := <<"2">>}, _]] = host_double:asked({hb_message, commit}).

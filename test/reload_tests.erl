@@ -1,0 +1,134 @@
+%%% New code for a running node: every module but the library's is exchanged under load, all at once,
+%%% and nothing is lost, repeated or killed by it.
+-module(reload_tests).
+-include_lib("eunit/include/eunit.hrl").
+
+-define(M, hb_process_monitor).
+-define(LIBRARY_MODULE, hb_process_monitor_nif).
+
+all_test_() ->
+    {foreach, fun setup/0, fun cleanup/1,
+     [fun(World) -> {atom_to_list(Name), {timeout, 60, fun() -> Test(World) end}} end || {Name, Test} <- [
+        {unchanged_files_reload_nothing, fun unchanged/1},
+        {reloads_under_load_lose_and_repeat_nothing, fun under_load/1},
+        {library_module_is_never_exchanged, fun library_module/1},
+        {push_that_outlasts_two_reloads_is_waited_for_and_not_killed, fun long_push/1},
+        {damaged_file_exchanges_nothing, fun damaged/1},
+        {file_of_a_module_that_is_new_is_loaded, fun new_module/1}
+     ]]}.
+
+%% A directory of beams before the real one.
+setup() ->
+    Cu = harness:setup(),
+    Real = real(),
+    Dir = filename:join(string:trim(os:cmd("mktemp -d")), "ebin"),
+    ok = file:make_dir(Dir),
+    [{ok, _} = file:copy(File, filename:join(Dir, filename:basename(File)))
+     || File <- filelib:wildcard(filename:join(Real, "hb_process_monitor*.beam"))],
+    true = code:add_patha(Dir),
+    #{cu => Cu, dir => Dir}.
+
+cleanup(#{cu := Cu, dir := Dir}) ->
+    harness:cleanup(Cu),
+    true = code:del_path(Dir),
+    {ok, _} = hb_process_monitor:reload(),
+    os:cmd("rm -rf " ++ filename:dirname(Dir)).
+
+real() -> filename:join(code:lib_dir(hb_process_monitor), "ebin").
+
+%% Writes each module once more, with a function that says which version it is.
+new_version(#{dir := Dir}, Version, Modules) ->
+    [begin
+        File = filename:join(Dir, atom_to_list(Module) ++ ".beam"),
+        {ok, {Module, [{abstract_code, {_, Forms}}]}} = beam_lib:chunks(filename:join(real(), Module), [abstract_code]),
+        [FileForm, ModuleForm | Rest] = [Form || Form <- Forms, not is_version(Form)],
+        Versioned = [FileForm, ModuleForm, {attribute, 1, export, [{version, 0}]} | Rest],
+        Function = {function, 1, version, 0, [{clause, 1, [], [], [{integer, 1, Version}]}]},
+        {ok, Module, Code} = compile:forms(with_function(Versioned, Function), [debug_info]),
+        %% Beside and renamed, as everything that a node may read.
+        ok = file:write_file(File ++ ".new", Code),
+        ok = file:rename(File ++ ".new", File)
+    end || Module <- Modules],
+    ok.
+
+is_version({attribute, _, export, [{version, 0}]}) -> true;
+is_version({function, _, version, 0, _}) -> true;
+is_version(_) -> false.
+
+with_function(Forms, Function) ->
+    {Before, Eof} = lists:splitwith(fun(Form) -> element(1, Form) =/= eof end, Forms),
+    Before ++ [Function | Eof].
+
+exchangeable() -> hb_process_monitor_loader:modules() -- [?LIBRARY_MODULE].
+
+unchanged(_World) ->
+    ?assertEqual({ok, []}, ?M:reload()).
+
+under_load(#{cu := Cu} = World) ->
+    Ids = [harness:proc_id() || _ <- lists:seq(1, 10)],
+    lists:foreach(fun harness:sink/1, Ids),
+    Monitors = [begin
+        test_cu:add(Cu, Id, 100),
+        element(1, harness:start(Cu, Id, #{cursor => earliest, rate => 50, cron_page_limit => 20}))
+    end || Id <- Ids],
+    Ticker = whereis(hb_process_monitor_ticker),
+    [begin
+        ok = new_version(World, Version, exchangeable()),
+        {ok, Reloaded} = ?M:reload(),
+        ?assertEqual(lists:sort(exchangeable()), lists:sort(Reloaded)),
+        [?assertEqual(Version, Module:version()) || Module <- exchangeable()],
+        [test_cu:add(Cu, Id, 100) || Id <- Ids]
+    end || Version <- lists:seq(1, 5)],
+    Pushed = received(#{}, 6000),
+    [?assertEqual(lists:seq(1, 600), lists:reverse(maps:get(Id, Pushed))) || Id <- Ids],
+    ?assertEqual([], [Monitor || Monitor <- Monitors, not is_process_alive(Monitor)]),
+    ?assertEqual(Ticker, whereis(hb_process_monitor_ticker)).
+
+received(Pushed, 0) ->
+    Pushed;
+received(Pushed, Left) ->
+    receive {pushed, Number, _, #{proc_id := Id}} ->
+        received(maps:update_with(Id, fun(Before) -> [Number | Before] end, [Number], Pushed), Left - 1)
+    after 20000 -> error({missing, Left})
+    end.
+
+library_module(World) ->
+    Before = erlang:get_module_info(?LIBRARY_MODULE, md5),
+    ok = new_version(World, 1, [?LIBRARY_MODULE, hb_process_monitor_host]),
+    ?assertEqual({ok, [hb_process_monitor_host]}, ?M:reload()),
+    ?assertEqual(Before, erlang:get_module_info(?LIBRARY_MODULE, md5)).
+
+long_push(#{cu := Cu} = World) ->
+    Id = harness:proc_id(),
+    Push = harness:held_pushes(Id),
+    test_cu:add(Cu, Id, 2),
+    {Monitor, _} = harness:start(Cu, Id, #{cursor => earliest}),
+    Monitor ! tick,
+    First = harness:held(Push, 1),
+    ok = new_version(World, 1, exchangeable()),
+    {ok, [_ | _]} = ?M:reload(),
+    ok = new_version(World, 2, exchangeable()),
+    {error, {busy, Busy}} = ?M:reload(50),
+    ?assert(lists:member(hb_process_monitor_server, Busy)),
+    ?assertEqual(1, hb_process_monitor_server:version()),
+    ?assert(is_process_alive(Monitor)),
+    harness:let_go(First),
+    harness:let_go(harness:held(Push, 2)),
+    {ok, [_ | _]} = ?M:reload(),
+    ?assertEqual(2, hb_process_monitor_server:version()).
+
+damaged(#{dir := Dir} = World) ->
+    ok = new_version(World, 1, [hb_process_monitor_host]),
+    ok = file:write_file(filename:join(Dir, "hb_process_monitor_log.beam"), <<"FOR1 no more">>),
+    {error, {not_loaded, [{File, _}]}} = ?M:reload(),
+    ?assertEqual("hb_process_monitor_log.beam", filename:basename(File)),
+    ?assertNot(erlang:function_exported(hb_process_monitor_host, version, 0)).
+
+new_module(#{dir := Dir}) ->
+    Forms = [{attribute, 1, module, hb_process_monitor_to_come}, {eof, 1}],
+    {ok, Module, Code} = compile:forms(Forms, []),
+    ok = file:write_file(filename:join(Dir, "hb_process_monitor_to_come.beam"), Code),
+    ?assertEqual({ok, [Module]}, ?M:reload()),
+    ?assert(erlang:module_loaded(Module)),
+    true = code:delete(Module),
+    _ = code:purge(Module).
