@@ -52,14 +52,15 @@ asleep_during(Fun) ->
 
 suspend() ->
     {ok, Engine, Ticker} = hb_process_monitor_registry:engine(),
-    {_, Ref} = spawn_monitor(fun() -> exit(sys:suspend(Ticker)) end),
+    {_, Ref} = spawn_monitor(fun() -> sys:suspend(Ticker) end),
     ok = suspended(Engine, Ref),
     Ticker.
 
 %% The slice that runs is cut short, and so is the next one, if that began before it was asked.
 suspended(Engine, Ref) ->
     ok = hb_process_monitor_nif:interrupt(Engine),
-    receive {'DOWN', Ref, process, _, Reason} -> Reason
+    receive {'DOWN', Ref, process, _, normal} -> ok;
+            {'DOWN', Ref, process, _, Reason} -> exit(Reason)
     after 5 -> suspended(Engine, Ref)
     end.
 

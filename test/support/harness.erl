@@ -52,6 +52,7 @@ on_purpose(#{msg := {report, #{label := {gen_server, terminate}, name := hb_proc
 on_purpose(#{msg := {report, #{label := {proc_lib, crash}, report := [Crashed | _]}}}, _) ->
     case proplists:get_value(initial_call, Crashed) of
         {application_master, _, _} -> stop;
+        {supervisor, hb_process_monitor_sup, _} -> stop;
         _ -> ignore
     end;
 on_purpose(#{meta := #{domain := [hb_process_monitor | _]}}, _) -> stop;
