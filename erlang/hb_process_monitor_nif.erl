@@ -7,7 +7,7 @@
 %% The engine, of its owner
 -export([new/1, run/2, interrupt/1, stop/1, counters/1]).
 %% A registration, of its monitor
--export([register/2, poll/1, ack/4, give_up/7, move_to/2, remove/2]).
+-export([register/2, poll/1, next_part/1, ack/4, give_up/7, move_to/2, remove/2]).
 %% The checkpoint
 -export([letters/2, discard/3, forget/2, watched/1, checkpoint_status/1, close_checkpoints/1]).
 %% Neither
@@ -17,7 +17,7 @@
 
 -on_load(on_load/0).
 -nifs([new/1, run/2, interrupt/1, stop/1, counters/1,
-       register/2, poll/1, ack/4, give_up/7, move_to/2, remove/2,
+       register/2, poll/1, next_part/1, ack/4, give_up/7, move_to/2, remove/2,
        letters/2, discard/3, forget/2, watched/1, checkpoint_status/1, close_checkpoints/1,
        check_node/1, log_to_self/1]).
 
@@ -144,7 +144,7 @@ stop(_Engine) -> erlang:nif_error(not_loaded()).
 counters(_Engine) -> erlang:nif_error(not_loaded()).
 
 %% @doc Registers the calling process. From now on it gets `tick', and
-%% `{hb_cron, Epoch, What}' where `What' is `{page, FirstSeq, Results}', `{resolved, Cursor}',
+%% `{hb_cron, Epoch, What}' where `What' is `{page, FirstSeq, Results, EndsPage}', `{resolved, Cursor}',
 %% `{failed, Class, Text, Repeats}' or `{recovered, Failures}'.
 -spec register(engine(), monitor_options()) ->
     {ok, handle(), epoch(), {origin(), Start :: binary() | earliest | undefined}}
@@ -154,6 +154,12 @@ register(_Engine, _Options) -> erlang:nif_error(not_loaded()).
 %% @doc Asks for a poll now. While one is under way, another follows it.
 -spec poll(handle()) -> ok.
 poll(_Handle) -> erlang:nif_error(not_loaded()).
+
+%% @doc Asks for the next part of what was fetched, once the last one is done with: `true' if it is on
+%% its way, `false' if it comes when it is there. Pages come in parts, one at a time, so that no more
+%% than one is on the heap.
+-spec next_part(handle()) -> boolean().
+next_part(_Handle) -> erlang:nif_error(not_loaded()).
 
 %% @doc Acks all results up to number `Seq', whose cursor this is. `EndsPage' says that it is the
 %% last one of its page. Durable at the checkpoint's next commit.

@@ -26,8 +26,8 @@
     engine = none :: none | {hb_process_monitor_nif:handle(), hb_process_monitor_nif:epoch(), reference()},
     %% A tick came while there was no engine to poll with.
     ticked = false :: boolean(),
-    %% Pages to push, the oldest first, each with the number of its first result.
-    pages = [] :: [{Seq :: pos_integer(), [map()]}],
+    %% The part of a page that is being pushed, with the number of its first result.
+    part = none :: none | {Seq :: pos_integer(), [map(), ...], EndsPage :: boolean()},
     %% A `push_next' is in the mailbox.
     pushing = false :: boolean(),
     %% The result that is next failed, and is tried again when this timer fires or a tick comes.
@@ -206,14 +206,14 @@ detach(Watched, #state{engine = {Handle, Epoch, Ref}, retry = Retry} = State) ->
     end,
     demonitor(Ref, [flush]),
     _ = Retry =:= none orelse erlang:cancel_timer(Retry),
-    {Wait, State#state{engine = none, pages = [], retry = none}};
+    {Wait, State#state{engine = none, part = none, retry = none}};
 detach(_Watched, State) ->
     {durable, State}.
 
 %% What the engine says
 
-from_engine({page, FirstSeq, Results}, #state{pages = Pages} = State) ->
-    go_on_if_free(State#state{pages = Pages ++ [{FirstSeq, Results}]});
+from_engine({page, FirstSeq, Results, EndsPage}, #state{part = none} = State) ->
+    go_on(State#state{part = {FirstSeq, Results, EndsPage}});
 from_engine({resolved, Cursor}, #state{proc_id = ProcId} = State) ->
     log(ok, resolved_cursor, {ProcId, Cursor}, State),
     State#state{cursor = Cursor};
@@ -249,10 +249,6 @@ ask_router(State) ->
 
 %% Pushing
 
-%% A failed push waits for its time; a new page does not change that.
-go_on_if_free(#state{retry = none} = State) -> go_on(State);
-go_on_if_free(State) -> State.
-
 %% Through the mailbox: what else has come is served between two pushes.
 go_on(#state{pushing = true} = State) ->
     State;
@@ -260,22 +256,43 @@ go_on(State) ->
     self() ! push_next,
     State#state{pushing = true}.
 
-push_next(#state{retry = none, pages = [{Seq, [Result | Rest]} | _], engine = {Handle, _, _}} = State) ->
+push_next(#state{retry = none, part = {Seq, [Result | Rest], EndsPage}, engine = {Handle, _, _}} = State) ->
     #{<<"cursor">> := Cursor} = Result,
     case push(Result, State) of
         ok ->
-            ok = atomics:put(State#state.device, 1, now_ms()),
-            ok = hb_process_monitor_nif:ack(Handle, Seq, Cursor, Rest =:= []),
-            {noreply, go_on(passed(Cursor, recovered(State)))};
+            ok = device_works(State),
+            ok = hb_process_monitor_nif:ack(Handle, Seq, Cursor, EndsPage andalso Rest =:= []),
+            pushed(passed(Cursor, recovered(State)));
         {error, Reason, Left, Host} ->
             {noreply, failed(Reason, Left, Host, State)}
     end;
-push_next(#state{retry = none, pages = []} = State) ->
-    %% All is pushed, or the engine went meanwhile. What a page left on the heap goes now: the
-    %% next one may be long in coming.
-    {noreply, State, hibernate};
 push_next(State) ->
+    %% The engine went meanwhile, or a failed result waits for its time.
     {noreply, State}.
+
+%% A look at the mailbox takes a fraction of what a message to oneself does.
+pushed(#state{part = none, engine = {Handle, _, _}} = State) ->
+    next_part(Handle, State);
+pushed(State) ->
+    case process_info(self(), message_queue_len) of
+        {message_queue_len, 0} -> push_next(State);
+        _ -> {noreply, go_on(State)}
+    end.
+
+next_part(Handle, State) ->
+    case hb_process_monitor_nif:next_part(Handle) of
+        true -> {noreply, State};
+        %% What the last one left on the heap goes now: the next may be long in coming.
+        false -> {noreply, State, hibernate}
+    end.
+
+%% Whoever pushes with the same device reads it, and most of the time it says so already.
+device_works(#state{device = Device}) ->
+    Now = now_ms(),
+    case atomics:get(Device, 1) of
+        Now -> ok;
+        _ -> atomics:put(Device, 1, Now)
+    end.
 
 push(Result, #state{at_push = AtPush, push = Device, options = Options} = State) ->
     #state{proc_id = ProcId, cursor = Cursor, logger = Logger} = State,
@@ -285,14 +302,14 @@ push(Result, #state{at_push = AtPush, push = Device, options = Options} = State)
     ok = hb_process_monitor_keeper:push_ends(AtPush),
     Outcome.
 
-%% The first result of the first page is done with.
-passed(Cursor, #state{pages = [{_, [_]} | Pages]} = State) ->
-    State#state{cursor = Cursor, pages = Pages};
-passed(Cursor, #state{pages = [{Seq, [_ | Rest]} | Pages]} = State) ->
-    State#state{cursor = Cursor, pages = [{Seq + 1, Rest} | Pages]}.
+%% The first result of the part is done with.
+passed(Cursor, #state{part = {_, [_], _}} = State) ->
+    State#state{cursor = Cursor, part = none};
+passed(Cursor, #state{part = {Seq, [_ | Rest], EndsPage}} = State) ->
+    State#state{cursor = Cursor, part = {Seq + 1, Rest, EndsPage}}.
 
 %% What is left of the result that is next takes its place.
-failed(Reason, Left, Host, #state{pages = [{Seq, [Result | Rest]} | Pages]} = State) ->
+failed(Reason, Left, Host, #state{part = {Seq, [Result | Rest], EndsPage}} = State) ->
     Delivery = case Left of
         Result -> State#state.delivery;
         %% Some of it has been pushed: this is the first failure of the rest.
@@ -305,7 +322,7 @@ failed(Reason, Left, Host, #state{pages = [{Seq, [Result | Rest]} | Pages]} = St
     %% A push in the same millisecond may have been this monitor's own, just before.
     DeviceWorks = Host =:= works orelse atomics:get(State#state.device, 1) > Since,
     log_failure(Left, Reason, hb_process_monitor_delivery:failures(Delivery) + 1, State),
-    Next = State#state{failing_since = Since, pages = [{Seq, [Left | Rest]} | Pages]},
+    Next = State#state{failing_since = Since, part = {Seq, [Left | Rest], EndsPage}},
     case hb_process_monitor_delivery:failed(DeviceWorks, Delivery) of
         {retry, Failed} -> retry_later(Next#state{delivery = Failed});
         {give_up, GivenUp} -> give_up(Reason, GivenUp, Next)
@@ -316,18 +333,24 @@ retry_later(#state{delivery = Delivery} = State) ->
     Pause = rand:uniform(hb_process_monitor_delivery:ceiling(Failures, Delivery)),
     State#state{retry = erlang:start_timer(Pause, self(), retry)}.
 
-give_up(Reason, GivenUp, #state{pages = [{Seq, [#{<<"cursor">> := Cursor} = Result | Rest]} | _]} = State) ->
+give_up(Reason, GivenUp, #state{part = {Seq, [#{<<"cursor">> := Cursor} = Result | Rest], EndsPage}} = State) ->
     #state{engine = {Handle, _, _}, proc_id = ProcId, options = #{cron_push_attempts := Attempts}} = State,
-    case hb_process_monitor_nif:give_up(Handle, Seq, Cursor, Rest =:= [], Attempts,
+    case hb_process_monitor_nif:give_up(Handle, Seq, Cursor, EndsPage andalso Rest =:= [], Attempts,
                                         term_to_binary(Result), term_to_binary(Reason)) of
         ok ->
             log(error, dead_letter, {ProcId, Cursor, Reason, Attempts}, State),
-            go_on(passed(Cursor, State#state{delivery = GivenUp}));
+            given_up(passed(Cursor, State#state{delivery = GivenUp}));
         full ->
             log(error, dead_letters_full, {ProcId, Cursor, Reason}, State),
             %% Nothing was given up, so nothing is to be concluded from it.
             retry_later(State#state{delivery = hb_process_monitor_delivery:refused(State#state.delivery)})
     end.
+
+given_up(#state{part = none, engine = {Handle, _, _}} = State) ->
+    _ = hb_process_monitor_nif:next_part(Handle),
+    State;
+given_up(State) ->
+    go_on(State).
 
 log_failure(#{<<"cursor">> := Cursor}, Reason, Failures, #state{proc_id = ProcId} = State) ->
     %% At 1, 2, 4, 8, … as the engine does it with fetches.

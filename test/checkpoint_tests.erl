@@ -24,6 +24,12 @@ all_test_() ->
         fun stop_that_waits_returns_when_the_last_ack_is_durable/1
      ]]}.
 
+%% A start may be durable before the loop has heard of it, in one of a thousand.
+many_test_() ->
+    {setup, fun harness:setup/0, fun harness:cleanup/1, fun(Cu) ->
+        {timeout, 120, fun() -> started_while_others_are_committed_every_monitor_begins(Cu) end}
+    end}.
+
 trouble_test_() ->
     {foreach, fun harness:setup/0, fun harness:cleanup/1,
      [{with, [T]} || T <- [
@@ -31,6 +37,19 @@ trouble_test_() ->
         fun checkpoint_that_another_node_has_open_is_an_error_of_start/1,
         fun checkpoint_that_is_damaged_is_moved_aside/1
      ]]}.
+
+started_while_others_are_committed_every_monitor_begins(Cu) ->
+    Test = self(),
+    Start = fun(_) ->
+        Id = harness:proc_id(),
+        dev_mu:route(Id, fun(_, #{proc_id := Of}) -> Test ! {begun, Of}, ok end),
+        test_cu:add(Cu, Id, 1),
+        {Monitor, _} = harness:start(Cu, Id, #{cursor => earliest}),
+        Monitor ! tick,
+        Id
+    end,
+    Ids = lists:map(Start, lists:seq(1, 4000)),
+    lists:foreach(fun(Id) -> receive {begun, Id} -> ok after 30000 -> error({never_begun, Id}) end end, Ids).
 
 %% Starts a monitor that takes up where the checkpoint says.
 again(Cu, Id) ->

@@ -15,7 +15,7 @@
 all() ->
     [{new, [engine_options], 5}, {run, [{engine, ?ANY}, slice], 20}, {interrupt, [{engine, ?ANY}], 100},
      {stop, [{engine, [stopped, closed]}], 100}, {counters, [{engine, ?ANY}], 100},
-     {register, [{engine, ?ANY}, monitor_options], 100}, {poll, [handle], 200}, {ack, [handle, u64, cursor, bool], 200},
+     {register, [{engine, ?ANY}, monitor_options], 100}, {poll, [handle], 200}, {next_part, [handle], 200}, {ack, [handle, u64, cursor, bool], 200},
      {give_up, [handle, u64, binary, bool, u64, binary, binary], 200}, {remove, [handle, bool], 100}, {move_to, [handle, nodes], 100},
      {letters, [{engine, ?ANY}, process], 20}, {discard, [{engine, [alive, stopped]}, process, u64], 20},
      {forget, [{engine, [alive, stopped]}, process], 20}, {watched, [{engine, ?ANY}], 20},
@@ -72,6 +72,7 @@ answers(watched, Answer) -> is_list(Answer);
 answers(move_to, {error, {bad_node, Node}}) -> is_binary(Node);
 answers(check_node, {error, Why}) -> is_binary(Why);
 answers(counters, Answer) -> is_map(Answer);
+answers(next_part, Answer) -> is_boolean(Answer);
 answers(checkpoint_status, Answer) -> is_map(Answer);
 answers(Function, ok) -> lists:member(Function, [interrupt, stop, poll, ack, move_to, forget, check_node, log_to_self]);
 answers(_Function, _Answer) -> false.

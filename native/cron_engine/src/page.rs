@@ -1,4 +1,4 @@
-//! A page of results: from the body of a CU's answer to one external term, a list with a map for
+//! A page of results: from the body of a CU's answer to external terms, lists with a map for
 //! each edge: the edge's node, and its cursor under `<<"cursor">>`. Here it is decided whether a
 //! body is a page that can be gone on from; fetching it and making terms of it happen elsewhere.
 
@@ -14,8 +14,10 @@ use std::marker::PhantomData;
 /// A page that holds what it should.
 #[derive(Debug)]
 pub struct Page {
-    /// The edges, as one list in the external term format, version byte included.
+    /// The edges in the external term format, as [`Page::parts`] divides it.
     pub terms: Vec<u8>,
+    /// Where each part ends.
+    parts: Vec<Part>,
     /// How many edges there are.
     pub edges: u64,
     /// The cursor of the last edge; `None` if there is no edge.
@@ -25,6 +27,28 @@ pub struct Page {
     /// How many bytes the terms take once the BEAM has laid them out, roughly. Small values in
     /// great number take several times what they take as JSON.
     pub memory: u64,
+}
+
+/// Where a part of a page ends in its terms, and how many edges it has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Part {
+    pub(crate) end: usize,
+    pub(crate) edges: u64,
+}
+
+impl Page {
+    /// The page in order, in parts that can be handed on one after the other: each is a list of edges
+    /// as an external term, version byte included, and how many edges that has. A page without edges
+    /// has no parts.
+    #[must_use]
+    pub fn parts(&self) -> impl ExactSizeIterator<Item = (&[u8], u64)> {
+        let mut start = 0;
+        self.parts.iter().map(move |part| {
+            let terms = self.terms.get(start..part.end).unwrap_or_default();
+            start = part.end;
+            (terms, part.edges)
+        })
+    }
 }
 
 /// Why a body is no page to go on from.
@@ -128,9 +152,10 @@ pub fn decode(body: &[u8], request: &PageRequest, buffer: Vec<u8>) -> Result<Pag
     repairing(body, |body| {
         let mut context = Context::new(std::mem::take(&mut buffer), request);
         match page(body, request, &mut context) {
-            Ok(parts) => Ok(Page {
-                edges: parts.edges,
-                last: parts.last,
+            Ok(found) => Ok(Page {
+                edges: found.parts.iter().map(|part| part.edges).sum(),
+                parts: found.parts,
+                last: found.last,
                 memory: context.writer.memory(),
                 trail: context.trail,
                 terms: context.writer.into_bytes(),
@@ -158,30 +183,30 @@ pub(crate) fn repairing<T>(
     decoded.map_err(|error| error.or_utf8(body))
 }
 
-fn page(body: &[u8], request: &PageRequest, context: &mut Context) -> Result<Parts, PageError> {
+fn page(body: &[u8], request: &PageRequest, context: &mut Context) -> Result<Content, PageError> {
     let mut deserializer = serde_json::Deserializer::from_slice(body);
     let parsed = PageSeed { context }
         .deserialize(&mut deserializer)
-        .and_then(|parts| deserializer.end().map(|()| parts));
-    let parts = match parsed {
-        Ok(parts) => parts,
+        .and_then(|found| deserializer.end().map(|()| found));
+    let found = match parsed {
+        Ok(found) => found,
         Err(error) => {
             return Err(context.error.take().unwrap_or_else(|| PageError::from_serde(&error)));
         }
     };
-    if parts.last.is_none() && parts.has_next_page {
+    if found.last.is_none() && found.has_next_page {
         return Err(PageError::EmptyWithNext);
     }
-    if parts.last.is_some() && parts.last.as_ref() == request.from.cursor() {
+    if found.last.is_some() && found.last.as_ref() == request.from.cursor() {
         return Err(PageError::StuckCursor);
     }
-    Ok(parts)
+    Ok(found)
 }
 
-/// What a page says beside its results.
+/// What a page says.
 #[derive(Default)]
-struct Parts {
-    edges: u64,
+struct Content {
+    parts: Vec<Part>,
     last: Option<Cursor>,
     has_next_page: bool,
 }
@@ -229,40 +254,40 @@ struct PageSeed<'c> {
 }
 
 impl<'de> DeserializeSeed<'de> for PageSeed<'_> {
-    type Value = Parts;
+    type Value = Content;
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Parts, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Content, D::Error> {
         deserializer.deserialize_map(self)
     }
 }
 
 impl<'de> Visitor<'de> for PageSeed<'_> {
-    type Value = Parts;
+    type Value = Content;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a page with edges")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Parts, A::Error> {
-        let mut parts = Parts::default();
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Content, A::Error> {
+        let mut found = Content::default();
         let mut has_edges = false;
         while let Some(key) = map.next_key()? {
             match key {
                 PageKey::Edges if has_edges => return Err(A::Error::duplicate_field("edges")),
                 PageKey::Edges => {
                     has_edges = true;
-                    (parts.edges, parts.last) =
+                    (found.parts, found.last) =
                         map.next_value_seed(EdgesSeed { context: self.context })?;
                 }
                 PageKey::PageInfo => {
                     let info: Option<MapOf<PageInfo>> = map.next_value()?;
-                    parts.has_next_page = info.is_some_and(|MapOf(info)| info.has_next_page);
+                    found.has_next_page = info.is_some_and(|MapOf(info)| info.has_next_page);
                 }
                 PageKey::Other => {
                     map.next_value::<IgnoredAny>()?;
                 }
             }
         }
-        if has_edges { Ok(parts) } else { Err(A::Error::missing_field("edges")) }
+        if has_edges { Ok(found) } else { Err(A::Error::missing_field("edges")) }
     }
 }

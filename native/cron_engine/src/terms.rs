@@ -32,7 +32,7 @@ pub(crate) struct Entry {
     pub(crate) end: usize,
 }
 
-/// Writes one external term.
+/// Writes external terms.
 #[derive(Debug, Default)]
 pub(crate) struct TermWriter {
     out: Vec<u8>,
@@ -50,8 +50,12 @@ impl TermWriter {
     /// A writer that uses `buffer`'s memory for its output.
     pub(crate) fn reusing(mut buffer: Vec<u8>) -> Self {
         buffer.clear();
-        buffer.push(VERSION);
         Self { out: buffer, memory: 0 }
+    }
+
+    /// Begins another external term behind what is written so far.
+    pub(crate) fn begin_term(&mut self) {
+        self.out.push(VERSION);
     }
 
     pub(crate) fn into_bytes(self) -> Vec<u8> {

@@ -7,7 +7,7 @@ mod util;
 use cron_engine::{PageError, PageRequest, Position, decode_latest, page};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
-use util::term::Term;
+use util::term::{Term, edges};
 use util::{CURSOR, kind, node, page_of, page_with, terms, value};
 use util::{after, cursor};
 
@@ -22,7 +22,7 @@ fn decode_both(body: &[u8]) -> (bool, bool) {
     let page = page::decode(body, &PageRequest::new(after("c2")), Vec::new());
     if let Ok(page) = &page {
         // What is called a page must be one that Erlang can read.
-        let edges = Term::read(&page.terms).list();
+        let edges = edges(page);
         assert_eq!(u64::try_from(edges.len()), Ok(page.edges));
         assert_eq!(page.last.is_none(), edges.is_empty());
     }

@@ -6,7 +6,7 @@
 mod util;
 
 use cron_engine::{Class, Failure, PageError, PageRequest, Position, page};
-use util::term::Term;
+use util::term::{Term, edges};
 use util::{CURSOR, kind, node, page_of, page_with, terms};
 use util::{after, cursor};
 
@@ -21,11 +21,12 @@ fn assert_kind(body: impl AsRef<[u8]>, expected: &str) {
 }
 
 #[test]
-fn page_without_edges_is_the_empty_list() {
+fn page_without_edges_has_no_parts() {
     let page =
         page::decode(page_of(&[]).as_bytes(), &PageRequest::new(after("x")), Vec::new()).unwrap();
+    assert!(page.terms.is_empty());
+    assert_eq!(page.parts().len(), 0);
     assert_eq!((page.edges, page.last), (0, None));
-    assert_eq!(page.terms, [131, 106]);
 }
 
 #[test]
@@ -42,6 +43,35 @@ fn page_terms_are_one_map_per_edge_in_order() {
 }
 
 #[test]
+fn page_of_many_edges_comes_in_parts_that_are_cut_between_edges() {
+    let padding = "x".repeat(1000);
+    let all: Vec<String> = (0..100)
+        .map(|n| format!(r#"{{"node":{{"n":{n},"x":"{padding}"}},"cursor":"{n}"}}"#))
+        .collect();
+    let body = page_of(&all.iter().map(String::as_str).collect::<Vec<_>>());
+    let page =
+        page::decode(body.as_bytes(), &PageRequest::new(Position::Earliest), Vec::new()).unwrap();
+    // 32 KiB hold 32 of them and a bit.
+    assert_eq!(page.parts().map(|(_, edges)| edges).collect::<Vec<_>>(), [32, 32, 32, 4]);
+    assert_eq!(page.edges, 100);
+    for (n, edge) in edges(&page).iter().enumerate() {
+        assert_eq!(edge.get("n"), &Term::integer(n));
+    }
+}
+
+#[test]
+fn page_whose_last_part_is_full_has_no_empty_one_after_it() {
+    let edge = format!(r#"{{"node":{{"x":"{}"}},"cursor":"c"}}"#, "x".repeat(40_000));
+    let page = page::decode(
+        page_of(&[&edge]).as_bytes(),
+        &PageRequest::new(Position::Earliest),
+        Vec::new(),
+    )
+    .unwrap();
+    assert_eq!(page.parts().map(|(_, edges)| edges).collect::<Vec<_>>(), [1]);
+}
+
+#[test]
 fn page_buffer_lends_its_memory_and_nothing_else() {
     let mut buffer = Vec::with_capacity(4096);
     buffer.extend_from_slice(b"left over");
@@ -50,7 +80,7 @@ fn page_buffer_lends_its_memory_and_nothing_else() {
         page::decode(page_with("{}").as_bytes(), &PageRequest::new(Position::Earliest), buffer)
             .unwrap();
     assert_eq!(page.terms.as_ptr(), memory);
-    assert_eq!(Term::read(&page.terms), Term::List(vec![bare(CURSOR)]));
+    assert_eq!(edges(&page), [bare(CURSOR)]);
 }
 
 #[test]

@@ -15,7 +15,7 @@ use proptest::test_runner::RngSeed;
 use std::sync::Arc;
 use std::time::Duration;
 use util::cu::{BASE, Cu, Row};
-use util::term::Term;
+use util::term::{Term, edges};
 use util::{ID, config, registration};
 
 /// A monitor of one process on a simulated clock, and the CU's JSON in between.
@@ -106,12 +106,12 @@ impl Walk {
 
     fn page(&mut self, body: &[u8], request: &PageRequest) -> Fetched {
         let page = page::decode(body, request, Vec::new()).unwrap();
+        let edges = edges(&page);
         let Some(last) = page.last else { return Fetched::EmptyPage };
-        let times =
-            Term::read(&page.terms).list().into_iter().map(|edge| match edge.get("Output") {
-                Term::Integer(digits) => digits.parse::<u64>().unwrap(),
-                other => panic!("{other:?}"),
-            });
+        let times = edges.into_iter().map(|edge| match edge.get("Output") {
+            Term::Integer(digits) => digits.parse::<u64>().unwrap(),
+            other => panic!("{other:?}"),
+        });
         self.delivered.extend(times);
         Fetched::Page { edges: page.edges, last, trail: Arc::new(page.trail), bytes: page.memory }
     }

@@ -1,13 +1,15 @@
 //! One fetch, on a thread of the pool: ask the CU, let the engine's decoder read the answer, send
-//! the page to its monitor as one message, and tell the loop how it went.
+//! the page to its monitor in parts, and tell the loop how it went.
 
 use crate::atoms;
 use crate::nodes::Nodes;
+use crate::parts::Part;
 use crate::shared::{Command, Shared};
 use crate::slot::Slot;
 use crate::start::position_term;
 use cron_engine::{
-    Class, Cursor, Event, Failure, Fetched, PageRequest, Position, Request, decode_latest, page,
+    Class, Cursor, Event, Failure, Fetched, PageRequest, Position, Request, decode_latest,
+    page::{self, Page},
     request,
 };
 use cron_io::{Limits, Share, Target};
@@ -43,7 +45,12 @@ pub(crate) struct Scratch {
 /// A successful fetch and what the monitor is to be told of it.
 struct Outcome {
     fetched: Fetched,
-    message: Option<SavedTerm>,
+    tell: Option<Tell>,
+}
+
+enum Tell {
+    Message(SavedTerm),
+    Page(Vec<Part>),
 }
 
 impl cron_io::Job for Job {
@@ -58,10 +65,19 @@ impl cron_io::Job for Job {
         let mut share = self.shared.room.share();
         let outcome = catch_unwind(AssertUnwindSafe(|| self.fetch(scratch, &mut share)));
         match outcome.unwrap_or_else(|_| Err(Failure::new(Class::Internal, "a fetch panicked"))) {
-            Ok(Outcome { fetched, message }) => {
-                if let Some(message) = message.filter(|_| !self.slot.is_closed()) {
-                    // Should it be gone, its handle tells the loop.
-                    let _ = scratch.env.send_and_clear(&self.slot.pid, |env| message.load(env));
+            Ok(Outcome { fetched, tell }) => {
+                // Should the process be gone, its handle tells the loop.
+                match tell.filter(|_| !self.slot.is_closed()) {
+                    Some(Tell::Message(message)) => {
+                        let _ = scratch.env.send_and_clear(&self.slot.pid, |env| message.load(env));
+                    }
+                    Some(Tell::Page(parts)) => {
+                        self.slot.parts.add(parts, self.slot.pid);
+                        if self.slot.is_closed() {
+                            self.slot.parts.clear();
+                        }
+                    }
+                    None => {}
                 }
                 // Only now: the loop has the next page fetched, which must not overtake this one.
                 self.answer(Ok(fetched));
@@ -117,7 +133,7 @@ impl Job {
         let room = &mut |bytes| share.grow(bytes, self.shared.counters().buffered);
         match self.shared.client.get(target, &path, &limits, &mut scratch.body, room) {
             Err(failure) if is_late(&failure, since, patience) => {
-                return Ok(Outcome { fetched: Fetched::TooSlow, message: None });
+                return Ok(Outcome { fetched: Fetched::TooSlow, tell: None });
             }
             other => other?,
         }
@@ -128,11 +144,11 @@ impl Job {
             }
             Request::Look => {
                 let fetched = Fetched::Latest(decode_latest(&scratch.body)?);
-                Ok(Outcome { fetched, message: None })
+                Ok(Outcome { fetched, tell: None })
             }
             Request::First(_) => {
                 let fetched = Fetched::First(decode_latest(&scratch.body)?);
-                Ok(Outcome { fetched, message: None })
+                Ok(Outcome { fetched, tell: None })
             }
             Request::Page(request) => self.page(request, scratch),
         }
@@ -143,16 +159,14 @@ impl Job {
             let position = latest.clone().map_or(Position::Earliest, Position::After);
             self.message(env, (atoms::resolved(), position_term(env, &position)))
         });
-        Outcome { fetched: Fetched::Latest(latest), message: Some(env.save(message)) }
+        let tell = Some(Tell::Message(env.save(message)));
+        Outcome { fetched: Fetched::Latest(latest), tell }
     }
 
     fn page(&self, request: &PageRequest, scratch: &mut Scratch) -> Result<Outcome, Failure> {
         let buffer = std::mem::take(&mut scratch.terms);
         let page = page::decode(&scratch.body, request, buffer)?;
-        let message = match &page.last {
-            None => None,
-            Some(_) => Some(self.page_message(request.first_seq, &page.terms, &scratch.env)?),
-        };
+        let parts = self.parts(request.first_seq, &page)?;
         scratch.terms = page.terms;
         let fetched = match page.last {
             Some(last) => {
@@ -161,21 +175,27 @@ impl Job {
             }
             None => Fetched::EmptyPage,
         };
-        Ok(Outcome { fetched, message })
+        Ok(Outcome { fetched, tell: Some(Tell::Page(parts)) })
     }
 
-    fn page_message(
-        &self,
-        first_seq: u64,
-        terms: &[u8],
-        env: &OwnedEnv,
-    ) -> Result<SavedTerm, Failure> {
-        let message = env.run(|env| {
-            let (edges, _) = env.binary_to_term(terms)?;
-            Some(self.message(env, (atoms::page(), first_seq, edges)))
-        });
-        let refused = || Failure::new(Class::Internal, "the BEAM refused the page's terms");
-        message.map(|raw| env.save(raw)).ok_or_else(refused)
+    /// All of them before the first is sent: a page is handed on whole or not at all.
+    fn parts(&self, first_seq: u64, page: &Page) -> Result<Vec<Part>, Failure> {
+        let mut seq = first_seq;
+        let mut left = page.parts().len();
+        page.parts()
+            .map(|(terms, edges)| {
+                left -= 1;
+                let env = OwnedEnv::new();
+                let message = env.run(|env| {
+                    let (results, _) = env.binary_to_term(terms)?;
+                    Some(self.message(env, (atoms::page(), seq, results, left == 0)))
+                });
+                seq += edges;
+                let refused = || Failure::new(Class::Internal, "the BEAM refused the page's terms");
+                let message = message.map(|raw| env.save(raw)).ok_or_else(refused)?;
+                Ok(Part::new(env, message))
+            })
+            .collect()
     }
 
     /// Every message to a monitor: `{hb_cron, Epoch, What}`.

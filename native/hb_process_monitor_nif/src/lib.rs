@@ -5,7 +5,7 @@
 //! * [`nifs`]: the functions that Erlang calls, each of microseconds but `run/2`; those that wait
 //!   for the checkpoint's file are in [`checkpoint_nifs`]
 //! * [`runner`]: the loop that drives the engine, in slices
-//! * [`fetcher`]: one fetch, from the request to the message
+//! * [`fetcher`]: one fetch, from the request to the page's [`parts`], which are handed out one by one
 //! * [`outbox`], [`logger`]: what goes to the logs
 //!
 //! # Out of scope
@@ -22,6 +22,7 @@ mod nifs;
 mod nodes;
 mod options;
 mod outbox;
+mod parts;
 mod runner;
 mod shared;
 mod slot;

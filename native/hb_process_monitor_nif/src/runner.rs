@@ -97,8 +97,11 @@ impl Runner {
                 Event::Moved(id, hosts)
             }
             Command::Event(event) => {
-                if let Event::Removed(id) = event {
-                    self.slots.remove(&id);
+                if let Event::Removed(id) = event
+                    && let Some((slot, _)) = self.slots.remove(&id)
+                {
+                    // Its handle may live on for long.
+                    slot.parts.clear();
                 }
                 event
             }

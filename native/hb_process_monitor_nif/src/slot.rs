@@ -1,6 +1,7 @@
 //! What the NIF crate knows of one registered monitor, shared by the loop, the fetch threads and
 //! the handle that its Erlang process holds. The engine knows none of it.
 
+use crate::parts::Parts;
 use crate::shared::{Command, Shared};
 use cron_checkpoint::{Checkpoint, Track, Waiter};
 use cron_engine::{Event, MonitorId, ProcessId};
@@ -18,6 +19,8 @@ pub(crate) struct Slot {
     pub(crate) limits: Limits,
     /// Its acks on their way to the checkpoint, where there is one.
     pub(crate) track: Option<Arc<Track>>,
+    /// What was fetched and the process has not got yet.
+    pub(crate) parts: Parts,
     /// Set once nothing more may be sent to the process.
     closed: AtomicBool,
 }
@@ -31,7 +34,7 @@ impl Slot {
         track: Option<Arc<Track>>,
     ) -> Self {
         let closed = AtomicBool::new(false);
-        Self { id, pid, process, limits, track, closed }
+        Self { id, pid, process, limits, track, parts: Parts::default(), closed }
     }
 
     pub(crate) fn is_closed(&self) -> bool {

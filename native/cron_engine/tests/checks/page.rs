@@ -2,7 +2,7 @@
 //! a term that Erlang takes, and it says what the body says.
 
 use super::meaning::{self, Meaning};
-use super::term::Term;
+use super::term::edges;
 use cron_engine::page::{self, Page};
 use cron_engine::{Cursor, PageError, PageRequest, Position, Trail, decode_latest};
 
@@ -109,10 +109,9 @@ fn decode(body: &[u8], request: &PageRequest) -> Result<Page, PageError> {
 
 /// What a page holds, as Erlang would read it.
 fn read(page: &Page) -> Meaning {
-    let term = Term::read(&page.terms);
-    let memory = u64::try_from(meaning::memory(&term)).expect("a size");
+    let edges = edges(page);
+    let memory = u64::try_from(edges.iter().map(meaning::memory).sum::<usize>()).expect("a size");
     assert!(page.memory >= memory / 2, "it takes {memory} bytes, not {}", page.memory);
-    let edges = term.list();
     assert_eq!(u64::try_from(edges.len()), Ok(page.edges), "as many edges as it says");
     let cursors: Vec<Vec<u8>> =
         edges.iter().map(|edge| edge.get("cursor").text().as_bytes().to_vec()).collect();

@@ -130,7 +130,7 @@ pub(crate) fn page_with(node: &str) -> String {
 /// page says of itself what is in its terms is checked along the way.
 pub(crate) fn terms(body: impl AsRef<[u8]>) -> Result<Vec<Term>, PageError> {
     let page = page::decode(body.as_ref(), &PageRequest::new(Position::Earliest), Vec::new())?;
-    let terms = Term::read(&page.terms).list();
+    let terms = term::edges(&page);
     assert_eq!(u64::try_from(terms.len()), Ok(page.edges));
     let last = terms.last().map(|edge| edge.get("cursor").clone());
     assert_eq!(last, page.last.map(|last| Term::Binary(last.as_bytes().to_vec())));

@@ -5,7 +5,7 @@
 //! All runs on a simulated clock that jumps from one thing to the next. Rules that always hold
 //! are checked at every step: the limit of fetches, the credit of pages, and the order of edges.
 
-use super::term::Term;
+use super::term::{Term, edges};
 use super::watched::{Answer, Watched};
 use super::{config, registration};
 use cron_engine::{
@@ -37,12 +37,12 @@ struct Fetch {
     outcome: Option<Result<Fetched, Failure>>,
 }
 
-/// What becomes of an answer: what the engine hears, and the page's terms.
+/// What becomes of an answer: what the engine hears, and the page's edges.
 fn decode(
     watched: &Watched,
     request: &Request,
     answer: Answer,
-) -> Result<(Fetched, Vec<u8>), Failure> {
+) -> Result<(Fetched, Vec<Term>), Failure> {
     let body = match answer {
         Answer::Good => watched.body(request),
         Answer::Body(body) => body,
@@ -52,12 +52,13 @@ fn decode(
         return Ok((Fetched::Latest(decode_latest(&body)?), Vec::new()));
     };
     let page = page::decode(&body, request, Vec::new())?;
+    let edges = edges(&page);
     let trail = Arc::new(page.trail);
     let fetched = match page.last {
         Some(last) => Fetched::Page { edges: page.edges, last, trail, bytes: page.memory },
         None => Fetched::EmptyPage,
     };
-    Ok((fetched, page.terms))
+    Ok((fetched, edges))
 }
 
 /// The simulated node.
@@ -231,10 +232,10 @@ impl World {
             let answer = watched.answers.pop_front().unwrap_or(Answer::Good);
             outcome = decode(watched, &request, answer);
         }
-        let fetched = outcome.map(|(fetched, terms)| {
+        let fetched = outcome.map(|(fetched, edges)| {
             if let Request::Page(PageRequest { first_seq, .. }) = request {
                 self.turns.push(id);
-                self.receive(id, first_seq, &terms);
+                self.receive(id, first_seq, &edges);
             }
             fetched
         });
@@ -247,8 +248,7 @@ impl World {
         self.tell(Event::Fetched(fetch.id, fetch.outcome.expect("an answer")));
     }
 
-    fn receive(&mut self, id: MonitorId, first_seq: u64, terms: &[u8]) {
-        let edges = if terms.is_empty() { Vec::new() } else { Term::read(terms).list() };
+    fn receive(&mut self, id: MonitorId, first_seq: u64, edges: &[Term]) {
         if edges.is_empty() {
             return;
         }
