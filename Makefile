@@ -1,27 +1,27 @@
 # Every command of the project. The README's two are `make demo` and `make test`.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup nif compile demo test test-all crashtest simulate fairness soak abuse valgrind miri fuzz bench clean
+.PHONY: help setup nif vendor compile demo test test-all test-checkout test-otp27 crashtest simulate fairness soak abuse valgrind miri fuzz bench clean
 
 CARGO  := cargo
 REBAR  := rebar3
-LIB    := hb_process_monitor_nif.so
 # What follows it is run with the tests and their support on the code path, wherever it goes.
 TESTED := $(CURDIR)/_build/test/lib/hb_process_monitor
 RUN    := $(REBAR) as test compile && erl -noshell -pa $(TESTED)/ebin $(TESTED)/test $(TESTED)/test/*/ $(TESTED)/test/*/*/
 
 help: ## show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 setup: ## install what is missing (Debian: Erlang/OTP, rebar3, a C compiler)
 	@./scripts/setup.sh
 
-# Written beside and renamed: a library that a node has mapped must never be overwritten in place.
-nif: ## build the Rust library into priv/
-	@$(CARGO) build --release --locked --package hb_process_monitor_nif
-	@mkdir -p priv
-	@cmp -s target/release/lib$(LIB) priv/$(LIB) || \
-	  { cp target/release/lib$(LIB) priv/.$(LIB).new && mv -f priv/.$(LIB).new priv/$(LIB); }
+# The variable may as well be one of the environment: rebar3's hook runs this.
+nif: ## build the Rust library into priv/, or, without Rust, take PREBUILT_NIF=FILE for it
+	@CARGO='$(CARGO)' PREBUILT_NIF='$(PREBUILT_NIF)' ./scripts/nif.sh priv
+
+# The host's rebar.config is left alone: what it needs is printed.
+vendor: ## copy sources INTO=DIR, the checkout of a host such as HyperBEAM: native/ and src/
+	@./scripts/vendor.sh '$(INTO)'
 
 compile: ## build everything: _build/default/lib/hb_process_monitor
 	@$(REBAR) compile
@@ -34,8 +34,18 @@ test: setup ## everything that must be true of a commit, on a clean clone under 
 	@$(REBAR) dialyzer
 	@$(REBAR) edoc
 	@$(REBAR) eunit
+	@$(MAKE) --no-print-directory test-checkout
+
+test-checkout: setup ## as a rebar3 dependency, and with its sources copied into a host's: both build and run
+	@./test/checkout/dependency.sh
+	@./test/checkout/vendored.sh
+
+# The same library file that OTP 25 loads. Arguments of the script run other commands of rebar3 there.
+test-otp27: setup nif ## the suite on OTP 27, in a Debian trixie that is made once under _build (root, Debian)
+	@./test/otp27/run.sh
 
 test-all: test ## and what is slow: kills, schedules, 5000 monitors, valgrind, fuzz, miri, soak
+	@$(MAKE) --no-print-directory test-otp27
 	@$(MAKE) --no-print-directory crashtest KILLS=200
 	@$(MAKE) --no-print-directory simulate
 	@$(MAKE) --no-print-directory fairness

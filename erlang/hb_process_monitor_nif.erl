@@ -96,16 +96,20 @@ candidates() ->
     end,
     FromApp = case code:priv_dir(hb_process_monitor) of
         {error, bad_name} -> [];
-        Priv -> [filename:join(Priv, ?LIBRARY)]
+        Priv -> in_priv(Priv)
     end,
     FromBeam = case code:where_is_file(?MODULE_STRING ++ ".beam") of
         non_existing -> [];
         Beam ->
             Lib = filename:dirname(filename:dirname(filename:absname(Beam))),
-            [filename:join([Lib, "priv", ?LIBRARY])]
+            in_priv(filename:join(Lib, "priv"))
     end,
     lists:foldl(fun(C, Seen) -> Seen ++ [C || not lists:member(C, Seen)] end, [],
                 FromEnv ++ FromApp ++ FromBeam).
+
+%% Itself, where our own build and an operator put it; and where rebar3's plugin for cargo does.
+in_priv(Priv) ->
+    [filename:join(Priv, ?LIBRARY), filename:join([Priv, "crates", ?LIBRARY, ?LIBRARY])].
 
 %% @doc Whether the library is loaded; if it is not, each path that was tried and what the system
 %% said of it.

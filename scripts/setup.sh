@@ -40,8 +40,13 @@ if [ ${#need[@]} -gt 0 ]; then
   DEBIAN_FRONTEND=noninteractive "${sudo[@]}" apt-get install -y -qq --no-install-recommends "${need[@]}" >/dev/null
 fi
 
-if ! have cargo; then
-  echo "setup: cargo is missing: install Rust 1.91 or later from https://rustup.rs, then run this again." >&2
-  exit 1
+rust="and for a library, ${PREBUILT_NIF:-}"
+if [ -z "${PREBUILT_NIF:-}" ]; then
+  have cargo || {
+    echo "setup: cargo is missing: install Rust 1.91 or later from https://rustup.rs, then run this again," >&2
+    echo "setup: or name a library that was built elsewhere in PREBUILT_NIF." >&2
+    exit 1
+  }
+  rust=$(cargo --version)
 fi
-echo "setup: OTP $(erl -noshell -eval 'io:put_chars(erlang:system_info(otp_release)), halt().'), $(rebar3 version | head -1 | cut -d' ' -f1-2), $(cargo --version)"
+echo "setup: OTP $(erl -noshell -eval 'io:put_chars(erlang:system_info(otp_release)), halt().'), $(rebar3 version | head -1 | cut -d' ' -f1-2), $rust"

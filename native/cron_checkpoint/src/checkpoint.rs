@@ -167,18 +167,14 @@ impl Checkpoint {
         self.lock().book.watched()
     }
 
-    /// A registration begins; `epoch` is higher than that of any before it.
+    /// A registration begins; `epoch` is higher than that of any before it. Whoever is to be told
+    /// when that is durable must first be able to hear it: hence [`Checkpoint::flush`], then, and no
+    /// waiter here, which might be called before this returns.
     #[must_use]
-    pub fn begin(
-        &self,
-        process: ProcessId,
-        epoch: u64,
-        begin: Begin,
-        waiter: Option<Waiter>,
-    ) -> Arc<Track> {
+    pub fn begin(&self, process: ProcessId, epoch: u64, begin: Begin) -> Arc<Track> {
         let Begin { position, options } = begin;
         let record = Record { position, watched: true, at: now(), options };
-        self.change(waiter, |state| state.book.begin(process, epoch, record));
+        self.change(None, |state| state.book.begin(process, epoch, record));
         Arc::new(Track::new(process, epoch))
     }
 

@@ -126,9 +126,10 @@ fn waiter_of_each_call_runs_when_its_word_is_in_the_file() {
     let (_dir, path) = place();
     let checkpoint = open(&path, NEVER);
     let it = process(0);
-    let (waiter, copied) = copying(&path);
     let start = Begin { position: Position::Unresolved, options: options(1) };
-    let track = checkpoint.begin(it, 1, start, Some(waiter));
+    let track = checkpoint.begin(it, 1, start);
+    let (waiter, copied) = copying(&path);
+    checkpoint.flush(waiter);
     look(&wait(&copied), |copy| assert_eq!(copy.watched(), [(it, options(1))]));
 
     let (waiter, copied) = copying(&path);

@@ -22,7 +22,7 @@ use rustler::{
 };
 use std::collections::HashMap;
 use std::panic::RefUnwindSafe;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, TryLockError};
 use std::time::Duration;
 
@@ -161,15 +161,13 @@ fn register<'a>(
     let (id, shared) = (MonitorId(epoch), Arc::clone(&engine.shared));
     let mut start = Start { position, origin: Origin::New };
     let (mut track, mut durable) = (None, true);
-    let told = Arc::new(AtomicBool::new(false));
     if let Some(checkpoint) = &shared.checkpoint {
         start = Start::choose(start.position, checkpoint.find(&process), options.stale_after);
         let begin =
             Begin { position: start.position.clone(), options: options.kept.as_slice().to_vec() };
         durable = start.position == Position::Unresolved
             || checkpoint.is_durable(&process, &start.position);
-        let waiter = (!durable).then(|| second(&told, saved(&shared, id)));
-        track = Some(checkpoint.begin(process, epoch, begin, waiter));
+        track = Some(checkpoint.begin(process, epoch, begin));
     }
     let slot = Arc::new(Slot::new(id, env.pid(), process, options.limits(), track));
     let rate = Duration::from_millis(options.rate.into());
@@ -185,21 +183,11 @@ fn register<'a>(
         ..Registration::new(id, process, rate, position)
     };
     engine.shared.push(Command::Register { slot, nodes, registration });
-    if !durable {
-        second(&told, saved(&engine.shared, id))();
+    // Not before: the loop does not heed what it is told of a monitor that it does not know.
+    if let Some(checkpoint) = engine.shared.checkpoint.as_ref().filter(|_| !durable) {
+        checkpoint.flush(saved(&engine.shared, id));
     }
     Ok((atoms::ok(), handle, epoch, origin).encode(env))
-}
-
-/// Of two calls of such waiters the second one counts: a start may be durable before the loop has
-/// heard of it, or after.
-fn second(told: &Arc<AtomicBool>, waiter: Waiter) -> Waiter {
-    let told = Arc::clone(told);
-    Box::new(move || {
-        if told.swap(true, Ordering::AcqRel) {
-            waiter();
-        }
-    })
 }
 
 /// The monitor asks these nodes from now on: `ok`, or an error that names the one that is none.

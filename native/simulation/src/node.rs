@@ -100,12 +100,14 @@ impl Node {
             durable =
                 position == Position::Unresolved || checkpoint.is_durable(&process.id, &position);
             let begin = Begin { position: position.clone(), options: Vec::new() };
-            let waiter = (!durable).then(|| self.waiter(id));
-            monitor.track = Some(checkpoint.begin(process.id, self.epoch, begin, waiter));
+            monitor.track = Some(checkpoint.begin(process.id, self.epoch, begin));
         }
         self.monitors.insert(id, monitor);
         let registration = Registration::new(id, process.id, rate, position);
         self.tell(Event::Register(Registration { durable, ..registration }));
+        if let Some((checkpoint, _)) = self.checkpoint.as_ref().filter(|_| !durable) {
+            checkpoint.flush(self.waiter(id));
+        }
     }
 
     fn waiter(&self, id: MonitorId) -> cron_checkpoint::Waiter {

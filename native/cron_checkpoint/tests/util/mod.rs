@@ -72,7 +72,7 @@ pub(crate) fn begin(
     epoch: u64,
     position: Position,
 ) -> Arc<Track> {
-    checkpoint.begin(process, epoch, Begin { position, options: options(epoch) }, None)
+    checkpoint.begin(process, epoch, Begin { position, options: options(epoch) })
 }
 
 /// A waiter, and where it says that it ran.

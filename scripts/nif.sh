@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# nif.sh DIR: builds the Rust library and leaves it in DIR, as load_nif wants it. Where the variable
+# PREBUILT_NIF names a library, that one is taken instead, and neither cargo nor Rust is needed.
+#
+# The checkout's own build runs it as scripts/nif.sh, and one that it is copied into as build.sh beside
+# Cargo.toml. It knows nothing of either but that.
+set -euo pipefail
+
+[ $# -eq 1 ] || { echo "usage: $0 DIR" >&2; exit 2; }
+mkdir -p "$1"
+into=$(cd "$1" && pwd)/hb_process_monitor_nif.so
+
+if [ -n "${PREBUILT_NIF:-}" ]; then
+  [ -f "$PREBUILT_NIF" ] || { echo "nif: PREBUILT_NIF: no such file: $PREBUILT_NIF" >&2; exit 1; }
+  built=$(cd "$(dirname "$PREBUILT_NIF")" && pwd)/$(basename "$PREBUILT_NIF")
+else
+  here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+  [ -e "$here/Cargo.toml" ] || here=$(dirname "$here")
+  # In there, for the toolchain that a file of rustup's may ask for; and cargo itself is asked what it
+  # made: a target directory or triple may be configured anywhere, and Darwin's libraries end in .dylib.
+  built=$(cd "$here" &&
+    "${CARGO:-cargo}" build --release --locked --package hb_process_monitor_nif --message-format=json-render-diagnostics |
+    sed -n 's/.*"filenames":\["\([^"]*libhb_process_monitor_nif\.[a-z]*\)".*/\1/p' | tail -n 1)
+  [ -f "$built" ] || { echo "nif: cargo has built no library" >&2; exit 1; }
+fi
+
+# Written beside and renamed: a library that a node has mapped must never be overwritten in place.
+if ! cmp -s "$built" "$into"; then
+  cp "$built" "$into.$$.new"
+  mv -f "$into.$$.new" "$into"
+fi

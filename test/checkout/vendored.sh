@@ -1,0 +1,77 @@
+#!/usr/bin/env bash
+# `make vendor`, from a host without us to a node that runs us. The host is a throw-away project laid out
+# as HyperBEAM is: an application `hb`, options of its own for the compiler, a module of our name, other
+# Rust under native/. Also that a second run updates, that nothing else is touched, and what is refused.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+. test/support/checkout.sh
+
+fail() { echo "vendored: $*" >&2; exit 1; }
+
+tmp=$(mktemp -d)
+trap 'disown_build; rm -rf "$tmp"' EXIT
+share_build
+hb=$tmp/HyperBEAM
+
+vendor() { make --no-print-directory vendor INTO="$1"; }
+refused() { ! vendor "$1" >"$tmp/said" 2>&1 && grep -q "$2" "$tmp/said" || fail "not refused: $1"; }
+# All files but ours, each with its sum.
+others() {
+  (cd "$hb" && find . -path ./_build -prune -o -path ./priv -prune -o -path ./native/hb_process_monitor -prune -o \
+    -name 'hb_process_monitor*.erl' -prune -o -type f -print0 | sort -z | xargs -0 sha256sum)
+}
+
+mkdir -p "$hb/native/dev_other_nif"
+refused "$hb" 'no rebar.config'
+cat >"$hb/rebar.config" <<'TEXT'
+{erl_opts, [debug_info, {d, 'COWBOY_QUICER', 1}, {d, 'GUN_QUICER', 1}]}.
+{pre_hooks, [{"(linux|darwin|freebsd)", compile, "touch theirs"}]}.
+TEXT
+refused "$hb" 'no src/'
+refused "$tmp/none" 'no directory'
+mkdir "$hb/src"
+cat >"$hb/src/hb.app.src" <<'TEXT'
+{application, hb, [{description, "A host"}, {vsn, "0.0.1"}, {registered, []}, {applications, [kernel, stdlib]}]}.
+TEXT
+printf -- '-module(hb_process_monitor).\n-export([original/0]).\noriginal() -> ok.\n' >"$hb/src/hb_process_monitor.erl"
+printf -- '-module(hb_other).\n-export([one/0]).\none() -> 1.\n' >"$hb/src/hb_other.erl"
+echo '[package]' >"$hb/native/dev_other_nif/Cargo.toml"
+others >"$tmp/before"
+
+vendor "$hb" >"$tmp/said"
+cmp erlang/hb_process_monitor.erl "$hb/src/hb_process_monitor.erl" || fail "the host's own module is still there"
+others | cmp - "$tmp/before" || fail "a file of the host's was touched"
+
+# As what was printed says: its tuple into the list that is there.
+hook=$(sed -n 's/^ *{pre_hooks, \[\(.*\)\]}\.$/\1/p' "$tmp/said")
+grep -q 'add the inner tuple' "$tmp/said" || fail "it does not say what to do with hooks that are there"
+[ -n "$hook" ] || fail "no hook was printed"
+awk -v hook="$hook" '/^{pre_hooks/ { sub(/\]}\.$/, ", " hook "]}.") } { print }' "$hb/rebar.config" >"$tmp/config"
+mv "$tmp/config" "$hb/rebar.config"
+(cd "$hb" && rebar3 compile)
+[ -e "$hb/theirs" ] || fail "the host's own hook was not run"
+
+lib=$hb/_build/default/lib/hb
+[ ! -e "$lib/ebin/hb_process_monitor.app" ] || fail "there is an application file of ours"
+lives "$tmp" "$lib/ebin"
+echo "vendored: loaded, started and stopped from priv/"
+
+# Where the host's plugin for cargo would leave it.
+mkdir -p "$hb/priv/crates/hb_process_monitor_nif"
+mv "$hb/priv/hb_process_monitor_nif.so" "$hb/priv/crates/hb_process_monitor_nif/"
+lives "$tmp" "$lib/ebin"
+echo "vendored: and from priv/crates/"
+
+# A module that is no more goes, one that is there stays as it is, and the build that was made too.
+touch "$hb/src/hb_process_monitor_gone.erl"
+mkdir -p "$hb/native/hb_process_monitor/target/kept"
+others >"$tmp/before"
+vendor "$hb" >"$tmp/said"
+grep -q 'which it has' "$tmp/said" || fail "the hook is asked for again"
+[ ! -e "$hb/src/hb_process_monitor_gone.erl" ] || fail "a module that is no more is still there"
+[ -d "$hb/native/hb_process_monitor/target/kept" ] || fail "the earlier build is gone"
+others | cmp - "$tmp/before" || fail "a file of the host's was touched by the second run"
+for file in Cargo.toml native/cron_engine/src/lib.rs; do
+  cmp "$file" "$hb/native/hb_process_monitor/$file" || fail "$file is not this checkout's"
+done
+echo "vendored: a second run updates"
