@@ -38,21 +38,64 @@ pub(crate) struct Cron {
 }
 
 impl AoCursor {
-    /// Reads `bytes`; `None` if that is no AO cursor.
-    pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
-        read(bytes, |fields| {
-            let cron = fields.cron.as_deref().map(|name| hash(&name));
-            let identity = hash(&(fields.ordinate.number(), fields.ordinate.text(), cron));
-            Some(Self { timestamp: fields.timestamp.number()?, identity, cron })
-        })
+    fn parse(json: &[u8]) -> Option<Self> {
+        let fields: Fields<'_> = serde_json::from_slice(json).ok()?;
+        let cron = fields.cron.as_deref().map(|name| hash(&name));
+        let identity = hash(&(fields.ordinate.number(), fields.ordinate.text(), cron));
+        Some(Self { timestamp: fields.timestamp.number()?, identity, cron })
     }
 }
 
-/// Lets `take` look at the fields of a cursor.
-fn read<T>(bytes: &[u8], take: impl FnOnce(Fields<'_>) -> Option<T>) -> Option<T> {
-    let mut json = [0; MAX_BYTES];
-    let length = BASE64_STANDARD.decode_slice(bytes, &mut json).ok()?;
-    take(serde_json::from_slice(json.get(..length)?).ok()?)
+/// How the JSON of a cursor begins, where its time comes first and is a number.
+const BEFORE_TIME: &[u8] = b"{\"timestamp\":";
+
+/// Reads the cursors of a page. Most of them differ from the one before in nothing but the digits of
+/// their time, and then the rest need not be parsed again: 0.05 µs instead of 0.2.
+#[derive(Debug, Default)]
+pub(crate) struct Reader {
+    /// What follows the time in the JSON of the last cursor that was parsed.
+    after_time: Vec<u8>,
+    /// What that said; `None` if its time does not come first.
+    last: Option<AoCursor>,
+}
+
+impl Reader {
+    /// Reads `bytes`; `None` if that is no AO cursor.
+    pub(crate) fn read(&mut self, bytes: &[u8]) -> Option<AoCursor> {
+        let mut buffer = [0; MAX_BYTES];
+        let json = decoded(bytes, &mut buffer)?;
+        if let Some((timestamp, after)) = split_time(json) {
+            if let Some(last) = self.last.filter(|_| self.after_time == after) {
+                return Some(AoCursor { timestamp, ..last });
+            }
+            self.last = AoCursor::parse(json);
+            self.after_time.clear();
+            self.after_time.extend_from_slice(after);
+            return self.last;
+        }
+        AoCursor::parse(json)
+    }
+}
+
+/// The time of a cursor's JSON and what follows it, where that is as it mostly is: the first field,
+/// and a number as JSON writes them.
+fn split_time(json: &[u8]) -> Option<(u64, &[u8])> {
+    let rest = json.strip_prefix(BEFORE_TIME)?;
+    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let (time, after) = rest.split_at_checked(digits)?;
+    // 19 digits fit into 64 bits; none and a leading zero are no JSON; a point or an exponent may follow.
+    let plain = (1..=19).contains(&digits)
+        && (digits == 1 || time.first() != Some(&b'0'))
+        && matches!(after.first(), Some(b',' | b'}'));
+    let timestamp = time
+        .iter()
+        .fold(0, |sum: u64, digit| sum.wrapping_mul(10).wrapping_add(u64::from(digit & 15)));
+    plain.then_some((timestamp, after))
+}
+
+fn decoded<'b>(bytes: &[u8], buffer: &'b mut [u8; MAX_BYTES]) -> Option<&'b [u8]> {
+    let length = BASE64_STANDARD.decode_slice(bytes, buffer).ok()?;
+    buffer.get(..length)
 }
 
 fn hash(value: &impl Hash) -> u64 {
@@ -64,7 +107,9 @@ fn hash(value: &impl Hash) -> u64 {
 impl Cron {
     /// The schedule of the result with this cursor.
     pub(crate) fn of(cursor: &[u8]) -> Option<Self> {
-        read(cursor, |fields| fields.cron.as_deref().map(Self::named))
+        let mut buffer = [0; MAX_BYTES];
+        let fields: Fields<'_> = serde_json::from_slice(decoded(cursor, &mut buffer)?).ok()?;
+        fields.cron.as_deref().map(Self::named)
     }
 
     fn named(name: &str) -> Self {
@@ -172,7 +217,62 @@ mod tests {
     use super::*;
 
     fn read(json: &str) -> Option<AoCursor> {
-        AoCursor::read(BASE64_STANDARD.encode(json).as_bytes())
+        Reader::default().read(BASE64_STANDARD.encode(json).as_bytes())
+    }
+
+    #[test]
+    fn cursors_read_one_after_the_other_say_what_each_says_by_itself() {
+        let times = [
+            "7",
+            "8",
+            "1760000001000",
+            "0",
+            "07",
+            "",
+            "-1",
+            "1.5",
+            "1e3",
+            "\"9\"",
+            "null",
+            "18446744073709551616",
+        ];
+        let rests = [
+            r#","ordinate":"1","cron":"0-1-second","sort":"ASC"}"#,
+            r#","ordinate":"2","cron":"0-1-second","sort":"ASC"}"#,
+            r#","ordinate":"2"}"#,
+            "}",
+            r#","timestamp":5}"#,
+            r#","cron":7}"#,
+            "",
+            ",",
+        ];
+        let mut reader = Reader::default();
+        for (time, rest) in times.iter().flat_map(|time| rests.map(|rest| (time, rest))) {
+            for json in
+                [format!("{{\"timestamp\":{time}{rest}"), format!("{{\"timestamp\":8{rest}")]
+            {
+                let bytes = BASE64_STANDARD.encode(&json);
+                assert_eq!(
+                    reader.read(bytes.as_bytes()),
+                    AoCursor::parse(json.as_bytes()),
+                    "{json}"
+                );
+            }
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_cursors_read_one_after_the_other_say_what_each_says_by_itself(
+            cursors in proptest::collection::vec(("[0-9]{0,21}", "[,}.e]", "(\"ordinate\":\"[12]\")?", "[},]?"), 1..20),
+        ) {
+            let mut reader = Reader::default();
+            for (time, then, ordinate, end) in cursors {
+                let json = format!("{{\"timestamp\":{time}{then}{ordinate}{end}");
+                let bytes = BASE64_STANDARD.encode(&json);
+                proptest::prop_assert_eq!(reader.read(bytes.as_bytes()), AoCursor::parse(json.as_bytes()), "{}", json);
+            }
+        }
     }
 
     #[test]
@@ -204,7 +304,7 @@ mod tests {
     #[test]
     fn cursor_that_is_anything_else_is_opaque() {
         for bytes in ["", "1760000001000", "c1", "e30=", "!", "bnVsbA==", &"A".repeat(1000)] {
-            assert_eq!(AoCursor::read(bytes.as_bytes()), None, "{bytes}");
+            assert_eq!(Reader::default().read(bytes.as_bytes()), None, "{bytes}");
         }
         for json in ["{}", r#"{"timestamp":-1}"#, r#"{"timestamp":1.5}"#, r#"{"timestamp":"x"}"#] {
             assert_eq!(read(json), None, "{json}");

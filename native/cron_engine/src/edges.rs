@@ -125,7 +125,8 @@ impl EdgeSeed<'_> {
             CursorError::TooLong(_) => PageError::CursorTooLong { edge, reason: error.to_string() },
             CursorError::Empty => PageError::Cursor { edge, reason: error.to_string() },
         })?;
-        let advanced = self.context.trail.advance(self.cursor, self.context.walking);
+        let Context { trail, reader, walking, .. } = &mut *self.context;
+        let advanced = trail.advance(reader, self.cursor, *walking);
         advanced.map_err(|reason| PageError::Regressed { edge, reason })
     }
 }

@@ -1,6 +1,7 @@
 //! Any JSON value, straight from the parser into the external term format: objects become maps
 //! with binary keys, null the atom `null`. No tree is built in between.
 
+use crate::ao_cursor::Reader;
 use crate::page::{MAX_STRING_BYTES, PageError};
 use crate::terms::{Entry, TermWriter};
 use crate::{PageRequest, Trail};
@@ -21,6 +22,7 @@ pub(crate) struct Context {
     pub(crate) writer: TermWriter,
     /// The trail up to the edge before.
     pub(crate) trail: Trail,
+    pub(crate) reader: Reader,
     /// The page was asked for by a time: only cursors that say theirs can be trusted to lie behind.
     pub(crate) walking: bool,
     /// The error behind serde's, which has room for a text only.

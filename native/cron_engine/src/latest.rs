@@ -23,12 +23,18 @@ struct Edge {
 /// # Errors
 /// [`PageError`] if the body is not what it should be, whatever it may be instead.
 pub fn decode(body: &[u8]) -> Result<Option<Cursor>, PageError> {
-    repairing(body, latest)
+    match std::str::from_utf8(body) {
+        Ok(text) => repairing(text, |text| latest(serde_json::from_str(text))),
+        // In the node it does no harm here.
+        Err(error) => latest(serde_json::from_slice(body)).map_err(|other| match other {
+            PageError::Json(_) => PageError::Utf8(error.valid_up_to()),
+            other => other,
+        }),
+    }
 }
 
-fn latest(body: &[u8]) -> Result<Option<Cursor>, PageError> {
-    let MapOf(body): MapOf<Body> =
-        serde_json::from_slice(body).map_err(|error| PageError::from_serde(&error))?;
+fn latest(parsed: serde_json::Result<MapOf<Body>>) -> Result<Option<Cursor>, PageError> {
+    let MapOf(body) = parsed.map_err(|error| PageError::from_serde(&error))?;
     let Some(MapOf(edge)) = body.edges.into_iter().next() else {
         let more = body.page_info.is_some_and(|MapOf(info)| info.has_next_page);
         return if more { Err(PageError::EmptyWithNext) } else { Ok(None) };

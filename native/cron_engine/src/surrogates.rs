@@ -6,7 +6,8 @@
 const REPLACEMENT: &[u8; 6] = b"\\ufffd";
 
 /// `body` with every lone half replaced; `None` if there is none.
-pub(crate) fn repair(body: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn repair(text: &str) -> Option<String> {
+    let body = text.as_bytes();
     let mut repaired: Option<Vec<u8>> = None;
     let mut at = 0;
     while let Some(offset) = body.get(at..).and_then(|rest| rest.iter().position(|b| *b == b'\\')) {
@@ -21,7 +22,7 @@ pub(crate) fn repair(body: &[u8]) -> Option<Vec<u8>> {
                 at += 12;
             }
             0xd800..=0xdfff => {
-                let repaired = repaired.get_or_insert_with(|| body.to_vec());
+                let repaired: &mut Vec<u8> = repaired.get_or_insert_with(|| body.to_vec());
                 if let Some(escape) = repaired.get_mut(at..at + 6) {
                     escape.copy_from_slice(REPLACEMENT);
                 }
@@ -30,7 +31,8 @@ pub(crate) fn repair(body: &[u8]) -> Option<Vec<u8>> {
             _ => at += 6,
         }
     }
-    repaired
+    // ASCII for ASCII: text is still text.
+    repaired.and_then(|repaired| String::from_utf8(repaired).ok())
 }
 
 /// The UTF-16 code unit that is escaped at `at`, if one is.
@@ -48,7 +50,7 @@ mod tests {
     use super::*;
 
     fn repaired(body: &str) -> Option<String> {
-        repair(body.as_bytes()).map(|bytes| String::from_utf8(bytes).unwrap())
+        repair(body)
     }
 
     #[test]

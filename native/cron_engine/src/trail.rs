@@ -3,7 +3,7 @@
 //! much time one page surely covers. Cursors that are no AO cursors leave no trail.
 
 use crate::Position;
-use crate::ao_cursor::{AoCursor, Cron};
+use crate::ao_cursor::{Cron, Reader};
 
 /// How many results of the same time are told apart.
 const MAX_RUN: usize = 1024;
@@ -42,7 +42,7 @@ impl Trail {
         let mut trail = Self::default();
         if let Some(cursor) = position.cursor() {
             // Nothing lies before the first one.
-            let _ = trail.advance(cursor.as_bytes(), false);
+            let _ = trail.advance(&mut Reader::default(), cursor.as_bytes(), false);
         }
         trail
     }
@@ -55,8 +55,13 @@ impl Trail {
 
     /// Goes on to the result with this cursor. `Err` with the reason if that lies behind, or was
     /// passed already, or if it does not say where it lies and that is needed.
-    pub(crate) fn advance(&mut self, cursor: &[u8], needed: bool) -> Result<(), String> {
-        let Some(read) = AoCursor::read(cursor) else {
+    pub(crate) fn advance(
+        &mut self,
+        reader: &mut Reader,
+        cursor: &[u8],
+        needed: bool,
+    ) -> Result<(), String> {
+        let Some(read) = reader.read(cursor) else {
             return if needed { Err("its cursor does not say its time".into()) } else { Ok(()) };
         };
         match self.timestamp {
@@ -132,11 +137,15 @@ mod tests {
         BASE64_STANDARD.encode(json).into_bytes()
     }
 
+    fn go(trail: &mut Trail, cursor: &[u8]) -> Result<(), String> {
+        trail.advance(&mut Reader::default(), cursor, false)
+    }
+
     #[test]
     fn trail_goes_forward_and_through_results_of_one_time() {
         let mut trail = Trail::default();
         for (timestamp, cron) in [(5, "0-1-second"), (5, "1-1-second"), (6, "0-1-second")] {
-            assert_eq!(trail.advance(&cursor(timestamp, cron), false), Ok(()));
+            assert_eq!(go(&mut trail, &cursor(timestamp, cron)), Ok(()));
         }
         assert_eq!(trail.timestamp(), Some(6));
     }
@@ -144,20 +153,20 @@ mod tests {
     #[test]
     fn trail_refuses_what_lies_behind_and_what_comes_twice() {
         let mut trail = Trail::default();
-        trail.advance(&cursor(5, "0-1-second"), false).unwrap();
-        trail.advance(&cursor(5, "1-1-second"), false).unwrap();
+        go(&mut trail, &cursor(5, "0-1-second")).unwrap();
+        go(&mut trail, &cursor(5, "1-1-second")).unwrap();
         for (timestamp, cron) in [(4, "0-1-second"), (5, "0-1-second"), (5, "1-1-second")] {
-            assert!(trail.advance(&cursor(timestamp, cron), false).is_err());
+            assert!(go(&mut trail, &cursor(timestamp, cron)).is_err());
         }
-        trail.advance(&cursor(6, "0-1-second"), false).unwrap();
-        assert!(trail.advance(&cursor(5, "2-1-second"), false).is_err());
+        go(&mut trail, &cursor(6, "0-1-second")).unwrap();
+        assert!(go(&mut trail, &cursor(5, "2-1-second")).is_err());
     }
 
     #[test]
     fn opaque_cursors_leave_no_trail() {
         let mut trail = Trail::default();
         for cursor in [b"b", b"a", b"a"] {
-            assert_eq!(trail.advance(cursor, false), Ok(()));
+            assert_eq!(go(&mut trail, cursor), Ok(()));
         }
         assert_eq!(trail, Trail::default());
     }
@@ -166,20 +175,20 @@ mod tests {
     fn step_is_short_while_no_schedule_is_known() {
         assert_eq!(Trail::default().step(1000), UNKNOWN_STEP);
         let mut trail = Trail::default();
-        trail.advance(&cursor(1, "0-1-second"), false).unwrap();
-        trail.advance(&cursor(2, "whenever"), false).unwrap();
+        go(&mut trail, &cursor(1, "0-1-second")).unwrap();
+        go(&mut trail, &cursor(2, "whenever")).unwrap();
         assert_eq!(trail.step(1000), UNKNOWN_STEP);
     }
 
     #[test]
     fn step_is_what_the_known_schedules_fill_a_page_with() {
         let mut trail = Trail::default();
-        trail.advance(&cursor(1, "0-1-second"), false).unwrap();
+        go(&mut trail, &cursor(1, "0-1-second")).unwrap();
         assert_eq!(trail.step(51), 50_000);
-        trail.advance(&cursor(2, "1-1-second"), false).unwrap();
+        go(&mut trail, &cursor(2, "1-1-second")).unwrap();
         assert_eq!(trail.step(102), 50_000);
         // The fifth schedule says that there are four others.
-        trail.advance(&cursor(3, "4-1-minute"), false).unwrap();
+        go(&mut trail, &cursor(3, "4-1-minute")).unwrap();
         assert_eq!(trail.step(105), 20_000);
         assert_eq!(trail.step(1), 1000);
         assert_eq!(trail.step(1000), MAX_STEP);
