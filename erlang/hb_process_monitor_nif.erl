@@ -149,7 +149,8 @@ counters(_Engine) -> erlang:nif_error(not_loaded()).
 
 %% @doc Registers the calling process. From now on it gets `tick', and
 %% `{hb_cron, Epoch, What}' where `What' is `{page, FirstSeq, Results, EndsPage}', `{resolved, Cursor}',
-%% `{failed, Class, Text, Repeats}' or `{recovered, Failures}'.
+%% `{failed, Class, Text, Repeats}', `{passed, FromMs, ToMs}', `{recovered, Failures}', or `lost': a page
+%% could not be handed on, and nothing more comes until the process registers anew.
 -spec register(engine(), monitor_options()) ->
     {ok, handle(), epoch(), {origin(), Start :: binary() | earliest | undefined}}
     | {error, stopped | {bad_node, Node :: binary()}}.

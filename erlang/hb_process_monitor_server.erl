@@ -223,6 +223,10 @@ from_engine({failed, Class, Text, Repeats}, #state{proc_id = ProcId} = State) ->
 from_engine({passed, From, To}, #state{proc_id = ProcId} = State) ->
     log(error, passed_errors, {ProcId, {from_ms, From}, {to_ms, To}}, State),
     State;
+from_engine(lost, #state{proc_id = ProcId, cursor = Cursor} = State) ->
+    log(error, page_lost, {ProcId, Cursor}, State),
+    {_, Detached} = detach(true, State),
+    attach(Detached);
 from_engine({recovered, Failures}, #state{proc_id = ProcId} = State) ->
     log(ok, recovered, {ProcId, fetch, Failures}, State),
     State.

@@ -3,7 +3,7 @@
 
 use crate::atoms;
 use crate::nodes::Nodes;
-use crate::parts::Part;
+use crate::parts::{Part, Turn};
 use crate::shared::{Command, Shared};
 use crate::slot::Slot;
 use crate::start::position_term;
@@ -45,12 +45,14 @@ pub(crate) struct Scratch {
 /// A successful fetch and what the monitor is to be told of it.
 struct Outcome {
     fetched: Fetched,
-    tell: Option<Tell>,
+    tell: Tell,
 }
 
 enum Tell {
+    Nothing,
     Message(SavedTerm),
-    Page(Vec<Part>),
+    /// With the number of its first result.
+    Page(u64, Page),
 }
 
 impl cron_io::Job for Job {
@@ -65,21 +67,20 @@ impl cron_io::Job for Job {
         let mut share = self.shared.room.share();
         let outcome = catch_unwind(AssertUnwindSafe(|| self.fetch(scratch, &mut share)));
         match outcome.unwrap_or_else(|_| Err(Failure::new(Class::Internal, "a fetch panicked"))) {
+            Ok(Outcome { fetched, tell: Tell::Page(first_seq, page) }) => {
+                // At once: the next page can be fetched while the terms of this one are made.
+                let turn = self.slot.parts.turn();
+                self.answer(Ok(fetched));
+                self.hand_on(turn, first_seq, &page);
+                scratch.terms = page.terms;
+            }
             Ok(Outcome { fetched, tell }) => {
-                // Should the process be gone, its handle tells the loop.
-                match tell.filter(|_| !self.slot.is_closed()) {
-                    Some(Tell::Message(message)) => {
-                        let _ = scratch.env.send_and_clear(&self.slot.pid, |env| message.load(env));
-                    }
-                    Some(Tell::Page(parts)) => {
-                        self.slot.parts.add(parts, self.slot.pid);
-                        if self.slot.is_closed() {
-                            self.slot.parts.clear();
-                        }
-                    }
-                    None => {}
+                if let Tell::Message(message) = tell
+                    && !self.slot.is_closed()
+                {
+                    // Should the process be gone, its handle tells the loop.
+                    let _ = scratch.env.send_and_clear(&self.slot.pid, |env| message.load(env));
                 }
-                // Only now: the loop has the next page fetched, which must not overtake this one.
                 self.answer(Ok(fetched));
             }
             Err(failure) => self.answer(Err(self.placed(failure))),
@@ -133,7 +134,7 @@ impl Job {
         let room = &mut |bytes| share.grow(bytes, self.shared.counters().buffered);
         match self.shared.client.get(target, &path, &limits, &mut scratch.body, room) {
             Err(failure) if is_late(&failure, since, patience) => {
-                return Ok(Outcome { fetched: Fetched::TooSlow, tell: None });
+                return Ok(Outcome { fetched: Fetched::TooSlow, tell: Tell::Nothing });
             }
             other => other?,
         }
@@ -144,13 +145,13 @@ impl Job {
             }
             Request::Look => {
                 let fetched = Fetched::Latest(decode_latest(&scratch.body)?);
-                Ok(Outcome { fetched, tell: None })
+                Ok(Outcome { fetched, tell: Tell::Nothing })
             }
             Request::First(_) => {
                 let fetched = Fetched::First(decode_latest(&scratch.body)?);
-                Ok(Outcome { fetched, tell: None })
+                Ok(Outcome { fetched, tell: Tell::Nothing })
             }
-            Request::Page(request) => self.page(request, scratch),
+            Request::Page(request) => Self::page(request, scratch),
         }
     }
 
@@ -159,27 +160,43 @@ impl Job {
             let position = latest.clone().map_or(Position::Earliest, Position::After);
             self.message(env, (atoms::resolved(), position_term(env, &position)))
         });
-        let tell = Some(Tell::Message(env.save(message)));
+        let tell = Tell::Message(env.save(message));
         Outcome { fetched: Fetched::Latest(latest), tell }
     }
 
-    fn page(&self, request: &PageRequest, scratch: &mut Scratch) -> Result<Outcome, Failure> {
+    fn page(request: &PageRequest, scratch: &mut Scratch) -> Result<Outcome, Failure> {
         let buffer = std::mem::take(&mut scratch.terms);
         let page = page::decode(&scratch.body, request, buffer)?;
-        let parts = self.parts(request.first_seq, &page)?;
-        scratch.terms = page.terms;
-        let fetched = match page.last {
-            Some(last) => {
-                let trail = Arc::new(page.trail);
-                Fetched::Page { edges: page.edges, last, trail, bytes: page.memory }
-            }
-            None => Fetched::EmptyPage,
+        let Some(last) = page.last.clone() else {
+            scratch.terms = page.terms;
+            return Ok(Outcome { fetched: Fetched::EmptyPage, tell: Tell::Nothing });
         };
-        Ok(Outcome { fetched, tell: Some(Tell::Page(parts)) })
+        let trail = Arc::new(page.trail.clone());
+        let fetched = Fetched::Page { edges: page.edges, last, trail, bytes: page.memory };
+        Ok(Outcome { fetched, tell: Tell::Page(request.first_seq, page) })
+    }
+
+    /// Makes the page's terms and has the monitor get them. The engine counts on it by now: should it
+    /// not succeed, the monitor has to begin anew where it stands.
+    fn hand_on(&self, turn: Turn<'_>, first_seq: u64, page: &Page) {
+        let made = catch_unwind(AssertUnwindSafe(|| self.parts(first_seq, page)));
+        if let Ok(Some(parts)) = made {
+            if !self.slot.is_closed() {
+                turn.add(parts, self.slot.pid);
+            }
+            if self.slot.is_closed() {
+                self.slot.parts.clear();
+            }
+        } else if turn.fail() {
+            log::error!("the BEAM refused the terms of a page of {}", self.slot.process);
+            let mut env = OwnedEnv::new();
+            let message = (atoms::hb_cron(), self.slot.id.0, atoms::lost());
+            let _ = env.send_and_clear(&self.slot.pid, |env| message.encode(env));
+        }
     }
 
     /// All of them before the first is sent: a page is handed on whole or not at all.
-    fn parts(&self, first_seq: u64, page: &Page) -> Result<Vec<Part>, Failure> {
+    fn parts(&self, first_seq: u64, page: &Page) -> Option<Vec<Part>> {
         let mut seq = first_seq;
         let mut left = page.parts().len();
         page.parts()
@@ -191,9 +208,8 @@ impl Job {
                     Some(self.message(env, (atoms::page(), seq, results, left == 0)))
                 });
                 seq += edges;
-                let refused = || Failure::new(Class::Internal, "the BEAM refused the page's terms");
-                let message = message.map(|raw| env.save(raw)).ok_or_else(refused)?;
-                Ok(Part::new(env, message))
+                let message = message.map(|raw| env.save(raw))?;
+                Some(Part::new(env, message))
             })
             .collect()
     }

@@ -42,6 +42,7 @@ mod atoms {
         failed,
         recovered,
         passed,
+        lost,
         stopped,
         busy,
         bad_node,

@@ -6,7 +6,7 @@ use rustler::env::SavedTerm;
 use rustler::sys::enif_send;
 use rustler::{Env, LocalPid, OwnedEnv};
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 /// A message that is made and waits in an environment of its own.
 pub(crate) struct Part {
@@ -41,20 +41,38 @@ impl Part {
 
 /// What waits for one monitor.
 #[derive(Default)]
-pub(crate) struct Parts(Mutex<Queue>);
+pub(crate) struct Parts {
+    queue: Mutex<Queue>,
+    turn_over: Condvar,
+}
 
 #[derive(Default)]
 struct Queue {
     ready: VecDeque<Part>,
     /// The monitor has a part that it is not through with.
     busy: bool,
+    /// How many pages have begun to be made, and how many of them are through.
+    begun: u64,
+    through: u64,
+    /// A page is missing: nothing that comes after it may be handed on.
+    broken: bool,
 }
 
-impl Parts {
-    /// Adds a page, in order. If the monitor waits for one it gets its first part at once. For
-    /// threads of our own.
-    pub(crate) fn add(&self, page: Vec<Part>, pid: LocalPid) {
-        let mut queue = self.lock();
+/// A page's place in the order of pages. The next page is fetched while the terms of this one are
+/// made, and must not overtake it.
+pub(crate) struct Turn<'a> {
+    parts: &'a Parts,
+    number: u64,
+}
+
+impl Turn<'_> {
+    /// Adds the page once those before it are through. If the monitor waits for a part it gets the
+    /// first one at once. For threads of our own.
+    pub(crate) fn add(self, page: Vec<Part>, pid: LocalPid) {
+        let mut queue = self.wait();
+        if queue.broken {
+            return;
+        }
         queue.ready.extend(page);
         let first = if queue.busy { None } else { queue.ready.pop_front() };
         queue.busy |= first.is_some();
@@ -62,6 +80,38 @@ impl Parts {
         if let Some(first) = first {
             first.send(pid);
         }
+    }
+
+    /// There will be no page here, though the engine goes on after it. True for the first such one:
+    /// the monitor is to be told.
+    pub(crate) fn fail(self) -> bool {
+        let mut queue = self.wait();
+        !std::mem::replace(&mut queue.broken, true)
+    }
+
+    fn wait(&self) -> MutexGuard<'_, Queue> {
+        let mut queue = self.parts.lock();
+        while queue.through < self.number {
+            queue = self.parts.turn_over.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
+        queue
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.wait().through += 1;
+        self.parts.turn_over.notify_all();
+    }
+}
+
+impl Parts {
+    /// The next page's turn. To be taken in the order of pages: before the engine hears of one.
+    pub(crate) fn turn(&self) -> Turn<'_> {
+        let mut queue = self.lock();
+        let number = queue.begun;
+        queue.begun += 1;
+        Turn { parts: self, number }
     }
 
     /// The monitor, which is the calling process, is through with its part: it is sent the next one,
@@ -89,6 +139,6 @@ impl Parts {
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
