@@ -1,7 +1,7 @@
 # Every command of the project. The README's two are `make demo` and `make test`.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup nif vendor compile demo test test-all test-checkout test-otp27 crashtest simulate fairness soak abuse valgrind miri fuzz bench clean
+.PHONY: help setup nif vendor compile demo test test-all test-checkout test-otp27 crashtest simulate fairness soak abuse valgrind miri fuzz bench install uninstall verify dist clean
 
 CARGO  := cargo
 REBAR  := rebar3
@@ -105,6 +105,19 @@ fuzz: ## FUZZED (page engine) for FUZZ_FOR (60) s each (a nightly toolchain and 
 
 bench: setup ## throughput and peak memory beside a plain Erlang loop
 	@DEBIAN_FRONTEND=noninteractive ./test/bench/run.sh
+
+# LIVE=yes: while a node runs on it. FORCE=yes: over what somebody else has changed since.
+install: compile ## put it into a built release of the host: RELEASE=_build/default/rel/hb
+	@./scripts/release.sh install "$(RELEASE)"
+
+uninstall: ## make the RELEASE what it was before, byte for byte
+	@./scripts/release.sh uninstall "$(RELEASE)"
+
+verify: ## what is installed in the RELEASE, whether it loads there, and what it finds of the host
+	@./scripts/release.sh verify "$(RELEASE)"
+
+dist: compile ## a tarball that installs without Rust, rebar3 and make: _build/dist/
+	@./scripts/dist.sh _build/default/lib/hb_process_monitor _build/dist
 
 clean: ## remove all that was built
 	@rm -rf target _build priv doc

@@ -52,7 +52,7 @@ trap 'exit 143' TERM
 # A copy, so that a build of the same checkout meanwhile does not change what is measured.
 lib=$tmp/hb_process_monitor
 mkdir "$lib"
-(cd _build/test/lib/hb_process_monitor && cp -rL ebin priv "$lib" && cp -L test/*.beam "$lib/ebin")
+(cd _build/test/lib/hb_process_monitor && cp -rL ebin priv "$lib" && cp -L test/*.beam test/*/*.beam test/*/*/*.beam "$lib/ebin")
 
 # In a directory of its own, in which whatever a run writes is not found by the next one.
 beam() {

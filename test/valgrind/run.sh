@@ -26,6 +26,6 @@ trap 'rm -rf "$tmp"' EXIT
   --trace-children=yes --trace-children-skip='*/erl_child_setup,*/inet_gethost,*/sh,*/dash,*/bash,*/sed,*/dirname,*/basename,*/mktemp,*/rm' \
   --xml=yes --xml-file="$tmp/%p.xml" \
   erl +Mea min +sbwt none +sbwtdcpu none +sbwtdio none +S 2:2 -noshell \
-  -pa "$lib/ebin" "$lib/test" -run valgrind_run main)
+  -pa "$lib/ebin" "$lib/test" "$lib"/test/*/ "$lib"/test/*/*/ -run valgrind_run main)
 
 awk -v library=hb_process_monitor_nif.so -f "$here/test/valgrind/errors.awk" "$tmp"/*.xml

@@ -1,0 +1,59 @@
+#!/usr/bin/env bash
+# Makes the tarball that installs on a machine with neither Rust nor rebar3, make or an Erlang of its
+# own: dist.sh BUILD OUT, where BUILD has ebin/ and priv/ as rebar3 leaves them. Of the same build it
+# makes the same tarball, to the byte. It builds nothing and tries nothing.
+set -euo pipefail
+umask 022
+
+build=$1
+out=$2
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+library=hb_process_monitor_nif.so
+version=$(sed -n 's/.*{vsn, *"\([^"]*\)"}.*/\1/p' "$build/ebin/hb_process_monitor.app")
+name=hb_process_monitor-$version-$(uname -m)
+
+# What the library asks for of glibc is in its table of versions.
+needed_glibc() {
+  if command -v readelf >/dev/null; then readelf -VW "$1"; else grep -ao 'GLIBC_[0-9.]*' "$1"; fi |
+    grep -oE 'GLIBC_[0-9]+(\.[0-9]+)+' | sed 's/GLIBC_//' | sort -uV | tail -n 1
+}
+
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+dist=$tmp/$name
+mkdir -p "$dist/ebin" "$dist/priv" "$dist/scripts/release" "$out"
+
+cp -L "$build"/ebin/hb_process_monitor*.beam "$build/ebin/hb_process_monitor.app" "$dist/ebin"
+cp -L "$build/priv/$library" "$dist/priv"
+cp "$root/scripts/release.sh" "$dist/scripts"
+cp "$root"/scripts/release/*.sh "$dist/scripts/release"
+cp "$root/LICENSE" "$dist"
+for command in install uninstall verify; do
+  cat >"$dist/$command" <<EOF
+#!/usr/bin/env bash
+exec "\$(dirname "\${BASH_SOURCE[0]}")/scripts/release.sh" $command "\$@"
+EOF
+done
+cat >"$dist/README" <<EOF
+hb_process_monitor $version for Linux on $(uname -m)
+
+    ./install DIR      puts it into a built release of HyperBEAM: DIR has bin/, lib/ and releases/
+    ./verify DIR       says what is installed, whether it loads there, and what it finds of the host
+    ./uninstall DIR    makes the release what it was before, byte for byte
+
+The release needs OTP 25 or later. The library was built for glibc $(needed_glibc "$dist/priv/$library") or later: the
+first line of "ldd --version" says which one a system has. Commands needed: bash and coreutils, sed, grep.
+
+A node that runs on DIR is a reason to refuse. LIVE=yes ./install DIR installs all the same, and safely;
+then call hb_process_monitor:reload(). in the node for the modules. The library takes effect when the
+node starts next.
+EOF
+chmod -R u=rwX,go=rX "$dist"
+chmod 755 "$dist/install" "$dist/uninstall" "$dist/verify" "$dist/scripts/release.sh" "$dist/priv/$library"
+chmod 644 "$dist"/ebin/*
+
+# Beside and renamed, and nothing in it that differs from run to run: order, times, owners.
+tar -C "$tmp" --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner --format=ustar -cf - "$name" |
+  gzip -9n >"$out/.$name.new"
+mv -f "$out/.$name.new" "$out/$name.tar.gz"
+echo "$out/$name.tar.gz"

@@ -1,0 +1,124 @@
+# Tries things in an Erlang VM that is thrown away: the release's own where it brings one along, for it is
+# there that the library has to load. The VM has no distribution, no cookie and no shell, does not
+# start the host, and writes nothing. To be sourced.
+# shellcheck shell=bash
+
+# Says which Erlang it is and whether the library loads.
+PROBE_LIBRARY='
+    Line = fun(Key, Text) -> io:format("~s ~ts~n", [Key, Text]) end,
+    Line("otp", erlang:system_info(otp_release)),
+    Line("nif", erlang:system_info(nif_version)),
+    case hb_process_monitor_nif:loaded() of
+        ok -> Line("loaded", "");
+        {error, Tried} -> [Line("reason", [Path, ": ", Why]) || {Path, Why} <- Tried]
+    end,'
+# And what the host offers, with all of its modules at hand.
+PROBE_HOST='
+    _ = code:ensure_loaded(hb_process_monitor_host),
+    case erlang:function_exported(hb_process_monitor_host, describe, 0) of
+        true ->
+            try apply(hb_process_monitor_host, describe, []) of
+                Host -> [Line("host", io_lib:format("~p ~0tp", [Key, Value])) || {Key, Value} <- lists:sort(maps:to_list(Host))]
+            catch Class:Reason -> Line("raised", io_lib:format("~0tp", [{Class, Reason}]))
+            end;
+        false -> ok
+    end,'
+
+# Runs `Code' with these directories on the code path. What it prints goes to VM_SAID.
+vm() {
+  local code=$1 erts boot environment command name release_version status=0
+  shift
+  read -r erts release_version 2>/dev/null <"$RELEASE/releases/start_erl.data" || release_version='*'
+  erts=$RELEASE/erts-${erts:-none}
+  [ -d "$erts" ] || for erts in "$RELEASE"/erts-*; do :; done
+  VM_DIR=$(mktemp -d)
+  trap 'rm -rf "$VM_DIR"' EXIT
+  ERLANG="the release's own Erlang"
+  if [ -x "$erts/bin/erlexec" ]; then
+    for name in no_dot_erlang start_clean; do
+      for boot in "$RELEASE"/releases/$release_version/$name.boot "$RELEASE/bin/$name.boot"; do
+        [ ! -f "$boot" ] || break 2
+      done
+    done
+    [ -f "$boot" ] || die "$RELEASE: no start_clean.boot in it, to try the library with."
+    environment=(-i PATH="$PATH" HOME="$VM_DIR" LANG=C.UTF-8 LD_LIBRARY_PATH="${LD_LIBRARY_PATH:-}"
+      ROOTDIR="$RELEASE" BINDIR="$erts/bin" EMU=beam PROGNAME=erl)
+    command=("$erts/bin/erlexec" -boot "${boot%.boot}")
+  elif command -v erl >/dev/null; then
+    ERLANG="the Erlang of the PATH, the release having none of its own"
+    # It may be a script of a version manager, which needs what it finds in its environment.
+    environment=()
+    while read -r name; do environment+=(-u "$name"); done < <(compgen -e ERL_)
+    command=(erl -boot no_dot_erlang)
+  else
+    die "$RELEASE: brings no Erlang along (erts-VERSION/), and there is no erl in the PATH." \
+        "Put the one that the release runs with there."
+  fi
+  # In a directory of its own. What tells nodes what to do, such as ERL_FLAGS, is not meant for this one.
+  VM_SAID=$(cd "$VM_DIR" && timeout -s KILL 60 env "${environment[@]}" ERL_CRASH_DUMP_SECONDS=0 "${command[@]}" \
+    +S 1:1 +sbwt none -mode interactive -noshell -noinput -hb_process_monitor_probe -pa "$1" -pz "${@:2}" \
+    -eval "$code halt(0)." 2>&1 9>&-) || status=$?
+  trap - EXIT
+  rm -rf "$VM_DIR"
+  return "$status"
+}
+
+# What the VM said under a key, the lines without it.
+said() { sed -n "s/^$1 //p" <<<"$VM_SAID"; }
+
+# Says, in words, why the library did not load. Its argument is where it is.
+why_not() {
+  local needed
+  needed=$(needed_glibc "$1")
+  if [ -z "$(said reason)" ]; then
+    echo "${VM_SAID:-It did not answer within 60 s.}"
+    return
+  fi
+  said reason | sort -u
+  case $VM_SAID in
+    *"GLIBC_"*"not found"*)
+      echo "The library was built for glibc $needed or newer, here is $(system_glibc). Build it here, or on a system as old as this." ;;
+    *"wrong ELF class"*|*"invalid ELF header"*|*"file too short"*|*"cannot open shared object"*)
+      echo "It is no library for this machine ($(uname -m)), or a damaged one. Build it here, or fetch it again." ;;
+    *"NIF version"*|*"nif version"*|*"compiled for"*)
+      echo "The release's OTP is too old: this needs OTP 25 or later." ;;
+  esac
+}
+
+# The newest version of glibc that a library asks for, if it is one: its version strings are text in it.
+needed_glibc() {
+  { grep -aoE 'GLIBC_[0-9]+(\.[0-9]+)+' -- "$1" || true; } | sed 's/GLIBC_//' | sort -uV | tail -n 1
+}
+
+system_glibc() { getconf GNU_LIBC_VERSION 2>/dev/null || echo "no glibc"; }
+
+# Refuses what there is to install if the release cannot load it.
+try_payload() {
+  local lines
+  if ! vm "$PROBE_LIBRARY" "$PAYLOAD/ebin" || ! grep -q '^loaded' <<<"$VM_SAID"; then
+    mapfile -t lines < <(why_not "$PAYLOAD/$LIBRARY")
+    die "the library does not load under $ERLANG$(said otp | sed 's/^/, OTP /'). Nothing was changed." "${lines[@]}"
+  fi
+}
+
+# Says whether what is installed loads, and what it finds of the host. Fails where it does not.
+try_installed() {
+  local name value known=
+  if ! vm "$PROBE_LIBRARY$PROBE_HOST" "$APP/ebin" "$RELEASE"/lib/*/ebin || ! grep -q '^loaded' <<<"$VM_SAID"; then
+    echo "library     does not load under $ERLANG:"
+    why_not "$APP/$LIBRARY" | sed 's/^/  /'
+    return 1
+  fi
+  printf '%-11s loads under %s: OTP %s, NIF %s\n' library "$ERLANG" "$(said otp)" "$(said nif)"
+  printf '%-11s needs %s, here is %s\n' glibc "$(needed_glibc "$APP/$LIBRARY")" "$(system_glibc)"
+  if [ -n "$(said raised)" ]; then
+    printf '%-11s cannot be told: %s\n' host "$(said raised)"
+    return 1
+  fi
+  while read -r name value; do
+    [ -n "$name" ] || continue
+    [ -n "$known" ] || echo host
+    known=yes
+    printf '  %-15s %s\n' "$name" "$value"
+  done < <(said host)
+}

@@ -1,0 +1,212 @@
+%%% A release of the host with this build installed, at work: booted in embedded mode, killed, booted
+%%% again, exchanged while it runs. What the commands do to its files alone is in install_tests.
+-module(release_tests).
+-include_lib("eunit/include/eunit.hrl").
+
+-define(RATE, 20).
+%% To whom the messages of the test CU's results go.
+-define(TARGET, <<"AZaz09-_AZaz09-_AZaz09-_AZaz09-_AZaz09-_AZa">>).
+%% How long something may take that should happen at once, in ms. Only a failure takes this long.
+-define(DEADLINE, 20000).
+
+release_test_() ->
+    {setup, fun setup/0, fun cleanup/1,
+     fun(World) -> [{timeout, 120, {Era ++ ": " ++ atom_to_list(Name), fun() -> with_release(Era, World, Test) end}}
+                    || {Name, Eras, Test} <- [
+        {node_without_the_library_boots_and_says_so, ["era_b"], fun no_library/1},
+        {installed_release_killed_and_booted_again_loses_nothing, ["era_a", "era_b"], fun killed/1},
+        {installed_release_pushes_with_its_own_modules, ["era_a", "era_b"], fun pushes/1},
+        {node_that_runs_is_a_reason_to_refuse_unless_live, ["era_b"], fun running/1},
+        {node_exchanged_live_goes_on_and_boots_the_newer_build, ["era_b"], fun exchanged_live/1},
+        {original_is_called_before_and_after, ["era_a"], fun original/1}
+     ], Era <- Eras] end}.
+
+setup() ->
+    Dir = string:trim(os:cmd("mktemp -d")),
+    Built = maps:from_list([{Era, host_release:copy(host_release:build(Era), filename:join(Dir, Era))} || Era <- ["era_a", "era_b"]]),
+    #{dir => Dir, dist => installation:dist(Dir), built => Built}.
+
+cleanup(#{dir := Dir}) -> _ = os:cmd("rm -rf " ++ Dir), ok.
+
+%% Each test gets a release that nothing was ever installed into, a directory for a node to work in, a
+%% CU, and ends with the release as it was before.
+with_release(Era, #{dir := Dir, built := Built} = World, Test) ->
+    Own = filename:join(Dir, integer_to_list(erlang:unique_integer([positive]))),
+    Cwd = filename:join(Own, "cwd"),
+    ok = filelib:ensure_dir(filename:join(Cwd, "any")),
+    Cu = test_cu:start(),
+    try
+        Release = host_release:link(maps:get(Era, Built), filename:join(Own, "hb")),
+        Before = host_release:snapshot(Release),
+        #{dist := Dist} = Tested = World#{era => Era, own => Own, cwd => Cwd, cu => Cu, release => Release},
+        Test(Tested),
+        {0, _} = installation:uninstall(Dist, Release),
+        ?assertEqual(Before, host_release:snapshot(Release))
+    after
+        test_cu:stop(Cu),
+        os:cmd("rm -rf " ++ Own)
+    end.
+
+%% A release that boots has no time to lose: without its library it runs, and says so when it is called.
+no_library(#{release := Release, dist := Dist, cwd := Cwd}) ->
+    {0, _} = installation:install(Dist, Release),
+    ok = file:delete(installation:library(host_release:app(Release))),
+    Booted = host_release:boot(Release, Cwd, fun nothing_is_pushed/1),
+    {error, {nif_not_loaded, [{_, _} | _]}} = host_release:call(Booted, hb_process_monitor, start, [harness:proc_id()]),
+    {ok, Host} = host_release:call(Booted, erlang, whereis, [hb_sup]),
+    ?assert(is_pid(Host)),
+    ok = host_release:kill(Booted).
+
+killed(#{release := Release, dist := Dist, cwd := Cwd, cu := Cu}) ->
+    Id = harness:proc_id(),
+    test_cu:add(Cu, Id, 300),
+    {0, _} = installation:install(Dist, Release),
+    {0, _} = installation:verify(Dist, Release),
+    Booted = host_release:boot(Release, Cwd, held_from(21)),
+    {ok, {_, _}} = start(Booted, Cu, Id),
+    harness:results(1, 20),
+    ok = receive {held, 21} -> ok after ?DEADLINE -> error(not_held) end,
+    ok = host_release:kill(Booted),
+
+    Again = host_release:boot(Release, Cwd, sink()),
+    {ok, [{Id, {_, _}}]} = host_release:call(Again, hb_process_monitor, resume_all, []),
+    goes_on(21, 300),
+    test_cu:add(Cu, Id, 10),
+    harness:results(301, 310),
+    ok = host_release:kill(Again).
+
+%% With no option said: how a result is pushed is found out at the host, and verify says so before.
+pushes(#{era := Era, release := Release, dist := Dist, cwd := Cwd, cu := Cu}) ->
+    Id = harness:proc_id(),
+    test_cu:add(Cu, Id, 5),
+    {0, _} = installation:install(Dist, Release),
+    {0, Verified} = installation:verify(Dist, Release),
+    {Push, Anchor} = case Era of
+        "era_a" -> {"converge", <<"Anchor">>};
+        "era_b" -> {"ao", <<"anchor">>}
+    end,
+    says(Verified, "\n  push +" ++ Push ++ "\n"),
+    says(Verified, "\n  options +hb_opts\n"),
+    Booted = host_release:boot(Release, Cwd, fun nothing_is_pushed/1),
+    {ok, ok} = host_release:call(Booted, host_double, start, []),
+    {ok, true} = host_release:call(Booted, host_double, process, [?TARGET, local]),
+    {ok, {_, _}} = host_release:call(Booted, hb_process_monitor, start,
+                                     [Id, #{rate => ?RATE, cursor => earliest, cron_node => test_cu:url(Cu)}]),
+    harness:eventually(fun() ->
+        {ok, Scheduled} = host_release:call(Booted, host_double, scheduled, [?TARGET]),
+        [Value || #{Anchor := Value} <- Scheduled] =:= [<<"1">>, <<"2">>, <<"3">>, <<"4">>, <<"5">>]
+    end),
+    ok = host_release:kill(Booted).
+
+running(#{release := Release, dist := Dist, own := Own, cwd := Cwd}) ->
+    Other = host_release:link(Release, filename:join(Own, "other")),
+    Before = host_release:snapshot(Release),
+    Booted = host_release:boot(Release, Cwd, fun nothing_is_pushed/1),
+    OsPid = integer_to_list(os_node:os_pid(host_release:os_node(Booted))),
+    {1, Refused} = installation:install(Dist, Release),
+    says(Refused, "a node runs on .* \\(process " ++ OsPid ++ "\\)\\. Nothing was changed"),
+    ?assertEqual(Before, host_release:snapshot(Release)),
+    %% By whatever name the release goes.
+    Link = filename:join(Own, "link"),
+    ok = file:make_symlink(Release, Link),
+    {1, _} = installation:install(Dist, Link),
+    %% A node of another release is none of its business.
+    {0, _} = installation:install(Dist, Other),
+
+    {0, Live} = installation:install(Dist, Release, [{"LIVE", "yes"}]),
+    says(Live, "A node runs on it \\(process " ++ OsPid ++ "\\)"),
+    says(Live, "hb_process_monitor:reload\\(\\)"),
+    %% Nothing is to be done, and so nothing is refused.
+    {0, _} = installation:install(Dist, Release),
+    {0, _} = installation:verify(Dist, Release),
+    {1, _} = installation:uninstall(Dist, Release),
+    {0, _} = installation:uninstall(Dist, Release, [{"LIVE", "yes"}]),
+    ok = host_release:kill(Booted).
+
+%% The modules that the node has loaded go on until it is told to load the newer, the library that it has
+%% mapped until it ends.
+exchanged_live(#{release := Release, dist := Dist, own := Own, cwd := Cwd, cu := Cu}) ->
+    Newer = installation:derive(Dist, filename:join(Own, "newer"), [
+        fun installation:longer_library/1,
+        fun(D) -> installation:version(D, "0.1.1") end,
+        fun(D) -> installation:marked(D, hb_process_monitor_delivery, newer) end]),
+    Id = harness:proc_id(),
+    test_cu:add(Cu, Id, 20),
+    {0, _} = installation:install(Dist, Release),
+    Booted = host_release:boot(Release, Cwd, sink()),
+    {ok, {_, _}} = start(Booted, Cu, Id),
+    harness:results(1, 20),
+    ?assertEqual(none, build(Booted)),
+    {0, _} = installation:install(Newer, Release, [{"LIVE", "yes"}]),
+    test_cu:add(Cu, Id, 20),
+    harness:results(21, 40),
+    ?assertEqual(none, build(Booted)),
+    {ok, {ok, Reloaded}} = host_release:call(Booted, hb_process_monitor, reload, []),
+    ?assert(lists:member(hb_process_monitor_delivery, Reloaded)),
+    ?assertEqual([newer], build(Booted)),
+    test_cu:add(Cu, Id, 20),
+    harness:results(41, 60),
+    ok = host_release:kill(Booted),
+
+    test_cu:add(Cu, Id, 20),
+    Again = host_release:boot(Release, Cwd, sink()),
+    {ok, [{Id, {_, _}}]} = host_release:call(Again, hb_process_monitor, resume_all, []),
+    goes_on(61, 80),
+    ?assertEqual([newer], build(Again)),
+    {0, Verified} = installation:verify(Newer, Release),
+    says(Verified, "installed +0\\.1\\.1"),
+    ok = host_release:kill(Again).
+
+%% What is there before the installation and after its end is the release's own module.
+original(#{release := Release, dist := Dist, cwd := Cwd}) ->
+    IsCalled = fun() ->
+        Booted = host_release:boot(Release, Cwd, fun nothing_is_pushed/1),
+        Answer = host_release:call(Booted, hb_process_monitor, start, [harness:proc_id(), bad_rate]),
+        ok = host_release:kill(Booted),
+        Answer
+    end,
+    ?assertEqual({error, original}, IsCalled()),
+    {0, _} = installation:install(Dist, Release),
+    ?assertEqual({error, {bad_rate, bad_rate}}, IsCalled()),
+    {0, _} = installation:uninstall(Dist, Release),
+    ?assertEqual({error, original}, IsCalled()).
+
+start(Booted, Cu, Id) ->
+    host_release:call(Booted, hb_process_monitor, start, [Id, #{
+        rate => ?RATE, cursor => earliest, cron_node => test_cu:url(Cu), cron_page_limit => 50, cron_push => {hb_line, push}}]).
+
+%% What comes begins with this number or, as far as acks were not durable, before it, and then has no gap.
+goes_on(From, Last) ->
+    receive
+        {pushed, First, _, _} when First =< From -> harness:results(First + 1, Last);
+        {pushed, First, _, _} -> error({lost, From, First - 1})
+    after ?DEADLINE -> error(nothing_pushed)
+    end.
+
+%% What a module of the node says of its build.
+build(Booted) ->
+    {ok, Attributes} = host_release:call(Booted, hb_process_monitor_delivery, module_info, [attributes]),
+    proplists:get_value(build, Attributes, none).
+
+%% Takes each result, and tells the test.
+sink() ->
+    Test = self(),
+    fun(Result) ->
+        Test ! {pushed, harness:number(Result), Result, none},
+        ok
+    end.
+
+%% The same, until this one, whose push never returns.
+held_from(Last) ->
+    Take = sink(),
+    Test = self(),
+    fun(Result) ->
+        case harness:number(Result) of
+            Last -> Test ! {held, Last}, receive never -> ok end;
+            _ -> Take(Result)
+        end
+    end.
+
+nothing_is_pushed(Result) -> error({pushed, Result}).
+
+says(Said, Pattern) -> installation:says(Said, Pattern).

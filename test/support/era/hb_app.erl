@@ -1,0 +1,15 @@
+%%% The application of the tests' own release. Where HB_TEST_PORT names a port of loopback, the node
+%%% connects to it and does what it is told from there; otherwise it only runs.
+-module(hb_app).
+-behaviour(application).
+-export([start/2, stop/1]).
+
+start(_Type, _Args) ->
+    {ok, Sup} = hb_sup:start_link(),
+    _ = case os:getenv("HB_TEST_PORT") of
+        false -> ok;
+        Port -> hb_line:serve(list_to_integer(Port))
+    end,
+    {ok, Sup}.
+
+stop(_State) -> ok.

@@ -1,0 +1,111 @@
+%%% Releases of the tests' own (era_a, era_b): builds one, copies it, boots a node of it in embedded mode,
+%%% as an operator's host boots, and talks to that node over lines (see era/hb_line.erl). What is
+%%% installed into it, and judged, is the test's business.
+-module(host_release).
+
+%% The files
+-export([build/1, copy/2, link/2, snapshot/1, app/1]).
+%% A node of it
+-export([boot/3, call/4, os_node/1, kill/1]).
+
+-export_type([booted/0]).
+
+-type booted() :: #{node := os_node:os_node(), line := gen_tcp:socket(), acceptor := pid()}.
+
+-define(DEADLINE, 30000).
+
+%% Builds the release of an era, or what of it has changed. Says where it is.
+build(Era) ->
+    Base = filename:absname(filename:join("_build", Era)),
+    Rebar = os:find_executable("rebar3"),
+    {0, _} = os_program:run(Rebar, ["release"], #{cd => filename:absname(filename:join("test/support", Era)),
+                                              env => [{"REBAR_BASE_DIR", Base}]}),
+    filename:join(Base, "default/rel/hb").
+
+%% To the mtimes.
+copy(Release, To) ->
+    {0, _} = os_program:run("/bin/cp", ["-a", Release, To], #{}),
+    To.
+
+%% The same on one file system, where only files of the application hb will be written to: the others
+%% are links, which spares the disk of the tests that run beside these.
+link(Release, To) ->
+    {0, _} = os_program:run("/bin/cp", ["-al", Release, To], #{}),
+    ok = file:del_dir_r(app(To)),
+    _ = copy(app(Release), app(To)),
+    To.
+
+%% Everything that there is to say of what is in a directory.
+snapshot(Dir) ->
+    {0, Names} = os_program:run("/bin/sh", ["-c", "find . -printf '%p %y %m %U:%G %T@ %l\\n' | LC_ALL=C sort"], #{cd => Dir}),
+    {0, Hashes} = os_program:run("/bin/sh", ["-c", "find . -type f -exec sha256sum {} + | LC_ALL=C sort"], #{cd => Dir}),
+    {string:lexemes(Names, "\n"), string:lexemes(Hashes, "\n")}.
+
+%% The directory of its application.
+app(Release) -> filename:join(Release, "lib/hb-0.0.1").
+
+%% Boots a node in a working directory of its own. `Take' is called with each result that it pushes
+%% with hb_line:push/2, in the order of a monitor; what it returns is what the push returns.
+boot(Release, Cwd, Take) ->
+    {Listen, Port} = os_node:listen(),
+    Test = self(),
+    Acceptor = spawn_link(fun() -> accept(Listen, Test, Take) end),
+    ok = gen_tcp:controlling_process(Listen, Acceptor),
+    [Erts] = filelib:wildcard(filename:join(Release, "erts-*/bin")),
+    Vsn = filename:join(Release, "releases/0.0.1"),
+    Node = open_port({spawn_executable, filename:join(Erts, "erlexec")}, [
+        {args, ["-boot", filename:join(Vsn, "start"), "-config", filename:join(Vsn, "sys"), "-mode", "embedded",
+                "-noshell", "-noinput", "-kernel", "logger_level", "error"]},
+        {env, [{"ROOTDIR", Release}, {"BINDIR", Erts}, {"EMU", "beam"}, {"PROGNAME", "hb"},
+               {"HB_TEST_PORT", integer_to_list(Port)}, {"ERL_CRASH_DUMP_SECONDS", "0"},
+               {"ERL_LIBS", false}, {"ERL_FLAGS", false}]},
+        {cd, Cwd}, exit_status, hide, nouse_stdio]),
+    {os_pid, Pid} = erlang:port_info(Node, os_pid),
+    receive
+        {Acceptor, line, Line} -> #{node => {Node, Pid}, line => Line, acceptor => Acceptor};
+        {Node, {exit_status, Status}} -> error({did_not_boot, Status})
+    after ?DEADLINE -> error(did_not_boot)
+    end.
+
+%% Calls a function on the node: `{ok, Value}' or `{Class, Reason}'.
+call(#{line := Line}, Module, Function, Args) ->
+    Ref = make_ref(),
+    ok = os_node:send(Line, {Ref, Module, Function, Args}),
+    {Ref, Answer} = os_node:recv(Line),
+    Answer.
+
+os_node(#{node := Node}) -> Node.
+
+%% With SIGKILL.
+kill(#{node := Node, acceptor := Acceptor}) ->
+    ok = os_node:kill(Node),
+    unlink(Acceptor),
+    exit(Acceptor, kill),
+    ok.
+
+%% The first line is the one to call over, any other one a monitor's.
+accept(Listen, Test, Take) ->
+    {ok, Line} = gen_tcp:accept(Listen),
+    case os_node:recv(Line) of
+        {control, _} ->
+            ok = gen_tcp:controlling_process(Line, Test),
+            Test ! {self(), line, Line};
+        {pushed, _, Result} ->
+            Taker = spawn_link(fun() ->
+                receive go -> ok end,
+                take(Line, Result, Take)
+            end),
+            ok = gen_tcp:controlling_process(Line, Taker),
+            Taker ! go
+    end,
+    accept(Listen, Test, Take).
+
+take(Line, Result, Take) ->
+    _ = os_node:send(Line, Take(Result)),
+    case gen_tcp:recv(Line, 0) of
+        {ok, Data} ->
+            {pushed, _, Next} = binary_to_term(Data),
+            take(Line, Next, Take);
+        {error, _} ->
+            ok
+    end.
