@@ -6,7 +6,7 @@
 
 -export([start_link/0, watch/4, crashing/2]).
 %% What a monitor is at
--export([new_push/0, push_begins/1, push_ends/1]).
+-export([new_push/0, push_begins/2, push_ends/1]).
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2]).
 
 %% The first and the longest pause before a crashed monitor is started again, in ms.
@@ -50,8 +50,8 @@ watch(ProcId, Logger, Options, Push) ->
 -spec new_push() -> atomics:atomics_ref().
 new_push() -> atomics:new(1, [{signed, true}]).
 
--spec push_begins(atomics:atomics_ref()) -> ok.
-push_begins(Push) -> atomics:put(Push, 1, now_ms()).
+-spec push_begins(atomics:atomics_ref(), NowMs :: integer()) -> ok.
+push_begins(Push, Now) -> atomics:put(Push, 1, Now).
 
 -spec push_ends(atomics:atomics_ref()) -> ok.
 push_ends(Push) -> atomics:put(Push, 1, 0).

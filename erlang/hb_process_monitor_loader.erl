@@ -16,7 +16,7 @@ modules() ->
      hb_process_monitor_host, hb_process_monitor_host_ao, hb_process_monitor_host_converge,
      hb_process_monitor_host_mu, hb_process_monitor_host_router, hb_process_monitor_keeper,
      hb_process_monitor_log, hb_process_monitor_message, ?LIBRARY_MODULE, hb_process_monitor_opts,
-     hb_process_monitor_registry, hb_process_monitor_scheduling, hb_process_monitor_server,
+     hb_process_monitor_pushing, hb_process_monitor_registry, hb_process_monitor_scheduling, hb_process_monitor_server,
      hb_process_monitor_sup, ?LAST].
 
 %% @doc Loads what is not loaded. A release boots in embedded mode: there a module that is not in

@@ -11,7 +11,7 @@
     proc_id :: binary(),
     options :: hb_process_monitor_opts:monitor(),
     logger :: hb_process_monitor_host:logger(),
-    push :: hb_process_monitor_host:device(),
+    pushing_with :: hb_process_monitor_pushing:pushing(),
     %% Where all that push with the same device note that it works.
     device :: atomics:atomics_ref(),
     delivery :: hb_process_monitor_delivery:delivery(),
@@ -27,7 +27,7 @@
     %% A tick came while there was no engine to poll with.
     ticked = false :: boolean(),
     %% The part of a page that is being pushed, with the number of its first result.
-    part = none :: none | {Seq :: pos_integer(), [map(), ...], EndsPage :: boolean()},
+    part = none :: none | hb_process_monitor_pushing:part(),
     %% A `push_next' is in the mailbox.
     pushing = false :: boolean(),
     %% The result that is next failed, and is tried again when this timer fires or a tick comes.
@@ -72,9 +72,11 @@ init({ProcId, #{rate := Rate, cursor := Cursor, logger := GivenLogger} = Options
             AtPush = hb_process_monitor_keeper:new_push(),
             ok = hb_process_monitor_keeper:watch(ProcId, Logger, Options, AtPush),
             Push = hb_process_monitor_host:device(Options),
+            Device = hb_process_monitor_registry:device(Push),
             State = #state{
-                proc_id = ProcId, options = Options, logger = Logger, cursor = Cursor, push = Push,
-                device = hb_process_monitor_registry:device(Push),
+                proc_id = ProcId, options = Options, logger = Logger, cursor = Cursor,
+                pushing_with = hb_process_monitor_pushing:new(ProcId, Logger, Push, Options, AtPush, Device),
+                device = Device,
                 delivery = delivery(Options), at_push = AtPush,
                 leaving = maps:from_list([{monitor(process, Pid), Pid} || Pid <- Leaving])
             },
@@ -97,11 +99,7 @@ delivery(#{cron_push_attempts := Attempts, cron_push_backoff := Backoff}) ->
 %% @private
 -spec handle_call(term(), gen_server:from(), #state{}) -> {reply, ok | {error, term()}, #state{}}.
 handle_call({redeliver, Result}, _From, State) ->
-    Answer = case push(Result, State) of
-        ok -> ok;
-        {error, Reason, _Left, _Host} -> {error, Reason}
-    end,
-    {reply, Answer, State};
+    {reply, hb_process_monitor_pushing:one(Result, State#state.cursor, State#state.pushing_with), State};
 handle_call(_Call, _From, State) ->
     {reply, {error, unknown_call}, State}.
 
@@ -260,28 +258,21 @@ go_on(State) ->
     self() ! push_next,
     State#state{pushing = true}.
 
-push_next(#state{retry = none, part = {Seq, [Result | Rest], EndsPage}, engine = {Handle, _, _}} = State) ->
-    #{<<"cursor">> := Cursor} = Result,
-    case push(Result, State) of
-        ok ->
-            ok = device_works(State),
-            ok = hb_process_monitor_nif:ack(Handle, Seq, Cursor, EndsPage andalso Rest =:= []),
-            pushed(passed(Cursor, recovered(State)));
-        {error, Reason, Left, Host} ->
-            {noreply, failed(Reason, Left, Host, State)}
+push_next(#state{retry = none, part = {_, _, _} = Part, engine = {Handle, _, _}} = State) ->
+    #state{cursor = Before, pushing_with = With} = State,
+    {Pushed, Cursor, Stop} = hb_process_monitor_pushing:run(Handle, Part, Before, With),
+    Next = recovered(Pushed, State#state{cursor = Cursor}),
+    case Stop of
+        done ->
+            next_part(Handle, Next#state{part = none});
+        {more, Rest} ->
+            {noreply, go_on(Next#state{part = Rest})};
+        {failed, Reason, Left, Host, Rest} ->
+            {noreply, failed(Reason, Left, Host, Next#state{part = Rest})}
     end;
 push_next(State) ->
     %% The engine went meanwhile, or a failed result waits for its time.
     {noreply, State}.
-
-%% A look at the mailbox takes a fraction of what a message to oneself does.
-pushed(#state{part = none, engine = {Handle, _, _}} = State) ->
-    next_part(Handle, State);
-pushed(State) ->
-    case process_info(self(), message_queue_len) of
-        {message_queue_len, 0} -> push_next(State);
-        _ -> {noreply, go_on(State)}
-    end.
 
 next_part(Handle, State) ->
     case hb_process_monitor_nif:next_part(Handle) of
@@ -289,22 +280,6 @@ next_part(Handle, State) ->
         %% What the last one left on the heap goes now: the next may be long in coming.
         false -> {noreply, State, hibernate}
     end.
-
-%% Whoever pushes with the same device reads it, and most of the time it says so already.
-device_works(#state{device = Device}) ->
-    Now = now_ms(),
-    case atomics:get(Device, 1) of
-        Now -> ok;
-        _ -> atomics:put(Device, 1, Now)
-    end.
-
-push(Result, #state{at_push = AtPush, push = Device, options = Options} = State) ->
-    #state{proc_id = ProcId, cursor = Cursor, logger = Logger} = State,
-    ok = hb_process_monitor_keeper:push_begins(AtPush),
-    Outcome = hb_process_monitor_host:push(
-        Device, Result, #{proc_id => ProcId, cursor => Cursor, logger => Logger}, Options),
-    ok = hb_process_monitor_keeper:push_ends(AtPush),
-    Outcome.
 
 %% The first result of the part is done with.
 passed(Cursor, #state{part = {_, [_], _}} = State) ->
@@ -361,7 +336,10 @@ log_failure(#{<<"cursor">> := Cursor}, Reason, Failures, #state{proc_id = ProcId
     Failures band (Failures - 1) =:= 0 andalso
         log(error, push_failed, {ProcId, Cursor, Reason, Failures}, State).
 
-recovered(#state{delivery = Delivery, proc_id = ProcId} = State) ->
+%% So many pushes have succeeded.
+recovered(0, State) ->
+    State;
+recovered(_Pushed, #state{delivery = Delivery, proc_id = ProcId} = State) ->
     case hb_process_monitor_delivery:failures(Delivery) of
         0 -> ok;
         Failures -> log(ok, recovered, {ProcId, push, Failures}, State)

@@ -1,0 +1,94 @@
+%%% @doc Pushes the results of a part of a page, one after the other, and acks each: the loop that a
+%%% backlog is spent in. It runs in the Monitor and returns as soon as there is something else to do:
+%%% the part is done, a push failed, or the mailbox holds a message. What to do about any of these is
+%%% the Monitor's business.
+-module(hb_process_monitor_pushing).
+
+-export([new/6, run/4, one/3]).
+
+-export_type([pushing/0, part/0, stop/0]).
+
+-record(pushing, {
+    proc_id :: binary(),
+    logger :: hb_process_monitor_host:logger(),
+    device :: hb_process_monitor_host:device(),
+    options :: hb_process_monitor_opts:monitor(),
+    %% Where the keeper sees that this process is at a push.
+    at_push :: atomics:atomics_ref(),
+    %% Where all that push with the same device note that it works.
+    works :: atomics:atomics_ref()
+}).
+
+-opaque pushing() :: #pushing{}.
+%% What stays the same from push to push.
+
+-type part() :: {Seq :: pos_integer(), [map(), ...], EndsPage :: boolean()}.
+%% Results to push, the number of the first one, and whether the last one is the last of its page.
+
+-type stop() :: done
+              | {more, part()}
+              | {failed, Reason :: term(), Left :: map(), Host :: works | unknown, part()}.
+%% Why it stopped. `Left' is what is left of the result that failed, the first of what is left.
+
+%% @doc Nothing has been pushed yet.
+-spec new(ProcId :: binary(), hb_process_monitor_host:logger(), hb_process_monitor_host:device(),
+          hb_process_monitor_opts:monitor(), AtPush :: atomics:atomics_ref(), Works :: atomics:atomics_ref()) -> pushing().
+new(ProcId, Logger, Device, Options, AtPush, Works) ->
+    #pushing{proc_id = ProcId, logger = Logger, device = Device, options = Options,
+             at_push = AtPush, works = Works}.
+
+%% @doc Pushes until there is something else to do. Says how many were pushed and acked, and the
+%% cursor of the last one.
+-spec run(hb_process_monitor_nif:handle(), part(), hb_process_monitor_opts:cursor(), pushing()) ->
+    {Pushed :: non_neg_integer(), hb_process_monitor_opts:cursor(), stop()}.
+run(Handle, {First, Results, EndsPage}, Cursor, #pushing{at_push = AtPush} = Pushing) ->
+    {Seq, LastCursor, Stop} = loop(Handle, First, Results, EndsPage, Cursor, now_ms(), Pushing),
+    ok = hb_process_monitor_keeper:push_ends(AtPush),
+    {Seq - First, LastCursor, Stop}.
+
+%% The time when one push ends is when the next one begins. Nothing here makes garbage but what the
+%% push itself needs: a copy of the Monitor's state for each result cost a tenth of the loop.
+loop(Handle, Seq, [Result | Rest] = Results, EndsPage, Cursor, Now, #pushing{at_push = AtPush, works = Works} = Pushing) ->
+    ok = hb_process_monitor_keeper:push_begins(AtPush, Now),
+    case push(Result, Cursor, Pushing) of
+        ok ->
+            #{<<"cursor">> := Acked} = Result,
+            ok = hb_process_monitor_nif:ack(Handle, Seq, Acked, EndsPage andalso Rest =:= []),
+            Then = now_ms(),
+            ok = device_works(Works, Then),
+            next(Handle, Seq + 1, Rest, EndsPage, Acked, Then, Pushing);
+        {error, Reason, Left, Host} ->
+            {Seq, Cursor, {failed, Reason, Left, Host, {Seq, Results, EndsPage}}}
+    end.
+
+%% A look at the mailbox takes a fraction of what a message to oneself would.
+next(_Handle, Seq, [], _EndsPage, Cursor, _Now, _Pushing) ->
+    {Seq, Cursor, done};
+next(Handle, Seq, Results, EndsPage, Cursor, Now, Pushing) ->
+    case process_info(self(), message_queue_len) of
+        {message_queue_len, 0} -> loop(Handle, Seq, Results, EndsPage, Cursor, Now, Pushing);
+        _ -> {Seq, Cursor, {more, {Seq, Results, EndsPage}}}
+    end.
+
+%% @doc Pushes one result that is of no page, and acks nothing.
+-spec one(Result :: map(), hb_process_monitor_opts:cursor(), pushing()) -> ok | {error, Reason :: term()}.
+one(Result, Cursor, #pushing{at_push = AtPush} = Pushing) ->
+    ok = hb_process_monitor_keeper:push_begins(AtPush, now_ms()),
+    Outcome = push(Result, Cursor, Pushing),
+    ok = hb_process_monitor_keeper:push_ends(AtPush),
+    case Outcome of
+        ok -> ok;
+        {error, Reason, _Left, _Host} -> {error, Reason}
+    end.
+
+push(Result, Cursor, #pushing{proc_id = ProcId, logger = Logger, device = Device, options = Options}) ->
+    hb_process_monitor_host:push(Device, Result, #{proc_id => ProcId, cursor => Cursor, logger => Logger}, Options).
+
+%% Whoever pushes with the same device reads it, and most of the time it says so already.
+device_works(Works, Now) ->
+    case atomics:get(Works, 1) of
+        Now -> ok;
+        _ -> atomics:put(Works, 1, Now)
+    end.
+
+now_ms() -> erlang:monotonic_time(millisecond).
