@@ -99,8 +99,9 @@ impl TermWriter {
         let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         // A header and a size; outside of the heap a handle in the heap and a header as well.
         self.takes(length.div_ceil(WORD) + if length > MAX_HEAP_BINARY { 9 } else { 2 });
-        self.out.push(BINARY);
-        self.length(bytes.len());
+        let [a, b, c, d] = u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_be_bytes();
+        self.out.reserve(bytes.len() + 5);
+        self.out.extend_from_slice(&[BINARY, a, b, c, d]);
         self.out.extend_from_slice(bytes);
     }
 
@@ -233,8 +234,7 @@ impl TermWriter {
 
     fn begin(&mut self, tag: u8) -> Mark {
         let mark = Mark(self.out.len());
-        self.out.push(tag);
-        self.length(0);
+        self.out.extend_from_slice(&[tag, 0, 0, 0, 0]);
         mark
     }
 
