@@ -25,7 +25,10 @@
     stalled = 0 :: integer(),
     proc_id :: binary(),
     logger :: hb_process_monitor_host:logger(),
-    options :: hb_process_monitor_opts:monitor(),
+    %% How long a push may take before it is told of, in ms.
+    stall :: pos_integer(),
+    %% What to start it again with, once a monitor that crashes has told it.
+    again = none :: none | hb_process_monitor_opts:monitor(),
     since :: integer(),
     crashes = 0 :: non_neg_integer()
 }).
@@ -43,8 +46,8 @@ start_link() ->
 %% @doc Watches the calling monitor.
 -spec watch(ProcId :: binary(), hb_process_monitor_host:logger(), hb_process_monitor_opts:monitor(),
             atomics:atomics_ref()) -> ok.
-watch(ProcId, Logger, Options, Push) ->
-    gen_server:cast(?MODULE, {watch, self(), ProcId, Logger, Options, Push}).
+watch(ProcId, Logger, #{cron_push_stall := Stall}, Push) ->
+    gen_server:cast(?MODULE, {watch, self(), ProcId, Logger, Stall, Push}).
 
 %% @doc Where a monitor notes that it is at a push: it cannot be asked meanwhile.
 -spec new_push() -> atomics:atomics_ref().
@@ -56,10 +59,11 @@ push_begins(Push, Now) -> atomics:put(Push, 1, Now).
 -spec push_ends(atomics:atomics_ref()) -> ok.
 push_ends(Push) -> atomics:put(Push, 1, 0).
 
-%% @doc The calling monitor is crashing, and this is its acked cursor.
--spec crashing(Monitor :: pid(), hb_process_monitor_opts:cursor()) -> ok.
-crashing(Monitor, Cursor) ->
-    gen_server:cast(?MODULE, {crashing, Monitor, Cursor}).
+%% @doc The calling monitor is crashing, and this is what another one is to be started with, the
+%% acked cursor among it.
+-spec crashing(Monitor :: pid(), hb_process_monitor_opts:monitor()) -> ok.
+crashing(Monitor, Options) ->
+    gen_server:cast(?MODULE, {crashing, Monitor, Options}).
 
 %% @private
 -spec init([]) -> {ok, #state{}}.
@@ -76,17 +80,16 @@ handle_call(_Call, _From, State) ->
 
 %% @private
 -spec handle_cast(term(), #state{}) -> {noreply, #state{}}.
-handle_cast({watch, Monitor, ProcId, Logger, Options, Push}, #state{monitors = Monitors, crashes = Crashes} = State)
+handle_cast({watch, Monitor, ProcId, Logger, Stall, Push}, #state{monitors = Monitors, crashes = Crashes} = State)
         when not is_map_key(Monitor, Monitors) ->
     _ = monitor(process, Monitor),
-    Watched = #watched{push = Push, proc_id = ProcId, logger = Logger, options = again(Options), since = now_ms(),
+    Watched = #watched{push = Push, proc_id = ProcId, logger = Logger, stall = Stall, since = now_ms(),
                        crashes = maps:get(ProcId, Crashes, 0)},
     {noreply, State#state{monitors = Monitors#{Monitor => Watched}, crashes = maps:remove(ProcId, Crashes)}};
-handle_cast({crashing, Monitor, Cursor}, #state{monitors = Monitors} = State) ->
+handle_cast({crashing, Monitor, Options}, #state{monitors = Monitors} = State) ->
     case Monitors of
-        #{Monitor := #watched{options = Options} = Watched} ->
-            Told = Watched#watched{options = Options#{cursor => Cursor}},
-            {noreply, State#state{monitors = Monitors#{Monitor := Told}}};
+        #{Monitor := Watched} ->
+            {noreply, State#state{monitors = Monitors#{Monitor := Watched#watched{again = Options}}}};
         #{} ->
             {noreply, State}
     end;
@@ -98,9 +101,10 @@ handle_cast(_Cast, State) ->
 handle_info({'DOWN', _, process, Monitor, Reason}, #state{monitors = Monitors} = State)
         when is_map_key(Monitor, Monitors) ->
     {Watched, Left} = maps:take(Monitor, Monitors),
+    Again = again(Monitor, Watched),
     ok = hb_process_monitor_registry:leave(Monitor),
-    {noreply, ended(Reason, Watched, State#state{monitors = Left})};
-handle_info({start, #watched{proc_id = ProcId, options = Options, crashes = Crashes} = Watched},
+    {noreply, ended(Reason, Watched#watched{again = Again}, State#state{monitors = Left})};
+handle_info({start, #watched{proc_id = ProcId, again = Options, crashes = Crashes} = Watched},
             #state{crashes = All} = State) ->
     case hb_process_monitor_sup:start_monitor([ProcId, Options]) of
         {ok, _} -> {noreply, State#state{crashes = All#{ProcId => Crashes}}};
@@ -120,7 +124,7 @@ handle_info(_Stray, State) ->
     {noreply, State}.
 
 %% No time-out ends a push: nobody knows what it has done. It is told of, once.
-look(Now, #watched{push = Push, stalled = Stalled, options = #{cron_push_stall := Limit}} = Watched) ->
+look(Now, #watched{push = Push, stalled = Stalled, stall = Limit} = Watched) ->
     case atomics:get(Push, 1) of
         Began when Began =/= 0, Began =/= Stalled, Now - Began >= Limit ->
             #watched{proc_id = ProcId, logger = Logger} = Watched,
@@ -137,6 +141,10 @@ ended({shutdown, _}, _Watched, State) ->
 ended(killed, #watched{proc_id = ProcId, logger = Logger}, State) ->
     hb_process_monitor_host:log(Logger, {error, monitor_died, {ProcId, killed}}),
     State;
+ended(Reason, #watched{again = none, proc_id = ProcId, logger = Logger}, State) ->
+    %% It was stopping.
+    hb_process_monitor_host:log(Logger, {error, monitor_died, {ProcId, Reason}}),
+    State;
 ended(Reason, #watched{proc_id = ProcId, logger = Logger, since = Since, crashes = Before} = Watched, State) ->
     Crashes = case now_ms() - Since > ?SETTLED of
         true -> 1;
@@ -147,12 +155,16 @@ ended(Reason, #watched{proc_id = ProcId, logger = Logger, since = Since, crashes
     _ = erlang:send_after(Pause, self(), {start, Watched#watched{crashes = Crashes}}),
     State.
 
-%% Where the next one begins, if this one does not get to say it: where the checkpoint says. Without
-%% a checkpoint it is where this one began, which repeats results but loses none.
-again(Options) ->
-    case hb_process_monitor_registry:node_options() of
-        #{cron_checkpoint := false} -> Options;
-        #{} -> Options#{cursor => undefined}
-    end.
+%% What the next one is started with, if this one did not get to say it: with what it was started with
+%% itself, where the checkpoint says. Without a checkpoint that is where it began, which repeats results
+%% but loses none.
+again(Monitor, #watched{again = none}) ->
+    case {hb_process_monitor_registry:options(Monitor), hb_process_monitor_registry:node_options()} of
+        {none, _} -> none;
+        {{ok, Options}, #{cron_checkpoint := false}} -> Options;
+        {{ok, Options}, #{}} -> Options#{cursor => undefined}
+    end;
+again(_Monitor, #watched{again = Told}) ->
+    Told.
 
 now_ms() -> erlang:monotonic_time(millisecond).

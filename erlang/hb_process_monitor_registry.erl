@@ -4,7 +4,7 @@
 
 -export([create/0]).
 %% Monitors
--export([find/1, claim/4, release/1, leave/1, monitors/0]).
+-export([find/1, claim/4, options/1, release/1, leave/1, monitors/0]).
 %% The engine
 -export([set_engine/3, engine/0, node_options/0]).
 %% Push devices
@@ -35,10 +35,11 @@ create() ->
 -spec find(ProcId :: binary()) -> {ok, entry()} | none.
 find(ProcId) ->
     case ets:lookup(?NAMES, ProcId) of
-        [{_, Monitor, Logger, Options} = Row] ->
+        [{_, Monitor, Logger, Options}] ->
             case is_process_alive(Monitor) of
                 true -> {ok, {Monitor, Logger, Options}};
-                false -> forget(Row), none
+                %% Its row is the keeper's to read and to delete.
+                false -> none
             end;
         [] ->
             none
@@ -54,9 +55,25 @@ claim(ProcId, Monitor, Logger, Options) ->
             {ok, [Pid || {_, Pid} <- ets:lookup(?LEAVING, ProcId), is_process_alive(Pid)]};
         false ->
             case find(ProcId) of
-                {ok, Entry} -> {taken, Entry};
-                none -> claim(ProcId, Monitor, Logger, Options)
+                {ok, Entry} ->
+                    {taken, Entry};
+                none ->
+                    _ = [forget(Row) || {_, Dead, _, _} = Row <- ets:lookup(?NAMES, ProcId), not is_process_alive(Dead)],
+                    claim(ProcId, Monitor, Logger, Options)
             end
+    end.
+
+%% @doc What a monitor was started with, dead or alive, unless it was stopping.
+-spec options(Monitor :: pid()) -> {ok, hb_process_monitor_opts:monitor()} | none.
+options(Monitor) ->
+    case ets:lookup(?NAMES, Monitor) of
+        [{_, ProcId}] ->
+            case ets:lookup(?NAMES, ProcId) of
+                [{_, Monitor, _, Options}] -> {ok, Options};
+                _ -> none
+            end;
+        [] ->
+            none
     end.
 
 %% @doc A monitor is stopping: its process is free for another one, which waits for it to end.

@@ -58,7 +58,7 @@ redeliver(Monitor, Result) ->
     gen_server:call(Monitor, {redeliver, Result}, infinity).
 
 %% @private
--spec init({binary(), hb_process_monitor_opts:monitor()}) -> {ok, #state{}} | ignore.
+-spec init({binary(), hb_process_monitor_opts:monitor()}) -> {ok, #state{}, hibernate} | ignore.
 init({ProcId, #{rate := Rate, cursor := Cursor, logger := GivenLogger} = Options}) ->
     _ = process_flag(trap_exit, true),
     Logger = case GivenLogger of
@@ -81,7 +81,8 @@ init({ProcId, #{rate := Rate, cursor := Cursor, logger := GivenLogger} = Options
                 leaving = maps:from_list([{monitor(process, Pid), Pid} || Pid <- Leaving])
             },
             log(ok, started_monitor, {ProcId, Rate, Cursor}, State),
-            {ok, attach(State)};
+            %% Most of its life it waits: without what starting left on its heap.
+            {ok, attach(State), hibernate};
         {taken, _Entry} ->
             %% A logger of our own making has nobody to log to it.
             _ = Logger =:= GivenLogger orelse exit(Logger, kill),
@@ -142,16 +143,16 @@ handle_info(_Stray, State) ->
 
 %% @private
 -spec terminate(term(), #state{}) -> ok.
-terminate(Reason, #state{cursor = Cursor} = State) ->
-    ok = hb_process_monitor_registry:release(self()),
-    %% Only who is stopped is not to be resumed.
-    ok = await_durable(detach(Reason =/= normal, State)),
+terminate(Reason, #state{options = Options, cursor = Cursor} = State) ->
     case Reason of
         normal -> ok;
         shutdown -> ok;
         {shutdown, _} -> ok;
-        _ -> hb_process_monitor_keeper:crashing(self(), Cursor)
+        _ -> hb_process_monitor_keeper:crashing(self(), Options#{cursor := Cursor})
     end,
+    ok = hb_process_monitor_registry:release(self()),
+    %% Only who is stopped is not to be resumed.
+    ok = await_durable(detach(Reason =/= normal, State)),
     hb_process_monitor_registry:leave(self()).
 
 await_durable({durable, _State}) ->
