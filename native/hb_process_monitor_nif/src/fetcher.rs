@@ -51,8 +51,8 @@ struct Outcome {
 enum Tell {
     Nothing,
     Message(SavedTerm),
-    /// With the number of its first result.
-    Page(u64, Page),
+    /// With the number of its first result, and how long it took to decode.
+    Page(u64, Page, Duration),
 }
 
 impl cron_io::Job for Job {
@@ -67,11 +67,13 @@ impl cron_io::Job for Job {
         let mut share = self.shared.room.share();
         let outcome = catch_unwind(AssertUnwindSafe(|| self.fetch(scratch, &mut share)));
         match outcome.unwrap_or_else(|_| Err(Failure::new(Class::Internal, "a fetch panicked"))) {
-            Ok(Outcome { fetched, tell: Tell::Page(first_seq, page) }) => {
+            Ok(Outcome { fetched, tell: Tell::Page(first_seq, page, decode) }) => {
                 // At once: the next page can be fetched while the terms of this one are made.
                 let turn = self.slot.parts.turn();
                 self.answer(Ok(fetched));
+                let since = Instant::now();
                 self.hand_on(turn, first_seq, &page);
+                self.shared.decoded(decode + since.elapsed());
                 scratch.terms = page.terms;
             }
             Ok(Outcome { fetched, tell }) => {
@@ -166,14 +168,16 @@ impl Job {
 
     fn page(request: &PageRequest, scratch: &mut Scratch) -> Result<Outcome, Failure> {
         let buffer = std::mem::take(&mut scratch.terms);
+        let since = Instant::now();
         let page = page::decode(&scratch.body, request, buffer)?;
+        let took = since.elapsed();
         let Some(last) = page.last.clone() else {
             scratch.terms = page.terms;
             return Ok(Outcome { fetched: Fetched::EmptyPage, tell: Tell::Nothing });
         };
         let trail = Arc::new(page.trail.clone());
         let fetched = Fetched::Page { edges: page.edges, last, trail, bytes: page.memory };
-        Ok(Outcome { fetched, tell: Tell::Page(request.first_seq, page) })
+        Ok(Outcome { fetched, tell: Tell::Page(request.first_seq, page, took) })
     }
 
     /// Makes the page's terms and has the monitor get them. The engine counts on it by now: should it

@@ -7,7 +7,7 @@ use crate::slot::Slot;
 use cron_checkpoint::Checkpoint;
 use cron_engine::{Config, Counters, Event, MonitorId, Registration, Time};
 use cron_io::{Client, Pool, Room};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -29,6 +29,9 @@ pub(crate) struct Shared {
     interrupted: AtomicBool,
     started: Instant,
     counters: Mutex<Counters>,
+    /// Pages with results, and how long it took to make terms of their bodies, in µs.
+    pub(crate) pages: AtomicU64,
+    pub(crate) decode_us: AtomicU64,
     /// The node list registered last. Nearly all monitors have the same one.
     nodes: Mutex<Option<Arc<Nodes>>>,
     pub(crate) checkpoint: Option<Checkpoint>,
@@ -51,12 +54,21 @@ impl Shared {
             interrupted: AtomicBool::new(false),
             started: Instant::now(),
             counters: Mutex::default(),
+            pages: AtomicU64::new(0),
+            decode_us: AtomicU64::new(0),
             nodes: Mutex::default(),
             checkpoint,
             client,
             room: Room::new(config.max_buffered),
             pool: Pool::new("hb_cron_fetch", config.max_inflight),
         }
+    }
+
+    /// A page was decoded, which took so long in all.
+    pub(crate) fn decoded(&self, took: Duration) {
+        self.pages.fetch_add(1, Ordering::Relaxed);
+        let us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        self.decode_us.fetch_add(us, Ordering::Relaxed);
     }
 
     /// Now, on the engine's clock.
