@@ -53,13 +53,18 @@ load(Module) ->
 %% @doc Exchanges every module whose file differs from what runs, all at once, and says which those
 %% are. Nothing is killed by it: what runs older code than the running one, such as a push that began
 %% before the reload before this one, is waited for, at most `Timeout' ms. `{error, {busy, Modules}}':
-%% it has not ended, and nothing was exchanged.
+%% it has not ended, and nothing was exchanged. So is nothing where the modules on the disk call the
+%% library in another way than the one that runs knows: that takes a restart of the node.
 -spec reload(Timeout :: non_neg_integer()) ->
     {ok, [module()]} | {error, {busy, [module()]} | {not_loaded, term()}}.
 reload(Timeout) ->
     alone(fun() ->
         case on_disk() of
-            {Codes, []} -> reload([Code || Code <- Codes, is_news(Code)], Timeout);
+            {Codes, []} ->
+                case [File || Code <- Codes, {false, File} <- [fits_library(Code)]] of
+                    [] -> reload([Code || Code <- Codes, is_news(Code)], Timeout);
+                    Files -> {error, {not_loaded, [{File, library_needs_a_restart} || File <- Files]}}
+                end;
             {_, Unreadable} -> {error, {not_loaded, Unreadable}}
         end
     end).
@@ -90,6 +95,14 @@ read(File) ->
         {error, Reason} ->
             {File, Reason}
     end.
+
+%% The library that runs stays. New modules that call what it has not would take every monitor down.
+fits_library({?LIBRARY_MODULE, File, Code}) ->
+    {ok, {_, [{exports, Exports}]}} = beam_lib:chunks(Code, [exports]),
+    Running = erlang:get_module_info(?LIBRARY_MODULE, exports),
+    {Exports -- Running =:= [], File};
+fits_library(_) ->
+    true.
 
 is_news({?LIBRARY_MODULE, _, _}) ->
     false;

@@ -71,14 +71,15 @@ next(Handle, Seq, Results, EndsPage, Cursor, Now, Pushing) ->
     end.
 
 %% @doc Pushes one result that is of no page, and acks nothing.
--spec one(Result :: map(), hb_process_monitor_opts:cursor(), pushing()) -> ok | {error, Reason :: term()}.
+-spec one(Result :: map(), hb_process_monitor_opts:cursor(), pushing()) ->
+    ok | {error, Reason :: term(), Left :: map()}.
 one(Result, Cursor, #pushing{at_push = AtPush} = Pushing) ->
     ok = hb_process_monitor_keeper:push_begins(AtPush, now_ms()),
     Outcome = push(Result, Cursor, Pushing),
     ok = hb_process_monitor_keeper:push_ends(AtPush),
     case Outcome of
         ok -> ok;
-        {error, Reason, _Left, _Host} -> {error, Reason}
+        {error, Reason, Left, _Host} -> {error, Reason, Left}
     end.
 
 push(Result, Cursor, #pushing{proc_id = ProcId, logger = Logger, device = Device, options = Options}) ->

@@ -117,8 +117,18 @@ work(Adapter, Items, Source, Tell) ->
     catch Class:Reason -> exit({Class, Reason})
     end,
     lists:foreach(fun({Number, {_, What}}) ->
-        Tell(Number, item(Adapter, What, Source, Context, fun(Left) -> Tell(Number, {Left, none}) end))
+        {links, Before} = process_info(self(), links),
+        State = item(Adapter, What, Source, Context, fun(Left) -> Tell(Number, {Left, none}) end),
+        %% Pushing from a slot schedules too, and so may what has failed in the end.
+        ok = unlink_since(Before),
+        Tell(Number, State)
     end, numbered(Items)).
+
+%% The host links a process's scheduler to whoever is the first to call it. It must not die with us,
+%% should what comes then take too long.
+unlink_since(Before) ->
+    {links, Links} = process_info(self(), links),
+    lists:foreach(fun unlink/1, [Linked || Linked <- Links -- Before, is_pid(Linked)]).
 
 item(Adapter, ?SCHEDULED(Target, Slot) = What, _Source, Context, _Tell) ->
     case read(Adapter, Target, Context) of
@@ -152,10 +162,7 @@ schedule(Adapter, Target, Process, Message, Context, What, Tell) ->
     try Adapter:schedule(Target, Process, Adapter:sign(Message, Context), Context) of
         {ok, Slot} ->
             ok = Tell(#{target => Target, slot => Slot}),
-            %% The host links a process's scheduler to whoever is the first to call it. It must not
-            %% die with us, should the push from the slot take too long.
-            {links, Links} = process_info(self(), links),
-            _ = [unlink(Linked) || Linked <- Links -- Before, is_pid(Linked)],
+            ok = unlink_since(Before),
             push_slot(Adapter, Target, Process, Slot, Context);
         {error, Reason} ->
             {What, {Reason, item}}

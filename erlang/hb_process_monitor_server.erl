@@ -34,6 +34,13 @@
     retry = none :: none | reference(),
     %% When it first failed, in ms of the monotonic clock.
     failing_since = 0 :: integer(),
+    %% The result that is next as the CU gave it, once some of it has been pushed, and what is left. It
+    %% outlives the part: after an engine's death the same result comes whole again.
+    remains = none :: none | {Whole :: map(), Left :: map()},
+    %% What is left of dead letters of which some has been pushed since.
+    letters = #{} :: #{Whole :: map() => Left :: map()},
+    %% Those who want one pushed, and wait for the older monitors to be through with theirs.
+    waiting = [] :: [{gen_server:from(), Whole :: map()}],
     %% It was registered before: what the checkpoint says of its start is no news.
     known = false :: boolean()
 }).
@@ -98,10 +105,15 @@ delivery(#{cron_push_attempts := Attempts, cron_push_backoff := Backoff}) ->
     hb_process_monitor_delivery:new(Max, Backoff).
 
 %% @private
--spec handle_call(term(), gen_server:from(), #state{}) -> {reply, ok | {error, term()}, #state{}}.
+-spec handle_call(term(), gen_server:from(), #state{}) ->
+    {reply, ok | {error, term()}, #state{}} | {noreply, #state{}}.
+handle_call({redeliver, Result}, From, #state{leaving = Leaving, waiting = Waiting} = State)
+        when map_size(Leaving) > 0 ->
+    {noreply, State#state{waiting = [{From, Result} | Waiting]}};
 handle_call({redeliver, Result}, _From, State) ->
-    {reply, hb_process_monitor_pushing:one(Result, State#state.cursor, State#state.pushing_with), State};
-handle_call(_Call, _From, State) ->
+    {Answer, Next} = push_letter(Result, State),
+    {reply, Answer, Next};
+handle_call(_Call, _From, #state{} = State) ->
     {reply, {error, unknown_call}, State}.
 
 %% @private
@@ -109,7 +121,7 @@ handle_call(_Call, _From, State) ->
 handle_cast(engine_up, #state{proc_id = ProcId, logger = Logger, options = Options, at_push = AtPush} = State) ->
     ok = hb_process_monitor_keeper:watch(ProcId, Logger, Options, AtPush),
     {noreply, attach(State)};
-handle_cast(_Cast, State) ->
+handle_cast(_Cast, #state{} = State) ->
     {noreply, State}.
 
 %% @private
@@ -137,8 +149,10 @@ handle_info({'DOWN', Ref, process, _, _}, #state{engine = {_, _, Ref}} = State) 
     {_, Detached} = detach(true, State),
     {noreply, attach(Detached)};
 handle_info({'DOWN', Ref, process, _, _}, #state{leaving = Leaving} = State) ->
-    {noreply, attach(State#state{leaving = maps:remove(Ref, Leaving)})};
-handle_info(_Stray, State) ->
+    {noreply, attach(push_letters(State#state{leaving = maps:remove(Ref, Leaving)}))};
+%% A state of another shape, after a reload, is an end that the keeper sees, and not a Monitor that hears
+%% nothing any more.
+handle_info(_Stray, #state{} = State) ->
     {noreply, State}.
 
 %% @private
@@ -212,7 +226,7 @@ detach(_Watched, State) ->
 %% What the engine says
 
 from_engine({page, FirstSeq, Results, EndsPage}, #state{part = none} = State) ->
-    go_on(State#state{part = {FirstSeq, Results, EndsPage}});
+    go_on(State#state{part = {FirstSeq, without_pushed(Results, State), EndsPage}});
 from_engine({resolved, Cursor}, #state{proc_id = ProcId} = State) ->
     log(ok, resolved_cursor, {ProcId, Cursor}, State),
     State#state{cursor = Cursor};
@@ -282,6 +296,28 @@ next_part(Handle, State) ->
         false -> {noreply, State, hibernate}
     end.
 
+%% What was pushed of the first result before the engine died is not pushed again.
+without_pushed([Whole | Rest], #state{remains = {Whole, Left}}) -> [Left | Rest];
+without_pushed(Results, _State) -> Results.
+
+%% A dead letter. What of it was pushed is not pushed again, should the rest fail.
+push_letter(Whole, #state{letters = Letters, cursor = Cursor, pushing_with = With} = State) ->
+    Result = maps:get(Whole, Letters, Whole),
+    case hb_process_monitor_pushing:one(Result, Cursor, With) of
+        ok -> {ok, State#state{letters = maps:remove(Whole, Letters)}};
+        {error, Reason, Result} -> {{error, Reason}, State};
+        {error, Reason, Left} -> {{error, Reason}, State#state{letters = Letters#{Whole => Left}}}
+    end.
+
+push_letters(#state{leaving = Leaving, waiting = Waiting} = State) when map_size(Leaving) =:= 0 ->
+    lists:foldr(fun({From, Whole}, Before) ->
+        {Answer, Next} = push_letter(Whole, Before),
+        ok = gen_server:reply(From, Answer),
+        Next
+    end, State#state{waiting = []}, Waiting);
+push_letters(State) ->
+    State.
+
 %% The first result of the part is done with.
 passed(Cursor, #state{part = {_, [_], _}} = State) ->
     State#state{cursor = Cursor, part = none};
@@ -290,10 +326,17 @@ passed(Cursor, #state{part = {Seq, [_ | Rest], EndsPage}} = State) ->
 
 %% What is left of the result that is next takes its place.
 failed(Reason, Left, Host, #state{part = {Seq, [Result | Rest], EndsPage}} = State) ->
-    Delivery = case Left of
-        Result -> State#state.delivery;
+    %% A result may differ from what is left of it in nothing that is pushed, such as a key that the CU
+    %% left out. If nothing shows that the host works, nothing was pushed.
+    Delivery = case Host =:= unknown orelse Left =:= Result of
+        true -> State#state.delivery;
         %% Some of it has been pushed: this is the first failure of the rest.
-        _ -> hb_process_monitor_delivery:succeeded(State#state.delivery)
+        false -> hb_process_monitor_delivery:succeeded(State#state.delivery)
+    end,
+    Remains = case State#state.remains of
+        {Whole, Result} -> {Whole, Left};
+        _ when Left =/= Result -> {Result, Left};
+        _ -> none
     end,
     Since = case hb_process_monitor_delivery:failures(Delivery) of
         0 -> now_ms();
@@ -302,7 +345,7 @@ failed(Reason, Left, Host, #state{part = {Seq, [Result | Rest], EndsPage}} = Sta
     %% A push in the same millisecond may have been this monitor's own, just before.
     DeviceWorks = Host =:= works orelse atomics:get(State#state.device, 1) > Since,
     log_failure(Left, Reason, hb_process_monitor_delivery:failures(Delivery) + 1, State),
-    Next = State#state{failing_since = Since, part = {Seq, [Left | Rest], EndsPage}},
+    Next = State#state{failing_since = Since, remains = Remains, part = {Seq, [Left | Rest], EndsPage}},
     case hb_process_monitor_delivery:failed(DeviceWorks, Delivery) of
         {retry, Failed} -> retry_later(Next#state{delivery = Failed});
         {give_up, GivenUp} -> give_up(Reason, GivenUp, Next)
@@ -319,7 +362,7 @@ give_up(Reason, GivenUp, #state{part = {Seq, [#{<<"cursor">> := Cursor} = Result
                                         term_to_binary(Result), term_to_binary(Reason)) of
         ok ->
             log(error, dead_letter, {ProcId, Cursor, Reason, Attempts}, State),
-            given_up(passed(Cursor, State#state{delivery = GivenUp}));
+            given_up(passed(Cursor, State#state{delivery = GivenUp, remains = none}));
         full ->
             log(error, dead_letters_full, {ProcId, Cursor, Reason}, State),
             %% Nothing was given up, so nothing is to be concluded from it.
@@ -345,7 +388,7 @@ recovered(_Pushed, #state{delivery = Delivery, proc_id = ProcId} = State) ->
         0 -> ok;
         Failures -> log(ok, recovered, {ProcId, push, Failures}, State)
     end,
-    State#state{delivery = hb_process_monitor_delivery:succeeded(Delivery)}.
+    State#state{delivery = hb_process_monitor_delivery:succeeded(Delivery), remains = none}.
 
 now_ms() -> erlang:monotonic_time(millisecond).
 

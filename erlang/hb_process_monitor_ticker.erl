@@ -38,21 +38,38 @@ counters() ->
 %% ticks meanwhile.
 -spec asleep_during(fun(() -> Answer)) -> Answer.
 asleep_during(Fun) ->
+    %% In a process of its own, which wakes the ticker also when the caller is killed meanwhile: else
+    %% nothing would tick any more.
+    Caller = self(),
+    {Keeper, Ref} = spawn_monitor(fun() -> keep_asleep(Caller) end),
+    receive
+        {Keeper, asleep} ->
+            try Fun()
+            after
+                Keeper ! {Caller, wake},
+                receive {'DOWN', Ref, process, _, _} -> ok end
+            end;
+        %% No application, no engine, or a ticker that has just died: nothing runs.
+        {'DOWN', Ref, process, _, _} ->
+            Fun()
+    end.
+
+keep_asleep(Caller) ->
+    Ref = monitor(process, Caller),
     try suspend()
     of Ticker ->
-        try Fun()
-        after
-            %% It may have died meanwhile.
-            try sys:resume(Ticker) catch exit:_ -> ok end
-        end
+        Caller ! {self(), asleep},
+        receive {Caller, wake} -> ok; {'DOWN', Ref, process, _, _} -> ok end,
+        %% It may have died meanwhile.
+        try sys:resume(Ticker) catch exit:_ -> ok end
     catch
-        %% No application, no engine, or a ticker that has just died: nothing runs.
-        _:_ -> Fun()
+        _:_ -> ok
     end.
 
 suspend() ->
     {ok, Engine, Ticker} = hb_process_monitor_registry:engine(),
-    {_, Ref} = spawn_monitor(fun() -> sys:suspend(Ticker) end),
+    %% Without a time limit: a ticker that got to it later would sleep for good.
+    {_, Ref} = spawn_monitor(fun() -> sys:suspend(Ticker, infinity) end),
     ok = suspended(Engine, Ref),
     Ticker.
 

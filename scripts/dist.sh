@@ -3,6 +3,8 @@
 # own: dist.sh BUILD OUT, where BUILD has ebin/ and priv/ as rebar3 leaves them. Of the same build it
 # makes the same tarball, to the byte. It builds nothing and tries nothing.
 set -euo pipefail
+# With it, cd would print where it goes.
+unset CDPATH
 umask 022
 
 build=$1

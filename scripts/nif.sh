@@ -5,6 +5,8 @@
 # The checkout's own build runs it as scripts/nif.sh, and one that it is copied into as build.sh beside
 # Cargo.toml. It knows nothing of either but that.
 set -euo pipefail
+# With it, cd would print where it goes.
+unset CDPATH
 
 [ $# -eq 1 ] || { echo "usage: $0 DIR" >&2; exit 2; }
 mkdir -p "$1"

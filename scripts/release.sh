@@ -11,6 +11,8 @@
 # release/, files.sh alone changes anything; checks.sh looks at the release, manifest.sh keeps what
 # was there before, vm.sh tries the library.
 set -euo pipefail
+# With it, cd would print where it goes.
+unset CDPATH
 # The node may run as another user than the one who installs.
 umask 022
 
@@ -44,10 +46,16 @@ find_payload() {
     die "there is no build in $PAYLOAD. In a checkout: make compile."
   fi
   VERSION=$(sed -n 's/.*{vsn, *"\([^"]*\)"}.*/\1/p' "$PAYLOAD/ebin/hb_process_monitor.app")
-  local hash name
+  local hash name hashes
+  hashes=$(cd "$PAYLOAD" && sha256sum ebin/hb_process_monitor*.beam "$LIBRARY") ||
+    die "$PAYLOAD: its files cannot be read."
   while read -r hash name; do
     WANT[$name]=$hash
-  done < <(cd "$PAYLOAD" && sha256sum ebin/hb_process_monitor*.beam "$LIBRARY")
+  done <<<"$hashes"
+  # Half a build would be installed as it is, and what it lacks taken for a module that is no more.
+  for name in $(tr -d ' \n' <"$PAYLOAD/ebin/hb_process_monitor.app" | sed -n 's/.*{modules,\[\([^]]*\)\].*/\1/p' | tr , ' '); do
+    [ -n "${WANT[ebin/$name.beam]:-}" ] || die "$PAYLOAD: not a whole build, ebin/$name.beam is missing."
+  done
 }
 
 install() {

@@ -6,6 +6,8 @@
 #
 # What ships is what the library is built from: no tests, no simulation, no fuzzing.
 set -euo pipefail
+# With it, cd would print where it goes.
+unset CDPATH
 
 fail() { echo "vendor: $*" >&2; exit 1; }
 
@@ -20,6 +22,9 @@ cd "$(dirname "$0")/.."
 
 readonly CRATES=(cron_checkpoint cron_engine cron_io hb_process_monitor_nif)
 rust=$into/native/hb_process_monitor
+if [ -e "$rust" ] && [ ! -e "$rust/native/hb_process_monitor_nif/Cargo.toml" ]; then
+  fail "$rust is there, and is no earlier copy: move it away"
+fi
 new=$rust.new.$$
 trap 'rm -rf "$new"' EXIT
 
@@ -32,11 +37,20 @@ for crate in "${CRATES[@]}"; do
   cp -R "native/$crate/Cargo.toml" "native/$crate/src" "$new/native/$crate/"
   [ ! -e "native/$crate/build.rs" ] || cp "native/$crate/build.rs" "$new/native/$crate/"
 done
+# For the next copy: the host may have modules of its own whose names begin like ours.
+(cd erlang && ls hb_process_monitor*.erl) >"$new/modules"
 # The workspace is whatever is under native/. But `--locked` wants the lock file to name just that; should
 # a crate that stays behind have dependencies of its own, the test of this finds them in there.
 awk -v kept=" ${CRATES[*]} " 'BEGIN { RS = ""; ORS = "\n\n" }
   !/\nsource = / && /^\[\[package\]\]/ { split($0, line, "\""); if (!index(kept, " " line[2] " ")) next }
   { print }' Cargo.lock | sed '$ { /^$/d }' >"$new/Cargo.lock"
+
+# Modules of an earlier copy that are no more.
+if [ -f "$rust/modules" ]; then
+  while read -r module; do
+    case $module in hb_process_monitor_*.erl) [ -e "erlang/$module" ] || rm -f "$into/src/$module" ;; esac
+  done <"$rust/modules"
+fi
 
 # A build that is there already stays: the next one only builds what has changed.
 [ ! -d "$rust/target" ] || mv "$rust/target" "$new/target"
@@ -45,10 +59,6 @@ mv "$new" "$rust"
 
 had=
 [ ! -e "$into/src/hb_process_monitor.erl" ] || had=" (replaced)"
-for module in "$into"/src/hb_process_monitor_*.erl; do
-  # Of an earlier copy, which may have had modules that are no more.
-  [ -e "erlang/${module##*/}" ] || rm -f "$module"
-done
 cp erlang/*.erl "$into/src/"
 
 cat <<TEXT

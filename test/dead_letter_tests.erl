@@ -15,6 +15,7 @@ all_test_() ->
         fun dead_letters_survive_a_stop_and_are_not_pushed_again/1,
         fun dead_letter_is_redelivered_by_its_monitor_and_then_gone/1,
         fun dead_letter_that_fails_again_stays/1,
+        fun dead_letter_waits_for_the_push_of_a_monitor_that_is_leaving/1,
         fun dead_letter_is_discarded_for_good/1,
         fun dead_letters_that_are_not_there_are_not_found/1,
         fun dead_letters_at_their_limit_make_pushing_wait/1,
@@ -125,6 +126,27 @@ dead_letter_is_redelivered_by_its_monitor_and_then_gone(Cu) ->
     receive {redelivered, By, Number} -> ?assertEqual({Monitor, 1}, {By, Number}) end,
     ?assertEqual([], letters(Id)),
     ?assertEqual({error, not_found}, ?M:redeliver(Id, Letter)).
+
+dead_letter_waits_for_the_push_of_a_monitor_that_is_leaving(Cu) ->
+    {Id, Letter, Monitor} = with_letter(Cu),
+    Push = harness:held_pushes(Id),
+    test_cu:add(Cu, Id, 1),
+    Monitor ! tick,
+    Held = harness:held(Push, 3),
+    stop = ?M:stop(Monitor),
+    {Next, _} = harness:start(Cu, Id, #{}),
+    Test = self(),
+    1 = erlang:trace(Next, true, ['receive']),
+    _ = spawn_link(fun() -> Test ! {redelivered, ?M:redeliver(Id, Letter)} end),
+    receive {trace, Next, 'receive', {'$gen_call', _, {redeliver, _}}} -> ok end,
+    %% What came before this is done with when it is answered.
+    _ = sys:get_state(Next),
+    1 = erlang:trace(Next, false, ['receive']),
+    harness:nothing_held(Push),
+    harness:let_go(Held),
+    {_, Next} = Again = harness:held(Push, 1),
+    harness:let_go(Again),
+    receive {redelivered, Answer} -> ?assertEqual(ok, Answer) end.
 
 dead_letter_that_fails_again_stays(Cu) ->
     {Id, Letter, Monitor} = with_letter(Cu),

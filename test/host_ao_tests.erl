@@ -14,6 +14,10 @@ all_test_() ->
         {push_from_the_slot_that_always_fails_is_a_dead_letter_of_the_slot_alone, fun push_always_fails/1},
         {push_from_the_slot_that_hangs_takes_no_second_slot, fun push_hangs/1},
         {scheduler_outlives_a_push_that_was_its_first_caller, fun scheduler_outlives/1},
+        {scheduler_that_a_push_from_a_slot_started_outlives_it, fun pushed_into/1},
+        {what_was_scheduled_takes_no_second_slot_when_the_engine_dies, fun engine_dies/1},
+        {dead_letter_that_is_pushed_in_part_takes_no_second_slot, fun letter_in_part/1},
+        {host_that_is_down_makes_one_dead_letter_whatever_the_cu_leaves_out, fun host_down/1},
         {fault_of_the_targets_own_code_is_pushed, fun lua_error/1},
         {tampered_message_is_refused_then_a_dead_letter, fun tampered/1},
         {target_without_scheduler_is_a_dead_letter, fun no_scheduler/1},
@@ -117,6 +121,65 @@ scheduler_outlives(World) ->
     _ = start(World, [Target, Target], #{cron_push_timeout => 300, cron_push_attempts => infinity}),
     pushed(Target, [1, 2]),
     ?assertEqual([], host_double:died()).
+
+%% What a push from a slot is about: what the process says in turn is scheduled as well.
+pushed_into(#{cu := Cu, source := Source} = World) ->
+    [A, Other, B] = [target(local) || _ <- [1, 2, 3]],
+    host_double:on(?PUSH, fun
+        ([{as, _, #{<<"id">> := Id}}, _, _]) when Id =:= A -> _ = host_double:schedule(Other, #{}), pass;
+        (_) -> pass
+    end),
+    Hang = first(1, fun(_) -> receive never -> ok end end),
+    host_double:on(?SCHEDULE, fun
+        ([_, #{<<"body">> := #{<<"target">> := Id}}, _] = Args) when Id =:= B -> Hang(Args);
+        (_) -> pass
+    end),
+    test_cu:add_nodes(Cu, Source, [era:result([era:message(A, "1"), era:message(B, "2")])]),
+    _ = start(World, [], #{cron_push_timeout => 300, cron_push_attempts => infinity}),
+    pushed(B, [1]),
+    ?assertEqual([], host_double:died()).
+
+engine_dies(#{cu := Cu, source := Source} = World) ->
+    A = target(local),
+    B = harness:proc_id(),
+    test_cu:add_nodes(Cu, Source, [era:result([era:message(A, "1"), era:message(B, "2")])]),
+    {Monitor, Logger} = start(World, [], #{cron_push_attempts => infinity, cron_push_backoff => {1 bsl 31, 1 bsl 31}}),
+    harness:logged(Logger, fun({error, push_failed, _}) -> true end),
+    Ticker = whereis(hb_process_monitor_ticker),
+    _ = harness:kill(Ticker),
+    true = host_double:process(B, local),
+    harness:eventually(fun() -> Monitor ! tick, host_double:pushed(B) =:= [1] end),
+    ?assertNotEqual(Ticker, whereis(hb_process_monitor_ticker)),
+    ?assertEqual(1, length(host_double:scheduled(A))).
+
+letter_in_part(#{cu := Cu, source := Source} = World) ->
+    [B, C] = [harness:proc_id(), harness:proc_id()],
+    After = target(local),
+    test_cu:add_nodes(Cu, Source, [era:result([era:message(B, "1"), era:message(C, "2")]),
+                                   era:result([era:message(After, "3")])]),
+    _ = start(World, []),
+    pushed(After, [1]),
+    {ok, [#{id := Id}]} = hb_process_monitor:dead_letters(Source),
+    true = host_double:process(B, local),
+    {error, {push_failed, {target_not_found, C}}} = hb_process_monitor:redeliver(Source, Id),
+    {error, {push_failed, {target_not_found, C}}} = hb_process_monitor:redeliver(Source, Id),
+    true = host_double:process(C, local),
+    ok = hb_process_monitor:redeliver(Source, Id),
+    ?assertEqual([1, 1], [length(host_double:scheduled(Of)) || Of <- [B, C]]),
+    ?assertEqual({ok, []}, hb_process_monitor:dead_letters(Source)).
+
+%% Neither spawns nor assignments.
+host_down(#{cu := Cu, source := Source} = World) ->
+    A = target(local),
+    test_cu:add_nodes(Cu, Source, [[<<"{\"Messages\":[">>, era:message(A, integer_to_list(N)), <<"]}">>] || N <- lists:seq(1, 6)]),
+    Asked = counters:new(1, []),
+    host_double:on({hb_cache, read}, fun(_) -> counters:add(Asked, 1, 1), error(store_is_down) end),
+    _ = start(World, []),
+    %% So often that all could have been given up, twice.
+    harness:eventually(fun() -> counters:get(Asked, 1) >= 12 end),
+    ?assertEqual([{error, store_is_down}], letters(World, 1)),
+    host_double:on({hb_cache, read}, pass),
+    pushed(A, [1, 2, 3, 4, 5]).
 
 lua_error(World) ->
     Target = target(lua_error),

@@ -18,6 +18,8 @@ install_test_() ->
         {release_with_several_hosts_needs_a_name, fun several_hosts/1},
         {release_of_links_is_refused, fun links/1},
         {library_that_does_not_load_changes_nothing, fun bad_library/1},
+        {build_that_is_not_whole_changes_nothing, fun not_whole/1},
+        {cd_that_prints_where_it_goes_changes_nothing, fun cdpath/1},
         {no_permission_to_write_changes_nothing, fun no_permission/1},
         {file_changed_by_somebody_else_is_refused_unless_forced, fun changed_by_somebody_else/1},
         {original_that_is_gone_is_refused, fun original_gone/1},
@@ -340,8 +342,23 @@ contents(Release) ->
     {Entries, Hashes} = host_release:snapshot(Release),
     {[Entry || Entry <- Entries, nomatch =:= re:run(Entry, "^[^ ]+ d ")], Hashes}.
 
+not_whole(#{release := Release, dist := Dist, own := Own}) ->
+    Before = host_release:snapshot(Release),
+    Beam = "ebin/hb_process_monitor_sup.beam",
+    Without = installation:derive(Dist, filename:join(Own, "without"), [fun(To) -> ok = file:delete(filename:join(To, Beam)) end]),
+    {1, Said} = installation:install(Without, Release),
+    says(Said, "not a whole build, ebin/hb_process_monitor_sup\\.beam is missing"),
+    ok = file:make_symlink("/nowhere", filename:join(Without, Beam)),
+    {1, Unreadable} = installation:install(Without, Release),
+    says(Unreadable, "its files cannot be read"),
+    ?assertEqual(Before, host_release:snapshot(Release)).
+
+cdpath(#{release := Release, dist := Dist}) ->
+    {0, Said} = os_program:run("/bin/bash", ["-c", "cd \"$1\" && CDPATH=$PWD bash scripts/release.sh install \"$2\"", "bash", Dist, Release], #{}),
+    says(Said, "is installed in").
+
 odd_path(#{release := Release, dist := Dist, own := Own}) ->
-    Odd = host_release:copy(Release, filename:join(Own, "a b\"\x{e4}'$c")),
+    Odd = host_release:copy(Release, filename:join(Own, "a b\"\x{e4}'$c\\d")),
     Before = host_release:snapshot(Odd),
     {0, _} = installation:install(Dist, Odd),
     {0, _} = installation:verify(Dist, Odd),

@@ -12,6 +12,9 @@ all_test_() ->
         {unchanged_files_reload_nothing, fun unchanged/1},
         {reloads_under_load_lose_and_repeat_nothing, fun under_load/1},
         {library_module_is_never_exchanged, fun library_module/1},
+        {library_that_has_not_all_that_is_called_exchanges_nothing, fun library_calls/1},
+        {reload_that_is_killed_leaves_the_ticker_awake, fun killed/1},
+        {monitor_whose_state_has_another_shape_begins_anew, fun shape/1},
         {push_that_outlasts_two_reloads_is_waited_for_and_not_killed, fun long_push/1},
         {damaged_file_exchanges_nothing, fun damaged/1},
         {file_of_a_module_that_is_new_is_loaded, fun new_module/1}
@@ -94,9 +97,63 @@ received(Pushed, Left) ->
 
 library_module(World) ->
     Before = erlang:get_module_info(?LIBRARY_MODULE, md5),
-    ok = new_version(World, 1, [?LIBRARY_MODULE, hb_process_monitor_host]),
+    ok = new_version(World, 1, [hb_process_monitor_host]),
+    ok = other_library(World),
     ?assertEqual({ok, [hb_process_monitor_host]}, ?M:reload()),
     ?assertEqual(Before, erlang:get_module_info(?LIBRARY_MODULE, md5)).
+
+%% With a clause more, and the same exports.
+other_library(#{dir := Dir}) ->
+    Name = atom_to_list(?LIBRARY_MODULE) ++ ".beam",
+    {ok, {_, [{abstract_code, {_, Forms}}]}} = beam_lib:chunks(filename:join(real(), Name), [abstract_code]),
+    Changed = [case Form of
+        {function, L, poll, 1, Clauses} -> {function, L, poll, 1, [{clause, L, [{atom, L, other}], [], [{atom, L, ok}]} | Clauses]};
+        _ -> Form
+    end || Form <- Forms],
+    {ok, _, Code} = compile:forms(Changed, []),
+    file:write_file(filename:join(Dir, Name), Code).
+
+library_calls(World) ->
+    ok = new_version(World, 1, [?LIBRARY_MODULE, hb_process_monitor_host]),
+    {error, {not_loaded, [{File, library_needs_a_restart}]}} = ?M:reload(),
+    ?assertEqual(atom_to_list(?LIBRARY_MODULE) ++ ".beam", filename:basename(File)),
+    ?assertNot(erlang:function_exported(hb_process_monitor_host, version, 0)).
+
+shape(#{cu := Cu, dir := Dir}) ->
+    Id = harness:proc_id(),
+    {Monitor, _} = harness:pushed(Cu, Id, 2, #{rate => 50}),
+    Name = "hb_process_monitor_server.beam",
+    {ok, {_, [{abstract_code, {_, Forms}}]}} = beam_lib:chunks(filename:join(real(), Name), [abstract_code]),
+    Changed = [case Form of
+        {attribute, L, record, {state, Fields}} ->
+            {attribute, L, record, {state, Fields ++ [{record_field, L, {atom, L, more}, {atom, L, none}}]}};
+        _ -> Form
+    end || Form <- Forms],
+    {ok, _, Code} = compile:forms(Changed, [debug_info]),
+    ok = file:write_file(filename:join(Dir, Name), Code),
+    #{level := Level} = logger:get_primary_config(),
+    %% It ends with a crash, on purpose.
+    ok = logger:set_primary_config(level, none),
+    ?assertEqual({ok, [hb_process_monitor_server]}, ?M:reload()),
+    test_cu:add(Cu, Id, 1),
+    harness:results(3, 3),
+    ok = logger:set_primary_config(level, Level),
+    ?assertNot(is_process_alive(Monitor)).
+
+killed(#{cu := Cu}) ->
+    Id = harness:proc_id(),
+    harness:sink(Id),
+    test_cu:add(Cu, Id, 1),
+    _ = harness:start(Cu, Id, #{cursor => earliest, rate => 50}),
+    harness:results(1, 1),
+    Self = self(),
+    Caller = spawn(fun() ->
+        hb_process_monitor_ticker:asleep_during(fun() -> Self ! asleep, receive never -> ok end end)
+    end),
+    receive asleep -> ok end,
+    _ = harness:kill(Caller),
+    test_cu:add(Cu, Id, 1),
+    harness:results(2, 2).
 
 long_push(#{cu := Cu} = World) ->
     Id = harness:proc_id(),

@@ -63,12 +63,15 @@ lives "$tmp" "$lib/ebin"
 echo "vendored: and from priv/crates/"
 
 # A module that is no more goes, one that is there stays as it is, and the build that was made too.
-touch "$hb/src/hb_process_monitor_gone.erl"
+touch "$hb/src/hb_process_monitor_gone.erl" "$hb/src/hb_process_monitor_theirs.erl"
+echo hb_process_monitor_gone.erl >>"$hb/native/hb_process_monitor/modules"
 mkdir -p "$hb/native/hb_process_monitor/target/kept"
 others >"$tmp/before"
 vendor "$hb" >"$tmp/said"
 grep -q 'which it has' "$tmp/said" || fail "the hook is asked for again"
 [ ! -e "$hb/src/hb_process_monitor_gone.erl" ] || fail "a module that is no more is still there"
+[ -e "$hb/src/hb_process_monitor_theirs.erl" ] || fail "a module of the host's own is gone"
+rm "$hb/src/hb_process_monitor_theirs.erl"
 [ -d "$hb/native/hb_process_monitor/target/kept" ] || fail "the earlier build is gone"
 others | cmp - "$tmp/before" || fail "a file of the host's was touched by the second run"
 for file in Cargo.toml native/cron_engine/src/lib.rs; do

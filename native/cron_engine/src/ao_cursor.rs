@@ -262,6 +262,13 @@ mod tests {
     }
 
     proptest::proptest! {
+        // Miri takes minutes for many, and has no working directory to keep failures in.
+        #![proptest_config(proptest::test_runner::Config {
+            cases: if cfg!(miri) { 8 } else { 256 },
+            failure_persistence: None,
+            ..Default::default()
+        })]
+
         #[test]
         fn any_cursors_read_one_after_the_other_say_what_each_says_by_itself(
             cursors in proptest::collection::vec(("[0-9]{0,21}", "[,}.e]", "(\"ordinate\":\"[12]\")?", "[},]?"), 1..20),

@@ -71,6 +71,10 @@ impl cron_io::Job for Job {
                 // At once: the next page can be fetched while the terms of this one are made.
                 let turn = self.slot.parts.turn();
                 self.answer(Ok(fetched));
+                // The engine counts the page from here on; counted twice it could leave the next one
+                // no room.
+                give_back(&mut scratch.body);
+                drop(share);
                 let since = Instant::now();
                 self.hand_on(turn, first_seq, &page);
                 self.shared.decoded(decode + since.elapsed());
@@ -88,8 +92,8 @@ impl cron_io::Job for Job {
             Err(failure) => self.answer(Err(self.placed(failure))),
         }
         scratch.env.clear();
-        scratch.body.shrink_to(MAX_KEPT_BYTES);
-        scratch.terms.shrink_to(MAX_KEPT_BYTES);
+        give_back(&mut scratch.body);
+        give_back(&mut scratch.terms);
     }
 
     fn refuse(self, error: &std::io::Error) {
@@ -222,6 +226,12 @@ impl Job {
     fn message<'a>(&self, env: Env<'a>, what: impl Encoder) -> Term<'a> {
         (atoms::hb_cron(), self.slot.id.0, what).encode(env)
     }
+}
+
+/// Empties a buffer that is kept. What it holds would else keep its memory.
+fn give_back(buffer: &mut Vec<u8>) {
+    buffer.clear();
+    buffer.shrink_to(MAX_KEPT_BYTES);
 }
 
 /// Whether a fetch failed only because it was not given all the time that its monitor allows.

@@ -54,7 +54,7 @@ struct Queue {
     /// How many pages have begun to be made, and how many of them are through.
     begun: u64,
     through: u64,
-    /// A page is missing: nothing that comes after it may be handed on.
+    /// A page is missing, or they are over: nothing that comes after it may be handed on.
     broken: bool,
 }
 
@@ -132,9 +132,13 @@ impl Parts {
         is_there
     }
 
-    /// Drops what waits. It can be much, so this is nothing for a normal scheduler.
+    /// Drops what waits and whatever comes after. It can be much, so this is nothing for a normal
+    /// scheduler.
     pub(crate) fn clear(&self) {
-        let dropped = std::mem::take(&mut self.lock().ready);
+        let mut queue = self.lock();
+        queue.broken = true;
+        let dropped = std::mem::take(&mut queue.ready);
+        drop(queue);
         drop(dropped);
     }
 

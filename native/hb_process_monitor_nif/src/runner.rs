@@ -47,6 +47,10 @@ impl Runner {
         let end = Instant::now() + length;
         loop {
             if shared.is_stopped() {
+                // Handles live on until their monitors have heard of it and were collected.
+                for (slot, _) in self.slots.values() {
+                    slot.parts.clear();
+                }
                 // Slots hold what the engine's threads share; what is left of them goes here.
                 let config =
                     Config { max_inflight: 1, max_buffered: 1, checkpoint: false, seed: 0 };
