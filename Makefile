@@ -44,7 +44,7 @@ test-checkout: setup ## as a rebar3 dependency, and with its sources copied into
 test-otp27: setup nif ## the suite on OTP 27, in a Debian trixie that is made once under _build (root, Debian)
 	@./test/otp27/run.sh
 
-test-all: test ## and what is slow: kills, schedules, 5000 monitors, valgrind, fuzz, miri, soak
+test-all: test ## and what is slow: kills, schedules, 5000 monitors, valgrind, fuzz, miri, soak, benchmarks in small
 	@$(MAKE) --no-print-directory test-otp27
 	@$(MAKE) --no-print-directory crashtest KILLS=200
 	@$(MAKE) --no-print-directory simulate
@@ -53,6 +53,7 @@ test-all: test ## and what is slow: kills, schedules, 5000 monitors, valgrind, f
 	@$(MAKE) --no-print-directory miri
 	@$(MAKE) --no-print-directory fuzz FUZZ_FOR=60
 	@$(MAKE) --no-print-directory soak MINUTES=5
+	@$(MAKE) --no-print-directory bench QUICK=yes SUITES='backlog ticks pingpong steady growth million'
 
 demo: setup ## see it work: three monitors, an outage of their CU, the recovery; ends by itself
 	@$(RUN) -s demo main
@@ -103,8 +104,14 @@ fuzz: ## FUZZED (page engine) for FUZZ_FOR (60) s each (a nightly toolchain and 
 	    -- -max_total_time=$(FUZZ_FOR) -dict=native/fuzz/page.dict -timeout=10 -print_final_stats=1 || exit 1; \
 	done
 
-bench: setup ## throughput and peak memory beside a plain Erlang loop
-	@DEBIAN_FRONTEND=noninteractive ./test/bench/run.sh
+# SUITES=: some of backlog ticks pingpong steady growth, which are run where nothing is said, and million.
+# QUICK=yes: small sizes, to see that all works. RESULTS=: of a backlog. SAVE=yes: to docs/benchmarks.
+SUITES  ?=
+QUICK   ?=
+SAVE    ?=
+RESULTS ?=
+bench: setup ## what it takes beside plain Erlang and the floor: SUITES=, QUICK=yes, SAVE=yes; half an hour
+	@CARGO='$(CARGO)' ./test/bench/run.sh '$(SUITES)' '$(QUICK)' '$(SAVE)' '$(RESULTS)'
 
 # LIVE=yes: while a node runs on it. FORCE=yes: over what somebody else has changed since.
 install: compile ## put it into a built release of the host: RELEASE=_build/default/rel/hb

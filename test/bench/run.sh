@@ -1,13 +1,10 @@
 #!/usr/bin/env bash
-# What `make bench` runs: the library and a plain Erlang loop drain the same backlog from the same
-# Compute Unit, in turn, and a table says how fast and at what price. It ends by itself within
-# 3 minutes and leaves nothing running. A run that loses, repeats or reorders a result fails it.
+# What `make bench` runs: it sees to it that plain Erlang has a JSON decoder, builds what is measured and
+# what is measured with, and starts the driver. Everything that the driver starts ends with it.
 #
-# It is no test: no figure makes it fail. What it measures and what it does not say is in bench.erl.
+# `run.sh SUITES QUICK SAVE RESULTS`, each of which may be empty.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-
-RUNS=5
 
 has_module() {
   erl -noshell -eval "halt(case code:which($1) of non_existing -> 1; _ -> 0 end)."
@@ -18,7 +15,7 @@ debian_erl() {
   command -v apt-get >/dev/null && dpkg -S "$(readlink -f "$(command -v erl)")" >/dev/null 2>&1
 }
 
-# The plain loop decodes with jiffy; where it is not to be had, with what OTP 27 brings.
+# Plain Erlang decodes with jiffy; where it is not to be had, with what OTP 27 brings.
 if ! has_module jiffy; then
   if [ "$(id -u)" -eq 0 ] && debian_erl; then
     echo "bench: installing erlang-jiffy"
@@ -30,58 +27,20 @@ if ! has_module jiffy; then
   fi
   if ! has_module jiffy; then
     has_module json || { echo "bench: this OTP has no JSON decoder of its own either" >&2; exit 1; }
-    echo "bench: the plain loop decodes with OTP's json instead" >&2
+    echo "bench: plain Erlang decodes with OTP's json instead" >&2
   fi
 fi
 
+"${CARGO:-cargo}" build --release --locked --quiet --package bench
 rebar3 as test compile
 
-tmp=$(mktemp -d)
-server=
-finish() {
-  if [ -n "$server" ]; then
-    kill "$server" 2>/dev/null || true
-    wait "$server" 2>/dev/null || true
-  fi
-  rm -rf "$tmp"
-}
-trap finish EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
-
 # A copy, so that a build of the same checkout meanwhile does not change what is measured.
-lib=$tmp/hb_process_monitor
+copy=$(mktemp -d)
+trap 'rm -rf "$copy"' EXIT
+lib=$copy/hb_process_monitor
 mkdir "$lib"
 (cd _build/test/lib/hb_process_monitor && cp -rL ebin priv "$lib" && cp -L test/*.beam test/*/*.beam test/*/*/*.beam "$lib/ebin")
+cp -L target/release/fast_cu target/release/floor "$lib"
 
-# In a directory of its own, in which whatever a run writes is not found by the next one.
-beam() {
-  local dir
-  dir=$(mktemp -d "$tmp/run.XXXXXX")
-  cd "$dir"
-  exec erl -noshell -pa "$lib/ebin" -run "$@"
-}
-
-beam bench_cu main "$tmp/url" &
-server=$!
-for _ in $(seq 300); do
-  [ -e "$tmp/url" ] && break
-  kill -0 "$server" 2>/dev/null || { echo "bench: the server did not start" >&2; exit 1; }
-  sleep 0.1
-done
-[ -e "$tmp/url" ] || { echo "bench: the server did not get ready" >&2; exit 1; }
-url=$(cat "$tmp/url")
-
-run() { (beam bench main run "$1" "$url"); }
-
-for who in ours volatile plain floor; do
-  run "$who" >/dev/null
-done
-for n in $(seq "$RUNS"); do
-  echo "bench: run $n of $RUNS"
-  for who in ours volatile plain floor; do
-    run "$who" >>"$tmp/runs"
-  done
-done
-echo
-(beam bench main table "$tmp/runs")
+# Runs have their directories there as well.
+TMPDIR=$copy BENCH_PROGRAMS=$lib erl +Bd -noshell -pa "$lib/ebin" -run bench main "$@"

@@ -1,11 +1,16 @@
-//! The floor under any drain with this HTTP client: `floor URL LIMIT [PROCESSES]` asks for page after
-//! page with bare ureq and only skips through the JSON, for the last cursor. It prints the results,
-//! the requests, and how many seconds of wall and CPU that took.
+//! The floor under any drain: `floor URL LIMIT [PROCESSES [raw]]` asks for page after page with bare
+//! ureq and only skips through the JSON, for the last cursor. It prints the results, the requests, how
+//! many seconds of wall and CPU that took, and the peak memory in MiB.
+//!
+//! With `raw` it is the floor of the server: a socket, no client, and what is read is thrown away. The
+//! next cursor is not looked for but computed, so that the pages must be full, the last one too.
 
-use bench::page::number;
+use bench::page::{cursor, number};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -25,10 +30,13 @@ struct Edge<'a> {
 
 fn main() -> Result<(), Failure> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let (url, limit, processes) = match arguments.as_slice() {
-        [url, limit] => (url.clone(), limit.parse()?, 1),
-        [url, limit, processes] => (url.clone(), limit.parse()?, processes.parse()?),
-        _ => return Err("floor URL LIMIT [PROCESSES]".into()),
+    let (url, limit, processes, raw) = match arguments.as_slice() {
+        [url, limit] => (url.clone(), limit.parse()?, 1, false),
+        [url, limit, processes] => (url.clone(), limit.parse()?, processes.parse()?, false),
+        [url, limit, processes, raw] if raw == "raw" => {
+            (url.clone(), limit.parse()?, processes.parse()?, true)
+        }
+        _ => return Err("floor URL LIMIT [PROCESSES [raw]]".into()),
     };
     let agent = ureq::Agent::new_with_config(
         ureq::Agent::config_builder()
@@ -42,7 +50,9 @@ fn main() -> Result<(), Failure> {
     let drains: Vec<_> = (0..processes)
         .map(|process: u32| {
             let (agent, url) = (agent.clone(), url.clone());
-            std::thread::spawn(move || drain(&agent, &url, process, limit))
+            std::thread::spawn(move || {
+                if raw { skim(&url, process, limit) } else { drain(&agent, &url, process, limit) }
+            })
         })
         .collect();
     let (mut results, mut requests) = (0, 0);
@@ -51,7 +61,8 @@ fn main() -> Result<(), Failure> {
         results += drained;
         requests += asked;
     }
-    println!("{results} {requests} {:.3} {:.2}", begin.elapsed().as_secs_f64(), cpu_seconds()?);
+    let wall = begin.elapsed().as_secs_f64();
+    println!("{results} {requests} {wall:.3} {:.2} {:.1}", cpu_seconds()?, peak_mib()?);
     Ok(())
 }
 
@@ -77,6 +88,71 @@ fn drain(agent: &ureq::Agent, url: &str, process: u32, limit: u64) -> Result<(u6
         results += page.edges.len() as u64;
         last.cursor.clone_into(&mut from);
     }
+}
+
+/// Page after page over one socket, with nothing but its length looked at.
+fn skim(url: &str, process: u32, limit: u64) -> Result<(u64, u64), Failure> {
+    let host = url.strip_prefix("http://").ok_or("no http")?;
+    let mut stream = TcpStream::connect(host)?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(Duration::from_mins(1)))?;
+    let (mut results, mut requests, mut buffer) = (0, 0, vec![0; 256 * 1024]);
+    loop {
+        let from = if results == 0 { String::new() } else { cursor(results) };
+        let encoded = utf8_percent_encode(&from, NON_ALPHANUMERIC);
+        write!(
+            stream,
+            "GET /cron/{process:043}?from={encoded}&limit={limit} HTTP/1.1\r\nhost: {host}\r\n\r\n"
+        )?;
+        requests += 1;
+        if skip_response(&mut stream, &mut buffer)? < EDGE {
+            return Ok((results, requests));
+        }
+        results += limit;
+    }
+}
+
+/// No edge is as short, and no empty page as long.
+const EDGE: usize = 100;
+
+/// How long the response's body was.
+fn skip_response(stream: &mut TcpStream, buffer: &mut [u8]) -> Result<usize, Failure> {
+    let mut filled = 0;
+    let (head, body) = loop {
+        let read = stream.read(buffer.get_mut(filled..).unwrap_or_default())?;
+        if read == 0 {
+            return Err("the connection was closed".into());
+        }
+        filled += read;
+        let mut headers = [httparse::EMPTY_HEADER; 32];
+        let mut response = httparse::Response::new(&mut headers);
+        if let httparse::Status::Complete(head) =
+            response.parse(buffer.get(..filled).unwrap_or_default())?
+        {
+            let length = response
+                .headers
+                .iter()
+                .find(|header| header.name.eq_ignore_ascii_case("content-length"))
+                .ok_or("no length")?;
+            break (head, std::str::from_utf8(length.value)?.parse::<usize>()?);
+        }
+    };
+    let mut left = body.checked_sub(filled - head).ok_or("more than was asked for")?;
+    while left > 0 {
+        let chunk = left.min(buffer.len());
+        match stream.read(buffer.get_mut(..chunk).unwrap_or_default())? {
+            0 => return Err("the connection was closed".into()),
+            read => left -= read,
+        }
+    }
+    Ok(body)
+}
+
+/// The most memory that this process has had, from proc(5).
+fn peak_mib() -> Result<f64, Failure> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("no peak")?;
+    Ok(line.trim().trim_end_matches(" kB").parse::<f64>()? / 1024.0)
 }
 
 /// User and system time of this process, from proc(5): fields 14 and 15, in ticks of 10 ms.

@@ -1,0 +1,55 @@
+%%% How what one monitor costs changes with how many there are. What is held constant is the number of polls
+%%% per second of the whole node: ten times the monitors have a rate ten times as long. So a cost per poll that
+%%% does not grow is a cost that does not depend on how many others there are.
+%%%
+%%% The CU has no results: each poll is one request, whose answer is an empty page.
+-module(bench_growth).
+
+-export([suite/1, measured/1]).
+
+%% Polls per second of all monitors.
+-define(POLLS, 500).
+%% Below so many, the VM's own memory moves by more than theirs.
+-define(WEIGHABLE, 100).
+
+suite(#{quick := Quick}) ->
+    {Counts, Seconds, Rounds} = case Quick of
+        true -> {[1, 10, 100, 1000], 2, 1};
+        false -> {[1, 10, 100, 1000, 10000, 100000], 20, 3}
+    end,
+    bench_runs:say("growth: ~w monitors", [Counts]),
+    Names = [{list_to_atom(integer_to_list(Count)), Count} || Count <- Counts],
+    Runs = bench_runs:in_turn(Rounds, [
+        {Name, fun() ->
+            Run = #{who => ours, monitors => Count, seconds => Seconds, limit => 180000 + Seconds * 1000},
+            bench_runs:node(?MODULE, Run, {"data:0", "0"})
+        end} || {Name, Count} <- Names]),
+    Of = fun(Name, Key) -> [maps:get(Key, Figures) || Figures <- maps:get(Name, Runs)] end,
+    Weighed = fun(Name, Count, Key) ->
+        case Count >= ?WEIGHABLE of true -> bench_stats:spread(Of(Name, Key)); false -> "-" end
+    end,
+    Rows = [[bench_table:number(Count), bench_table:number(rate(Count)), bench_stats:spread(Of(Name, per_second)),
+             bench_stats:spread(Of(Name, cpu_per_request)), Weighed(Name, Count, vm_each), Weighed(Name, Count, rss_each),
+             bench_stats:spread(Of(Name, start_us))] || {Name, Count} <- Names],
+    Medians = fun(Key, Least) ->
+        [case Count >= Least of true -> bench_stats:median(Of(Name, Key)); false -> none end || {Name, Count} <- Names]
+    end,
+    [#{title => "Growth: the same polls per second by ever more monitors",
+       about => io_lib:format("About ~b polls per second in all, each of which finds nothing new. ~b s each, ~b rounds, "
+                              "median (min-max). Memory and start as in the suite of ticks, checkpoint on.",
+                              [?POLLS, Seconds, Rounds]),
+       tables => [{["monitors", "rate, ms", "polls/s", "CPU us per poll", "VM bytes each", "RSS bytes each", "start us each"], Rows}],
+       charts => [{"growth.svg", bench_svg:lines(io_lib:format("~b polls per second by ever more monitors", [?POLLS]),
+                    "monitors", Counts,
+                    [{"CPU us per poll", Medians(cpu_per_request, 1)}, {"RSS bytes per monitor", Medians(rss_each, ?WEIGHABLE)},
+                     {"start us per monitor", Medians(start_us, 1)}])}]}].
+
+rate(Count) -> max(1, Count * 1000 div ?POLLS).
+
+measured(#{monitors := Count, seconds := Seconds} = Run) ->
+    {Fleet, Started} = bench_fleet:start(Run, Count, rate(Count)),
+    %% What starting leaves to be done, a commit for one, is not a poll's.
+    bench_run:sleep_until(bench_run:now_us() + 2000000),
+    Watched = bench_fleet:watch(Seconds * 1000000),
+    _ = bench_fleet:stop(Fleet),
+    maps:merge(Started, Watched).

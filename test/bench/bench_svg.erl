@@ -1,0 +1,65 @@
+%%% Charts: bars beside each other, and lines over a logarithmic axis. Everything is drawn from zero, so that a
+%%% difference is seen for what it is.
+-module(bench_svg).
+
+-export([bars/3, lines/4]).
+
+%% In pixels.
+-define(LEFT, 170).
+-define(RIGHT, 110).
+-define(BAR, 22).
+-define(WIDTH, 620).
+-define(HEIGHT, 120).
+-define(GAP, 54).
+-define(TOP, 44).
+
+-define(COLOURS, ["#246", "#c73", "#999", "#5a5"]).
+
+%% One bar for each label and value.
+bars(Title, Unit, Bars) ->
+    Greatest = max(1.0e-9, lists:max([Value || {_, Value} <- Bars])),
+    drawing(?TOP + length(Bars) * (?BAR + 8) + 16, Title, [begin
+        Top = ?TOP + N * (?BAR + 8),
+        Length = ?WIDTH * Value / Greatest,
+        Colour = lists:nth(N rem length(?COLOURS) + 1, ?COLOURS),
+        [io_lib:format("<rect x=\"~b\" y=\"~b\" width=\"~.1f\" height=\"~b\" fill=\"~s\"/>~n",
+                       [?LEFT, Top, Length, ?BAR, Colour]),
+         text(?LEFT - 8, Top + 15, "end", Label),
+         text(?LEFT + Length + 6, Top + 15, "start", [bench_table:number(Value), " ", Unit])]
+    end || {N, {Label, Value}} <- lists:enumerate(0, Bars)]).
+
+%% One panel for each `{Name, Values}', one below the other, over `Xs', each of which is ten times the one
+%% before it.
+lines(Title, XName, Xs, Panels) ->
+    Height = ?TOP + length(Panels) * (?HEIGHT + ?GAP),
+    drawing(Height, Title, [panel(N, XName, Xs, Panel) || {N, Panel} <- lists:enumerate(0, Panels)]).
+
+panel(N, XName, Xs, {Name, Values}) ->
+    Top = ?TOP + 10 + N * (?HEIGHT + ?GAP),
+    Greatest = max(1.0e-9, lists:max([Value || Value <- Values, is_number(Value)])),
+    Points = [{x(At, length(Xs)), Top + ?HEIGHT - ?HEIGHT * max(0, Value) / Greatest, Value}
+              || {At, Value} <- lists:enumerate(0, Values), is_number(Value)],
+    [io_lib:format("<rect x=\"~b\" y=\"~b\" width=\"~b\" height=\"~b\" fill=\"none\" stroke=\"#ccc\"/>~n",
+                   [?LEFT, Top, ?WIDTH, ?HEIGHT]),
+     "<polyline fill=\"none\" stroke=\"#246\" stroke-width=\"2\" points=\"",
+     [io_lib:format("~.1f,~.1f ", [X, Y]) || {X, Y, _} <- Points], "\"/>\n",
+     [[io_lib:format("<circle cx=\"~.1f\" cy=\"~.1f\" r=\"3\" fill=\"#246\"/>~n", [X, Y]),
+       text(X, label_y(Y, Top), "middle", bench_table:number(Value))] || {X, Y, Value} <- Points],
+     [text(x(At, length(Xs)), Top + ?HEIGHT + 14, "middle", bench_table:number(X)) || {At, X} <- lists:enumerate(0, Xs)],
+     text(?LEFT + ?WIDTH + 30, Top + ?HEIGHT + 14, "start", XName),
+     text(?LEFT - 20, Top + ?HEIGHT div 2, "end", Name)].
+
+%% Above its point, or below it where there is no room.
+label_y(Y, Top) when Y < Top + 16 -> Y + 16;
+label_y(Y, _) -> Y - 6.
+
+x(At, Count) -> ?LEFT + 20.0 + (?WIDTH - 40) * At / max(1, Count - 1).
+
+drawing(Height, Title, Inner) ->
+    [io_lib:format("<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"~b\" height=\"~b\" font-family=\"sans-serif\""
+                   " font-size=\"11\">~n<rect width=\"100%\" height=\"100%\" fill=\"white\"/>~n",
+                   [?LEFT + ?WIDTH + ?RIGHT, Height]),
+     io_lib:format("<text x=\"16\" y=\"22\" font-size=\"14\">~ts</text>~n", [Title]), Inner, "</svg>\n"].
+
+text(X, Y, Anchor, Text) ->
+    io_lib:format("<text x=\"~.1f\" y=\"~.1f\" text-anchor=\"~s\">~ts</text>~n", [X * 1.0, Y * 1.0, Anchor, Text]).
