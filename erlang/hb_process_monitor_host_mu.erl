@@ -4,6 +4,8 @@
 -module(hb_process_monitor_host_mu).
 -behaviour(hb_process_monitor_host).
 
+-import(hb_process_monitor_message, [field/2]).
+
 -export([device/2, is_available/0, push/4]).
 
 %% @private
@@ -45,12 +47,6 @@ record(#{<<"cursor">> := Cursor} = Result) ->
      [item(Item) || Item <- field(<<"Spawns">>, Result)],
      ejson(field(<<"Output">>, Result)),
      Cursor}.
-
-field(Key, Result) ->
-    case Result of
-        #{Key := Value} when Value =/= null -> Value;
-        #{} -> []
-    end.
 
 item(Item) ->
     hb_process_monitor_host:call(ar_bundles, json_struct_to_item, [ejson(Item)]).

@@ -3,7 +3,7 @@
 %%% whole store, take our word for something that we did not say, or choke.
 -module(hb_process_monitor_message).
 
--export([items/1, left/2, from_item/3]).
+-export([items/1, left/2, from_item/3, field/2]).
 
 -export_type([item/0, message/0]).
 
@@ -28,8 +28,10 @@ items(Result) ->
             {error, {bad_result, Key}}
     end.
 
-field(Key, Result) ->
-    case Result of
+%% @doc What an object says under a key; the empty list where it says nothing, or null.
+-spec field(Key :: binary(), Object :: map()) -> term().
+field(Key, Object) ->
+    case Object of
         #{Key := Value} when Value =/= null -> Value;
         #{} -> []
     end.
@@ -48,7 +50,8 @@ left(Items, Result) ->
 from_item(#{} = What, Source, Key) ->
     case What of
         #{<<"Target">> := Target} when is_binary(Target) ->
-            case is_id(Target) of
+            %% An empty target makes a host read its whole store.
+            case hb_process_monitor_opts:is_proc_id(Target) of
                 true -> to(Target, What, Source, Key);
                 false -> {error, {bad_target, Target}}
             end;
@@ -57,10 +60,6 @@ from_item(#{} = What, Source, Key) ->
     end;
 from_item(_What, _Source, _Key) ->
     {error, bad_item}.
-
-%% An empty target makes a host read its whole store.
-is_id(Target) ->
-    re:run(Target, "\\A[A-Za-z0-9_-]{43}\\z", [{capture, none}]) =:= match.
 
 to(Target, What, Source, Key) ->
     try

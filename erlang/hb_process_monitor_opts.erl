@@ -3,7 +3,7 @@
 -module(hb_process_monitor_opts).
 
 -export([for_monitor/2, for_library/3, for_node/0, describe/0]).
--export([proc_id/1, rate/1, cursor/1]).
+-export([proc_id/1, is_proc_id/1, rate/1, cursor/1]).
 
 -export_type([monitor/0, node_options/0, cursor/0]).
 
@@ -149,8 +149,8 @@ default_rate() ->
 proc_id(Raw) when is_binary(Raw), byte_size(Raw) =:= 32 ->
     Text = base64:encode(Raw),
     << <<(url_safe(C))>> || <<C>> <= binary:part(Text, 0, 43) >>;
-proc_id(Text) when is_binary(Text), byte_size(Text) =:= 43 ->
-    case lists:all(fun is_url_safe/1, binary_to_list(Text)) of
+proc_id(Text) when is_binary(Text) ->
+    case is_proc_id(Text) of
         true -> Text;
         false -> error({bad_process_id, Text})
     end;
@@ -163,6 +163,11 @@ proc_id(Chars) when is_list(Chars) ->
     end;
 proc_id(Other) ->
     error({bad_process_id, Other}).
+
+%% @doc Whether that is the 43 characters of a process id.
+-spec is_proc_id(binary()) -> boolean().
+is_proc_id(Text) ->
+    byte_size(Text) =:= 43 andalso lists:all(fun is_url_safe/1, binary_to_list(Text)).
 
 url_safe($+) -> $-;
 url_safe($/) -> $_;

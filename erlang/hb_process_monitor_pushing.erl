@@ -4,7 +4,7 @@
 %%% the Monitor's business.
 -module(hb_process_monitor_pushing).
 
--export([new/6, run/4, one/3]).
+-export([new/6, run/4, one/3, works_since/2]).
 
 -export_type([pushing/0, part/0, stop/0]).
 
@@ -81,6 +81,11 @@ one(Result, Cursor, #pushing{at_push = AtPush} = Pushing) ->
         ok -> ok;
         {error, Reason, Left, _Host} -> {error, Reason, Left}
     end.
+
+%% @doc Whether somebody has pushed with the same device after a time, in ms of the monotonic clock. A
+%% push in that same millisecond may have been this monitor's own, just before.
+-spec works_since(Since :: integer(), pushing()) -> boolean().
+works_since(Since, #pushing{works = Works}) -> atomics:get(Works, 1) > Since.
 
 push(Result, Cursor, #pushing{proc_id = ProcId, logger = Logger, device = Device, options = Options}) ->
     hb_process_monitor_host:push(Device, Result, #{proc_id => ProcId, cursor => Cursor, logger => Logger}, Options).

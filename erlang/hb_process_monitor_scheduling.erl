@@ -112,16 +112,18 @@ numbered(Items) -> lists:zip(lists:seq(1, length(Items)), Items).
 
 %% In the throw-away process
 
-work(Adapter, Items, Source, Tell) ->
+work(Adapter, Items, Source, TellOf) ->
     Context = try Adapter:context()
     catch Class:Reason -> exit({Class, Reason})
     end,
+    {links, Before} = process_info(self(), links),
     lists:foreach(fun({Number, {_, What}}) ->
-        {links, Before} = process_info(self(), links),
-        State = item(Adapter, What, Source, Context, fun(Left) -> Tell(Number, {Left, none}) end),
+        Tell = fun(State) ->
+            ok = TellOf(Number, State),
+            unlink_since(Before)
+        end,
         %% Pushing from a slot schedules too, and so may what has failed in the end.
-        ok = unlink_since(Before),
-        Tell(Number, State)
+        Tell(item(Adapter, What, Source, Context, Tell))
     end, numbered(Items)).
 
 %% The host links a process's scheduler to whoever is the first to call it. It must not die with us,
@@ -130,9 +132,9 @@ unlink_since(Before) ->
     {links, Links} = process_info(self(), links),
     lists:foreach(fun unlink/1, [Linked || Linked <- Links -- Before, is_pid(Linked)]).
 
-item(Adapter, ?SCHEDULED(Target, Slot) = What, _Source, Context, _Tell) ->
+item(Adapter, ?SCHEDULED(Target, _Slot) = What, _Source, Context, _Tell) ->
     case read(Adapter, Target, Context) of
-        {ok, Process} -> push_slot(Adapter, Target, Process, Slot, Context);
+        {ok, Process} -> push_slot(Adapter, What, Process, Context);
         {fault, Fault} -> {What, Fault}
     end;
 item(Adapter, What, Source, Context, Tell) ->
@@ -158,22 +160,21 @@ read(Adapter, Target, Context) ->
     end.
 
 schedule(Adapter, Target, Process, Message, Context, What, Tell) ->
-    {links, Before} = process_info(self(), links),
     try Adapter:schedule(Target, Process, Adapter:sign(Message, Context), Context) of
         {ok, Slot} ->
-            ok = Tell(#{target => Target, slot => Slot}),
-            ok = unlink_since(Before),
-            push_slot(Adapter, Target, Process, Slot, Context);
+            Left = #{target => Target, slot => Slot},
+            ok = Tell({Left, none}),
+            push_slot(Adapter, Left, Process, Context);
         {error, Reason} ->
             {What, {Reason, item}}
     catch
         Class:Reason -> {What, {{Class, Reason}, item}}
     end.
 
-push_slot(Adapter, Target, Process, Slot, Context) ->
+push_slot(Adapter, ?SCHEDULED(Target, Slot) = What, Process, Context) ->
     try Adapter:push_slot(Target, Process, Slot, Context) of
         ok -> done;
-        {error, Reason} -> {#{target => Target, slot => Slot}, {Reason, item}}
+        {error, Reason} -> {What, {Reason, item}}
     catch
-        Class:Reason -> {#{target => Target, slot => Slot}, {{Class, Reason}, item}}
+        Class:Reason -> {What, {{Class, Reason}, item}}
     end.

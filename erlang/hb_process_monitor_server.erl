@@ -12,8 +12,6 @@
     options :: hb_process_monitor_opts:monitor(),
     logger :: hb_process_monitor_host:logger(),
     pushing_with :: hb_process_monitor_pushing:pushing(),
-    %% Where all that push with the same device note that it works.
-    device :: atomics:atomics_ref(),
     delivery :: hb_process_monitor_delivery:delivery(),
     %% Where the keeper sees that this process is at a push.
     at_push :: atomics:atomics_ref(),
@@ -79,11 +77,10 @@ init({ProcId, #{rate := Rate, cursor := Cursor, logger := GivenLogger} = Options
             AtPush = hb_process_monitor_keeper:new_push(),
             ok = hb_process_monitor_keeper:watch(ProcId, Logger, Options, AtPush),
             Push = hb_process_monitor_host:device(Options),
-            Device = hb_process_monitor_registry:device(Push),
+            Works = hb_process_monitor_registry:device(Push),
             State = #state{
                 proc_id = ProcId, options = Options, logger = Logger, cursor = Cursor,
-                pushing_with = hb_process_monitor_pushing:new(ProcId, Logger, Push, Options, AtPush, Device),
-                device = Device,
+                pushing_with = hb_process_monitor_pushing:new(ProcId, Logger, Push, Options, AtPush, Works),
                 delivery = delivery(Options), at_push = AtPush,
                 leaving = maps:from_list([{monitor(process, Pid), Pid} || Pid <- Leaving])
             },
@@ -146,8 +143,7 @@ handle_info(stop, State) ->
 handle_info({'DOWN', Ref, process, _, _}, #state{engine = {_, _, Ref}} = State) ->
     %% The engine is gone with its ticker, and what it sent is asked for again. A new one is
     %% announced, if it is not there already.
-    {_, Detached} = detach(true, State),
-    {noreply, attach(Detached)};
+    {noreply, attach_anew(State)};
 handle_info({'DOWN', Ref, process, _, _}, #state{leaving = Leaving} = State) ->
     {noreply, attach(push_letters(State#state{leaving = maps:remove(Ref, Leaving)}))};
 %% A state of another shape, after a reload, is an end that the keeper sees, and not a Monitor that hears
@@ -202,6 +198,10 @@ attach(Engine, Ticker, #state{proc_id = ProcId, options = Options, cursor = Curs
             State
     end.
 
+attach_anew(State) ->
+    {_, Detached} = detach(true, State),
+    attach(Detached).
+
 log_origin(new, _Start, _State) ->
     ok;
 log_origin(resumed, Start, #state{proc_id = ProcId} = State) ->
@@ -238,8 +238,7 @@ from_engine({passed, From, To}, #state{proc_id = ProcId} = State) ->
     State;
 from_engine(lost, #state{proc_id = ProcId, cursor = Cursor} = State) ->
     log(error, page_lost, {ProcId, Cursor}, State),
-    {_, Detached} = detach(true, State),
-    attach(Detached);
+    attach_anew(State);
 from_engine({recovered, Failures}, #state{proc_id = ProcId} = State) ->
     log(ok, recovered, {ProcId, fetch, Failures}, State),
     State.
@@ -318,12 +317,6 @@ push_letters(#state{leaving = Leaving, waiting = Waiting} = State) when map_size
 push_letters(State) ->
     State.
 
-%% The first result of the part is done with.
-passed(Cursor, #state{part = {_, [_], _}} = State) ->
-    State#state{cursor = Cursor, part = none};
-passed(Cursor, #state{part = {Seq, [_ | Rest], EndsPage}} = State) ->
-    State#state{cursor = Cursor, part = {Seq + 1, Rest, EndsPage}}.
-
 %% What is left of the result that is next takes its place.
 failed(Reason, Left, Host, #state{part = {Seq, [Result | Rest], EndsPage}} = State) ->
     %% A result may differ from what is left of it in nothing that is pushed, such as a key that the CU
@@ -342,8 +335,7 @@ failed(Reason, Left, Host, #state{part = {Seq, [Result | Rest], EndsPage}} = Sta
         0 -> now_ms();
         _ -> State#state.failing_since
     end,
-    %% A push in the same millisecond may have been this monitor's own, just before.
-    DeviceWorks = Host =:= works orelse atomics:get(State#state.device, 1) > Since,
+    DeviceWorks = Host =:= works orelse hb_process_monitor_pushing:works_since(Since, State#state.pushing_with),
     log_failure(Left, Reason, hb_process_monitor_delivery:failures(Delivery) + 1, State),
     Next = State#state{failing_since = Since, remains = Remains, part = {Seq, [Left | Rest], EndsPage}},
     case hb_process_monitor_delivery:failed(DeviceWorks, Delivery) of
@@ -362,18 +354,19 @@ give_up(Reason, GivenUp, #state{part = {Seq, [#{<<"cursor">> := Cursor} = Result
                                         term_to_binary(Result), term_to_binary(Reason)) of
         ok ->
             log(error, dead_letter, {ProcId, Cursor, Reason, Attempts}, State),
-            given_up(passed(Cursor, State#state{delivery = GivenUp, remains = none}));
+            Passed = State#state{cursor = Cursor, delivery = GivenUp, remains = none},
+            case Rest of
+                [] ->
+                    _ = hb_process_monitor_nif:next_part(Handle),
+                    Passed#state{part = none};
+                _ ->
+                    go_on(Passed#state{part = {Seq + 1, Rest, EndsPage}})
+            end;
         full ->
             log(error, dead_letters_full, {ProcId, Cursor, Reason}, State),
             %% Nothing was given up, so nothing is to be concluded from it.
             retry_later(State#state{delivery = hb_process_monitor_delivery:refused(State#state.delivery)})
     end.
-
-given_up(#state{part = none, engine = {Handle, _, _}} = State) ->
-    _ = hb_process_monitor_nif:next_part(Handle),
-    State;
-given_up(State) ->
-    go_on(State).
 
 log_failure(#{<<"cursor">> := Cursor}, Reason, Failures, #state{proc_id = ProcId} = State) ->
     %% At 1, 2, 4, 8, … as the engine does it with fetches.

@@ -19,7 +19,7 @@ pub enum Kind {
     Tags(usize),
 }
 
-/// A process's results: how many there are, and what they look like.
+/// What each result looks like, but for its numbers.
 #[derive(Debug)]
 pub struct Results {
     before_anchor: Vec<u8>,

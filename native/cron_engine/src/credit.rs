@@ -19,9 +19,8 @@ struct Unacked {
 pub(crate) struct Credit {
     /// The sequence number of the last edge received.
     received: u64,
-    /// The sequence number of the last edge acked. It may be ahead of `received`: a page is sent
-    /// to the monitor before the engine hears of it, since only then may the next one be fetched,
-    /// or the two could overtake each other.
+    /// The sequence number of the last edge acked. It may be ahead of `received`: whoever
+    /// hands a page on may do so before the engine has heard of it.
     acked: u64,
     unacked: VecDeque<Unacked>,
 }

@@ -5,7 +5,7 @@
 /// The escape of U+FFFD, as long as what it stands in for.
 const REPLACEMENT: &[u8; 6] = b"\\ufffd";
 
-/// `body` with every lone half replaced; `None` if there is none.
+/// `text` with every lone half replaced; `None` if there is none.
 pub(crate) fn repair(text: &str) -> Option<String> {
     let body = text.as_bytes();
     let mut repaired: Option<Vec<u8>> = None;
@@ -22,7 +22,7 @@ pub(crate) fn repair(text: &str) -> Option<String> {
                 at += 12;
             }
             0xd800..=0xdfff => {
-                let repaired: &mut Vec<u8> = repaired.get_or_insert_with(|| body.to_vec());
+                let repaired = repaired.get_or_insert_with(|| body.to_vec());
                 if let Some(escape) = repaired.get_mut(at..at + 6) {
                     escape.copy_from_slice(REPLACEMENT);
                 }
@@ -49,15 +49,11 @@ fn escaped_unit(body: &[u8], at: usize) -> Option<u16> {
 mod tests {
     use super::*;
 
-    fn repaired(body: &str) -> Option<String> {
-        repair(body)
-    }
-
     #[test]
     fn body_without_lone_halves_is_left_alone() {
         for body in ["", "x", r"\", r"\u", r"\ud83", r"\ud83d\ude00", r"\\ud83d", r"\u00e9", r"\n"]
         {
-            assert_eq!(repaired(body), None, "{body}");
+            assert_eq!(repair(body), None, "{body}");
         }
     }
 
@@ -72,7 +68,7 @@ mod tests {
             (r"\ud83d\u0041", r"\ufffd\u0041"),
             (r"\ude00\ud83d", r"\ufffd\ufffd"),
         ] {
-            assert_eq!(repaired(body).as_deref(), Some(wanted), "{body}");
+            assert_eq!(repair(body).as_deref(), Some(wanted), "{body}");
         }
     }
 }

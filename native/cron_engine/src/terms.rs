@@ -99,7 +99,7 @@ impl TermWriter {
         let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         // A header and a size; outside of the heap a handle in the heap and a header as well.
         self.takes(length.div_ceil(WORD) + if length > MAX_HEAP_BINARY { 9 } else { 2 });
-        let [a, b, c, d] = u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_be_bytes();
+        let [a, b, c, d] = length_bytes(bytes.len());
         self.out.reserve(bytes.len() + 5);
         self.out.extend_from_slice(&[BINARY, a, b, c, d]);
         self.out.extend_from_slice(bytes);
@@ -239,17 +239,20 @@ impl TermWriter {
     }
 
     fn length(&mut self, length: usize) {
-        // A body is at most 4 GiB long (`cron_max_page_bytes`), so nothing in it is longer.
-        let length = u32::try_from(length).unwrap_or(u32::MAX);
-        self.out.extend_from_slice(&length.to_be_bytes());
+        self.out.extend_from_slice(&length_bytes(length));
     }
 
     pub(crate) fn set_length(&mut self, mark: Mark, length: usize) {
-        let length = u32::try_from(length).unwrap_or(u32::MAX);
         if let Some(field) = self.out.get_mut(mark.0 + 1..mark.0 + 5) {
-            field.copy_from_slice(&length.to_be_bytes());
+            field.copy_from_slice(&length_bytes(length));
         }
     }
+}
+
+/// A length as the format has it.
+fn length_bytes(length: usize) -> [u8; 4] {
+    // A body is at most 4 GiB long (`cron_max_page_bytes`), so nothing in it is longer.
+    u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes()
 }
 
 #[cfg(test)]

@@ -75,9 +75,7 @@ impl cron_io::Job for Job {
                 // no room.
                 give_back(&mut scratch.body);
                 drop(share);
-                let since = Instant::now();
-                self.hand_on(turn, first_seq, &page);
-                self.shared.decoded(decode + since.elapsed());
+                self.hand_on(turn, first_seq, &page, decode);
                 scratch.terms = page.terms;
             }
             Ok(Outcome { fetched, tell }) => {
@@ -173,27 +171,27 @@ impl Job {
     fn page(request: &PageRequest, scratch: &mut Scratch) -> Result<Outcome, Failure> {
         let buffer = std::mem::take(&mut scratch.terms);
         let since = Instant::now();
-        let page = page::decode(&scratch.body, request, buffer)?;
+        let mut page = page::decode(&scratch.body, request, buffer)?;
         let took = since.elapsed();
-        let Some(last) = page.last.clone() else {
+        let Some(last) = page.last.take() else {
             scratch.terms = page.terms;
             return Ok(Outcome { fetched: Fetched::EmptyPage, tell: Tell::Nothing });
         };
-        let trail = Arc::new(page.trail.clone());
+        let trail = Arc::new(std::mem::take(&mut page.trail));
         let fetched = Fetched::Page { edges: page.edges, last, trail, bytes: page.memory };
         Ok(Outcome { fetched, tell: Tell::Page(request.first_seq, page, took) })
     }
 
     /// Makes the page's terms and has the monitor get them. The engine counts on it by now: should it
     /// not succeed, the monitor has to begin anew where it stands.
-    fn hand_on(&self, turn: Turn<'_>, first_seq: u64, page: &Page) {
+    fn hand_on(&self, turn: Turn<'_>, first_seq: u64, page: &Page, decode: Duration) {
+        let since = Instant::now();
         let made = catch_unwind(AssertUnwindSafe(|| self.parts(first_seq, page)));
+        self.shared.decoded(decode + since.elapsed());
         if let Ok(Some(parts)) = made {
+            // What is added after the loop has cleared them is dropped.
             if !self.slot.is_closed() {
                 turn.add(parts, self.slot.pid);
-            }
-            if self.slot.is_closed() {
-                self.slot.parts.clear();
             }
         } else if turn.fail() {
             log::error!("the BEAM refused the terms of a page of {}", self.slot.process);
