@@ -14,11 +14,9 @@ library=hb_process_monitor_nif.so
 version=$(sed -n 's/.*{vsn, *"\([^"]*\)"}.*/\1/p' "$build/ebin/hb_process_monitor.app")
 name=hb_process_monitor-$version-$(uname -m)
 
-# What the library asks for of glibc is in its table of versions.
-needed_glibc() {
-  if command -v readelf >/dev/null; then readelf -VW "$1"; else grep -ao 'GLIBC_[0-9.]*' "$1"; fi |
-    grep -oE 'GLIBC_[0-9]+(\.[0-9]+)+' | sed 's/GLIBC_//' | sort -uV | tail -n 1
-}
+# needed_glibc, as the installed scripts have it.
+# shellcheck source=scripts/release/vm.sh
+. "$root/scripts/release/vm.sh"
 
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT

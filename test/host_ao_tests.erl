@@ -7,8 +7,7 @@
 -define(PUSH, {hb_ao, resolve}).
 
 all_test_() ->
-    {foreach, fun setup/0, fun cleanup/1,
-     [fun(World) -> {atom_to_list(Name), {timeout, 60, fun() -> Test(World) end}} end || {Name, Test} <- [
+    era:suite(era_b, [
         {result_is_scheduled_then_pushed_from_its_slot, fun pushed_from_its_slot/1},
         {push_from_the_slot_that_fails_is_tried_again_by_itself, fun push_fails/1},
         {push_from_the_slot_that_always_fails_is_a_dead_letter_of_the_slot_alone, fun push_always_fails/1},
@@ -28,54 +27,20 @@ all_test_() ->
         {node_without_ranch_signs_with_its_wallet, fun no_ranch/1},
         {listener_that_is_not_the_nodes_is_passed_over, fun other_listener/1},
         {node_without_a_wallet_schedules_nothing_and_is_asked_again, fun no_wallet/1}
-     ]]}.
-
-setup() ->
-    Cu = harness:setup(#{cron_push_attempts => 2, cron_push_backoff => {1, 20}}),
-    Modules = era:load(era_b),
-    #{cu => Cu, modules => Modules, source => harness:proc_id()}.
-
-cleanup(#{cu := Cu, modules := Modules}) ->
-    _ = application:stop(hb_process_monitor),
-    era:unload(Modules),
-    harness:cleanup(Cu).
-
-target(Kind) ->
-    Id = harness:proc_id(),
-    true = host_double:process(Id, Kind),
-    Id.
+    ]).
 
 start(World, Targets) -> start(World, Targets, #{}).
 
 %% A result with a message for each of these, numbered by its data.
-start(#{cu := Cu, source := Source}, Targets, Options) ->
-    test_cu:add_nodes(Cu, Source, [era:result([era:message(Target, integer_to_list(N))])
-                                   || {N, Target} <- lists:zip(lists:seq(1, length(Targets)), Targets)]),
-    {Monitor, Logger} = harness:start(Cu, Source, Options#{cursor => earliest}),
-    Monitor ! tick,
-    {Monitor, Logger}.
+start(World, Targets, Options) ->
+    era:start(World, [era:result([era:message(Target, integer_to_list(N))])
+                      || {N, Target} <- lists:zip(lists:seq(1, length(Targets)), Targets)], Options).
 
 pushed(Target, Slots) ->
     harness:eventually(fun() -> host_double:pushed(Target) =:= Slots end).
 
-letters(#{source := Source}, Count) ->
-    harness:eventually(fun() -> {ok, Letters} = hb_process_monitor:dead_letters(Source), length(Letters) =:= Count end),
-    {ok, Letters} = hb_process_monitor:dead_letters(Source),
-    [Error || #{error := Error} <- Letters].
-
-%% Does this the first `Count' times.
-first(Count, Does) ->
-    Done = counters:new(1, []),
-    fun(Args) ->
-        counters:add(Done, 1, 1),
-        case counters:get(Done, 1) =< Count of
-            true -> Does(Args);
-            false -> pass
-        end
-    end.
-
 pushed_from_its_slot(World) ->
-    Target = target(local),
+    Target = era:target(local),
     _ = start(World, [Target, Target]),
     pushed(Target, [1, 2]),
     [[_, #{<<"path">> := <<"push">>, <<"slot">> := 1} = Request, Opts] | _] = host_double:asked(?PUSH),
@@ -84,8 +49,8 @@ pushed_from_its_slot(World) ->
     ?assertEqual({ok, #{<<"current">> => 2}}, dev_scheduler:slot(#{}, #{<<"target">> => Target}, Opts)).
 
 push_fails(World) ->
-    Target = target(local),
-    host_double:on(?PUSH, first(3, fun(_) -> {error, #{<<"status">> => 500}} end)),
+    Target = era:target(local),
+    host_double:on(?PUSH, host_double:first(3, fun(_) -> {error, #{<<"status">> => 500}} end)),
     {_, Logger} = start(World, [Target], #{cron_push_attempts => infinity}),
     pushed(Target, [1]),
     harness:logged(Logger, fun({ok, recovered, {_, push, _}}) -> true end),
@@ -93,12 +58,12 @@ push_fails(World) ->
     ?assertEqual(4, length(host_double:asked(?PUSH))).
 
 push_always_fails(#{source := Source} = World) ->
-    Target = target(local),
-    After = target(local),
+    Target = era:target(local),
+    After = era:target(local),
     host_double:on(?PUSH, fun([{as, _, #{<<"id">> := Id}}, _, _]) when Id =:= Target -> error({badmatch, wasm}); (_) -> pass end),
     _ = start(World, [Target, Target, After]),
     pushed(After, [1]),
-    ?assertEqual([{error, {badmatch, wasm}}, {error, {badmatch, wasm}}], letters(World, 2)),
+    ?assertEqual([{error, {badmatch, wasm}}, {error, {badmatch, wasm}}], era:letter_errors(World, 2)),
     %% Each has its slot, and nothing takes another.
     ?assertEqual(2, length(host_double:scheduled(Target))),
     {ok, [#{id := Id} | _]} = hb_process_monitor:dead_letters(Source),
@@ -108,42 +73,42 @@ push_always_fails(#{source := Source} = World) ->
     ?assertEqual(2, length(host_double:scheduled(Target))).
 
 push_hangs(World) ->
-    Target = target(local),
-    host_double:on(?PUSH, first(2, fun(_) -> receive never -> ok end end)),
+    Target = era:target(local),
+    host_double:on(?PUSH, host_double:first(2, fun(_) -> receive never -> ok end end)),
     {_, Logger} = start(World, [Target], #{cron_push_timeout => 300, cron_push_attempts => infinity}),
     pushed(Target, [1]),
     harness:logged(Logger, fun({error, push_failed, {_, _, timeout, _}}) -> true end),
     ?assertEqual(1, length(host_double:asked(?SCHEDULE))).
 
 scheduler_outlives(World) ->
-    Target = target(local),
-    host_double:on(?PUSH, first(1, fun(_) -> receive never -> ok end end)),
+    Target = era:target(local),
+    host_double:on(?PUSH, host_double:first(1, fun(_) -> receive never -> ok end end)),
     _ = start(World, [Target, Target], #{cron_push_timeout => 300, cron_push_attempts => infinity}),
     pushed(Target, [1, 2]),
     ?assertEqual([], host_double:died()).
 
 %% What a push from a slot is about: what the process says in turn is scheduled as well.
-pushed_into(#{cu := Cu, source := Source} = World) ->
-    [A, Other, B] = [target(local) || _ <- [1, 2, 3]],
+pushed_into(World) ->
+    [A, Other, B] = [era:target(local) || _ <- [1, 2, 3]],
     host_double:on(?PUSH, fun
         ([{as, _, #{<<"id">> := Id}}, _, _]) when Id =:= A -> _ = host_double:schedule(Other, #{}), pass;
         (_) -> pass
     end),
-    Hang = first(1, fun(_) -> receive never -> ok end end),
+    Hang = host_double:first(1, fun(_) -> receive never -> ok end end),
     host_double:on(?SCHEDULE, fun
         ([_, #{<<"body">> := #{<<"target">> := Id}}, _] = Args) when Id =:= B -> Hang(Args);
         (_) -> pass
     end),
-    test_cu:add_nodes(Cu, Source, [era:result([era:message(A, "1"), era:message(B, "2")])]),
-    _ = start(World, [], #{cron_push_timeout => 300, cron_push_attempts => infinity}),
+    _ = era:start(World, [era:result([era:message(A, "1"), era:message(B, "2")])],
+                  #{cron_push_timeout => 300, cron_push_attempts => infinity}),
     pushed(B, [1]),
     ?assertEqual([], host_double:died()).
 
-engine_dies(#{cu := Cu, source := Source} = World) ->
-    A = target(local),
+engine_dies(World) ->
+    A = era:target(local),
     B = harness:proc_id(),
-    test_cu:add_nodes(Cu, Source, [era:result([era:message(A, "1"), era:message(B, "2")])]),
-    {Monitor, Logger} = start(World, [], #{cron_push_attempts => infinity, cron_push_backoff => {1 bsl 31, 1 bsl 31}}),
+    {Monitor, Logger} = era:start(World, [era:result([era:message(A, "1"), era:message(B, "2")])],
+                                  #{cron_push_attempts => infinity, cron_push_backoff => {1 bsl 31, 1 bsl 31}}),
     harness:logged(Logger, fun({error, push_failed, _}) -> true end),
     Ticker = whereis(hb_process_monitor_ticker),
     _ = harness:kill(Ticker),
@@ -152,12 +117,11 @@ engine_dies(#{cu := Cu, source := Source} = World) ->
     ?assertNotEqual(Ticker, whereis(hb_process_monitor_ticker)),
     ?assertEqual(1, length(host_double:scheduled(A))).
 
-letter_in_part(#{cu := Cu, source := Source} = World) ->
+letter_in_part(#{source := Source} = World) ->
     [B, C] = [harness:proc_id(), harness:proc_id()],
-    After = target(local),
-    test_cu:add_nodes(Cu, Source, [era:result([era:message(B, "1"), era:message(C, "2")]),
-                                   era:result([era:message(After, "3")])]),
-    _ = start(World, []),
+    After = era:target(local),
+    _ = era:start(World, [era:result([era:message(B, "1"), era:message(C, "2")]),
+                          era:result([era:message(After, "3")])]),
     pushed(After, [1]),
     {ok, [#{id := Id}]} = hb_process_monitor:dead_letters(Source),
     true = host_double:process(B, local),
@@ -169,63 +133,62 @@ letter_in_part(#{cu := Cu, source := Source} = World) ->
     ?assertEqual({ok, []}, hb_process_monitor:dead_letters(Source)).
 
 %% Neither spawns nor assignments.
-host_down(#{cu := Cu, source := Source} = World) ->
-    A = target(local),
-    test_cu:add_nodes(Cu, Source, [[<<"{\"Messages\":[">>, era:message(A, integer_to_list(N)), <<"]}">>] || N <- lists:seq(1, 6)]),
+host_down(World) ->
+    A = era:target(local),
     Asked = counters:new(1, []),
     host_double:on({hb_cache, read}, fun(_) -> counters:add(Asked, 1, 1), error(store_is_down) end),
-    _ = start(World, []),
+    _ = era:start(World, [[<<"{\"Messages\":[">>, era:message(A, integer_to_list(N)), <<"]}">>] || N <- lists:seq(1, 6)]),
     %% So often that all could have been given up, twice.
     harness:eventually(fun() -> counters:get(Asked, 1) >= 12 end),
-    ?assertEqual([{error, store_is_down}], letters(World, 1)),
+    ?assertEqual([{error, store_is_down}], era:letter_errors(World, 1)),
     host_double:on({hb_cache, read}, pass),
     pushed(A, [1, 2, 3, 4, 5]).
 
 lua_error(World) ->
-    Target = target(lua_error),
+    Target = era:target(lua_error),
     _ = start(World, [Target, Target]),
     pushed(Target, [1, 2]),
-    ?assertEqual([], letters(World, 0)).
+    ?assertEqual([], era:letter_errors(World, 0)).
 
 tampered(World) ->
-    Target = target(local),
-    After = target(local),
+    Target = era:target(local),
+    After = era:target(local),
     host_double:on({hb_message, commit}, fun([#{<<"target">> := Id} = Message, _]) when Id =:= Target ->
         Message#{<<"commitments">> => #{<<"id">> => <<"of something else">>}};
         (_) -> pass
     end),
     _ = start(World, [Target, After]),
     pushed(After, [1]),
-    ?assertMatch([{not_scheduled, #{<<"status">> := 400}}], letters(World, 1)),
+    ?assertMatch([{not_scheduled, #{<<"status">> := 400}}], era:letter_errors(World, 1)),
     ?assertEqual([], host_double:scheduled(Target)).
 
 no_scheduler(World) ->
-    After = target(local),
-    _ = start(World, [target(no_scheduler), target(no_scheduler), After]),
+    After = era:target(local),
+    _ = start(World, [era:target(no_scheduler), era:target(no_scheduler), After]),
     pushed(After, [1]),
-    ?assertEqual([{not_scheduled, <<"No scheduler information provided.">>} || _ <- [1, 2]], letters(World, 2)).
+    ?assertEqual([{not_scheduled, <<"No scheduler information provided.">>} || _ <- [1, 2]], era:letter_errors(World, 2)).
 
 foreign(World) ->
-    After = target(local),
-    _ = start(World, [target(foreign), target(foreign), After]),
+    After = era:target(local),
+    _ = start(World, [era:target(foreign), era:target(foreign), After]),
     pushed(After, [1]),
-    ?assertEqual([{error, {badmatch, {error, not_found}}} || _ <- [1, 2]], letters(World, 2)).
+    ?assertEqual([{error, {badmatch, {error, not_found}}} || _ <- [1, 2]], era:letter_errors(World, 2)).
 
 goes(World) ->
     Target = harness:proc_id(),
     host_double:on({hb_cache, read}, fun([Id, _]) -> {ok, #{<<"id">> => Id}} end),
     _ = start(World, [Target]),
-    ?assertEqual([{target_not_found, Target}], letters(World, 1)).
+    ?assertEqual([{target_not_found, Target}], era:letter_errors(World, 1)).
 
 schedule_hangs(World) ->
-    Target = target(local),
-    host_double:on(?SCHEDULE, first(1, fun(_) -> receive never -> ok end end)),
+    Target = era:target(local),
+    host_double:on(?SCHEDULE, host_double:first(1, fun(_) -> receive never -> ok end end)),
     {_, Logger} = start(World, [Target, Target], #{cron_push_timeout => 300, cron_push_attempts => infinity}),
     pushed(Target, [1, 2]),
     harness:logged(Logger, fun({error, push_failed, {_, _, timeout, 1}}) -> true end).
 
 signed_with(World, Wallet) ->
-    Target = target(local),
+    Target = era:target(local),
     _ = start(World, [Target]),
     pushed(Target, [1]),
     [[_, Opts]] = host_double:asked({hb_message, commit}),
@@ -246,12 +209,12 @@ other_listener(World) ->
     signed_with(World, {wallet, <<"node">>}).
 
 no_wallet(World) ->
-    Target = target(local),
+    Target = era:target(local),
     host_double:on({ranch, info}, fun(_) -> [] end),
-    host_double:on({hb, wallet}, first(5, fun(_) -> error({badmatch, {error, eacces}}) end)),
+    host_double:on({hb, wallet}, host_double:first(5, fun(_) -> error({badmatch, {error, eacces}}) end)),
     {_, Logger} = start(World, [Target, Target]),
     pushed(Target, [1]),
     harness:logged(Logger, fun({error, push_failed, {_, _, {error, {badmatch, {error, eacces}}}, _}}) -> true end),
     %% The first is taken for poison, as any first one is; the second waits for the wallet.
-    ?assertMatch([{error, {badmatch, _}}], letters(World, 1)),
+    ?assertMatch([{error, {badmatch, _}}], era:letter_errors(World, 1)),
     [[#{<<"data">> := <<"2">>}, _]] = host_double:asked({hb_message, commit}).

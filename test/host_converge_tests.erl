@@ -6,15 +6,14 @@
 -define(ADAPTER, hb_process_monitor_host_converge).
 
 all_test_() ->
-    {foreach, fun setup/0, fun cleanup/1,
-     [fun(World) -> {atom_to_list(Name), {timeout, 60, fun() -> Test(World) end}} end || {Name, Test} <- [
+    era:suite(era_a, [
         {result_is_signed_and_scheduled_as_the_host_wants_it, fun scheduled/1},
         {target_of_another_nodes_is_a_dead_letter_though_the_host_says_ok, fun foreign/1},
         {scheduler_that_hangs_is_given_up_after_the_time_out, fun schedule_hangs/1},
         {answer_without_a_slot_is_an_error, fun no_slot/1},
         {message_that_is_no_map_never_reaches_the_scheduler, fun no_map/1},
         {wallet_that_is_slow_to_be_made_is_waited_for, fun slow_wallet/1}
-     ]]}.
+    ]).
 
 key_test_() ->
     [?_assertEqual(Title, ?ADAPTER:key(Lower)) || {Lower, Title} <- [
@@ -22,39 +21,16 @@ key_test_() ->
         {<<"from-process">>, <<"From-Process">>}, {<<"a--b-">>, <<"A--B-">>}, {<<"1st-a_b">>, <<"1st-A_b">>},
         {<<"übung"/utf8>>, <<"übung"/utf8>>}]].
 
-setup() ->
-    Cu = harness:setup(#{cron_push_attempts => 2, cron_push_backoff => {1, 20}}),
-    Modules = era:load(era_a),
-    #{cu => Cu, modules => Modules, source => harness:proc_id()}.
-
-cleanup(#{cu := Cu, modules := Modules}) ->
-    _ = application:stop(hb_process_monitor),
-    era:unload(Modules),
-    harness:cleanup(Cu).
-
-target(Kind) ->
-    Id = harness:proc_id(),
-    true = host_double:process(Id, Kind),
-    Id.
-
 start(World, Targets) -> start(World, Targets, #{}).
 
-start(#{cu := Cu, source := Source}, Targets, Options) ->
-    test_cu:add_nodes(Cu, Source, [era:result([era:message(Target, "d")]) || Target <- Targets]),
-    {Monitor, Logger} = harness:start(Cu, Source, Options#{cursor => earliest}),
-    Monitor ! tick,
-    {Monitor, Logger}.
+start(World, Targets, Options) ->
+    era:start(World, [era:result([era:message(Target, "d")]) || Target <- Targets], Options).
 
 in_schedule(Target, Count) ->
     harness:eventually(fun() -> length(host_double:scheduled(Target)) =:= Count end).
 
-errors(#{source := Source}, Count) ->
-    harness:eventually(fun() -> {ok, Letters} = hb_process_monitor:dead_letters(Source), length(Letters) =:= Count end),
-    {ok, Letters} = hb_process_monitor:dead_letters(Source),
-    [Error || #{error := Error} <- Letters].
-
 scheduled(#{source := Source} = World) ->
-    Target = target(local),
+    Target = era:target(local),
     _ = start(World, [Target]),
     in_schedule(Target, 1),
     [[Base, Request, Opts]] = host_double:asked(?SCHEDULE),
@@ -69,25 +45,20 @@ scheduled(#{source := Source} = World) ->
     ?assertEqual({ok, #{<<"Current-Slot">> => 1}}, hb_converge:resolve(Process, #{path => <<"Slot">>}, #{})).
 
 foreign(World) ->
-    After = target(local),
-    _ = start(World, [target(foreign), target(foreign), After]),
+    After = era:target(local),
+    _ = start(World, [era:target(foreign), era:target(foreign), After]),
     in_schedule(After, 1),
-    ?assertMatch([{not_scheduled, #{<<"Status">> := <<"Failed">>}}, {not_scheduled, _}], errors(World, 2)).
+    ?assertMatch([{not_scheduled, #{<<"Status">> := <<"Failed">>}}, {not_scheduled, _}], era:letter_errors(World, 2)).
 
 schedule_hangs(World) ->
-    Target = target(local),
-    Done = counters:new(1, []),
-    host_double:on(?SCHEDULE, fun(_) ->
-        counters:add(Done, 1, 1),
-        counters:get(Done, 1) =:= 1 andalso receive never -> ok end,
-        pass
-    end),
+    Target = era:target(local),
+    host_double:on(?SCHEDULE, host_double:first(1, fun(_) -> receive never -> ok end end)),
     {_, Logger} = start(World, [Target, Target], #{cron_push_timeout => 300, cron_push_attempts => infinity}),
     in_schedule(Target, 2),
     harness:logged(Logger, fun({error, push_failed, {_, _, timeout, 1}}) -> true end).
 
 no_slot(World) ->
-    After = target(local),
+    After = era:target(local),
     Bad = [{ok, #{}}, {ok, <<"done">>}, {error, not_found}, ok],
     Asked = counters:new(1, []),
     host_double:on(?SCHEDULE, fun(_) ->
@@ -99,22 +70,18 @@ no_slot(World) ->
     end),
     _ = start(World, [After || _ <- [1, 2, 3, 4, 5]]),
     in_schedule(After, 1),
-    ?assertEqual([{not_scheduled, A} || A <- [#{}, <<"done">>, not_found, ok]], errors(World, 4)).
+    ?assertEqual([{not_scheduled, A} || A <- [#{}, <<"done">>, not_found, ok]], era:letter_errors(World, 4)).
 
 no_map(World) ->
-    Target = target(local),
-    Signed = counters:new(1, []),
-    host_double:on({hb_message, sign}, fun(_) ->
-        counters:add(Signed, 1, 1),
-        case counters:get(Signed, 1) of N when N =< 2 -> {error, no_message}; _ -> pass end
-    end),
+    Target = era:target(local),
+    host_double:on({hb_message, sign}, host_double:first(2, fun(_) -> {error, no_message} end)),
     _ = start(World, [Target, Target]),
     in_schedule(Target, 1),
-    ?assertEqual([{error, function_clause}], errors(World, 1)),
+    ?assertEqual([{error, function_clause}], era:letter_errors(World, 1)),
     ?assertEqual(1, length(host_double:asked(?SCHEDULE))).
 
 slow_wallet(World) ->
-    Target = target(local),
+    Target = era:target(local),
     Test = self(),
     host_double:on({hb, wallet}, fun(_) -> Test ! {making, self()}, receive made -> pass end end),
     _ = start(World, [Target]),

@@ -8,8 +8,7 @@ era_a_test_() -> suite(era_a).
 era_b_test_() -> suite(era_b).
 
 suite(Era) ->
-    {foreach, fun() -> setup(Era) end, fun cleanup/1,
-     [fun(World) -> {atom_to_list(Name), {timeout, 60, fun() -> Test(World) end}} end || {Name, Test} <- [
+    era:suite(Era, [
         {result_of_two_messages_is_scheduled_in_order, fun two_messages/1},
         {result_without_messages_is_pushed_by_doing_nothing, fun no_messages/1},
         {assignments_are_logged_and_pass, fun assignments/1},
@@ -24,32 +23,7 @@ suite(Era) ->
         {monitor_killed_during_a_push_takes_the_push_with_it, fun killed/1},
         {dead_letter_holds_what_was_left_and_is_redelivered, fun redelivered/1},
         {host_that_leaves_messages_behind_leaves_none_in_the_monitor, fun no_strays/1}
-     ]]}.
-
-setup(Era) ->
-    Cu = harness:setup(#{cron_push_attempts => 2, cron_push_backoff => {1, 20}}),
-    Modules = era:load(Era),
-    #{era => Era, cu => Cu, modules => Modules, source => harness:proc_id()}.
-
-cleanup(#{cu := Cu, modules := Modules}) ->
-    _ = application:stop(hb_process_monitor),
-    era:unload(Modules),
-    harness:cleanup(Cu).
-
-%% A process of the host's.
-target(Kind) ->
-    Id = harness:proc_id(),
-    true = host_double:process(Id, Kind),
-    Id.
-
-%% Starts a monitor for results with these nodes, and polls.
-start(World, Nodes) -> start(World, Nodes, #{}).
-
-start(#{cu := Cu, source := Source}, Nodes, Options) ->
-    test_cu:add_nodes(Cu, Source, Nodes),
-    {Monitor, Logger} = harness:start(Cu, Source, Options#{cursor => earliest}),
-    Monitor ! tick,
-    {Monitor, Logger}.
+    ]).
 
 %% Adds a result and polls.
 more(#{cu := Cu, source := Source}, Monitor, Node) ->
@@ -69,8 +43,8 @@ data(#{era := Era}, Messages) -> [maps:get(key(Era, <<"data">>), Message) || Mes
 reads() -> length(host_double:asked({hb_cache, read})).
 
 two_messages(#{era := Era, source := Source} = World) ->
-    [One, Other] = [target(local), target(local)],
-    _ = start(World, [era:result([era:message(One, "a", [{"Action", "\"Go\""}, {"x-Ray", "\"1\""}]), era:message(Other, "b"),
+    [One, Other] = [era:target(local), era:target(local)],
+    _ = era:start(World, [era:result([era:message(One, "a", [{"Action", "\"Go\""}, {"x-Ray", "\"1\""}]), era:message(Other, "b"),
                                   era:message(One, "c")], [era:message(One, "spawn")]),
                       era:result([era:message(One, "d")])]),
     [First | _] = Messages = scheduled(One, 4),
@@ -84,22 +58,22 @@ two_messages(#{era := Era, source := Source} = World) ->
     ?assertNotEqual(Signed, First).
 
 no_messages(World) ->
-    Target = target(local),
-    _ = start(World, [era:result([]), <<"{\"Messages\":null}">>, <<"{}">>, era:result([era:message(Target, "after")])]),
+    Target = era:target(local),
+    _ = era:start(World, [era:result([]), <<"{\"Messages\":null}">>, <<"{}">>, era:result([era:message(Target, "after")])]),
     ?assertEqual([<<"after">>], data(World, scheduled(Target, 1))),
     ?assertEqual(1, reads()).
 
 assignments(World) ->
-    Target = target(local),
-    {_, Logger} = start(World, [<<"{\"Messages\":[],\"Spawns\":[],\"Assignments\":[{\"Processes\":[]},{}]}">>,
+    Target = era:target(local),
+    {_, Logger} = era:start(World, [<<"{\"Messages\":[],\"Spawns\":[],\"Assignments\":[{\"Processes\":[]},{}]}">>,
                                 era:result([era:message(Target, "after")])]),
     [_] = scheduled(Target, 1),
     harness:logged(Logger, fun({error, assignments_ignored, {_, _, 2}}) -> true end).
 
 target_not_there(#{source := Source} = World) ->
     Missing = harness:proc_id(),
-    Target = target(local),
-    {_, Logger} = start(World, [era:result([era:message(Missing, "lost")]), era:result([era:message(Missing, "lost")]),
+    Target = era:target(local),
+    {_, Logger} = era:start(World, [era:result([era:message(Missing, "lost")]), era:result([era:message(Missing, "lost")]),
                                 era:result([era:message(Target, "after")])]),
     %% Two in a row: the host answers, so it is not taken to be down.
     [_] = scheduled(Target, 1),
@@ -109,16 +83,16 @@ target_not_there(#{source := Source} = World) ->
 
 not_held_up(#{source := Source} = World) ->
     Missing = harness:proc_id(),
-    Target = target(local),
-    _ = start(World, [era:result([era:message(Target, "1"), era:message(Missing, "2"), era:message(Target, "3")]),
+    Target = era:target(local),
+    _ = era:start(World, [era:result([era:message(Target, "1"), era:message(Missing, "2"), era:message(Target, "3")]),
                       era:result([era:message(Target, "4")])]),
     ?assertEqual([<<"1">>, <<"3">>, <<"4">>], data(World, scheduled(Target, 3))),
     {ok, [#{result := #{<<"Messages">> := [#{<<"Data">> := <<"2">>}]}}]} = hb_process_monitor:dead_letters(Source).
 
 none_twice(World) ->
     Late = harness:proc_id(),
-    Target = target(local),
-    {Monitor, Logger} = start(World, [era:result([era:message(Target, "1"), era:message(Late, "2")])],
+    Target = era:target(local),
+    {Monitor, Logger} = era:start(World, [era:result([era:message(Target, "1"), era:message(Late, "2")])],
                               #{cron_push_attempts => infinity, cron_push_backoff => {1 bsl 31, 1 bsl 31}}),
     harness:logged(Logger, fun({error, push_failed, _}) -> true end),
     true = host_double:process(Late, local),
@@ -128,10 +102,10 @@ none_twice(World) ->
     ?assertEqual([<<"1">>], data(World, host_double:scheduled(Target))).
 
 bad_targets(#{source := Source} = World) ->
-    Target = target(local),
+    Target = era:target(local),
     Bad = [<<>>, binary:copy(<<"a">>, 42), binary:copy(<<"a">>, 44), <<(binary:copy(<<"a">>, 42))/binary, "/">>,
            <<(binary:copy(<<"a">>, 43))/binary, "\\n">>],
-    _ = start(World, [era:result([era:message(Id, "x")]) || Id <- Bad]
+    _ = era:start(World, [era:result([era:message(Id, "x")]) || Id <- Bad]
         ++ [<<"{\"Messages\":[{\"Tags\":[]}]}">>, <<"{\"Messages\":[{\"Target\":7}]}">>, <<"{\"Messages\":[17]}">>,
             <<"{\"Messages\":{}}">>, era:result([era:message(Target, "after")])]),
     [_] = scheduled(Target, 1),
@@ -140,10 +114,10 @@ bad_targets(#{source := Source} = World) ->
     ?assertEqual(length(Bad) + 4, length(Letters)).
 
 tags(#{era := Era, source := Source} = World) ->
-    Target = target(local),
+    Target = era:target(local),
     Reserved = [{Name, "\"evil\""} || Name <- ["path", "Path", "DEVICE", "method", "commitments", "priv", "slot",
                                                  "target", "data", "Type", "Data-Protocol", "From-Process", "anchor", "ao-types"]],
-    _ = start(World, [era:result([era:message(Target, "d", Reserved ++ [
+    _ = era:start(World, [era:result([era:message(Target, "d", Reserved ++ [
         {"Long", "12345678901234567890"}, {"Half", "0.5"}, {"Yes", "true"}, {"Twice", "\"1\""}, {"twice", "\"2\""},
         {"Text", "\"12345678901234567890\""}])])]),
     [Message] = scheduled(Target, 1),
@@ -165,15 +139,15 @@ tags(#{era := Era, source := Source} = World) ->
     end).
 
 forged_slot(#{source := Source} = World) ->
-    Target = target(local),
-    _ = start(World, [[<<"{\"Messages\":[{\"target\":\"">>, Target, <<"\",\"slot\":1}]}">>], era:result([era:message(Target, "after")])]),
+    Target = era:target(local),
+    _ = era:start(World, [[<<"{\"Messages\":[{\"target\":\"">>, Target, <<"\",\"slot\":1}]}">>], era:result([era:message(Target, "after")])]),
     ?assertEqual([<<"after">>], data(World, scheduled(Target, 1))),
     {ok, [#{error := {bad_target, undefined}}]} = hb_process_monitor:dead_letters(Source).
 
 hang(World) ->
-    Target = target(local),
+    Target = era:target(local),
     host_double:on({hb_cache, read}, fun(_) -> receive never -> ok end end),
-    {Monitor, Logger} = start(World, [era:result([era:message(Target, "1")])],
+    {Monitor, Logger} = era:start(World, [era:result([era:message(Target, "1")])],
                               #{cron_push_timeout => 100, cron_push_attempts => infinity}),
     harness:logged(Logger, fun({error, push_failed, {_, _, timeout, 2}}) -> true end),
     host_double:on({hb_cache, read}, pass),
@@ -182,23 +156,18 @@ hang(World) ->
 
 %% More often than a result is tried: it is the host that is down, and nothing is given up.
 store_raises(#{source := Source} = World) ->
-    Target = target(local),
-    Left = counters:new(1, []),
-    host_double:on({hb_cache, read}, fun(_) ->
-        counters:add(Left, 1, 1),
-        counters:get(Left, 1) =< 7 andalso error({badmatch, {error, store_down}}),
-        pass
-    end),
-    _ = start(World, [era:result([era:message(Target, integer_to_list(N))]) || N <- [1, 2, 3]]),
+    Target = era:target(local),
+    host_double:on({hb_cache, read}, host_double:first(7, fun(_) -> error({badmatch, {error, store_down}}) end)),
+    _ = era:start(World, [era:result([era:message(Target, integer_to_list(N))]) || N <- [1, 2, 3]]),
     ?assertEqual([<<"2">>, <<"3">>], data(World, scheduled(Target, 2))),
     %% The first one is taken for poison, as any first one is.
     {ok, [#{error := {error, {badmatch, {error, store_down}}}}]} = hb_process_monitor:dead_letters(Source).
 
 killed(World) ->
-    Target = target(local),
+    Target = era:target(local),
     Test = self(),
     host_double:on({hb_cache, read}, fun(_) -> Test ! {pushing, self()}, receive never -> ok end end),
-    {Monitor, _} = start(World, [era:result([era:message(Target, "1")])]),
+    {Monitor, _} = era:start(World, [era:result([era:message(Target, "1")])]),
     Worker = receive {pushing, Pid} -> Pid end,
     Ref = monitor(process, Worker),
     killed = harness:kill(Monitor),
@@ -206,8 +175,8 @@ killed(World) ->
 
 redelivered(#{source := Source} = World) ->
     Missing = harness:proc_id(),
-    Target = target(local),
-    _ = start(World, [era:result([era:message(Target, "1"), era:message(Missing, "2")]), era:result([era:message(Target, "3")])]),
+    Target = era:target(local),
+    _ = era:start(World, [era:result([era:message(Target, "1"), era:message(Missing, "2")]), era:result([era:message(Target, "3")])]),
     ?assertEqual([<<"1">>, <<"3">>], data(World, scheduled(Target, 2))),
     {ok, [#{id := Id}]} = hb_process_monitor:dead_letters(Source),
     {error, {push_failed, {target_not_found, Missing}}} = hb_process_monitor:redeliver(Source, Id),
@@ -218,8 +187,8 @@ redelivered(#{source := Source} = World) ->
     {ok, []} = hb_process_monitor:dead_letters(Source).
 
 no_strays(World) ->
-    Target = target(local),
-    {Monitor, _} = start(World, [era:result([era:message(Target, "1")]), era:result([era:message(Target, "2")])]),
+    Target = era:target(local),
+    {Monitor, _} = era:start(World, [era:result([era:message(Target, "1")]), era:result([era:message(Target, "2")])]),
     [_, _] = scheduled(Target, 2),
     Test = self(),
     host_double:on({hb_cache, read}, fun(_) -> Test ! {pushing, self()}, receive go_on -> pass end end),

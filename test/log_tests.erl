@@ -116,7 +116,7 @@ host_without_a_logger_has_none({Cu, _}) ->
     Doubles = [hb_logger, hb_opts, dev_mu],
     Paths = code:get_path(),
     Away = [filename:dirname(code:which(Module)) || Module <- Doubles],
-    [begin code:purge(Module), code:delete(Module), code:purge(Module) end || Module <- Doubles],
+    lists:foreach(fun harness:unload/1, Doubles),
     true = code:set_path([Path || Path <- Paths, not lists:member(filename:absname(Path), [filename:absname(A) || A <- Away])]),
     %% Where a node without options keeps its checkpoint.
     {ok, Cwd} = file:get_cwd(),

@@ -4,6 +4,8 @@
 
 -export([bars/3, lines/4]).
 
+-import(svg, [text/4]).
+
 %% In pixels.
 -define(LEFT, 170).
 -define(RIGHT, 110).
@@ -39,10 +41,8 @@ panel(N, XName, Xs, {Name, Values}) ->
     Greatest = max(1.0e-9, lists:max([Value || Value <- Values, is_number(Value)])),
     Points = [{x(At, length(Xs)), Top + ?HEIGHT - ?HEIGHT * max(0, Value) / Greatest, Value}
               || {At, Value} <- lists:enumerate(0, Values), is_number(Value)],
-    [io_lib:format("<rect x=\"~b\" y=\"~b\" width=\"~b\" height=\"~b\" fill=\"none\" stroke=\"#ccc\"/>~n",
-                   [?LEFT, Top, ?WIDTH, ?HEIGHT]),
-     "<polyline fill=\"none\" stroke=\"#246\" stroke-width=\"2\" points=\"",
-     [io_lib:format("~.1f,~.1f ", [X, Y]) || {X, Y, _} <- Points], "\"/>\n",
+    [svg:frame(?LEFT, Top, ?WIDTH, ?HEIGHT),
+     svg:polyline(2, [{X, Y} || {X, Y, _} <- Points]),
      [[io_lib:format("<circle cx=\"~.1f\" cy=\"~.1f\" r=\"3\" fill=\"#246\"/>~n", [X, Y]),
        text(X, label_y(Y, Top), "middle", bench_table:number(Value))] || {X, Y, Value} <- Points],
      [text(x(At, length(Xs)), Top + ?HEIGHT + 14, "middle", bench_table:number(X)) || {At, X} <- lists:enumerate(0, Xs)],
@@ -56,10 +56,5 @@ label_y(Y, _) -> Y - 6.
 x(At, Count) -> ?LEFT + 20.0 + (?WIDTH - 40) * At / max(1, Count - 1).
 
 drawing(Height, Title, Inner) ->
-    [io_lib:format("<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"~b\" height=\"~b\" font-family=\"sans-serif\""
-                   " font-size=\"11\">~n<rect width=\"100%\" height=\"100%\" fill=\"white\"/>~n",
-                   [?LEFT + ?WIDTH + ?RIGHT, Height]),
-     io_lib:format("<text x=\"16\" y=\"22\" font-size=\"14\">~ts</text>~n", [Title]), Inner, "</svg>\n"].
-
-text(X, Y, Anchor, Text) ->
-    io_lib:format("<text x=\"~.1f\" y=\"~.1f\" text-anchor=\"~s\">~ts</text>~n", [X * 1.0, Y * 1.0, Anchor, Text]).
+    svg:drawing(?LEFT + ?WIDTH + ?RIGHT, Height, [
+        io_lib:format("<text x=\"16\" y=\"22\" font-size=\"14\">~ts</text>~n", [Title]), Inner]).

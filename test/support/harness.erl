@@ -6,7 +6,7 @@
 -export([proc_id/0, sink/1, start/3, pushed/3, pushed/4, kill/1, report/1]).
 -export([still/3, resolved/2, results/2, no_result/0, number/1, polled/2, eventually/1, logged/2, failing/2]).
 -export([gate/1, asked/2, not_asked/1, open/2, open/3]).
--export([router/1, no_router/0]).
+-export([router/1, no_router/0, unload/1]).
 -export([held_pushes/1, held/2, nothing_held/1, let_go/1]).
 
 %% How long something may take that should happen at once, in ms. Only a failure takes this long.
@@ -246,6 +246,11 @@ router(Answer) ->
     {module, hb_router} = code:load_binary(hb_router, "hb_router", Binary).
 
 no_router() ->
-    code:purge(hb_router),
-    code:delete(hb_router),
-    code:purge(hb_router).
+    unload(hb_router).
+
+%% Takes a module away, whatever runs it.
+unload(Module) ->
+    _ = code:purge(Module),
+    _ = code:delete(Module),
+    _ = code:purge(Module),
+    ok.

@@ -1,4 +1,4 @@
-%%% Double of an early host's `hb': its wallet.
+%%% Double of a host's `hb', of early and of later ones: its wallet.
 -module(hb).
 -export([wallet/0]).
 

@@ -4,7 +4,7 @@
 -module(host_double).
 
 %% For tests
--export([start/0, stop/0, process/2, on/2, scheduled/1, pushed/1, asked/1, died/0]).
+-export([start/0, stop/0, process/2, on/2, first/2, scheduled/1, pushed/1, asked/1, died/0]).
 %% For the doubles
 -export([call/3, kind/1, schedule/2, push/2, break/1, is_broken/1, take/1]).
 
@@ -48,6 +48,17 @@ process(Id, Kind) -> ets:insert(?MODULE, {{process, Id}, Kind}).
 
 %% `Does(Args)' stands in for a call of the host's, or says `pass'; `pass' as such ends that.
 on(Call, Does) -> ets:insert(?MODULE, {{on, Call}, Does}).
+
+%% For on/2: does this the first so many times.
+first(Count, Does) ->
+    Done = counters:new(1, []),
+    fun(Args) ->
+        counters:add(Done, 1, 1),
+        case counters:get(Done, 1) =< Count of
+            true -> Does(Args);
+            false -> pass
+        end
+    end.
 
 %% What is in a process's schedule, in the order of its slots.
 scheduled(Id) -> [Message || [Message] <- ets:match(?MODULE, {{slot, Id, '_'}, '$1'})].
