@@ -283,10 +283,11 @@ impl Engine {
     ) -> Option<Change> {
         let probe = fetch.probe.then_some(fetch.lane);
         let host = self.queue.host(fetch.host)?;
-        let verdict = Verdict::of(outcome, fetch.lane, fetch.probe);
+        let others_fared_better = host.has_answered_since(fetch.since);
+        let verdict = Verdict::of(outcome, fetch.lane, fetch.probe, others_fared_better);
         let change = host.breaker.ended(now, &mut self.rng, probe, verdict);
         if verdict == Verdict::Answered {
-            host.answered(took);
+            host.answered(now, took);
         }
         self.queue.end(fetch.host, fetch.lane);
         change

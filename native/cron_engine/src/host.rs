@@ -1,9 +1,9 @@
 //! One CU host, as all monitors that ask it see it: who waits for it, how many fetches are under
 //! way, whether it answers, and how fast.
 
-use crate::MonitorId;
 use crate::breaker::Breaker;
 use crate::queue::{Lane, PerLane};
+use crate::{MonitorId, Time};
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -40,6 +40,8 @@ pub(crate) struct Host {
     pub(crate) counted_open: bool,
     /// The time that its answers take, smoothed.
     pace: Option<Duration>,
+    /// When it answered last.
+    last_answer: Option<Time>,
 }
 
 impl Host {
@@ -56,9 +58,15 @@ impl Host {
         if full || better || !self.breaker.allows(lane) { None } else { first(lane) }
     }
 
-    /// It answered, whatever it was, after this time.
-    pub(crate) fn answered(&mut self, took: Duration) {
+    /// It answered at `now`, whatever it was, after this time.
+    pub(crate) fn answered(&mut self, now: Time, took: Duration) {
+        self.last_answer = Some(now);
         self.pace = Some(self.pace.map_or(took, |pace| (pace * 7 + took) / 8));
+    }
+
+    /// Whether it answered anything since then.
+    pub(crate) fn has_answered_since(&self, then: Time) -> bool {
+        self.last_answer.is_some_and(|at| at >= then)
     }
 
     /// How long an answer may take before the place is needed more by others.
@@ -84,18 +92,20 @@ impl Host {
 mod tests {
     use super::*;
 
+    const NOW: Time = Time::from_millis(1000);
+
     #[test]
     fn patience_follows_the_pace_within_its_bounds() {
         let mut host = Host::default();
         assert_eq!(host.patience(false), UNKNOWN_PATIENCE);
-        host.answered(Duration::from_millis(1));
+        host.answered(NOW, Duration::from_millis(1));
         assert_eq!(host.patience(false), SHORTEST_PATIENCE);
         for _ in 0..100 {
-            host.answered(Duration::from_millis(100));
+            host.answered(NOW, Duration::from_millis(100));
         }
         assert!(host.patience(false) > Duration::from_millis(1500));
         assert!(host.patience(false) <= Duration::from_millis(1600));
-        host.answered(Duration::from_mins(1));
+        host.answered(NOW, Duration::from_mins(1));
         assert_eq!(host.patience(false), LONGEST_PATIENCE);
     }
 }

@@ -18,17 +18,24 @@ pub(crate) enum Verdict {
 
 impl Verdict {
     /// The verdict of a fetch in `lane`, which may have been a probe. Time-outs in the slow lane
-    /// are old news of one process; in the fast one they are of a process that was well. That one
-    /// was too slow in a crowd says little: the others may wait behind more of its kind.
-    pub(crate) fn of(outcome: &Result<Fetched, Failure>, lane: Lane, probe: bool) -> Self {
-        let old_news = lane == Lane::Slow && !probe;
+    /// are old news of one process; in the fast one they are of a process that was well, unless the
+    /// host answered others since the fetch began: then it is of that process alone, however many
+    /// end together. That one was too slow in a crowd says little: the others may wait behind more
+    /// of its kind.
+    pub(crate) fn of(
+        outcome: &Result<Fetched, Failure>,
+        lane: Lane,
+        probe: bool,
+        others_fared_better: bool,
+    ) -> Self {
+        let of_one_process = (lane == Lane::Slow || others_fared_better) && !probe;
         match outcome {
             Ok(Fetched::TooSlow) if probe => Self::Failed(None),
             Ok(Fetched::TooSlow) => Self::Neither,
             Ok(_) => Self::Answered,
             Err(failure) => match failure.class {
                 Class::Internal | Class::NoRoom => Self::Neither,
-                Class::Timeout | Class::FirstByteTimeout if old_news => Self::Neither,
+                Class::Timeout | Class::FirstByteTimeout if of_one_process => Self::Neither,
                 class if class.is_of_host() || failure.retry_after.is_some() => {
                     Self::Failed(failure.retry_after)
                 }
@@ -43,12 +50,15 @@ mod tests {
     use super::*;
 
     fn verdict(class: Class, lane: Lane, probe: bool) -> Verdict {
-        Verdict::of(&Err(Failure::new(class, "")), lane, probe)
+        Verdict::of(&Err(Failure::new(class, "")), lane, probe, false)
     }
 
     #[test]
     fn any_answer_says_that_the_host_is_there() {
-        assert_eq!(Verdict::of(&Ok(Fetched::EmptyPage), Lane::Fast, false), Verdict::Answered);
+        assert_eq!(
+            Verdict::of(&Ok(Fetched::EmptyPage), Lane::Fast, false, false),
+            Verdict::Answered
+        );
         for class in [Class::Status, Class::BadJson, Class::CursorRegressed, Class::BodyTooLarge] {
             assert_eq!(verdict(class, Lane::Fast, false), Verdict::Answered);
         }
@@ -64,8 +74,18 @@ mod tests {
     }
 
     #[test]
+    fn time_out_while_others_were_answered_says_nothing_but_a_refusal_does() {
+        let verdict =
+            |class, probe| Verdict::of(&Err(Failure::new(class, "")), Lane::Fast, probe, true);
+        assert_eq!(verdict(Class::Timeout, false), Verdict::Neither);
+        assert_eq!(verdict(Class::FirstByteTimeout, false), Verdict::Neither);
+        assert_eq!(verdict(Class::Timeout, true), Verdict::Failed(None));
+        assert_eq!(verdict(Class::Connect, false), Verdict::Failed(None));
+    }
+
+    #[test]
     fn impatience_counts_against_the_host_of_a_probe_alone() {
-        let verdict = |probe| Verdict::of(&Ok(Fetched::TooSlow), Lane::Fast, probe);
+        let verdict = |probe| Verdict::of(&Ok(Fetched::TooSlow), Lane::Fast, probe, false);
         assert_eq!((verdict(false), verdict(true)), (Verdict::Neither, Verdict::Failed(None)));
     }
 
@@ -73,7 +93,10 @@ mod tests {
     fn retry_after_counts_against_the_host() {
         let retry_after = Some(Duration::from_secs(7));
         let failure = Failure { retry_after, ..Failure::new(Class::Status, "503") };
-        assert_eq!(Verdict::of(&Err(failure), Lane::Fast, false), Verdict::Failed(retry_after));
+        assert_eq!(
+            Verdict::of(&Err(failure), Lane::Fast, false, false),
+            Verdict::Failed(retry_after)
+        );
     }
 
     #[test]

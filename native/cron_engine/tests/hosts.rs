@@ -290,6 +290,20 @@ fn processes_that_hang_do_not_hold_up_the_good_ones_of_the_same_host() {
 }
 
 #[test]
+fn processes_that_time_out_together_do_not_open_the_breaker_of_a_host_that_answers_others() {
+    let mut node = Node::new(64);
+    for id in 0..10 {
+        node.processes.insert(MonitorId(id), Behaviour::Hangs);
+    }
+    node.start(0..20, &[1]);
+    // All at once, with places to spare: nobody is hurried, and all that hang end in one moment.
+    (0..20).for_each(|id| node.tell(Event::Poll(MonitorId(id))));
+    node.run_for(LIMIT + RATE);
+    assert_eq!(node.breakers, []);
+    assert!(node.worst(10..20, 0) <= QUICK * 2);
+}
+
+#[test]
 fn processes_that_start_while_hundreds_hang_are_served_within_seconds() {
     let mut node = Node::new(64);
     for id in 0..1000 {
