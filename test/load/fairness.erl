@@ -39,7 +39,8 @@ run(#{monitors := Monitors, seconds := Seconds, rounds := Rounds}) ->
     Pairs = [{measure(Good, Seconds), measure(Ids, Seconds)} || _ <- lists:seq(1, Rounds)],
     {Alone, Among} = lists:unzip(Pairs),
     Ratios = [maps:get(p99, B) / maps:get(p99, A) || {A, B} <- Pairs],
-    Ratio = lists:min(Ratios),
+    %% Of the worse round: what a third of bad ones may do once in two runs, they do to an operator too.
+    Ratio = lists:max(Ratios),
     #{cron_max_inflight := Places} = options(),
     Threads = lists:max([T || #{threads := T} <- Alone ++ Among]),
     Lost = lists:sum([L || #{lost := L} <- Alone ++ Among]),
@@ -176,5 +177,5 @@ print(#{monitors := Monitors, good := Good, alone := Alone, among := Among, rati
                [Name, P50, P99, Max, Pushes, T, Rss div 1024])
      || {Name, Figures} <- [{"alone", Alone}, {"among bad", Among}],
         #{p50 := P50, p99 := P99, max := Max, pushes := Pushes, threads := T, rss_kb := Rss} <- Figures],
-    io:format("  p99 among bad ones / alone: ~.2f (at most 2); threads ~b (at most ~b); lost ~b: ~s~n",
+    io:format("  p99 among bad ones / alone, in the worse round: ~.2f (at most 2); threads ~b (at most ~b); lost ~b: ~s~n",
               [float(Ratio), Threads, Bound, Lost, case Fair of true -> "fair"; false -> "UNFAIR" end]).
