@@ -53,7 +53,7 @@ test-all: test ## and what is slow: kills, schedules, 5000 monitors, valgrind, f
 	@$(MAKE) --no-print-directory miri
 	@$(MAKE) --no-print-directory fuzz FUZZ_FOR=60
 	@$(MAKE) --no-print-directory soak MINUTES=5
-	@$(MAKE) --no-print-directory bench QUICK=yes SUITES='backlog ticks pingpong steady growth million'
+	@$(MAKE) --no-print-directory bench QUICK=yes SUITES='backlog decode ticks pingpong steady growth million'
 
 demo: setup ## see it work: three monitors, an outage of their CU, the recovery; ends by itself
 	@$(RUN) -s demo main
@@ -104,7 +104,7 @@ fuzz: ## FUZZED (page engine) for FUZZ_FOR (60) s each (a nightly toolchain and 
 	    -- -max_total_time=$(FUZZ_FOR) -dict=native/fuzz/page.dict -timeout=10 -print_final_stats=1 || exit 1; \
 	done
 
-# SUITES=: some of backlog ticks pingpong steady growth, which are run where nothing is said, and million.
+# SUITES=: some of backlog decode ticks pingpong steady growth, which are run where nothing is said, and million.
 # QUICK=yes: small sizes, to see that all works. RESULTS=: of a backlog. SAVE=yes: to docs/benchmarks.
 SUITES  ?=
 QUICK   ?=

@@ -46,7 +46,8 @@ start_link() ->
 %% @doc Watches the calling monitor.
 -spec watch(ProcId :: binary(), hb_process_monitor_host:logger(), hb_process_monitor_opts:monitor(),
             atomics:atomics_ref()) -> ok.
-watch(ProcId, Logger, #{cron_push_stall := Stall}, Push) ->
+watch(ProcId, Logger, Options, Push) ->
+    #{cron_push_stall := Stall} = hb_process_monitor_opts:settings(Options),
     gen_server:cast(?MODULE, {watch, self(), ProcId, Logger, Stall, Push}).
 
 %% @doc Where a monitor notes that it is at a push: it cannot be asked meanwhile.

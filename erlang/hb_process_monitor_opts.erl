@@ -2,7 +2,7 @@
 %%% option comes from the caller's map, then from the host, then from here.
 -module(hb_process_monitor_opts).
 
--export([for_monitor/2, for_library/3, for_node/0, describe/0]).
+-export([for_monitor/2, settings/1, moved/2, for_library/3, for_node/0, describe/0]).
 -export([proc_id/1, is_proc_id/1, rate/1, cursor/1]).
 
 -export_type([monitor/0, node_options/0, cursor/0]).
@@ -14,14 +14,14 @@
 -type monitor() :: #{
     rate := 1..16#ffffffff,
     cursor := cursor(),
-    cron_node := [binary(), ...],
     routed := boolean(),
     kept := map(),
     logger := hb_process_monitor_host:logger(),
-    atom() => term()
+    cron_push := term(),
+    settings := hb_process_monitor_settings:shared()
 }.
-%% All options of one monitor: those of scope monitor of the README's table, and these. `routed'
-%% says that the node is the host's choice, which may change.
+%% The options of one monitor. `settings' are all others of scope monitor of the README's table;
+%% `routed' says that the node is the host's choice, which may change.
 
 -type node_options() :: #{atom() => term()}.
 %% All options of scope node of the README's table.
@@ -70,9 +70,23 @@ for_monitor(ProcId, Given) ->
     Table = table(),
     maps:foreach(fun(Key, Value) -> given(lists:keyfind(Key, 1, Table), Key, Value) end, Rest),
     Own = [{Key, value(Entry, Rest)} || {Key, monitor, _, _} = Entry <- Table],
-    #{cron_node := Node} = Options = maps:from_list(Own),
-    Options#{rate => Rate, cursor => Cursor, logger => Logger, cron_node := node_list(Node, ProcId),
-             routed => Node =:= undefined, kept => kept(Given)}.
+    #{cron_node := Node} = All = maps:from_list(Own),
+    %% A fun is not shared: it would outlive the code it is of, and nobody would know.
+    {Push, Settings} = maps:take(cron_push, All#{cron_node := node_list(Node, ProcId)}),
+    #{rate => Rate, cursor => Cursor, logger => Logger, routed => Node =:= undefined, kept => kept(Given),
+      cron_push => Push, settings => hb_process_monitor_settings:share(Settings)}.
+
+%% @doc What the options of a monitor say, `cron_push' included.
+-spec settings(monitor()) -> #{atom() => term()}.
+settings(#{settings := Shared, cron_push := Push}) ->
+    Settings = hb_process_monitor_settings:get(Shared),
+    Settings#{cron_push => Push}.
+
+%% @doc The same options with other nodes.
+-spec moved([binary(), ...], monitor()) -> monitor().
+moved(Nodes, #{settings := Shared} = Options) ->
+    Settings = hb_process_monitor_settings:get(Shared),
+    Options#{settings := hb_process_monitor_settings:share(Settings#{cron_node := Nodes})}.
 
 %% What a checkpoint keeps of what was given, to start the monitor again: neither where it began nor
 %% what does not outlive a node.
@@ -95,9 +109,11 @@ node_list(Node, _) ->
 %% @doc What the library is told of a monitor that begins at `Cursor'.
 -spec for_library(ProcId :: binary(), cursor(), monitor()) -> hb_process_monitor_nif:monitor_options().
 for_library(ProcId, Cursor, Options) ->
-    #{rate := Rate, cron_node := Nodes, cron_page_limit := PageLimit, cron_timeout := Timeout,
+    #{rate := Rate, kept := Kept, settings := Shared} = Options,
+    #{cron_node := Nodes, cron_page_limit := PageLimit, cron_timeout := Timeout,
       cron_connect_timeout := ConnectTimeout, cron_first_byte_timeout := FirstByteTimeout,
-      cron_max_page_bytes := MaxPageBytes, cron_walk_after := WalkAfter, cron_stale_after := StaleAfter, kept := Kept} = Options,
+      cron_max_page_bytes := MaxPageBytes, cron_walk_after := WalkAfter,
+      cron_stale_after := StaleAfter} = hb_process_monitor_settings:get(Shared),
     #{process => ProcId, rate => Rate, cursor => Cursor, nodes => Nodes, page_limit => PageLimit,
       connect_timeout => ConnectTimeout, first_byte_timeout => FirstByteTimeout, timeout => Timeout,
       max_page_bytes => MaxPageBytes, walk_after => WalkAfter,

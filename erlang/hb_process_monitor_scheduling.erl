@@ -41,7 +41,8 @@
 %% @doc Sends what a result holds, within the time of the option `cron_push_timeout'.
 -spec push(Adapter :: module(), Result :: map(), hb_process_monitor_host:push_state(),
            hb_process_monitor_opts:monitor()) -> hb_process_monitor_host:outcome().
-push(Adapter, Result, State, #{cron_push_timeout := Limit}) ->
+push(Adapter, Result, State, Options) ->
+    #{cron_push_timeout := Limit} = hb_process_monitor_opts:settings(Options),
     case hb_process_monitor_message:items(Result) of
         {ok, [], Assignments} ->
             log_assignments(Assignments, Result, State);

@@ -76,12 +76,13 @@ init({ProcId, #{rate := Rate, cursor := Cursor, logger := GivenLogger} = Options
             ok = hb_process_monitor_ticker:register_with(Logger),
             AtPush = hb_process_monitor_keeper:new_push(),
             ok = hb_process_monitor_keeper:watch(ProcId, Logger, Options, AtPush),
-            Push = hb_process_monitor_host:device(Options),
+            Settings = hb_process_monitor_opts:settings(Options),
+            Push = hb_process_monitor_host:device(Settings),
             Works = hb_process_monitor_registry:device(Push),
             State = #state{
                 proc_id = ProcId, options = Options, logger = Logger, cursor = Cursor,
                 pushing_with = hb_process_monitor_pushing:new(ProcId, Logger, Push, Options, AtPush, Works),
-                delivery = delivery(Options), at_push = AtPush,
+                delivery = delivery(Settings), at_push = AtPush,
                 leaving = maps:from_list([{monitor(process, Pid), Pid} || Pid <- Leaving])
             },
             log(ok, started_monitor, {ProcId, Rate, Cursor}, State),
@@ -245,14 +246,14 @@ from_engine({recovered, Failures}, #state{proc_id = ProcId} = State) ->
 
 %% The process may have moved to another CU: the host's router is asked again, as often as a
 %% failure is worth a report.
-ask_router(#state{options = #{routed := true, cron_node := Nodes} = Options, proc_id = ProcId,
-                  engine = {Handle, _, _}} = State) ->
+ask_router(#state{options = #{routed := true} = Options, proc_id = ProcId, engine = {Handle, _, _}} = State) ->
+    #{cron_node := Nodes} = hb_process_monitor_opts:settings(Options),
     case hb_process_monitor_host_router:nodes_of(ProcId) of
         {Source, [Node | _] = Others} when Source =/= default, Others =/= Nodes ->
             case hb_process_monitor_nif:move_to(Handle, Others) of
                 ok ->
                     log(ok, moved_node, {ProcId, hb_process_monitor_host_router:origin(Node)}, State),
-                    State#state{options = Options#{cron_node := Others}};
+                    State#state{options = hb_process_monitor_opts:moved(Others, Options)};
                 {error, {bad_node, _}} ->
                     %% What the router says is no CU: the old one may come back.
                     State
@@ -349,7 +350,8 @@ retry_later(#state{delivery = Delivery} = State) ->
     State#state{retry = erlang:start_timer(Pause, self(), retry)}.
 
 give_up(Reason, GivenUp, #state{part = {Seq, [#{<<"cursor">> := Cursor} = Result | Rest], EndsPage}} = State) ->
-    #state{engine = {Handle, _, _}, proc_id = ProcId, options = #{cron_push_attempts := Attempts}} = State,
+    #state{engine = {Handle, _, _}, proc_id = ProcId, options = Options} = State,
+    #{cron_push_attempts := Attempts} = hb_process_monitor_opts:settings(Options),
     case hb_process_monitor_nif:give_up(Handle, Seq, Cursor, EndsPage andalso Rest =:= [], Attempts,
                                         term_to_binary(Result), term_to_binary(Reason)) of
         ok ->

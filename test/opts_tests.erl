@@ -18,7 +18,8 @@ all_test_() ->
 started(Options) ->
     %% The application must run for the host's options to be looked at.
     {_, _} = hb_process_monitor:start(harness:proc_id(), #{rate => 3600000}),
-    ?OPTS:for_monitor(harness:proc_id(), Options).
+    Made = ?OPTS:for_monitor(harness:proc_id(), Options),
+    maps:merge(?OPTS:settings(Made), Made).
 
 option_of_the_caller_wins_over_the_hosts_and_that_over_the_default(_) ->
     ?assertMatch(#{cron_page_limit := 1000, rate := 10000}, started(#{})),

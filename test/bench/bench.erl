@@ -7,7 +7,7 @@
 
 -export([main/1]).
 
--define(DEFAULT, ["backlog", "ticks", "pingpong", "steady", "growth"]).
+-define(DEFAULT, ["backlog", "decode", "ticks", "pingpong", "steady", "growth"]).
 -define(SUITES, ?DEFAULT ++ ["million"]).
 -define(RESULTS, "docs/benchmarks/results.md").
 

@@ -10,6 +10,8 @@
 -module(bench_plain).
 
 -export([prepare/0, decoder/0, start/2, settle/1, stop/1]).
+%% Its parts, for what is measured alone
+-export([body/1, decode/1]).
 
 -define(TIMEOUT, 60000).
 
@@ -19,6 +21,7 @@ prepare() ->
     {ok, _} = inets:start(httpc, [{profile, ?MODULE}]),
     ok = httpc:set_options([{ipfamily, inet}, {keep_alive_timeout, 120000}, {max_sessions, 64},
                             {socket_opts, [{nodelay, true}, {buffer, 262144}]}], ?MODULE),
+    ok = persistent_term:put(?MODULE, decoder()),
     %% Loading a module on its first call takes time: the client's are loaded now.
     {ok, Modules} = application:get_key(inets, modules),
     Client = [M || M <- Modules, Prefix <- ["httpc", "http_"], lists:prefix(Prefix, atom_to_list(M))],
@@ -35,11 +38,10 @@ decoder() ->
 start(ProcId, #{url := Url, limit := Limit, rate := Rate, push := Push}) ->
     Base = <<Url/binary, "/cron/", ProcId/binary, "?">>,
     Rest = <<"limit=", (integer_to_binary(Limit))/binary>>,
-    Decoder = decoder(),
     spawn_link(fun() ->
         Monitor = self(),
         _ = spawn_link(fun() -> ticker(Rate, Monitor) end),
-        monitor(ProcId, Push, fun(Cursor) -> page(Decoder, [Base, from(Cursor), Rest]) end, <<>>)
+        monitor(ProcId, Push, fun(Cursor) -> decode(body([Base, from(Cursor), Rest])) end, <<>>)
     end).
 
 ticker(Rate, Monitor) ->
@@ -76,15 +78,19 @@ poll(ProcId, Push, Ask, Cursor) ->
 from(<<>>) -> <<>>;
 from(Cursor) -> [<<"from=">>, uri_string:quote(Cursor), $&].
 
-page(Decoder, Url) ->
+%% What the CU answers.
+body(Url) ->
     {ok, {200, Body}} =
         httpc:request(get, {iolist_to_binary(Url), []},
                       [{timeout, ?TIMEOUT}, {connect_timeout, 5000}, {autoredirect, false}],
                       [{body_format, binary}, {full_result, false}], ?MODULE),
-    decode(Decoder, Body).
+    Body.
 
-decode(jiffy, Body) -> jiffy:decode(Body, [return_maps, {null_term, null}]);
-decode(json, Body) -> json:decode(Body).
+decode(Body) ->
+    case persistent_term:get(?MODULE) of
+        jiffy -> jiffy:decode(Body, [return_maps]);
+        json -> json:decode(Body)
+    end.
 
 push_all([], _ProcId, _Push, Cursor) ->
     Cursor;

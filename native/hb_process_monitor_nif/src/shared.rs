@@ -21,9 +21,18 @@ pub(crate) enum Command {
     Event(Event),
 }
 
+/// What the loop has not taken yet.
+#[derive(Default)]
+struct Inbox {
+    commands: Vec<Command>,
+    /// The loop waits and nobody has woken it yet. Waking costs a system call, whether or not
+    /// anybody waits.
+    asleep: bool,
+}
+
 /// The shared part of an engine.
 pub(crate) struct Shared {
-    queue: Mutex<Vec<Command>>,
+    inbox: Mutex<Inbox>,
     wake: Condvar,
     stopped: AtomicBool,
     interrupted: AtomicBool,
@@ -48,7 +57,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Shared {
     pub(crate) fn new(config: &Config, client: Client, checkpoint: Option<Checkpoint>) -> Self {
         Self {
-            queue: Mutex::default(),
+            inbox: Mutex::default(),
             wake: Condvar::new(),
             stopped: AtomicBool::new(false),
             interrupted: AtomicBool::new(false),
@@ -92,29 +101,41 @@ impl Shared {
 
     /// Tells the loop something. After a stop nobody listens, and nothing piles up.
     pub(crate) fn push(&self, command: Command) {
-        if !self.is_stopped() {
-            lock(&self.queue).push(command);
+        if self.is_stopped() {
+            return;
+        }
+        let mut inbox = lock(&self.inbox);
+        inbox.commands.push(command);
+        let asleep = std::mem::take(&mut inbox.asleep);
+        drop(inbox);
+        if asleep {
             self.wake.notify_one();
         }
     }
 
     /// Swaps what the loop was told into `commands`, which must be empty.
     pub(crate) fn take(&self, commands: &mut Vec<Command>) {
-        std::mem::swap(&mut *lock(&self.queue), commands);
+        std::mem::swap(&mut lock(&self.inbox).commands, commands);
     }
 
     /// Waits until there is something to do, at most for `limit`.
     pub(crate) fn wait(&self, limit: Duration) {
-        let idle = |queue: &mut Vec<Command>| {
-            queue.is_empty() && !self.is_stopped() && !self.interrupted.load(Ordering::Acquire)
+        let mut inbox = lock(&self.inbox);
+        inbox.asleep = true;
+        let idle = |inbox: &mut Inbox| {
+            inbox.commands.is_empty()
+                && !self.is_stopped()
+                && !self.interrupted.load(Ordering::Acquire)
         };
-        drop(self.wake.wait_timeout_while(lock(&self.queue), limit, idle));
+        let woken = self.wake.wait_timeout_while(inbox, limit, idle);
+        let (mut inbox, _) = woken.unwrap_or_else(PoisonError::into_inner);
+        inbox.asleep = false;
     }
 
     /// Makes the loop return from its slice soon.
     pub(crate) fn interrupt(&self) {
         self.interrupted.store(true, Ordering::Release);
-        drop(lock(&self.queue));
+        drop(lock(&self.inbox));
         self.wake.notify_one();
     }
 
@@ -126,7 +147,7 @@ impl Shared {
     /// Ends the engine: no fetch begins any more, and the loop and the threads end.
     pub(crate) fn stop(&self) {
         self.stopped.store(true, Ordering::Release);
-        *lock(&self.queue) = Vec::new();
+        lock(&self.inbox).commands = Vec::new();
         self.wake.notify_all();
         self.pool.stop();
     }
