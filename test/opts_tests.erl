@@ -71,7 +71,7 @@ every_option_accepts_its_default(_) ->
      || {Key, monitor, Default} <- ?OPTS:describe(), Key =/= default_cron_rate, Default =/= undefined].
 
 readme_names_every_option_and_its_default_test() ->
-    {ok, Readme} = file:read_file(filename:join(root(), "README.md")),
+    {ok, Readme} = file:read_file(harness:checkout("README.md")),
     [begin
         Name = ["`", atom_to_list(Key), "`"],
         ?assertMatch({Key, true}, {Key, binary:match(Readme, iolist_to_binary(Name)) =/= nomatch}),
@@ -84,12 +84,3 @@ readme_names_every_option_and_its_default_test() ->
             nomatch -> ok
         end
     end || {Key, Scope, Default} <- ?OPTS:describe()].
-
-root() -> root(filename:absname(code:lib_dir(hb_process_monitor))).
-
-root("/") -> error(no_readme);
-root(Dir) ->
-    case filelib:is_regular(filename:join(Dir, "README.md")) of
-        true -> Dir;
-        false -> root(filename:dirname(Dir))
-    end.

@@ -6,7 +6,7 @@
 -export([proc_id/0, sink/1, start/3, pushed/3, pushed/4, kill/1, report/1]).
 -export([still/3, resolved/2, results/2, no_result/0, number/1, polled/2, eventually/1, logged/2, failing/2]).
 -export([gate/1, asked/2, not_asked/1, open/2, open/3]).
--export([router/1, no_router/0, unload/1]).
+-export([router/1, no_router/0, unload/1, checkout/1]).
 -export([held_pushes/1, held/2, nothing_held/1, let_go/1]).
 
 %% How long something may take that should happen at once, in ms. Only a failure takes this long.
@@ -254,3 +254,14 @@ unload(Module) ->
     _ = code:delete(Module),
     _ = code:purge(Module),
     ok.
+
+%% The path of a file of the checkout that these tests are of.
+checkout(File) ->
+    filename:join(checkout_dir(filename:absname(code:lib_dir(hb_process_monitor))), File).
+
+checkout_dir("/") -> error(not_in_a_checkout);
+checkout_dir(Dir) ->
+    case filelib:is_regular(filename:join(Dir, "README.md")) of
+        true -> Dir;
+        false -> checkout_dir(filename:dirname(Dir))
+    end.

@@ -1,11 +1,15 @@
 //! A bounded, elastic pool of threads: it grows while jobs wait and no thread is free, and shrinks
 //! when there is nothing to do. The engine bounds how many jobs there are; the pool's own bound
 //! is a second line.
+//!
+//! The thread that went idle last is woken first: it and its connection are warm, and those that a
+//! burst needed are idle for long enough to end.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
 
 /// How long a thread without a job stays.
 const MAX_IDLE: Duration = Duration::from_secs(10);
@@ -19,13 +23,15 @@ pub struct Pool<J> {
 
 struct Inner<J> {
     state: Mutex<State<J>>,
-    wake: Condvar,
 }
 
 struct State<J> {
     jobs: VecDeque<J>,
     threads: usize,
-    idle: usize,
+    /// Those that wait and that nobody has woken, the latest last.
+    idle: Vec<Thread>,
+    /// Those that were woken for a job and have not looked for it yet.
+    woken: usize,
     stopped: bool,
 }
 
@@ -45,9 +51,9 @@ impl<J: Job> Pool<J> {
     /// A pool without threads yet; those it gets bear `name`.
     #[must_use]
     pub fn new(name: &'static str, max_threads: usize) -> Self {
-        let jobs = VecDeque::new();
-        let state = State { jobs, threads: 0, idle: 0, stopped: false };
-        let inner = Arc::new(Inner { state: Mutex::new(state), wake: Condvar::new() });
+        let (jobs, idle) = (VecDeque::new(), Vec::new());
+        let state = State { jobs, threads: 0, idle, woken: 0, stopped: false };
+        let inner = Arc::new(Inner { state: Mutex::new(state) });
         Self { inner, name, max_threads: max_threads.max(1) }
     }
 
@@ -58,16 +64,23 @@ impl<J: Job> Pool<J> {
             return;
         }
         state.jobs.push_back(job);
-        if state.jobs.len() <= state.idle || state.threads >= self.max_threads {
-            self.inner.wake.notify_one();
+        if state.jobs.len() <= state.woken {
+            return;
+        }
+        if let Some(thread) = state.idle.pop() {
+            state.woken += 1;
+            drop(state);
+            return thread.unpark();
+        }
+        if state.threads >= self.max_threads {
             return;
         }
         let inner = Arc::clone(&self.inner);
-        let thread = std::thread::Builder::new().name(self.name.into());
+        let thread = thread::Builder::new().name(self.name.into());
         match thread.spawn(move || inner.work()) {
             Ok(_) => state.threads += 1,
             // The threads there are will do it.
-            Err(_) if state.threads > 0 => self.inner.wake.notify_one(),
+            Err(_) if state.threads > 0 => {}
             Err(error) => {
                 let job = state.jobs.pop_back();
                 drop(state);
@@ -83,8 +96,9 @@ impl<J: Job> Pool<J> {
         let mut state = self.inner.lock();
         state.stopped = true;
         let jobs = std::mem::take(&mut state.jobs);
+        let idle = std::mem::take(&mut state.idle);
         drop(state);
-        self.inner.wake.notify_all();
+        idle.iter().for_each(Thread::unpark);
         drop(jobs);
     }
 
@@ -112,6 +126,7 @@ impl<J: Job> Inner<J> {
 
     /// The next job; `None` ends the thread, which is uncounted by then.
     fn next(&self) -> Option<J> {
+        let me = thread::current();
         let mut state = self.lock();
         loop {
             if state.stopped {
@@ -121,14 +136,33 @@ impl<J: Job> Inner<J> {
             if let Some(job) = state.jobs.pop_front() {
                 return Some(job);
             }
-            state.idle += 1;
-            let waited = self.wake.wait_timeout(state, MAX_IDLE);
-            let (guard, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
-            state = guard;
-            state.idle -= 1;
-            if timeout.timed_out() && state.jobs.is_empty() {
+            state.idle.push(me.clone());
+            drop(state);
+            let woken = self.sleep(&me);
+            state = self.lock();
+            if woken {
+                state.woken = state.woken.saturating_sub(1);
+            } else if state.jobs.is_empty() {
                 state.threads -= 1;
                 return None;
+            }
+        }
+    }
+
+    /// Waits until somebody wakes this thread, who takes it off the list; false if nobody does for
+    /// long, and it has taken itself off.
+    fn sleep(&self, me: &Thread) -> bool {
+        let until = Instant::now() + MAX_IDLE;
+        loop {
+            // Returns for no reason, too.
+            thread::park_timeout(until.saturating_duration_since(Instant::now()));
+            let mut state = self.lock();
+            let Some(at) = state.idle.iter().position(|thread| thread.id() == me.id()) else {
+                return true;
+            };
+            if Instant::now() >= until {
+                state.idle.remove(at);
+                return false;
             }
         }
     }

@@ -22,6 +22,7 @@ mod nifs;
 mod nodes;
 mod options;
 mod outbox;
+mod pace;
 mod parts;
 mod runner;
 mod shared;

@@ -6,6 +6,7 @@ use crate::atoms;
 use crate::fetcher::Job;
 use crate::nodes::Nodes;
 use crate::outbox::OUTBOX;
+use crate::pace::Pace;
 use crate::shared::{Command, Shared};
 use crate::slot::Slot;
 use cron_checkpoint::Waiter;
@@ -39,12 +40,20 @@ pub(crate) struct Runner {
     engine: Engine,
     slots: FxHashMap<MonitorId, (Arc<Slot>, Arc<Nodes>)>,
     commands: Vec<Command>,
+    pace: Pace,
+    looked: Instant,
 }
 
 impl Runner {
     pub(crate) fn new(config: Config) -> Self {
         let engine = Engine::new(config);
-        Self { engine, slots: FxHashMap::default(), commands: Vec::new() }
+        Self {
+            engine,
+            slots: FxHashMap::default(),
+            commands: Vec::new(),
+            pace: Pace::default(),
+            looked: Instant::now(),
+        }
     }
 
     /// Runs for at most `length`.
@@ -62,7 +71,6 @@ impl Runner {
                 *self = Self::new(config);
                 return Slice::Stopped;
             }
-            let looked = Instant::now();
             self.step(env, shared);
             shared.publish(self.engine.counters());
             let left = end.saturating_duration_since(Instant::now());
@@ -70,9 +78,12 @@ impl Runner {
                 return Slice::Over;
             }
             let next = self.engine.poll_timeout().map_or(left, |at| shared.until(at));
-            let next = next.max(COALESCE.saturating_sub(looked.elapsed()));
+            let next = next.max(COALESCE.saturating_sub(self.looked.elapsed()));
             if !next.is_zero() {
                 shared.wait(next.min(left));
+                if let Some(pause) = self.pace.gather() {
+                    std::thread::sleep(pause);
+                }
             }
         }
     }
@@ -80,6 +91,8 @@ impl Runner {
     fn step(&mut self, env: Env<'_>, shared: &Arc<Shared>) {
         let mut commands = std::mem::take(&mut self.commands);
         shared.take(&mut commands);
+        let before = std::mem::replace(&mut self.looked, Instant::now());
+        self.pace.came(commands.len(), self.looked - before);
         let now = shared.now();
         for command in commands.drain(..) {
             let event = self.event(command);

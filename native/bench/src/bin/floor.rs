@@ -42,7 +42,8 @@ fn main() -> Result<(), Failure> {
         ureq::Agent::config_builder()
             .max_idle_connections(64)
             .max_idle_connections_per_host(64)
-            .timeout_global(Some(Duration::from_mins(1)))
+            // One for the whole call would have it resolve the name on a thread of its own each time.
+            .timeout_recv_response(Some(Duration::from_mins(1)))
             .proxy(None)
             .build(),
     );
