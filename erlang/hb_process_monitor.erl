@@ -12,6 +12,10 @@
 -export([reload/0, reload/1]).
 %% Results that could not be pushed
 -export([dead_letters/1, redeliver/2, discard/2]).
+%% For operators
+-export([info/1, list/0, list/1, i/0, i/1, pause/1, resume/1, doctor/0, doctor/1]).
+%% In a supervisor of one's own
+-export([child_spec/1, start_link/1, start_link/2, start_link/3]).
 
 -export_type([process_id/0, options/0, dead_letter/0]).
 
@@ -22,9 +26,11 @@
     rate => pos_integer(),
     cursor => hb_process_monitor_opts:cursor(),
     logger => pid(),
+    paused => boolean(),
     atom() => term()
 }.
-%% `rate' in ms, at most 4294967295; `logger' a running hb_logger. The others, such as `cron_node',
+%% `rate' in ms, at most 4294967295; `logger' a running hb_logger; `paused': not to poll before it is told
+%% to, by {@link resume/1}. The others, such as `cron_node',
 %% are those of the README's table.
 
 -type dead_letter() :: #{
@@ -91,17 +97,21 @@ stop(Monitor, Timeout) when is_pid(Monitor) ->
     end.
 
 %% @doc Starts monitoring every process that was monitored when this node was last up and had not
-%% been stopped, each with the options it was started with and from where it stood. Says what
-%% became of each.
+%% been stopped, each with the options it was started with and from where it stood; one that was paused
+%% is paused again. Those of {@link start_link/1} are left to their supervisors. Says what became of each.
 -spec resume_all() -> [{ProcId :: binary(), {Monitor :: pid(), hb_process_monitor_host:logger()}
                                             | {error, Reason :: term()}}].
 resume_all() ->
     Engine = engine(),
-    [{ProcId, resume(ProcId, Kept)} || {ProcId, Kept} <- hb_process_monitor_nif:watched(Engine)].
+    lists:append([resume(ProcId, Kept) || {ProcId, Kept} <- hb_process_monitor_nif:watched(Engine)]).
 
 resume(ProcId, Kept) ->
-    try start(ProcId, binary_to_term(Kept, [safe]))
-    catch error:Reason -> {error, Reason}
+    try binary_to_term(Kept, [safe]) of
+        %% That is for its own supervisor to do.
+        #{supervised := true} -> [];
+        Options -> [{ProcId, start(ProcId, Options)}]
+    catch
+        error:Reason -> [{ProcId, {error, Reason}}]
     end.
 
 %% @doc Forgets a process that is not monitored: its cursor, its dead letters, and that it was to be
@@ -175,6 +185,103 @@ reload() -> reload(5000).
 reload(Timeout) ->
     ok = ensure_loaded(),
     hb_process_monitor_loader:reload(Timeout).
+
+%% @doc How the monitor of a process fares; `undefined' if there is none. As all here that only looks on:
+%% neither the application is started for it, nor is a monitor asked, which may be at a push.
+-spec info(Monitor :: pid() | process_id()) -> hb_process_monitor_info:info() | undefined.
+info(MonitorOrProcID) ->
+    ok = ensure_loaded(),
+    hb_process_monitor_info:info(MonitorOrProcID).
+
+%% @doc How all monitors of this node fare, in the order of their processes.
+-spec list() -> [hb_process_monitor_info:summary()].
+list() ->
+    ok = ensure_loaded(),
+    hb_process_monitor_info:all().
+
+%% @doc The same for one page of them, and the process to begin the next one after:
+%% `list(#{start_after => ProcID, limit => 100, state => backing_off})'. `done': there is no more.
+-spec list(hb_process_monitor_info:list_options()) ->
+    {[hb_process_monitor_info:summary()], Next :: binary() | done}.
+list(Options) ->
+    ok = ensure_loaded(),
+    hb_process_monitor_info:list(Options).
+
+%% @doc Prints the first page of {@link list/1} as a table, and how to see more.
+-spec i() -> ok.
+i() -> i(#{}).
+
+%% @doc Prints a page as a table, or all about the monitor of one process.
+-spec i(hb_process_monitor_info:list_options() | pid() | process_id()) -> ok.
+i(Options) when is_map(Options) ->
+    ok = ensure_loaded(),
+    io:put_chars(hb_process_monitor_table:page(Options));
+i(MonitorOrProcID) ->
+    ok = ensure_loaded(),
+    io:put_chars(hb_process_monitor_table:one(hb_process_monitor_info:info(MonitorOrProcID))).
+
+%% @doc Has a monitor pause: after the result that it is at it pushes and polls nothing, and a tick does
+%% nothing, until {@link resume/1}. It keeps its cursor, and what it had fetched beyond that is fetched
+%% again then. Does not wait: until it has paused its state is `pausing'. A pause outlives the engine and
+%% a crash of the monitor, and the node where {@link resume_all/0} starts it again; {@link start/1} starts
+%% it unpaused.
+-spec pause(Monitor :: pid() | process_id()) -> ok | {error, not_monitored}.
+pause(MonitorOrProcID) ->
+    ok = ensure_loaded(),
+    hb_process_monitor_info:pause(MonitorOrProcID).
+
+%% @doc Has a monitor that has paused go on from where it stands. It polls at once.
+-spec resume(Monitor :: pid() | process_id()) -> ok | {error, not_monitored}.
+resume(MonitorOrProcID) ->
+    ok = ensure_loaded(),
+    hb_process_monitor_info:resume(MonitorOrProcID).
+
+%% @doc Prints what this node is configured with, what it finds of its host, whether the CU answers, and
+%% what to do about what is wrong. Starts nothing, and shows no secret.
+-spec doctor() -> ok.
+doctor() ->
+    ok = ensure_loaded(),
+    io:put_chars(hb_process_monitor_findings:text(hb_process_monitor_doctor:examine(#{}))).
+
+%% @doc The same as a term. `#{process => ProcID}': whose result the CU is asked for; `#{probe => false}':
+%% it is not asked.
+-spec doctor(hb_process_monitor_doctor:options()) -> hb_process_monitor_doctor:findings().
+doctor(Options) ->
+    ok = ensure_loaded(),
+    hb_process_monitor_doctor:examine(Options).
+
+%% @doc For a supervisor that is to start a monitor itself: of a process, or of `{ProcID, Options}'. One
+%% that was stopped with {@link stop/1} stays stopped.
+-spec child_spec(process_id() | {process_id(), options()}) -> supervisor:child_spec().
+child_spec({ProcID, Options}) ->
+    ok = ensure_loaded(),
+    hb_process_monitor_supervised:child_spec(hb_process_monitor_opts:proc_id(ProcID), Options);
+child_spec(ProcID) ->
+    child_spec({ProcID, #{}}).
+
+%% @equiv start_link(ProcID, #{})
+-spec start_link(process_id()) -> {ok, Monitor :: pid()} | {error, {already_started, pid()} | term()}.
+start_link(ProcID) -> start_link(ProcID, #{}).
+
+%% @doc Starts a monitor that is linked to the caller, its supervisor, and raises what {@link start/2}
+%% raises. When it crashes, or is killed, it is for that supervisor to start it again, with the same
+%% arguments: it then goes on after the last result acked. So a cursor among these is only for a process
+%% that the checkpoint does not know. It ends with this application: with `{shutdown, application_stopped}'
+%% where that was stopped, which no supervisor takes for a crash, else with `application_died'.
+-spec start_link(process_id(), Rate :: pos_integer() | options()) ->
+    {ok, Monitor :: pid()} | {error, {already_started, pid()} | term()}.
+start_link(ProcID, Opts) when is_map(Opts) ->
+    ok = ensure_loaded(),
+    ProcId = hb_process_monitor_opts:proc_id(ProcID),
+    hb_process_monitor_supervised:start_link(ProcId, Opts, fun ensure_started/0);
+start_link(ProcID, Rate) ->
+    start_link(ProcID, #{rate => Rate}).
+
+%% @doc The same, with a cursor.
+-spec start_link(process_id(), Rate :: pos_integer(), hb_process_monitor_opts:cursor()) ->
+    {ok, Monitor :: pid()} | {error, {already_started, pid()} | term()}.
+start_link(ProcID, Rate, Cursor) ->
+    start_link(ProcID, #{rate => Rate, cursor => Cursor}).
 
 %% The engine that runs, started if need be.
 engine() ->

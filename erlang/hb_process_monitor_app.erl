@@ -3,7 +3,7 @@
 -behaviour(application).
 
 -export([start/2, prep_stop/1, stop/1]).
--export([specification/0]).
+-export([specification/0, why_down/0]).
 
 %% Set while the application runs, and left behind if it ends otherwise than by being stopped.
 -define(RUNNING, {?MODULE, running}).
@@ -44,6 +44,15 @@ prep_stop(State) ->
 stop(_State) ->
     _ = hb_process_monitor_nif:close_checkpoints(?CLOSE_LIMIT),
     ok.
+
+%% @doc Why the supervision tree is down, for a monitor that is not in it. Who stops the application does
+%% not want its monitors started again.
+-spec why_down() -> {shutdown, application_stopped} | application_died.
+why_down() ->
+    case persistent_term:get(?RUNNING, false) of
+        false -> {shutdown, application_stopped};
+        true -> application_died
+    end.
 
 %% @doc What `hb_process_monitor.app' says, for `application:load/1'. Dropped into another
 %% application's directory, the modules come without that file.

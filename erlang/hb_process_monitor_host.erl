@@ -9,7 +9,7 @@
 -export([detect/0, describe/0]).
 -export([option/1, start_logger/0, register_with/1, log/2]).
 %% Pushing
--export([device/1, push/4, adapters/0]).
+-export([device/1, device_name/1, push/4, adapters/0]).
 %% For adapters
 -export([is_exported/3, has/3, call/3]).
 
@@ -124,6 +124,14 @@ device(#{cron_push := Push} = Options) ->
 named(hb_process_monitor_host_mu, Options) -> hb_process_monitor_host_mu:device({dev_mu, push}, Options);
 named(Adapter, _Options) -> {Adapter, none}.
 
+%% @doc What a monitor's results are pushed with, as the option `cron_push' would say it.
+-spec device_name(#{cron_push := term(), atom() => term()}) -> atom() | {module(), atom()} | fun().
+device_name(#{cron_push := undefined}) ->
+    {Name, _} = lists:keyfind(persistent_term:get(?DEVICE, hb_process_monitor_host_mu), 2, adapters()),
+    Name;
+device_name(#{cron_push := Push}) ->
+    Push.
+
 %% @doc Pushes one result with a device, in the calling process.
 -spec push(device(), Result :: map(), push_state(), hb_process_monitor_opts:monitor()) -> outcome().
 push({Adapter, What}, Result, State, Options) ->
@@ -148,7 +156,7 @@ register_with(Logger) ->
 log(Logger, {Status, Type, Details} = Entry) ->
     _ = is_pid(Logger) andalso call_if_there(hb_logger, log, [Logger, Entry]),
     Report = #{what => Type, details => Details},
-    Meta = #{domain => [hb_process_monitor]},
+    Meta = #{domain => [hb_process_monitor], report_cb => fun hb_process_monitor_log_format:report/2},
     case Status of
         ok -> ?LOG_INFO(Report, Meta);
         error -> ?LOG_WARNING(Report, Meta)

@@ -5,9 +5,7 @@
 -behaviour(gen_server).
 
 -export([start_link/0, watch/4, crashing/2]).
-%% What a monitor is at
--export([new_push/0, push_begins/2, push_ends/1]).
--export([init/1, handle_call/3, handle_cast/2, handle_info/2]).
+-export([init/1, handle_call/3, handle_cast/2, handle_info/2, format_status/1]).
 
 %% The first and the longest pause before a crashed monitor is started again, in ms.
 -define(FIRST, 1000).
@@ -19,10 +17,10 @@
 -define(LOOK, 1000).
 
 -record(watched, {
-    %% When the push that it is at began, in ms of the monotonic clock; 0 between pushes.
-    push :: atomics:atomics_ref(),
-    %% The push that was told of as stalled already.
-    stalled = 0 :: integer(),
+    %% Where it notes that it is at a push.
+    marks :: hb_process_monitor_marks:marks(),
+    %% The push that was told of as stalled already, by when it began.
+    stalled :: integer() | undefined,
     proc_id :: binary(),
     logger :: hb_process_monitor_host:logger(),
     %% How long a push may take before it is told of, in ms.
@@ -45,20 +43,10 @@ start_link() ->
 
 %% @doc Watches the calling monitor.
 -spec watch(ProcId :: binary(), hb_process_monitor_host:logger(), hb_process_monitor_opts:monitor(),
-            atomics:atomics_ref()) -> ok.
-watch(ProcId, Logger, Options, Push) ->
+            hb_process_monitor_marks:marks()) -> ok.
+watch(ProcId, Logger, Options, Marks) ->
     #{cron_push_stall := Stall} = hb_process_monitor_opts:settings(Options),
-    gen_server:cast(?MODULE, {watch, self(), ProcId, Logger, Stall, Push}).
-
-%% @doc Where a monitor notes that it is at a push: it cannot be asked meanwhile.
--spec new_push() -> atomics:atomics_ref().
-new_push() -> atomics:new(1, [{signed, true}]).
-
--spec push_begins(atomics:atomics_ref(), NowMs :: integer()) -> ok.
-push_begins(Push, Now) -> atomics:put(Push, 1, Now).
-
--spec push_ends(atomics:atomics_ref()) -> ok.
-push_ends(Push) -> atomics:put(Push, 1, 0).
+    gen_server:cast(?MODULE, {watch, self(), ProcId, Logger, Stall, Marks}).
 
 %% @doc The calling monitor is crashing, and this is what another one is to be started with, the
 %% acked cursor among it.
@@ -81,10 +69,10 @@ handle_call(_Call, _From, State) ->
 
 %% @private
 -spec handle_cast(term(), #state{}) -> {noreply, #state{}}.
-handle_cast({watch, Monitor, ProcId, Logger, Stall, Push}, #state{monitors = Monitors, crashes = Crashes} = State)
+handle_cast({watch, Monitor, ProcId, Logger, Stall, Marks}, #state{monitors = Monitors, crashes = Crashes} = State)
         when not is_map_key(Monitor, Monitors) ->
     _ = monitor(process, Monitor),
-    Watched = #watched{push = Push, proc_id = ProcId, logger = Logger, stall = Stall, since = now_ms(),
+    Watched = #watched{marks = Marks, proc_id = ProcId, logger = Logger, stall = Stall, since = now_ms(),
                        crashes = maps:get(ProcId, Crashes, 0)},
     {noreply, State#state{monitors = Monitors#{Monitor => Watched}, crashes = maps:remove(ProcId, Crashes)}};
 handle_cast({crashing, Monitor, Options}, #state{monitors = Monitors} = State) ->
@@ -125,9 +113,9 @@ handle_info(_Stray, State) ->
     {noreply, State}.
 
 %% No time-out ends a push: nobody knows what it has done. It is told of, once.
-look(Now, #watched{push = Push, stalled = Stalled, stall = Limit} = Watched) ->
-    case atomics:get(Push, 1) of
-        Began when Began =/= 0, Began =/= Stalled, Now - Began >= Limit ->
+look(Now, #watched{marks = Marks, stalled = Stalled, stall = Limit} = Watched) ->
+    case hb_process_monitor_marks:at_push(Marks) of
+        Began when is_integer(Began), Began =/= Stalled, Now - Began >= Limit ->
             #watched{proc_id = ProcId, logger = Logger} = Watched,
             hb_process_monitor_host:log(Logger, {error, push_stalled, {ProcId, {for_ms, Now - Began}}}),
             Watched#watched{stalled = Began};
@@ -162,10 +150,20 @@ ended(Reason, #watched{proc_id = ProcId, logger = Logger, since = Since, crashes
 again(Monitor, #watched{again = none}) ->
     case {hb_process_monitor_registry:options(Monitor), hb_process_monitor_registry:node_options()} of
         {none, _} -> none;
+        %% That is for its own supervisor to do.
+        {{ok, #{supervised := true}}, _} -> none;
         {{ok, Options}, #{cron_checkpoint := false}} -> Options;
         {{ok, Options}, #{}} -> Options#{cursor => undefined}
     end;
 again(_Monitor, #watched{again = Told}) ->
     Told.
+
+%% @private
+%% How many and not which: there may be a hundred thousand.
+-spec format_status(gen_server:format_status()) -> gen_server:format_status().
+format_status(#{state := #state{monitors = Monitors, crashes = Crashes}} = Status) ->
+    Status#{state := #{monitors => map_size(Monitors), to_start_again => maps:size(Crashes)}};
+format_status(Status) ->
+    Status.
 
 now_ms() -> erlang:monotonic_time(millisecond).

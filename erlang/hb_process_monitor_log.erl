@@ -1,4 +1,5 @@
-%%% @doc Takes the library's log records to the OTP logger. Level and domain can be filtered there.
+%%% @doc Takes the library's log records to the OTP logger. Level and domain can be filtered there;
+%%% {@link hb_process_monitor_log_format} makes lines of them.
 -module(hb_process_monitor_log).
 -behaviour(gen_server).
 
@@ -31,14 +32,15 @@ handle_cast(_Cast, State) ->
 %% @private
 -spec handle_info(term(), no_state) -> {noreply, no_state}.
 handle_info({hb_cron_log, Level, Target, Text, Dropped}, State) ->
-    Dropped > 0 andalso log(warning, <<"hb_process_monitor">>, dropped(Dropped)),
+    Dropped > 0 andalso log(warning, <<"hb_process_monitor">>, iolist_to_binary(dropped(Dropped))),
     log(Level, Target, Text),
     {noreply, State};
 handle_info(_Stray, State) ->
     {noreply, State}.
 
 log(Level, Target, Text) ->
-    ?LOG(Level, "~ts: ~ts", [Target, Text], #{domain => [hb_process_monitor, rust]}).
+    ?LOG(Level, #{what => record, target => Target, text => Text},
+         #{domain => [hb_process_monitor, rust], report_cb => fun hb_process_monitor_log_format:report/2}).
 
 dropped(Count) ->
     io_lib:format("~b log records were dropped: they came faster than they could be sent", [Count]).

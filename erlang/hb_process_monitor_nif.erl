@@ -3,26 +3,30 @@
 -module(hb_process_monitor_nif).
 
 %% Loading
--export([loaded/0]).
+-export([loaded/0, file/0]).
 %% The engine, of its owner
 -export([new/1, run/2, interrupt/1, stop/1, counters/1]).
 %% A registration, of its monitor
 -export([register/2, poll/1, next_part/1, ack/4, give_up/7, move_to/2, remove/2]).
 %% The checkpoint
 -export([letters/2, discard/3, forget/2, watched/1, checkpoint_status/1, close_checkpoints/1]).
-%% Neither
+%% For an operator
+-export([snapshots/2, probe/4, library_version/0]).
+%% None of these
 -export([check_node/1, log_to_self/1]).
 
--export_type([engine/0, handle/0, epoch/0, engine_options/0, monitor_options/0, letter/0, origin/0]).
+-export_type([engine/0, handle/0, epoch/0, engine_options/0, monitor_options/0, letter/0, origin/0,
+              snapshot/0, breaker/0]).
 
 -on_load(on_load/0).
 -nifs([new/1, run/2, interrupt/1, stop/1, counters/1,
        register/2, poll/1, next_part/1, ack/4, give_up/7, move_to/2, remove/2,
        letters/2, discard/3, forget/2, watched/1, checkpoint_status/1, close_checkpoints/1,
-       check_node/1, log_to_self/1]).
+       snapshots/2, probe/4, library_version/0, check_node/1, log_to_self/1]).
 
 -define(LIBRARY, "hb_process_monitor_nif").
 -define(REASON, {?MODULE, not_loaded}).
+-define(FILE_LOADED, {?MODULE, file}).
 
 -opaque engine() :: reference().
 %% All monitors of a node. It ends with the process that made it.
@@ -62,8 +66,29 @@
     max_page_bytes := pos_integer(),
     walk_after := pos_integer(),
     stale_after := non_neg_integer(),
+    go_on := boolean(),
+    paused := boolean(),
     kept := binary()
 }.
+%% `go_on': where the checkpoint knows the process, it goes on from there, whatever `cursor' says.
+
+-type breaker() :: closed | half_open | {open, ForMs :: non_neg_integer()}.
+%% How the breaker of a CU's host stands.
+
+-type snapshot() :: {
+    epoch(),
+    Doing :: waiting | resolving | polling | pushing | backing_off | paused,
+    Cursor :: binary() | earliest | undefined | unknown,
+    CursorTime :: non_neg_integer() | none,
+    Unacked :: non_neg_integer(),
+    BufferedBytes :: non_neg_integer(),
+    {Failures :: non_neg_integer(), none | {Class :: atom(), Text :: binary(), AgoMs :: non_neg_integer()}},
+    {NextTickMs :: non_neg_integer() | none, NextTryMs :: non_neg_integer() | none},
+    {Asked :: non_neg_integer(), [{Origin :: binary(), breaker()}]},
+    DeadLetters :: non_neg_integer()
+}.
+%% A registration as the engine sees it. `CursorTime' in ms since the Unix epoch, where the cursor is
+%% one of AO.
 
 %% A failing on_load stops a node that boots in embedded mode, so a library that is missing is
 %% told at the first call instead. When a loaded module is loaded again, though, `ok' would turn
@@ -83,7 +108,7 @@ load([], Tried) ->
     {error, lists:reverse(Tried)};
 load([Path | Paths], Tried) ->
     case erlang:load_nif(Path, 0) of
-        ok -> ok;
+        ok -> persistent_term:put(?FILE_LOADED, Path ++ ".so");
         {error, {Reload, _}} = Error when Reload =:= reload; Reload =:= upgrade -> Error;
         {error, {_, Text}} -> load(Paths, [{Path ++ ".so", lists:flatten(Text)} | Tried])
     end.
@@ -119,6 +144,10 @@ loaded() ->
         ok -> ok;
         Tried -> {error, Tried}
     end.
+
+%% @doc The file that was loaded.
+-spec file() -> string() | undefined.
+file() -> persistent_term:get(?FILE_LOADED, undefined).
 
 %% @doc Makes an engine that the calling process owns, and opens its checkpoint. A checkpoint that
 %% is damaged is moved aside; one that another node has open is an error, as is a file of
@@ -215,6 +244,21 @@ checkpoint_status(_Engine) -> erlang:nif_error(not_loaded()).
 %% longer than `LimitMs' for one of them.
 -spec close_checkpoints(LimitMs :: pos_integer()) -> boolean().
 close_checkpoints(_LimitMs) -> erlang:nif_error(not_loaded()).
+
+%% @doc How these registrations fare; those that have ended are left out. `timeout': the engine's loop
+%% does not run at present.
+-spec snapshots(engine(), [epoch()]) -> [snapshot()] | timeout.
+snapshots(_Engine, _Epochs) -> erlang:nif_error(not_loaded()).
+
+%% @doc Asks each of these nodes for a process's latest result, once, within limits in ms and bytes. For
+%% each the calling process gets `{hb_cron_probe, Origin, Us, {ok, Cursor} | {error, Class, Text}}'.
+-spec probe(engine(), ProcId :: binary(), Nodes :: [binary()],
+            {ConnectMs :: pos_integer(), FirstByteMs :: pos_integer(), Ms :: pos_integer(), MaxBytes :: pos_integer()}) -> ok.
+probe(_Engine, _ProcId, _Nodes, _Limits) -> erlang:nif_error(not_loaded()).
+
+%% @doc The version of the library that runs.
+-spec library_version() -> binary().
+library_version() -> erlang:nif_error(not_loaded()).
 
 %% @doc Whether a text is the base URL of a Compute Unit; if it is not, why.
 -spec check_node(binary()) -> ok | {error, Reason :: binary()}.

@@ -2,7 +2,7 @@
 %%% option comes from the caller's map, then from the host, then from here.
 -module(hb_process_monitor_opts).
 
--export([for_monitor/2, settings/1, moved/2, for_library/3, for_node/0, describe/0]).
+-export([for_monitor/2, settings/1, moved/2, for_library/3, for_node/0, describe/0, sources/0]).
 -export([proc_id/1, is_proc_id/1, rate/1, cursor/1]).
 
 -export_type([monitor/0, node_options/0, cursor/0]).
@@ -66,15 +66,19 @@ for_monitor(ProcId, Given) ->
     Cursor = cursor(maps:get(cursor, Given, undefined)),
     Logger = maps:get(logger, Given, undefined),
     is_pid(Logger) orelse Logger =:= undefined orelse bad(logger, Logger),
-    Rest = maps:without([rate, cursor, logger], Given),
+    Paused = maps:get(paused, Given, false),
+    is_boolean(Paused) orelse bad(paused, Paused),
+    Rest = maps:without([rate, cursor, logger, paused], Given),
     Table = table(),
     maps:foreach(fun(Key, Value) -> given(lists:keyfind(Key, 1, Table), Key, Value) end, Rest),
     Own = [{Key, value(Entry, Rest)} || {Key, monitor, _, _} = Entry <- Table],
     #{cron_node := Node} = All = maps:from_list(Own),
     %% A fun is not shared: it would outlive the code it is of, and nobody would know.
     {Push, Settings} = maps:take(cron_push, All#{cron_node := node_list(Node, ProcId)}),
-    #{rate => Rate, cursor => Cursor, logger => Logger, routed => Node =:= undefined, kept => kept(Given),
-      cron_push => Push, settings => hb_process_monitor_settings:share(Settings)}.
+    Made = #{rate => Rate, cursor => Cursor, logger => Logger, routed => Node =:= undefined, kept => kept(Given),
+      cron_push => Push, settings => hb_process_monitor_settings:share(Settings)},
+    %% Nearly none is: the others do without.
+    maps:merge(maps:from_list([{paused, true} || Paused]), Made).
 
 %% @doc What the options of a monitor say, `cron_push' included.
 -spec settings(monitor()) -> #{atom() => term()}.
@@ -92,7 +96,7 @@ moved(Nodes, #{settings := Shared} = Options) ->
 %% what does not outlive a node.
 kept(Given) ->
     maps:filter(fun(Key, Value) ->
-        Key =/= cursor andalso not is_pid(Value) andalso not is_function(Value)
+        Key =/= cursor andalso {Key, Value} =/= {paused, false} andalso not is_pid(Value) andalso not is_function(Value)
     end, Given).
 
 %% The base URLs to try in turn.
@@ -118,7 +122,7 @@ for_library(ProcId, Cursor, Options) ->
       connect_timeout => ConnectTimeout, first_byte_timeout => FirstByteTimeout, timeout => Timeout,
       max_page_bytes => MaxPageBytes, walk_after => WalkAfter,
       stale_after => case StaleAfter of infinity -> 0; _ -> StaleAfter end,
-      kept => term_to_binary(Kept)}.
+      paused => maps:get(paused, Options, false), go_on => false, kept => term_to_binary(Kept)}.
 
 %% An option of scope node is for the host to set. In a monitor's map it may only say what is so.
 given({Key, monitor, _, Check}, Key, Value) -> check(Key, Check, Value);
@@ -136,6 +140,20 @@ for_node() ->
 -spec describe() -> [{Key :: atom(), Scope :: monitor | node, Default :: term()}].
 describe() ->
     [{default_cron_rate, monitor, 10000} | [{Key, Scope, Default} || {Key, Scope, Default, _} <- table()]].
+
+%% @doc The value of every option where no start says otherwise, and whose it is. What the host says may be
+%% `refused': then it is no value for it.
+-spec sources() -> [{Key :: atom(), Scope :: monitor | node, Value :: term(), From :: host | default | refused}].
+sources() ->
+    Rate = {default_cron_rate, monitor, 10000, range(1, ?MAX_U32)},
+    [source(Entry) || Entry <- [Rate | table()]].
+
+source({Key, Scope, Default, Check}) ->
+    %% Nobody says that the host runs.
+    case try hb_process_monitor_host:option(Key) catch _:_ -> undefined end of
+        undefined -> {Key, Scope, Default, default};
+        Value -> {Key, Scope, Value, case Check(Value) of true -> host; false -> refused end}
+    end.
 
 value({Key, _, Default, Check}, Given) ->
     case Given of

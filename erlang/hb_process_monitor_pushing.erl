@@ -13,8 +13,8 @@
     logger :: hb_process_monitor_host:logger(),
     device :: hb_process_monitor_host:device(),
     options :: hb_process_monitor_opts:monitor(),
-    %% Where the keeper sees that this process is at a push.
-    at_push :: atomics:atomics_ref(),
+    %% Where others see that this process is at a push.
+    marks :: hb_process_monitor_marks:marks(),
     %% Where all that push with the same device note that it works.
     works :: atomics:atomics_ref()
 }).
@@ -32,29 +32,31 @@
 
 %% @doc Nothing has been pushed yet.
 -spec new(ProcId :: binary(), hb_process_monitor_host:logger(), hb_process_monitor_host:device(),
-          hb_process_monitor_opts:monitor(), AtPush :: atomics:atomics_ref(), Works :: atomics:atomics_ref()) -> pushing().
-new(ProcId, Logger, Device, Options, AtPush, Works) ->
+          hb_process_monitor_opts:monitor(), hb_process_monitor_marks:marks(), Works :: atomics:atomics_ref()) -> pushing().
+new(ProcId, Logger, Device, Options, Marks, Works) ->
     #pushing{proc_id = ProcId, logger = Logger, device = Device, options = Options,
-             at_push = AtPush, works = Works}.
+             marks = Marks, works = Works}.
 
 %% @doc Pushes until there is something else to do. Says how many were pushed and acked, and the
 %% cursor of the last one.
 -spec run(hb_process_monitor_nif:handle(), part(), hb_process_monitor_opts:cursor(), pushing()) ->
     {Pushed :: non_neg_integer(), hb_process_monitor_opts:cursor(), stop()}.
-run(Handle, {First, Results, EndsPage}, Cursor, #pushing{at_push = AtPush} = Pushing) ->
+run(Handle, {First, Results, EndsPage}, Cursor, #pushing{marks = Marks} = Pushing) ->
     {Seq, LastCursor, Stop} = loop(Handle, First, Results, EndsPage, Cursor, now_ms(), Pushing),
-    ok = hb_process_monitor_keeper:push_ends(AtPush),
+    ok = hb_process_monitor_marks:push_ends(Marks),
+    Seq =:= First orelse hb_process_monitor_marks:pushed(Marks, now_ms()),
     {Seq - First, LastCursor, Stop}.
 
 %% The time when one push ends is when the next one begins. Nothing here makes garbage but what the
 %% push itself needs: a copy of the Monitor's state for each result cost a tenth of the loop.
-loop(Handle, Seq, [Result | Rest] = Results, EndsPage, Cursor, Now, #pushing{at_push = AtPush, works = Works} = Pushing) ->
-    ok = hb_process_monitor_keeper:push_begins(AtPush, Now),
+loop(Handle, Seq, [Result | Rest] = Results, EndsPage, Cursor, Now, #pushing{marks = Marks, works = Works} = Pushing) ->
+    ok = hb_process_monitor_marks:push_begins(Marks, Now),
     case push(Result, Cursor, Pushing) of
         ok ->
             #{<<"cursor">> := Acked} = Result,
             ok = hb_process_monitor_nif:ack(Handle, Seq, Acked, EndsPage andalso Rest =:= []),
             Then = now_ms(),
+            Then =:= Now orelse hb_process_monitor_marks:pushed(Marks, Then),
             ok = device_works(Works, Then),
             next(Handle, Seq + 1, Rest, EndsPage, Acked, Then, Pushing);
         {error, Reason, Left, Host} ->
@@ -73,10 +75,10 @@ next(Handle, Seq, Results, EndsPage, Cursor, Now, Pushing) ->
 %% @doc Pushes one result that is of no page, and acks nothing.
 -spec one(Result :: map(), hb_process_monitor_opts:cursor(), pushing()) ->
     ok | {error, Reason :: term(), Left :: map()}.
-one(Result, Cursor, #pushing{at_push = AtPush} = Pushing) ->
-    ok = hb_process_monitor_keeper:push_begins(AtPush, now_ms()),
+one(Result, Cursor, #pushing{marks = Marks} = Pushing) ->
+    ok = hb_process_monitor_marks:push_begins(Marks, now_ms()),
     Outcome = push(Result, Cursor, Pushing),
-    ok = hb_process_monitor_keeper:push_ends(AtPush),
+    ok = hb_process_monitor_marks:push_ends(Marks),
     case Outcome of
         ok -> ok;
         {error, Reason, Left, _Host} -> {error, Reason, Left}

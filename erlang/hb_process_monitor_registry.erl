@@ -4,21 +4,32 @@
 
 -export([create/0]).
 %% Monitors
--export([find/1, claim/4, options/1, release/1, leave/1, monitors/0]).
+-export([find/1, claim/5, options/1, set_options/2, release/1, leave/1, monitors/0]).
+%% For those who look on
+-export([size/0, page/2, page_of/1, marks/1, stopping/1, set_trouble/2, trouble/1]).
+%% Where a monitor stood, for the next one without a checkpoint
+-export([leave_cursor/2, take_cursor/1]).
 %% The engine
 -export([set_engine/3, engine/0, node_options/0]).
 %% Push devices
 -export([device/1]).
 
--export_type([entry/0]).
+-export_type([entry/0, trouble/0]).
 
 -type entry() :: {Monitor :: pid(), hb_process_monitor_host:logger(),
                   Options :: hb_process_monitor_opts:monitor()}.
 
-%% {ProcId, Monitor, Logger, Options}: who monitors ProcId. {Monitor, ProcId}: the way back.
+-type trouble() :: {Reason :: binary(), Failures :: pos_integer(), At :: integer(), NextTry :: integer()}.
+%% Why the last push failed, how often it did for this result, when, and when it is tried again, in ms of
+%% the monotonic clock.
+
+%% {ProcId, Monitor, Logger, Options}: who monitors ProcId. {Monitor, ProcId, Marks}: the way back. In
+%% order, so that it can be read page by page; all pids come before all binaries.
 -define(NAMES, hb_process_monitor_names).
 %% {ProcId, Monitor}: who still has a push of ProcId to finish. A bag.
 -define(LEAVING, hb_process_monitor_leaving).
+%% {Monitor, Trouble}: whose pushes fail. Nearly none.
+-define(TROUBLE, hb_process_monitor_trouble).
 %% {engine, Engine, Ticker, NodeOptions}
 -define(ENGINE, hb_process_monitor_engine).
 
@@ -26,15 +37,16 @@
 -spec create() -> ok.
 create() ->
     Options = [named_table, public, {read_concurrency, true}],
-    ?NAMES = ets:new(?NAMES, [set, {write_concurrency, true} | Options]),
+    ?NAMES = ets:new(?NAMES, [ordered_set, {write_concurrency, true} | Options]),
     ?LEAVING = ets:new(?LEAVING, [bag | Options]),
+    ?TROUBLE = ets:new(?TROUBLE, [set | Options]),
     ?ENGINE = ets:new(?ENGINE, [set | Options]),
     ok.
 
 %% @doc The monitor of a process. One that is dead or stopping does not count.
 -spec find(ProcId :: binary()) -> {ok, entry()} | none.
 find(ProcId) ->
-    case ets:lookup(?NAMES, ProcId) of
+    try ets:lookup(?NAMES, ProcId) of
         [{_, Monitor, Logger, Options}] ->
             case is_process_alive(Monitor) of
                 true -> {ok, {Monitor, Logger, Options}};
@@ -43,14 +55,18 @@ find(ProcId) ->
             end;
         [] ->
             none
+    catch
+        %% The application does not run.
+        error:badarg -> none
     end.
 
 %% @doc Makes the calling process the monitor of `ProcId'. Says who is still finishing a push of
 %% it: nothing may be fetched before they are down.
 -spec claim(ProcId :: binary(), Monitor :: pid(), hb_process_monitor_host:logger(),
-            hb_process_monitor_opts:monitor()) -> {ok, Leaving :: [pid()]} | {taken, entry()}.
-claim(ProcId, Monitor, Logger, Options) ->
-    case ets:insert_new(?NAMES, [{ProcId, Monitor, Logger, Options}, {Monitor, ProcId}]) of
+            hb_process_monitor_opts:monitor(), hb_process_monitor_marks:marks()) ->
+    {ok, Leaving :: [pid()]} | {taken, entry()}.
+claim(ProcId, Monitor, Logger, Options, Marks) ->
+    case ets:insert_new(?NAMES, [{ProcId, Monitor, Logger, Options}, {Monitor, ProcId, Marks}]) of
         true ->
             {ok, [Pid || {_, Pid} <- ets:lookup(?LEAVING, ProcId), is_process_alive(Pid)]};
         false ->
@@ -59,7 +75,7 @@ claim(ProcId, Monitor, Logger, Options) ->
                     {taken, Entry};
                 none ->
                     _ = [forget(Row) || {_, Dead, _, _} = Row <- ets:lookup(?NAMES, ProcId), not is_process_alive(Dead)],
-                    claim(ProcId, Monitor, Logger, Options)
+                    claim(ProcId, Monitor, Logger, Options, Marks)
             end
     end.
 
@@ -67,7 +83,7 @@ claim(ProcId, Monitor, Logger, Options) ->
 -spec options(Monitor :: pid()) -> {ok, hb_process_monitor_opts:monitor()} | none.
 options(Monitor) ->
     case ets:lookup(?NAMES, Monitor) of
-        [{_, ProcId}] ->
+        [{_, ProcId, _}] ->
             case ets:lookup(?NAMES, ProcId) of
                 [{_, Monitor, _, Options}] -> {ok, Options};
                 _ -> none
@@ -76,12 +92,20 @@ options(Monitor) ->
             none
     end.
 
+%% @doc The calling monitor, unless it is stopping, has other options from now on.
+-spec set_options(ProcId :: binary(), hb_process_monitor_opts:monitor()) -> ok.
+set_options(ProcId, Options) ->
+    case ets:lookup(?NAMES, ProcId) of
+        [{_, Monitor, _, _}] when Monitor =:= self() -> ets:update_element(?NAMES, ProcId, {4, Options}), ok;
+        _ -> ok
+    end.
+
 %% @doc A monitor is stopping: its process is free for another one, which waits for it to end.
 -spec release(Monitor :: pid()) -> ok.
 release(Monitor) ->
     unless_gone(fun() ->
         case ets:lookup(?NAMES, Monitor) of
-            [{_, ProcId}] -> release(ProcId, Monitor);
+            [{_, ProcId, _}] -> release(ProcId, Monitor);
             [] -> ok
         end
     end).
@@ -98,7 +122,8 @@ release(ProcId, Monitor) ->
 leave(Monitor) ->
     unless_gone(fun() ->
         case ets:lookup(?NAMES, Monitor) of
-            [{_, ProcId}] ->
+            [{_, ProcId, _}] ->
+                true = ets:delete(?TROUBLE, Monitor),
                 ok = release(ProcId, Monitor),
                 true = ets:delete(?NAMES, Monitor),
                 true = ets:delete_object(?LEAVING, {ProcId, Monitor}),
@@ -125,6 +150,87 @@ forget({_, Monitor, _, _} = Row) ->
 monitors() ->
     ets:select(?NAMES, [{{'_', '$1', '_', '_'}, [], ['$1']}]).
 
+%% @doc How many processes are monitored on this node, about: while one ends it may still count.
+-spec size() -> non_neg_integer().
+size() ->
+    case ets:info(?NAMES, size) of
+        undefined -> 0;
+        Rows -> Rows div 2
+    end.
+
+%% @doc At most so many monitors whose processes come after one, in the order of their ids; `<<>>' comes
+%% before all.
+-spec page(After :: binary(), Limit :: pos_integer()) -> [{ProcId :: binary(), Monitor :: pid()}].
+page(After, Limit) ->
+    try page(ets:next(?NAMES, After), Limit, [])
+    catch error:badarg -> []
+    end.
+
+page(ProcId, Limit, Page) when ProcId =:= '$end_of_table'; Limit =:= 0 ->
+    lists:reverse(Page);
+page(ProcId, Limit, Page) ->
+    Monitor = try ets:lookup_element(?NAMES, ProcId, 2) catch error:badarg -> none end,
+    case is_pid(Monitor) of
+        true -> page(ets:next(?NAMES, ProcId), Limit - 1, [{ProcId, Monitor} | Page]);
+        %% It ended in between.
+        false -> page(ets:next(?NAMES, ProcId), Limit, Page)
+    end.
+
+%% @doc The page that holds one process alone; empty if it has no monitor.
+-spec page_of(ProcId :: binary()) -> [{ProcId :: binary(), Monitor :: pid()}].
+page_of(ProcId) ->
+    try ets:lookup_element(?NAMES, ProcId, 2) of
+        Monitor -> [{ProcId, Monitor} || is_process_alive(Monitor)]
+    catch
+        error:badarg -> []
+    end.
+
+%% @doc A monitor's process, and what it notes of itself.
+-spec marks(Monitor :: pid()) -> {ok, ProcId :: binary(), hb_process_monitor_marks:marks()} | none.
+marks(Monitor) ->
+    try ets:lookup(?NAMES, Monitor) of
+        [{_, ProcId, Marks}] -> {ok, ProcId, Marks};
+        [] -> none
+    catch
+        error:badarg -> none
+    end.
+
+%% @doc The monitors of a process that are stopping, and still there.
+-spec stopping(ProcId :: binary()) -> [pid()].
+stopping(ProcId) ->
+    try [Pid || {_, Pid} <- ets:lookup(?LEAVING, ProcId), is_process_alive(Pid)]
+    catch error:badarg -> []
+    end.
+
+%% @doc The calling monitor's pushes fail, or do not any more.
+-spec set_trouble(Monitor :: pid(), trouble() | none) -> ok.
+set_trouble(Monitor, none) ->
+    unless_gone(fun() -> true = ets:delete(?TROUBLE, Monitor), ok end);
+set_trouble(Monitor, Trouble) ->
+    unless_gone(fun() -> true = ets:insert(?TROUBLE, {Monitor, Trouble}), ok end).
+
+-spec trouble(Monitor :: pid()) -> trouble() | none.
+trouble(Monitor) ->
+    %% Nearly none is in it, and an exception for each of the others would be what a list takes longest for.
+    try ets:lookup(?TROUBLE, Monitor) of
+        [{_, Trouble}] -> Trouble;
+        [] -> none
+    catch
+        error:badarg -> none
+    end.
+
+%% @doc A monitor that somebody else starts again ends here.
+-spec leave_cursor(ProcId :: binary(), hb_process_monitor_opts:cursor()) -> ok.
+leave_cursor(ProcId, Cursor) ->
+    unless_gone(fun() -> true = ets:insert(?ENGINE, {{cursor, ProcId}, Cursor}), ok end).
+
+-spec take_cursor(ProcId :: binary()) -> {ok, hb_process_monitor_opts:cursor()} | none.
+take_cursor(ProcId) ->
+    case ets:take(?ENGINE, {cursor, ProcId}) of
+        [{_, Cursor}] -> {ok, Cursor};
+        [] -> none
+    end.
+
 %% @doc Makes `Engine' the one to register with. It runs until `Ticker' is down.
 -spec set_engine(hb_process_monitor_nif:engine(), Ticker :: pid(),
                  hb_process_monitor_opts:node_options()) -> ok.
@@ -135,9 +241,12 @@ set_engine(Engine, Ticker, NodeOptions) ->
 %% @doc The engine to register with. It may have stopped meanwhile.
 -spec engine() -> {ok, hb_process_monitor_nif:engine(), Ticker :: pid()} | none.
 engine() ->
-    case ets:lookup(?ENGINE, engine) of
+    try ets:lookup(?ENGINE, engine) of
         [{_, Engine, Ticker, _}] -> {ok, Engine, Ticker};
         [] -> none
+    catch
+        %% The tables go with the supervision tree.
+        error:badarg -> none
     end.
 
 %% @doc The options of scope node that are in force; none before the first engine runs.

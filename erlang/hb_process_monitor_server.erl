@@ -4,8 +4,8 @@
 -module(hb_process_monitor_server).
 -behaviour(gen_server).
 
--export([start_link/2, engine_up/1, redeliver/2]).
--export([init/1, handle_call/3, handle_cast/2, handle_info/2, terminate/2]).
+-export([start_link/2, engine_up/1, pause/1, resume/1, redeliver/2]).
+-export([init/1, handle_call/3, handle_cast/2, handle_info/2, terminate/2, format_status/1]).
 
 -record(state, {
     proc_id :: binary(),
@@ -13,8 +13,10 @@
     logger :: hb_process_monitor_host:logger(),
     pushing_with :: hb_process_monitor_pushing:pushing(),
     delivery :: hb_process_monitor_delivery:delivery(),
-    %% Where the keeper sees that this process is at a push.
-    at_push :: atomics:atomics_ref(),
+    %% What others read of this process without asking it.
+    marks :: hb_process_monitor_marks:marks(),
+    %% Of the supervision tree, where this process is not in it and must end with it.
+    tree = none :: none | reference(),
     %% After the last result acked, or where to begin.
     cursor :: hb_process_monitor_opts:cursor(),
     %% Older monitors of the same process that still finish a push. Until they are down nothing
@@ -57,6 +59,16 @@ start_link(ProcId, Options) ->
 engine_up(Monitor) ->
     gen_server:cast(Monitor, engine_up).
 
+%% @doc Tells a monitor to pause after the result that it is at.
+-spec pause(Monitor :: pid()) -> ok.
+pause(Monitor) ->
+    gen_server:cast(Monitor, {pause, true}).
+
+%% @doc Tells a monitor that has paused to go on.
+-spec resume(Monitor :: pid()) -> ok.
+resume(Monitor) ->
+    gen_server:cast(Monitor, {pause, false}).
+
 %% @doc Pushes a dead letter's result once more, between two results.
 -spec redeliver(Monitor :: pid(), Result :: map()) -> ok | {error, Reason :: term()}.
 redeliver(Monitor, Result) ->
@@ -70,19 +82,22 @@ init({ProcId, #{rate := Rate, cursor := Cursor, logger := GivenLogger} = Options
         undefined -> hb_process_monitor_host:start_logger();
         _ -> GivenLogger
     end,
-    case hb_process_monitor_registry:claim(ProcId, self(), Logger, Options) of
+    Marks = hb_process_monitor_marks:new(),
+    case hb_process_monitor_registry:claim(ProcId, self(), Logger, Options, Marks) of
         {ok, Leaving} ->
+            ok = hb_process_monitor_status:label({hb_process_monitor, ProcId}),
             ok = hb_process_monitor_host:register_with(Logger),
             ok = hb_process_monitor_ticker:register_with(Logger),
-            AtPush = hb_process_monitor_keeper:new_push(),
-            ok = hb_process_monitor_keeper:watch(ProcId, Logger, Options, AtPush),
+            ok = hb_process_monitor_marks:set_paused(Marks, is_paused(Options)),
+            ok = hb_process_monitor_keeper:watch(ProcId, Logger, Options, Marks),
             Settings = hb_process_monitor_opts:settings(Options),
             Push = hb_process_monitor_host:device(Settings),
             Works = hb_process_monitor_registry:device(Push),
             State = #state{
-                proc_id = ProcId, options = Options, logger = Logger, cursor = Cursor,
-                pushing_with = hb_process_monitor_pushing:new(ProcId, Logger, Push, Options, AtPush, Works),
-                delivery = delivery(Settings), at_push = AtPush,
+                proc_id = ProcId, options = Options, logger = Logger,
+                cursor = hb_process_monitor_supervised:first_cursor(ProcId, Cursor, Options),
+                pushing_with = hb_process_monitor_pushing:new(ProcId, Logger, Push, Options, Marks, Works),
+                delivery = delivery(Settings), marks = Marks, tree = hb_process_monitor_supervised:tree(Options),
                 leaving = maps:from_list([{monitor(process, Pid), Pid} || Pid <- Leaving])
             },
             log(ok, started_monitor, {ProcId, Rate, Cursor}, State),
@@ -93,6 +108,8 @@ init({ProcId, #{rate := Rate, cursor := Cursor, logger := GivenLogger} = Options
             _ = Logger =:= GivenLogger orelse exit(Logger, kill),
             ignore
     end.
+
+is_paused(Options) -> maps:get(paused, Options, false).
 
 %% Without a checkpoint there is no place for dead letters: nothing is given up.
 delivery(#{cron_push_attempts := Attempts, cron_push_backoff := Backoff}) ->
@@ -115,22 +132,32 @@ handle_call(_Call, _From, #state{} = State) ->
     {reply, {error, unknown_call}, State}.
 
 %% @private
--spec handle_cast(term(), #state{}) -> {noreply, #state{}}.
-handle_cast(engine_up, #state{proc_id = ProcId, logger = Logger, options = Options, at_push = AtPush} = State) ->
-    ok = hb_process_monitor_keeper:watch(ProcId, Logger, Options, AtPush),
+-spec handle_cast(term(), #state{}) -> {noreply, #state{}} | {noreply, #state{}, hibernate}.
+handle_cast(engine_up, #state{proc_id = ProcId, logger = Logger, options = Options, marks = Marks} = State) ->
+    ok = hb_process_monitor_keeper:watch(ProcId, Logger, Options, Marks),
     {noreply, attach(State)};
+handle_cast({pause, Paused}, #state{options = Options} = State) ->
+    case is_paused(Options) of
+        Paused ->
+            ok = hb_process_monitor_marks:set_paused(State#state.marks, Paused),
+            {noreply, State};
+        _ ->
+            {noreply, set_paused(Paused, State), hibernate}
+    end;
 handle_cast(_Cast, #state{} = State) ->
     {noreply, State}.
 
 %% @private
 -spec handle_info(term(), #state{}) ->
-    {noreply, #state{}} | {noreply, #state{}, hibernate} | {stop, normal, #state{}}.
+    {noreply, #state{}} | {noreply, #state{}, hibernate} | {stop, normal | {shutdown, term()} | term(), #state{}}.
 handle_info(push_next, State) ->
     push_next(State#state{pushing = false});
 handle_info({hb_cron, Epoch, What}, #state{engine = {_, Epoch, _}} = State) ->
     {noreply, from_engine(What, State)};
 handle_info({timeout, Retry, retry}, #state{retry = Retry} = State) ->
     {noreply, go_on(State#state{retry = none})};
+handle_info(tick, #state{options = #{paused := true}} = State) ->
+    {noreply, State};
 handle_info(tick, #state{retry = Retry} = State) when Retry =/= none ->
     _ = erlang:cancel_timer(Retry),
     {noreply, go_on(State#state{retry = none})};
@@ -145,6 +172,8 @@ handle_info({'DOWN', Ref, process, _, _}, #state{engine = {_, _, Ref}} = State) 
     %% The engine is gone with its ticker, and what it sent is asked for again. A new one is
     %% announced, if it is not there already.
     {noreply, attach_anew(State)};
+handle_info({'DOWN', Ref, process, _, _}, #state{tree = Ref} = State) ->
+    {stop, hb_process_monitor_app:why_down(), State};
 handle_info({'DOWN', Ref, process, _, _}, #state{leaving = Leaving} = State) ->
     {noreply, attach(push_letters(State#state{leaving = maps:remove(Ref, Leaving)}))};
 %% A state of another shape, after a reload, is an end that the keeper sees, and not a Monitor that hears
@@ -154,8 +183,10 @@ handle_info(_Stray, #state{} = State) ->
 
 %% @private
 -spec terminate(term(), #state{}) -> ok.
-terminate(Reason, #state{options = Options, cursor = Cursor} = State) ->
+terminate(Reason, #state{proc_id = ProcId, options = Options, cursor = Cursor} = State) ->
     case Reason of
+        _ when is_map_key(supervised, Options), Reason =/= normal ->
+            hb_process_monitor_registry:leave_cursor(ProcId, Cursor);
         normal -> ok;
         shutdown -> ok;
         {shutdown, _} -> ok;
@@ -185,12 +216,15 @@ attach(State) ->
 
 attach(Engine, Ticker, #state{proc_id = ProcId, options = Options, cursor = Cursor} = State) ->
     Ref = monitor(process, Ticker),
-    case hb_process_monitor_nif:register(Engine, hb_process_monitor_opts:for_library(ProcId, Cursor, Options)) of
+    Library = hb_process_monitor_opts:for_library(ProcId, Cursor, Options),
+    GoOn = not State#state.known andalso hb_process_monitor_supervised:is_supervised(Options),
+    case hb_process_monitor_nif:register(Engine, Library#{go_on => GoOn}) of
         {ok, Handle, Epoch, {Origin, Start}} ->
             ok = case State#state.ticked of
                 true -> hb_process_monitor_nif:poll(Handle);
                 false -> ok
             end,
+            ok = hb_process_monitor_marks:set_epoch(State#state.marks, Epoch),
             State#state.known orelse log_origin(Origin, Start, State),
             State#state{engine = {Handle, Epoch, Ref}, cursor = Start, ticked = false, known = true};
         {error, stopped} ->
@@ -202,6 +236,19 @@ attach(Engine, Ticker, #state{proc_id = ProcId, options = Options, cursor = Curs
 attach_anew(State) ->
     {_, Detached} = detach(true, State),
     attach(Detached).
+
+%% Registered anew, as what it is now: what was fetched for it goes, and holds up nobody. The pause is
+%% kept with its options, in the checkpoint and for a next monitor.
+set_paused(Paused, #state{proc_id = ProcId, cursor = Cursor, options = #{kept := Kept} = Options} = State) ->
+    With = case Paused of
+        true -> Options#{paused => true, kept := Kept#{paused => true}};
+        false -> maps:remove(paused, Options#{kept := maps:remove(paused, Kept)})
+    end,
+    ok = hb_process_monitor_registry:set_options(ProcId, With),
+    Next = attach_anew(State#state{options = With, ticked = not Paused}),
+    ok = hb_process_monitor_marks:set_paused(State#state.marks, Paused),
+    log(ok, case Paused of true -> paused; false -> continued end, {ProcId, Cursor}, Next),
+    Next.
 
 log_origin(new, _Start, _State) ->
     ok;
@@ -219,6 +266,7 @@ detach(Watched, #state{engine = {Handle, Epoch, Ref}, retry = Retry} = State) ->
         wait -> {wait, Epoch}
     end,
     demonitor(Ref, [flush]),
+    ok = hb_process_monitor_marks:set_epoch(State#state.marks, 0),
     _ = Retry =:= none orelse erlang:cancel_timer(Retry),
     {Wait, State#state{engine = none, part = none, retry = none}};
 detach(_Watched, State) ->
@@ -340,13 +388,15 @@ failed(Reason, Left, Host, #state{part = {Seq, [Result | Rest], EndsPage}} = Sta
     log_failure(Left, Reason, hb_process_monitor_delivery:failures(Delivery) + 1, State),
     Next = State#state{failing_since = Since, remains = Remains, part = {Seq, [Left | Rest], EndsPage}},
     case hb_process_monitor_delivery:failed(DeviceWorks, Delivery) of
-        {retry, Failed} -> retry_later(Next#state{delivery = Failed});
+        {retry, Failed} -> retry_later(Reason, Next#state{delivery = Failed});
         {give_up, GivenUp} -> give_up(Reason, GivenUp, Next)
     end.
 
-retry_later(#state{delivery = Delivery} = State) ->
+retry_later(Reason, #state{delivery = Delivery} = State) ->
     Failures = hb_process_monitor_delivery:failures(Delivery),
     Pause = rand:uniform(hb_process_monitor_delivery:ceiling(Failures, Delivery)),
+    Trouble = {hb_process_monitor_status:reason(Reason), Failures, now_ms(), now_ms() + Pause},
+    ok = hb_process_monitor_registry:set_trouble(self(), Trouble),
     State#state{retry = erlang:start_timer(Pause, self(), retry)}.
 
 give_up(Reason, GivenUp, #state{part = {Seq, [#{<<"cursor">> := Cursor} = Result | Rest], EndsPage}} = State) ->
@@ -355,6 +405,7 @@ give_up(Reason, GivenUp, #state{part = {Seq, [#{<<"cursor">> := Cursor} = Result
     case hb_process_monitor_nif:give_up(Handle, Seq, Cursor, EndsPage andalso Rest =:= [], Attempts,
                                         term_to_binary(Result), term_to_binary(Reason)) of
         ok ->
+            ok = hb_process_monitor_registry:set_trouble(self(), none),
             log(error, dead_letter, {ProcId, Cursor, Reason, Attempts}, State),
             Passed = State#state{cursor = Cursor, delivery = GivenUp, remains = none},
             case Rest of
@@ -367,7 +418,7 @@ give_up(Reason, GivenUp, #state{part = {Seq, [#{<<"cursor">> := Cursor} = Result
         full ->
             log(error, dead_letters_full, {ProcId, Cursor, Reason}, State),
             %% Nothing was given up, so nothing is to be concluded from it.
-            retry_later(State#state{delivery = hb_process_monitor_delivery:refused(State#state.delivery)})
+            retry_later(Reason, State#state{delivery = hb_process_monitor_delivery:refused(State#state.delivery)})
     end.
 
 log_failure(#{<<"cursor">> := Cursor}, Reason, Failures, #state{proc_id = ProcId} = State) ->
@@ -381,9 +432,27 @@ recovered(0, State) ->
 recovered(_Pushed, #state{delivery = Delivery, proc_id = ProcId} = State) ->
     case hb_process_monitor_delivery:failures(Delivery) of
         0 -> ok;
-        Failures -> log(ok, recovered, {ProcId, push, Failures}, State)
+        Failures ->
+            ok = hb_process_monitor_registry:set_trouble(self(), none),
+            log(ok, recovered, {ProcId, push, Failures}, State)
     end,
     State#state{delivery = hb_process_monitor_delivery:succeeded(Delivery), remains = none}.
+
+%% @private
+%% Nothing of a result, and no more of a URL than may be logged.
+-spec format_status(gen_server:format_status()) -> gen_server:format_status().
+format_status(#{state := #state{} = State} = Status) ->
+    Part = case State#state.part of
+        {Seq, Results, _EndsPage} -> {from, Seq, results, length(Results)};
+        none -> none
+    end,
+    Shown = #{process => State#state.proc_id, cursor => State#state.cursor, part => Part,
+              options => hb_process_monitor_status:options(State#state.options),
+              attached => State#state.engine =/= none, failing => State#state.retry =/= none,
+              leaving => maps:values(State#state.leaving), letters_waiting => length(State#state.waiting)},
+    hb_process_monitor_status:short(Status#{state := Shown});
+format_status(Status) ->
+    hb_process_monitor_status:short(Status).
 
 now_ms() -> erlang:monotonic_time(millisecond).
 

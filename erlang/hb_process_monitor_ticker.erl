@@ -5,7 +5,7 @@
 -behaviour(gen_server).
 
 -export([start_link/0, register_with/1, counters/0, asleep_during/1]).
--export([init/1, handle_call/3, handle_cast/2, handle_info/2, handle_continue/2, terminate/2]).
+-export([init/1, handle_call/3, handle_cast/2, handle_info/2, handle_continue/2, terminate/2, format_status/1]).
 
 %% How long a slice may last, in ms: the longest that this process is deaf.
 -define(SLICE, 500).
@@ -139,6 +139,14 @@ handle_info({'DOWN', Ref, process, _, _}, #state{loggers = Loggers} = State) ->
     {noreply, State#state{loggers = maps:remove(Ref, Loggers)}, 0};
 handle_info(_Stray, State) ->
     {noreply, State, 0}.
+
+%% @private
+-spec format_status(gen_server:format_status()) -> gen_server:format_status().
+format_status(#{state := #state{engine = Engine, loggers = Loggers}} = Status) ->
+    Shown = #{counters => hb_process_monitor_nif:counters(Engine), loggers => maps:values(Loggers)},
+    hb_process_monitor_status:short(Status#{state := Shown});
+format_status(Status) ->
+    Status.
 
 %% @private
 -spec terminate(term(), #state{}) -> ok.

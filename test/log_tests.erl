@@ -93,10 +93,10 @@ errors_reach_the_otp_logger_as_reports_with_a_domain({Cu, _}) ->
 rust_records_reach_the_otp_logger({Cu, _}) ->
     ok = listen(),
     {_, _} = harness:start(Cu, harness:proc_id(), #{}),
-    #{level := Level, meta := #{domain := Domain}} = await(fun(#{msg := {Format, Args}}) when is_list(Format) ->
-        Text = unicode:characters_to_binary(io_lib:format(Format, Args)),
-        binary:match(Text, <<"hb_process_monitor_nif::nifs: engine started">>) =/= nomatch
-    end),
+    #{level := Level, meta := #{domain := Domain}} =
+        await(fun(#{msg := {report, #{what := record, target := <<"hb_process_monitor_nif::nifs">>, text := Text}}}) ->
+            binary:match(Text, <<"engine started">>) =/= nomatch
+        end),
     ?assertEqual({debug, [hb_process_monitor, rust]}, {Level, Domain}).
 
 mailboxes_stay_empty({Cu, _}) ->

@@ -20,7 +20,8 @@ all() ->
      {letters, [{engine, ?ANY}, process], 20}, {discard, [{engine, [alive, stopped]}, process, u64], 20},
      {forget, [{engine, [alive, stopped]}, process], 20}, {watched, [{engine, ?ANY}], 20},
      {checkpoint_status, [{engine, ?ANY}], 100}, {close_checkpoints, [none], 10}, {check_node, [binary], 200},
-     {log_to_self, [level], 50}].
+     {snapshots, [{engine, [stopped, closed]}, epochs], 50}, {probe, [{engine, ?ANY}, process, nodes, limits], 5},
+     {library_version, [], 20}, {log_to_self, [level], 50}].
 
 %% For pick/3.
 table() ->
@@ -54,6 +55,8 @@ takes(give_up, [Handle | _], World) ->
     abuse_world:has_checkpoint(Handle, World);
 takes(ack, [Handle, _, Cursor, _], World) ->
     not abuse_world:has_checkpoint(Handle, World) orelse byte_size(Cursor) > 0 andalso byte_size(Cursor) =< 4096;
+takes(probe, [_, _, Nodes, _], _World) ->
+    lists:all(fun(Node) -> hb_process_monitor_nif:check_node(Node) =:= ok end, Nodes);
 takes(_Function, _Args, _World) ->
     true.
 
@@ -73,8 +76,10 @@ answers(move_to, {error, {bad_node, Node}}) -> is_binary(Node);
 answers(check_node, {error, Why}) -> is_binary(Why);
 answers(counters, Answer) -> is_map(Answer);
 answers(next_part, Answer) -> is_boolean(Answer);
+answers(snapshots, Answer) -> Answer =:= [];
+answers(library_version, Answer) -> is_binary(Answer);
 answers(checkpoint_status, Answer) -> is_map(Answer);
-answers(Function, ok) -> lists:member(Function, [interrupt, stop, poll, ack, move_to, forget, check_node, log_to_self]);
+answers(Function, ok) -> lists:member(Function, [interrupt, stop, poll, ack, move_to, forget, check_node, log_to_self, probe]);
 answers(_Function, _Answer) -> false.
 
 %% A good slice is a short one, whatever else it is: nothing here may take long.
@@ -103,6 +108,8 @@ sane(engine_options, Pool, _World) ->
     changed(maps:without(maps:keys(Files), abuse_world:engine_options()), Pool, Files);
 sane(monitor_options, Pool, _World) -> changed(abuse_world:monitor_options(), Pool, #{});
 sane(nodes, Pool, _World) -> [one_of([<<"http://127.0.0.1:1">>, <<"http://127.0.0.1:2/">>, abuse_terms:pick(Pool)])];
+sane(epochs, _Pool, _World) -> [rand:uniform(1 bsl 64) - 1 || _ <- lists:seq(1, rand:uniform(3))];
+sane(limits, _Pool, _World) -> {1000, 1000, 1000, 1024};
 sane(u64, _Pool, _World) -> rand:uniform(1 bsl rand:uniform(64)) - 1;
 sane(bool, _Pool, _World) -> rand:uniform(2) =:= 1;
 sane(level, _Pool, _World) -> one_of([none, error, warning, info, debug, trace]);
@@ -122,6 +129,8 @@ is({engine, Kinds}, Term, World) -> lists:member(Term, abuse_world:engines(Kinds
 is(handle, Term, World) -> lists:member(Term, abuse_world:handles(World));
 is(slice, Term, _World) -> is_within(Term, 32);
 is(none, _Term, _World) -> false;
+is(epochs, Term, _World) -> is_list(Term) andalso length_of(Term) >= 0 andalso lists:all(fun(Epoch) -> is_within(Epoch, 64) end, Term);
+is(limits, {A, B, C, D}, _World) -> lists:all(fun(Limit) -> is_within(Limit, 32) end, [A, B, C, D]);
 is(u64, Term, _World) -> is_within(Term, 64);
 is(bool, Term, _World) -> is_boolean(Term);
 is(level, Term, _World) -> lists:member(Term, [none, error, warning, info, debug, trace]);
@@ -133,12 +142,17 @@ is(engine_options, #{max_inflight := Inflight, max_buffered := Buffered, checkpo
     is_within(Inflight, 32) andalso Inflight > 0 andalso is_within(Buffered, 64) andalso is_within(Interval, 32)
         andalso is_within(Letters, 64);
 is(monitor_options, #{process := Process, rate := Rate, cursor := Cursor, nodes := Nodes, stale_after := Stale,
-                      kept := Kept} = Options, _World) ->
+                      kept := Kept}  = Options, _World) ->
+    Flags = [maps:get(Key, Options, none) || Key <- [go_on, paused]],
     Widths = [maps:get(Key, Options, none) || Key <- [page_limit, connect_timeout, first_byte_timeout, timeout, max_page_bytes, walk_after]],
     is_process(Process) andalso is_within(Rate, 32) andalso Rate > 0 andalso is_cursor(Cursor)
         andalso is_nodes(Nodes) andalso is_within(Stale, 64) andalso is_binary(Kept)
-        andalso lists:all(fun(Width) -> is_within(Width, 32) end, Widths);
+        andalso lists:all(fun(Width) -> is_within(Width, 32) end, Widths)
+        andalso lists:all(fun is_boolean/1, Flags);
 is(_Kind, _Term, _World) -> false.
+
+%% Negative for one that does not end in the empty one.
+length_of(List) -> try length(List) catch error:badarg -> -1 end.
 
 is_within(Term, Bits) -> is_integer(Term) andalso Term >= 0 andalso Term < 1 bsl Bits.
 

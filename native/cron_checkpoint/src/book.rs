@@ -148,6 +148,12 @@ impl Book {
         u64::try_from(self.letters.len()).unwrap_or(u64::MAX)
     }
 
+    /// How many of them are of one process.
+    pub(crate) fn letters_of(&self, process: ProcessId) -> u64 {
+        let of = self.letters.range((process, 0)..=(process, u64::MAX));
+        u64::try_from(of.count()).unwrap_or(u64::MAX)
+    }
+
     pub(crate) fn has_pending(&self) -> bool {
         !self.pending.is_empty()
     }

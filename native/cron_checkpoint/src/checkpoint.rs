@@ -251,6 +251,12 @@ impl Checkpoint {
         answered.recv_timeout(ANSWER_LIMIT).unwrap_or_else(|_| Err(StoreError::unanswered()))
     }
 
+    /// How many dead letters a process has. Waits for nobody.
+    #[must_use]
+    pub fn letters_of(&self, process: ProcessId) -> u64 {
+        self.lock().book.letters_of(process)
+    }
+
     /// Has `waiter` called once all that was said so far is durable.
     pub fn flush(&self, waiter: Waiter) {
         self.change(Some(waiter), |_| ());

@@ -32,6 +32,12 @@ impl Track {
         !self.dirty.swap(true, Ordering::AcqRel)
     }
 
+    /// The number and cursor of the last edge acked, for those who look on.
+    #[must_use]
+    pub fn acked(&self) -> Option<(u64, Cursor)> {
+        self.acked.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// The cursor of the last edge acked, for the writer, who knows now.
     pub(crate) fn take(&self) -> Option<Cursor> {
         // First the flag: an ack in between is one time too often with the writer, never too few.
@@ -57,6 +63,7 @@ mod tests {
         assert!(!track.note(2, cursor("two")));
         assert_eq!(track.take(), Some(cursor("two")));
         assert!(track.note(3, cursor("three")));
+        assert_eq!(track.acked(), Some((3, cursor("three"))));
     }
 
     #[test]

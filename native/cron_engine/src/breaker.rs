@@ -5,6 +5,7 @@
 
 use crate::Time;
 use crate::backoff::Backoff;
+use crate::monitor::BreakerState;
 use crate::queue::Lane;
 use crate::verdict::Verdict;
 use fastrand::Rng;
@@ -76,6 +77,15 @@ impl Breaker {
 
     pub(crate) const fn is_closed(&self) -> bool {
         matches!(self.state, State::Closed { .. })
+    }
+
+    /// How it stands.
+    pub(crate) fn stands(&self, now: Time) -> BreakerState {
+        match self.state {
+            State::Closed { .. } => BreakerState::Closed,
+            State::Open { until } => BreakerState::Open(until.since(now)),
+            State::HalfOpen { .. } => BreakerState::HalfOpen,
+        }
     }
 
     /// When a fetch may begin that is no probe, as far as is known; `None` if it may now.

@@ -5,7 +5,7 @@
 use crate::backoff;
 use crate::breaker::Change;
 use crate::event::{Action, Config, Counters, Event, Fetched, Registration, Report};
-use crate::monitor::{Monitor, Outcome, Step, Unasked};
+use crate::monitor::{BreakerState, Monitor, Outcome, Snapshot, Step, Trouble, Unasked};
 use crate::nodes::Route;
 use crate::queue::{Lane, Queue};
 use crate::timers::Timers;
@@ -93,8 +93,10 @@ impl Engine {
             let (next, missed) = monitor.grid.next_after(due, now);
             let step = monitor.due();
             self.ticks.arm(next, id);
-            let busy = u64::from(step != Step::Tick);
-            self.counters.missed_ticks += missed + busy;
+            if !monitor.is_paused() {
+                let busy = u64::from(step != Step::Tick);
+                self.counters.missed_ticks += missed + busy;
+            }
             self.take(now, id, step);
         }
         while let Some((due, id)) = self.retries.pop_due(now) {
@@ -131,6 +133,17 @@ impl Engine {
             open_breakers: self.queue.open_breakers(),
             ..self.counters
         }
+    }
+
+    /// One monitor as it is at `now`; `None` if there is none with this registration.
+    #[must_use]
+    pub fn snapshot(&self, now: Time, id: MonitorId) -> Option<Snapshot> {
+        let monitor = self.monitors.get(&id)?;
+        let stands = |host: &HostId| {
+            self.queue.breaker(*host).map_or(BreakerState::Closed, |breaker| breaker.stands(now))
+        };
+        let breakers = monitor.nodes.hosts().iter().map(stands).collect();
+        Some(Snapshot { breakers, ..monitor.snapshot(now) })
     }
 
     fn register(&mut self, now: Time, registration: Registration) {
@@ -344,11 +357,12 @@ impl Engine {
             // There is another node, or its host's breaker waits for it.
             _ => Duration::ZERO,
         };
+        let trouble = Trouble::new(now, &failure);
         if let Some(repeats) = monitor.outage.failed(failure.class) {
             let report = Report::Failed { failure, repeats };
             self.actions.push_back(Action::Report { id, report });
         }
-        monitor.put_off(now);
+        monitor.failed(now, trouble);
         self.wait(id, now + pause);
     }
 

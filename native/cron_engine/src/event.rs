@@ -42,6 +42,9 @@ pub struct Registration {
     /// How long pages stay empty before it is asked whether the CU passed over errors, and the
     /// least time between two walks.
     pub walk_after: Duration,
+    /// Whether it is paused: it looks up where it begins, and then neither ticks nor fetches. To go
+    /// on it registers anew.
+    pub paused: bool,
 }
 
 impl Registration {
@@ -50,7 +53,17 @@ impl Registration {
     pub fn new(id: MonitorId, process: ProcessId, rate: Duration, position: Position) -> Self {
         let nodes = Arc::from([HostId(0)]);
         let (page_limit, walk_after) = (MAX_LIMIT, Duration::from_mins(1));
-        Self { id, process, rate, position, durable: true, nodes, page_limit, walk_after }
+        Self {
+            id,
+            process,
+            rate,
+            position,
+            durable: true,
+            nodes,
+            page_limit,
+            walk_after,
+            paused: false,
+        }
     }
 }
 

@@ -182,6 +182,11 @@ impl Outage {
         (new || self.failures.is_power_of_two()).then_some(self.failures)
     }
 
+    /// How many there have been.
+    pub(crate) const fn failures(&self) -> u64 {
+        self.failures
+    }
+
     /// Ends the outage. Says how many failures there were, if there were any.
     pub(crate) fn ended(&mut self) -> Option<u64> {
         let failures = std::mem::take(self).failures;

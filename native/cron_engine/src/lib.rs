@@ -66,7 +66,7 @@ pub use failure::{Class, Failure};
 pub use grid::Grid;
 pub use host::HostId;
 pub use latest::decode as decode_latest;
-pub use monitor::MonitorId;
+pub use monitor::{BreakerState, Doing, MonitorId, Snapshot, Trouble};
 pub use page::PageError;
 pub use position::{Cursor, CursorError, MAX_CURSOR_BYTES, Position};
 pub use process::ProcessId;

@@ -14,10 +14,15 @@
 //! for a poll. After pages have been empty for long, an empty page leads through `Looking`, and
 //! perhaps `Begin` and `Walking`, back to `Idle`: see the `gap` module. A fetch that fails leads
 //! to `Waiting`, wherever it was; from there a retry or a poll begins anew. A push that fails is
-//! the monitor process's own business: it acks later.
+//! the monitor process's own business: it acks later. One that is paused goes no further than
+//! `Idle`, and is not ticked there.
 //!
 //! It has no clock and sends nothing: the engine plans ticks and retries, decides which node is
 //! asked and when, and carries out each [`Step`].
+
+mod snapshot;
+
+pub use self::snapshot::{BreakerState, Doing, Snapshot, Trouble};
 
 use crate::credit::Credit;
 use crate::event::{Fetched, MAX_LIMIT, PageRequest, Registration, Request};
@@ -84,6 +89,7 @@ pub(crate) struct Outcome {
 }
 
 /// One monitor.
+#[expect(clippy::struct_excessive_bools, reason = "each may be so whatever the others are")]
 #[derive(Debug)]
 pub(crate) struct Monitor {
     pub(crate) grid: Grid,
@@ -106,11 +112,15 @@ pub(crate) struct Monitor {
     credit: Credit,
     /// A poll was asked for after the fetch under way had begun.
     again: bool,
+    /// It looks up where it begins, and nothing more.
+    paused: bool,
+    /// The last failure, until a fetch succeeds. Most have none, and pay for no more than a pointer.
+    trouble: Option<Box<Trouble>>,
 }
 
 impl Monitor {
     pub(crate) fn new(now: Time, registration: Registration) -> Self {
-        let Registration { process, rate, position, nodes, page_limit, walk_after, .. } =
+        let Registration { process, rate, position, nodes, page_limit, walk_after, paused, .. } =
             registration;
         Self {
             grid: Grid::new(now, rate, process.as_str().as_bytes()),
@@ -127,6 +137,8 @@ impl Monitor {
             planned: None,
             credit: Credit::default(),
             again: false,
+            paused,
+            trouble: None,
         }
     }
 
@@ -158,11 +170,16 @@ impl Monitor {
 
     /// The next point of the grid. Only who waits for a tick gets one; to all others it is missed.
     pub(crate) fn due(&mut self) -> Step {
-        if self.stage == Stage::Idle {
+        if self.stage == Stage::Idle && !self.paused {
             self.stage = Stage::Ticked;
             return Step::Tick;
         }
         Step::Nothing
+    }
+
+    /// Whether it is paused: the points of its grid mean nothing to it.
+    pub(crate) const fn is_paused(&self) -> bool {
+        self.paused
     }
 
     /// Somebody asks for a poll: the monitor itself after a tick, or a user at any time.
@@ -224,6 +241,7 @@ impl Monitor {
             _ => return Err(Unasked),
         };
         self.nodes.answered();
+        self.trouble = None;
         Ok(Outcome { step, recovered: self.outage.ended(), passed })
     }
 
@@ -237,8 +255,9 @@ impl Monitor {
         self.planned.replace(until) != Some(until)
     }
 
-    /// The fetch under way failed: a look or a walk must not follow each retry.
-    pub(crate) fn put_off(&mut self, now: Time) {
+    /// The fetch under way failed. A look or a walk must not follow each retry.
+    pub(crate) fn failed(&mut self, now: Time, trouble: Trouble) {
+        self.trouble = Some(Box::new(trouble));
         if matches!(self.stage, Stage::Looking | Stage::Begin | Stage::Walking) {
             self.gap.put_off(now);
         }
@@ -343,6 +362,10 @@ impl Monitor {
         if self.position == Position::Unresolved {
             self.again = true;
             return self.ask(Stage::Resolving);
+        }
+        if self.paused {
+            self.again = false;
+            return self.rest(Stage::Idle);
         }
         self.fetch()
     }

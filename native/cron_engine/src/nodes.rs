@@ -35,6 +35,11 @@ impl Nodes {
         &self.hosts
     }
 
+    /// Which is asked next.
+    pub(crate) const fn next(&self) -> usize {
+        self.next
+    }
+
     /// Picks the node to ask. `opens` says until when a host is not to be asked at all, if so.
     pub(crate) fn route(&mut self, now: Time, opens: impl Fn(HostId) -> Option<Time>) -> Route {
         self.held.retain(|(_, until)| *until > now);

@@ -1,6 +1,7 @@
 //! Where a monitor stands in its process's sequence of results. Cursors are opaque: bytes that a
 //! CU gave and that go back to it, never read here.
 
+use crate::ao_cursor::Reader;
 use std::fmt;
 use std::sync::Arc;
 use thiserror::Error;
@@ -47,6 +48,13 @@ impl Cursor {
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
+    }
+
+    /// The time of the result, in ms since 1970, where this is a cursor of AO: for those who look on.
+    /// No request depends on it.
+    #[must_use]
+    pub fn timestamp(&self) -> Option<u64> {
+        Reader::default().read(self.as_bytes()).map(|read| read.timestamp)
     }
 }
 

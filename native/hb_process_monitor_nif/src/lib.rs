@@ -6,6 +6,7 @@
 //!   for the checkpoint's file are in [`checkpoint_nifs`]
 //! * [`runner`]: the loop that drives the engine, in slices
 //! * [`fetcher`]: one fetch, from the request to the page's [`parts`], which are handed out one by one
+//! * [`inspect`]: what an operator asks
 //! * [`outbox`], [`logger`]: what goes to the logs
 //!
 //! # Out of scope
@@ -17,6 +18,7 @@
 
 mod checkpoint_nifs;
 mod fetcher;
+mod inspect;
 mod logger;
 mod nifs;
 mod nodes;
@@ -58,6 +60,18 @@ mod atoms {
         overruled,
         stale,
         wait,
+        timeout,
+        unknown,
+        hb_cron_probe,
+        waiting,
+        resolving,
+        polling,
+        pushing,
+        backing_off,
+        paused,
+        closed,
+        open,
+        half_open,
         trace,
         debug,
         info,

@@ -11,7 +11,7 @@ use crate::outbox::OUTBOX;
 use crate::runner::{Runner, Slice, saved};
 use crate::shared::{Command, Shared};
 use crate::slot::{Handle, Slot};
-use crate::start::{Origin, Start, position_term};
+use crate::start::{Origin, Start, Wanted, position_term};
 use cron_checkpoint::{Begin, Checkpoint, Waiter};
 use cron_engine::{Config, Cursor, Event, MonitorId, Position, ProcessId, Registration};
 use cron_io::{Client, ClientOptions};
@@ -162,7 +162,8 @@ fn register<'a>(
     let mut start = Start { position, origin: Origin::New };
     let (mut track, mut durable) = (None, true);
     if let Some(checkpoint) = &shared.checkpoint {
-        start = Start::choose(start.position, checkpoint.find(&process), options.stale_after);
+        let wanted = Wanted { position: start.position, go_on: options.go_on };
+        start = Start::choose(wanted, checkpoint.find(&process), options.stale_after);
         let begin =
             Begin { position: start.position.clone(), options: options.kept.as_slice().to_vec() };
         durable = start.position == Position::Unresolved
@@ -180,6 +181,7 @@ fn register<'a>(
         nodes: Arc::clone(&nodes.hosts),
         page_limit: options.page_limit,
         walk_after: Duration::from_millis(options.walk_after.into()),
+        paused: options.paused,
         ..Registration::new(id, process, rate, position)
     };
     engine.shared.push(Command::Register { slot, nodes, registration });
@@ -232,6 +234,8 @@ fn ack(
     if let Some((checkpoint, track)) = handle.checkpoint() {
         let cursor = Cursor::new(&cursor).map_err(|_| Error::BadArg)?;
         checkpoint.acked(track, seq, cursor);
+    } else {
+        handle.slot.note(seq, &cursor);
     }
     Ok(passed(&handle, seq, ends_page))
 }

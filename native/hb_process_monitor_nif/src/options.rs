@@ -55,6 +55,10 @@ pub(crate) struct MonitorOptions<'a> {
     pub(crate) walk_after: u32,
     /// How old a cursor of the checkpoint may be; 0 for any age.
     pub(crate) stale_after: u64,
+    /// Whether what the checkpoint knows is preferred to `cursor`.
+    pub(crate) go_on: bool,
+    /// Whether nothing is to be polled.
+    pub(crate) paused: bool,
     /// What the checkpoint is to keep, opaque here.
     pub(crate) kept: Binary<'a>,
 }

@@ -4,16 +4,18 @@
 
 use crate::atoms;
 use crate::fetcher::Job;
+use crate::inspect::Inspected;
 use crate::nodes::Nodes;
 use crate::outbox::OUTBOX;
 use crate::pace::Pace;
 use crate::shared::{Command, Shared};
 use crate::slot::Slot;
 use cron_checkpoint::Waiter;
-use cron_engine::{Action, Class, Config, Engine, Event, Failure, MonitorId};
+use cron_engine::{Action, Class, Config, Engine, Event, Failure, MonitorId, Time};
 use rustc_hash::FxHashMap;
 use rustler::Env;
 use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
 
 /// How long it is at least from one look at the ticks that are due to the next one, while nothing else
@@ -28,6 +30,9 @@ pub(crate) enum Slice {
     /// The engine is stopped: there is no next one.
     Stopped,
 }
+
+/// Which monitors somebody asks about, and where the answer goes.
+type Question = (Vec<MonitorId>, SyncSender<Vec<Inspected>>);
 
 /// Tells the loop, once it is so, that a starting point is durable.
 pub(crate) fn saved(shared: &Arc<Shared>, id: MonitorId) -> Waiter {
@@ -95,8 +100,10 @@ impl Runner {
         self.pace.came(commands.len(), self.looked - before);
         let now = shared.now();
         for command in commands.drain(..) {
-            let event = self.event(command);
-            self.engine.handle_event(now, event);
+            match self.event(command) {
+                Ok(event) => self.engine.handle_event(now, event),
+                Err((ids, answer)) => drop(answer.send(self.inspect(now, &ids))),
+            }
         }
         self.commands = commands;
         self.engine.handle_timeout(now);
@@ -107,8 +114,9 @@ impl Runner {
         }
     }
 
-    fn event(&mut self, command: Command) -> Event {
-        match command {
+    /// What a command is to the engine; `Err` if it is a question.
+    fn event(&mut self, command: Command) -> Result<Event, Question> {
+        Ok(match command {
             Command::Register { slot, nodes, registration } => {
                 self.slots.insert(slot.id, (slot, nodes));
                 Event::Register(registration)
@@ -129,7 +137,17 @@ impl Runner {
                 }
                 event
             }
-        }
+            Command::Inspect { ids, answer } => return Err((ids, answer)),
+        })
+    }
+
+    fn inspect(&self, now: Time, ids: &[MonitorId]) -> Vec<Inspected> {
+        let inspected = |id: &MonitorId| {
+            let (slot, nodes) = self.slots.get(id)?;
+            let snapshot = self.engine.snapshot(now, *id)?;
+            Some(Inspected { slot: Arc::clone(slot), nodes: Arc::clone(nodes), snapshot, now })
+        };
+        ids.iter().filter_map(inspected).collect()
     }
 
     /// Carries out an action. A monitor may have gone since the engine decided on it: then there is

@@ -4,11 +4,14 @@
 use crate::parts::Parts;
 use crate::shared::{Command, Shared};
 use cron_checkpoint::{Checkpoint, Track, Waiter};
-use cron_engine::{Event, MonitorId, ProcessId};
+use cron_engine::{Cursor, Event, MonitorId, ProcessId};
 use cron_io::Limits;
 use rustler::{Env, LocalPid, Monitor, Resource};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// The number of the last ack, and the bytes of its cursor.
+type LastAck = Mutex<(u64, Vec<u8>)>;
 
 /// One registration of a monitor.
 pub(crate) struct Slot {
@@ -21,6 +24,8 @@ pub(crate) struct Slot {
     pub(crate) track: Option<Arc<Track>>,
     /// What was fetched and the process has not got yet.
     pub(crate) parts: Parts,
+    /// Where there is no checkpoint to know it, in memory that is used again.
+    acked: Option<Box<LastAck>>,
     /// Set once nothing more may be sent to the process.
     closed: AtomicBool,
 }
@@ -34,7 +39,24 @@ impl Slot {
         track: Option<Arc<Track>>,
     ) -> Self {
         let closed = AtomicBool::new(false);
-        Self { id, pid, process, limits, track, parts: Parts::default(), closed }
+        let (parts, acked) = (Parts::default(), track.is_none().then(Box::default));
+        Self { id, pid, process, limits, track, parts, acked, closed }
+    }
+
+    /// Notes an ack where there is no checkpoint to do so.
+    pub(crate) fn note(&self, seq: u64, cursor: &[u8]) {
+        if let Some(acked) = &self.acked {
+            let mut acked = acked.lock().unwrap_or_else(PoisonError::into_inner);
+            acked.0 = seq;
+            acked.1.clear();
+            acked.1.extend_from_slice(cursor);
+        }
+    }
+
+    /// What was noted so.
+    pub(crate) fn acked(&self) -> Option<(u64, Cursor)> {
+        let acked = self.acked.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner);
+        Some((acked.0, Cursor::new(&acked.1).ok()?))
     }
 
     pub(crate) fn is_closed(&self) -> bool {

@@ -1,0 +1,302 @@
+%%% @doc How monitors fare, for an operator: one of them, or page by page. Nothing here asks a monitor,
+%%% which may be at a push: it is read from the tables, from what each notes of itself, and from the
+%%% engine, many at a time. How it looks on a console is {@link hb_process_monitor_table}'s business.
+-module(hb_process_monitor_info).
+
+-export([info/1, list/1, all/0, count/0, states/0]).
+%% Pausing
+-export([pause/1, resume/1]).
+
+-export_type([info/0, summary/0, state/0, trouble/0, list_options/0, id/0]).
+
+-type id() :: pid() | hb_process_monitor:process_id().
+
+-type state() :: starting | resolving | waiting | polling | pushing | backing_off
+               | pausing | paused | stopping | unknown.
+%% `starting': not registered with the engine, which is being started again, or another monitor of the
+%% process still finishes a push. `resolving': it looks up where to begin, or makes that durable.
+%% `waiting': for its next tick. `polling': it asks the CU, or waits for its turn to. `pushing': there are
+%% results that are not acked. `backing_off': a fetch or a push failed, and is tried again later.
+%% `pausing': it was told to pause, and is at a push still. `unknown': the engine did not answer.
+
+-type trouble() :: #{what := fetch | push, class := atom(), text := binary(), failures := pos_integer(),
+                     ago := non_neg_integer()}.
+%% The last failure of what has not succeeded since; `ago' in ms. The log has those that are over.
+
+-type summary() :: #{
+    process := binary(),
+    monitor := pid(),
+    state := state(),
+    cursor_age := non_neg_integer() | undefined,
+    lag := non_neg_integer() | undefined,
+    last_result := integer() | undefined,
+    unacked := non_neg_integer(),
+    at_push := non_neg_integer() | undefined,
+    error := trouble() | undefined,
+    next_tick := non_neg_integer() | undefined,
+    dead_letters := non_neg_integer()
+}.
+%% `cursor_age': how long ago the last result acked was made, by its own time, in ms, as all here; `lag':
+%% how long after that it was pushed. Both only where cursors are AO's. `last_result': when a result was
+%% last pushed, in ms since the Unix epoch. `at_push': for how long it has been at the push that it is at.
+
+-type info() :: #{
+    %% As in a summary.
+    process := binary(), monitor := pid(), state := state(), cursor_age := non_neg_integer() | undefined,
+    lag := non_neg_integer() | undefined, last_result := integer() | undefined,
+    unacked := non_neg_integer(), at_push := non_neg_integer() | undefined,
+    error := trouble() | undefined, next_tick := non_neg_integer() | undefined,
+    dead_letters := non_neg_integer(),
+    %% And these.
+    logger := hb_process_monitor_host:logger(),
+    rate := pos_integer(),
+    cursor := binary() | earliest | undefined,
+    cursor_time := non_neg_integer() | undefined,
+    buffered_bytes := non_neg_integer(),
+    stalled := boolean(),
+    next_try := non_neg_integer() | undefined,
+    node := binary() | undefined,
+    nodes := [#{node := binary(), breaker := hb_process_monitor_nif:breaker()}],
+    push := term(),
+    supervised := boolean()
+}.
+%% All that is known of a monitor. `cursor': after the last result acked, or where it begins. `stalled': it
+%% has been at one push for longer than `cron_push_stall'. `node': the CU that is asked next, without user
+%% information; `nodes': all of them, with the breakers of their hosts.
+
+-type list_options() :: #{start_after => hb_process_monitor:process_id() | <<>>, limit => 1..1000,
+                          state => state() | [state()]}.
+%% `start_after': the process behind which the page begins, in the order of their ids; `limit': how many at
+%% most, 100 if it is not given; `state': only those.
+
+-define(LIMIT, 100).
+%% How many the engine is asked about at a time: a millisecond of its loop.
+-define(BATCH, 500).
+
+%% What the engine says of one that is not registered.
+-define(UNREGISTERED, {0, none, unknown, none, 0, 0, {0, none}, {none, none}, {0, []}, 0}).
+
+%% @doc Every state, the worst last.
+-spec states() -> [state(), ...].
+states() ->
+    [waiting, polling, pushing, resolving, starting, pausing, paused, stopping, backing_off, unknown].
+
+%% @doc All about the monitor of a process; `undefined' if there is none.
+-spec info(id()) -> info() | undefined.
+info(Monitor) when is_pid(Monitor) ->
+    case hb_process_monitor_registry:marks(Monitor) of
+        {ok, ProcId, Marks} ->
+            case is_process_alive(Monitor) of
+                true -> full(ProcId, Monitor, Marks);
+                false -> undefined
+            end;
+        none ->
+            undefined
+    end;
+info(ProcID) ->
+    case monitor_of(ProcID) of
+        {ok, Monitor} -> info(Monitor);
+        none -> undefined
+    end.
+
+%% The one that stands for the process, else one that still finishes a push.
+monitor_of(ProcID) ->
+    ProcId = hb_process_monitor_opts:proc_id(ProcID),
+    case hb_process_monitor_registry:page_of(ProcId) of
+        [{_, Monitor}] -> {ok, Monitor};
+        [] ->
+            case hb_process_monitor_registry:stopping(ProcId) of
+                [Monitor | _] -> {ok, Monitor};
+                [] -> none
+            end
+    end.
+
+full(ProcId, Monitor, Marks) ->
+    {Logger, Options} = case hb_process_monitor_registry:find(ProcId) of
+        {ok, {Monitor, Known, Given}} -> {Known, Given};
+        _ -> {undefined, #{}}
+    end,
+    [{_, _, _, Snapshot}] = with_snapshots([{ProcId, Monitor, Marks}]),
+    {_, _, Cursor, CursorTime, _, Buffered, _, {_, NextTry}, {Asked, Nodes}, _} = Snapshot,
+    #{at_push := AtPush} = Summary = summary({ProcId, Monitor, Marks, Snapshot}),
+    PushTry = case hb_process_monitor_registry:trouble(Monitor) of
+        {_, _, _, At} -> max(0, At - now_ms());
+        none -> undefined
+    end,
+    Summary#{
+        logger => Logger,
+        rate => maps:get(rate, Options, undefined),
+        cursor => case Cursor of unknown -> maps:get(cursor, Options, undefined); _ -> Cursor end,
+        cursor_time => or_undefined(CursorTime),
+        buffered_bytes => Buffered,
+        stalled => is_integer(AtPush) andalso AtPush >= stall(Options),
+        next_try => case PushTry of undefined -> or_undefined(NextTry); _ -> PushTry end,
+        node => case length(Nodes) > Asked of true -> element(1, lists:nth(Asked + 1, Nodes)); false -> undefined end,
+        nodes => [#{node => Node, breaker => Breaker} || {Node, Breaker} <- Nodes],
+        push => case Options of #{cron_push := _} -> hb_process_monitor_host:device_name(Options); #{} -> undefined end,
+        supervised => maps:get(supervised, Options, false)
+    }.
+
+stall(#{settings := _} = Options) -> maps:get(cron_push_stall, hb_process_monitor_opts:settings(Options));
+stall(#{}) -> infinity.
+
+%% @doc A page of monitors, and the process to begin the next one after; `done' if there is no more.
+-spec list(list_options()) -> {[summary()], Next :: binary() | done}.
+list(Options) ->
+    lists:foreach(fun check/1, maps:to_list(Options)),
+    After = case Options of
+        #{start_after := <<>>} -> <<>>;
+        #{start_after := ProcID} -> hb_process_monitor_opts:proc_id(ProcID);
+        #{} -> <<>>
+    end,
+    Wanted = case Options of
+        #{state := States} when is_list(States) -> States;
+        #{state := State} -> [State];
+        #{} -> any
+    end,
+    list(After, maps:get(limit, Options, ?LIMIT), Wanted, []).
+
+check({start_after, _}) -> ok;
+check({limit, Limit}) when is_integer(Limit), Limit >= 1, Limit =< 1000 -> ok;
+check({state, State} = Option) ->
+    [] =:= lists:flatten([State]) -- states() orelse error({bad_option, state, element(2, Option)}),
+    ok;
+check({Key, Value}) -> error({bad_option, Key, Value}).
+
+list(After, Limit, Wanted, Found) ->
+    Left = Limit - length(Found),
+    %% Of those in a state that is asked for there may be few: then more are looked through at a time.
+    Batch = case Wanted of any -> min(Left, ?BATCH); _ -> ?BATCH end,
+    Page = hb_process_monitor_registry:page(After, Batch),
+    Rows = [Row || #{state := State} = Row <- summaries(Page), Wanted =:= any orelse lists:member(State, Wanted)],
+    case length(Rows) of
+        Enough when Enough > Left; Enough =:= Left, Left > 0 ->
+            Taken = lists:sublist(Rows, Left),
+            {Found ++ Taken, next(maps:get(process, lists:last(Taken)))};
+        _ when length(Page) < Batch ->
+            {Found ++ Rows, done};
+        _ ->
+            list(element(1, lists:last(Page)), Limit, Wanted, Found ++ Rows)
+    end.
+
+next(ProcId) ->
+    case hb_process_monitor_registry:page(ProcId, 1) of
+        [] -> done;
+        [_] -> ProcId
+    end.
+
+%% @doc All monitors, in the order of their processes.
+-spec all() -> [summary()].
+all() -> all(<<>>).
+
+all(After) ->
+    case hb_process_monitor_registry:page(After, ?BATCH) of
+        [] -> [];
+        Page -> summaries(Page) ++ all(element(1, lists:last(Page)))
+    end.
+
+%% @doc How many there are, about.
+-spec count() -> non_neg_integer().
+count() -> hb_process_monitor_registry:size().
+
+summaries(Page) ->
+    Rows = [{ProcId, Monitor, Marks} || {ProcId, Monitor} <- Page,
+                                        {ok, _, Marks} <- [hb_process_monitor_registry:marks(Monitor)],
+                                        is_process_alive(Monitor)],
+    [summary(Row) || Row <- with_snapshots(Rows)].
+
+%% One question to the engine for all.
+with_snapshots(Rows) ->
+    Epochs = [Epoch || {_, _, Marks} <- Rows, Epoch <- [hb_process_monitor_marks:epoch(Marks)], Epoch =/= none],
+    Answer = case hb_process_monitor_registry:engine() of
+        {ok, Engine, _} when Epochs =/= [] -> hb_process_monitor_nif:snapshots(Engine, Epochs);
+        _ -> []
+    end,
+    Known = case Answer of
+        timeout -> #{};
+        _ -> maps:from_list([{element(1, Snapshot), Snapshot} || Snapshot <- Answer])
+    end,
+    None = case Answer of timeout -> setelement(2, ?UNREGISTERED, unknown); _ -> ?UNREGISTERED end,
+    [{ProcId, Monitor, Marks, maps:get(hb_process_monitor_marks:epoch(Marks), Known, None)}
+     || {ProcId, Monitor, Marks} <- Rows].
+
+summary({ProcId, Monitor, Marks, Snapshot}) ->
+    {_, Doing, _, CursorTime, Unacked, _, Fetch, {NextTick, _}, _, Letters} = Snapshot,
+    Now = now_ms(),
+    LastPush = to_system(hb_process_monitor_marks:last_push(Marks)),
+    AtPush = since(hb_process_monitor_marks:at_push(Marks), Now),
+    Push = hb_process_monitor_registry:trouble(Monitor),
+    #{process => ProcId,
+      monitor => Monitor,
+      state => state(is_leaving(ProcId, Monitor), hb_process_monitor_marks:pause(Marks), Push, AtPush, Doing),
+      cursor_age => age(CursorTime, erlang:system_time(millisecond)),
+      lag => age(CursorTime, LastPush),
+      last_result => LastPush,
+      unacked => Unacked,
+      at_push => AtPush,
+      error => trouble(Push, Fetch, Now),
+      next_tick => or_undefined(NextTick),
+      dead_letters => Letters}.
+
+%% By whoever knows best: the operator, the monitor, the engine.
+state(true, _Pause, _Push, _AtPush, _Doing) -> stopping;
+state(_, yes, _Push, _AtPush, _Doing) -> paused;
+state(_, wanted, _Push, _AtPush, _Doing) -> pausing;
+state(_, no, _Push, AtPush, _Doing) when AtPush =/= undefined -> pushing;
+state(_, no, Push, _AtPush, _Doing) when Push =/= none -> backing_off;
+state(_, no, none, undefined, none) -> starting;
+%% It has just been resumed, and the engine is about to hear of it.
+state(_, no, none, undefined, paused) -> starting;
+state(_, no, none, undefined, Doing) -> Doing.
+
+is_leaving(ProcId, Monitor) ->
+    case hb_process_monitor_registry:page_of(ProcId) of
+        [{_, Monitor}] -> false;
+        _ -> true
+    end.
+
+trouble({Text, Failures, At, _}, _Fetch, Now) ->
+    #{what => push, class => push_failed, text => Text, failures => Failures, ago => max(0, Now - At)};
+trouble(none, {Failures, {Class, Text, Ago}}, _Now) ->
+    #{what => fetch, class => Class, text => Text, failures => Failures, ago => Ago};
+trouble(none, _, _Now) ->
+    undefined.
+
+age(Then, Now) when is_integer(Then), is_integer(Now) -> max(0, Now - Then);
+age(_, _) -> undefined.
+
+since(undefined, _Now) -> undefined;
+since(Began, Now) -> max(0, Now - Began).
+
+to_system(undefined) -> undefined;
+to_system(Monotonic) -> Monotonic + erlang:time_offset(millisecond).
+
+or_undefined(none) -> undefined;
+or_undefined(Value) -> Value.
+
+now_ms() -> erlang:monotonic_time(millisecond).
+
+%% @doc Has a monitor pause.
+-spec pause(id()) -> ok | {error, not_monitored}.
+pause(Id) ->
+    told(Id, fun(Monitor, Marks) ->
+        ok = hb_process_monitor_marks:ask_to_pause(Marks),
+        hb_process_monitor_server:pause(Monitor)
+    end).
+
+%% @doc Has a monitor that has paused go on.
+-spec resume(id()) -> ok | {error, not_monitored}.
+resume(Id) ->
+    told(Id, fun(Monitor, _Marks) -> hb_process_monitor_server:resume(Monitor) end).
+
+told(Id, Tell) ->
+    Found = case is_pid(Id) of true -> {ok, Id}; false -> monitor_of(Id) end,
+    case Found of
+        {ok, Monitor} ->
+            case hb_process_monitor_registry:marks(Monitor) of
+                {ok, _, Marks} -> Tell(Monitor, Marks);
+                none -> {error, not_monitored}
+            end;
+        none ->
+            {error, not_monitored}
+    end.

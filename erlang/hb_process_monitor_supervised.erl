@@ -1,0 +1,72 @@
+%%% @doc Monitors in a supervisor of their host's own: how such a one is started, where it begins, and what
+%%% it ends with. The keeper leaves them alone: their supervisor starts them again.
+-module(hb_process_monitor_supervised).
+
+-export([child_spec/2, start_link/3]).
+%% In the monitor
+-export([is_supervised/1, first_cursor/3, tree/1]).
+
+%% How long the application may take to end and to start again, in ms.
+-define(START_LIMIT, 5000).
+%% How long a monitor may finish the push it is at, in ms: as in our own tree.
+-define(SHUTDOWN, 5000).
+
+%% @doc For a supervisor: one that was stopped stays stopped.
+-spec child_spec(ProcId :: binary(), hb_process_monitor:options()) -> supervisor:child_spec().
+child_spec(ProcId, Options) ->
+    #{id => {hb_process_monitor, ProcId}, start => {hb_process_monitor, start_link, [ProcId, Options]},
+      restart => transient, shutdown => ?SHUTDOWN, type => worker, modules => [hb_process_monitor_server]}.
+
+%% @doc Starts a monitor that is linked to the caller. `EnsureStarted' starts the application.
+-spec start_link(ProcId :: binary(), hb_process_monitor:options(), EnsureStarted :: fun(() -> ok)) ->
+    {ok, Monitor :: pid()} | {error, {already_started, pid()} | term()}.
+start_link(ProcId, Given, EnsureStarted) ->
+    ok = await_started(EnsureStarted, erlang:monotonic_time(millisecond) + ?START_LIMIT),
+    #{kept := Kept} = Options = hb_process_monitor_opts:for_monitor(ProcId, Given),
+    start_link(ProcId, Options#{supervised => true, kept := Kept#{supervised => true}}).
+
+start_link(ProcId, Options) ->
+    case hb_process_monitor_server:start_link(ProcId, Options) of
+        ignore ->
+            case hb_process_monitor_registry:find(ProcId) of
+                {ok, {Monitor, _, _}} -> {error, {already_started, Monitor}};
+                none -> start_link(ProcId, Options)
+            end;
+        Started ->
+            Started
+    end.
+
+%% Started again after the death of the application it may come before the application's own end is known:
+%% a supervisor would give up trying within that time.
+await_started(EnsureStarted, Until) ->
+    ok = EnsureStarted(),
+    case whereis(hb_process_monitor_monitors_sup) of
+        undefined ->
+            erlang:monotonic_time(millisecond) < Until orelse error({not_started, no_supervisor}),
+            %% There is no event for it.
+            receive after 10 -> await_started(EnsureStarted, Until) end;
+        _ ->
+            ok
+    end.
+
+%% @doc Whether these are the options of one.
+-spec is_supervised(hb_process_monitor_opts:monitor()) -> boolean().
+is_supervised(Options) -> maps:get(supervised, Options, false).
+
+%% @doc Where the calling monitor begins. Its supervisor starts it with the same arguments each time. Where
+%% there is a checkpoint, that knows better; where there is none, the one before has left word.
+-spec first_cursor(ProcId :: binary(), hb_process_monitor_opts:cursor(), hb_process_monitor_opts:monitor()) ->
+    hb_process_monitor_opts:cursor().
+first_cursor(ProcId, Cursor, Options) ->
+    case is_supervised(Options) andalso hb_process_monitor_registry:take_cursor(ProcId) of
+        {ok, Left} -> Left;
+        _ -> Cursor
+    end.
+
+%% @doc What tells the calling monitor, where it is not in our tree, that this has ended.
+-spec tree(hb_process_monitor_opts:monitor()) -> reference() | none.
+tree(Options) ->
+    case is_supervised(Options) of
+        true -> monitor(process, hb_process_monitor_sup);
+        false -> none
+    end.

@@ -1,0 +1,119 @@
+//! What an operator is shown of one monitor. It is read, and changes nothing: what is to be done is
+//! never decided here.
+
+use super::{Monitor, Stage};
+use crate::{Class, Failure, Position, Time};
+use std::time::Duration;
+
+/// What a monitor waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Doing {
+    /// Its next tick.
+    Waiting,
+    /// The CU's latest cursor, where it begins.
+    Resolving,
+    /// Its starting point to be durable.
+    Saving,
+    /// The CU, or its turn to ask it.
+    Polling,
+    /// Acks of what it was sent.
+    Pushing,
+    /// The time of the next try after a failure.
+    BackingOff,
+    /// Somebody to resume it.
+    Paused,
+}
+
+/// How a host's breaker stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BreakerState {
+    /// The host is asked.
+    Closed,
+    /// It is not, for this long.
+    Open(Duration),
+    /// One fetch finds out whether it is back.
+    HalfOpen,
+}
+
+/// The last failure of a fetch, until one succeeds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trouble {
+    /// When, on the engine's clock.
+    pub at: Time,
+    /// Of which kind.
+    pub class: Class,
+    /// In words.
+    pub detail: String,
+}
+
+impl Trouble {
+    pub(crate) fn new(now: Time, failure: &Failure) -> Self {
+        Self { at: now, class: failure.class, detail: failure.detail.clone() }
+    }
+}
+
+/// One monitor at one time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Snapshot {
+    /// What it waits for.
+    pub doing: Doing,
+    /// Up to where it has fetched.
+    pub position: Position,
+    /// The sequence number of the last result that it was sent.
+    pub received: u64,
+    /// The bytes of the pages that are not acked.
+    pub buffered: u64,
+    /// Failed fetches since one succeeded.
+    pub failures: u64,
+    /// The last one of these.
+    pub trouble: Option<Trouble>,
+    /// How long until its next tick; `None` while it is paused.
+    pub next_tick: Option<Duration>,
+    /// How long until it tries again, where it waits for that.
+    pub next_try: Option<Duration>,
+    /// Which of its nodes is asked next.
+    pub node: usize,
+    /// The breakers of its nodes' hosts, in the order of the nodes.
+    pub breakers: Vec<BreakerState>,
+}
+
+impl Monitor {
+    /// All of it but the breakers, which are the hosts'.
+    pub(crate) fn snapshot(&self, now: Time) -> Snapshot {
+        let retry = match self.stage {
+            Stage::Waiting(at) => Some(at.since(now)),
+            _ => None,
+        };
+        // A point of the grid before its first one is none.
+        let first = self.grid.first();
+        let next = if now < first { first } else { self.grid.next_after(now, now).0 };
+        Snapshot {
+            doing: self.doing(),
+            position: self.position.clone(),
+            received: self.credit.next_seq().saturating_sub(1),
+            buffered: self.credit.buffered(),
+            failures: self.outage.failures(),
+            trouble: self.trouble.as_deref().cloned(),
+            next_tick: (!self.paused).then(|| next.since(now)),
+            next_try: retry,
+            node: self.nodes.next(),
+            breakers: Vec::new(),
+        }
+    }
+
+    fn doing(&self) -> Doing {
+        match self.stage {
+            Stage::Resolving => Doing::Resolving,
+            Stage::Saving => Doing::Saving,
+            Stage::Waiting(_) => Doing::BackingOff,
+            Stage::Idle if self.paused => Doing::Paused,
+            _ if !self.credit.is_whole() => Doing::Pushing,
+            Stage::Idle => Doing::Waiting,
+            Stage::Full | Stage::Draining => Doing::Pushing,
+            Stage::Ticked | Stage::Fetching | Stage::Looking | Stage::Begin | Stage::Walking => {
+                Doing::Polling
+            }
+        }
+    }
+}

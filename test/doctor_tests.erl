@@ -1,0 +1,200 @@
+%%% The doctor: what it says of a node where all is well, and that each thing that is wrong is found, with
+%%% an advice; that it starts nothing and shows no secret.
+-module(doctor_tests).
+-include_lib("eunit/include/eunit.hrl").
+
+all_test_() ->
+    {foreach, fun setup/0, fun harness:cleanup/1,
+     [{with, [T]} || T <- [
+        fun node_that_is_well_gets_no_advice/1,
+        fun node_without_the_application_is_examined_and_left_so/1,
+        fun value_of_each_option_says_where_it_is_from/1,
+        fun value_that_is_none_is_found/1,
+        fun value_that_is_not_in_force_is_found/1,
+        fun cu_that_is_down_is_found/1,
+        fun cu_that_hangs_is_found_within_its_limits/1,
+        fun cu_that_answers_garbage_is_found/1,
+        fun cu_that_does_not_know_a_made_up_process_is_well/1,
+        fun each_node_of_a_monitor_is_asked/1,
+        fun missing_push_device_is_found/1,
+        fun missing_checkpoint_is_found/1,
+        fun checkpoint_where_nothing_can_be_written_is_found/1,
+        fun dead_letters_are_found/1,
+        fun paused_and_failing_monitors_are_counted/1,
+        fun secrets_are_not_shown/1,
+        fun text_holds_the_verdict_and_every_advice/1,
+        fun bad_option_is_refused/1
+     ]]}.
+
+%% The tests' doubles stand for the push device.
+setup() ->
+    Cu = harness:setup(),
+    harness:host(#{cron_node => test_cu:url(Cu)}),
+    Cu.
+
+%% All but what comes of the machine: a slow disk.
+advice(Findings) ->
+    [{Level, What} || {Level, What, _} <- maps:get(advice, Findings), Level =/= ok,
+                      binary:match(What, <<"last commit">>) =:= nomatch].
+
+found(Level, Part, Findings) ->
+    Fits = [Advice || {L, What, Advice} <- maps:get(advice, Findings), L =:= Level, binary:match(What, Part) =/= nomatch],
+    ?assertMatch({Part, _, [<<_, _/binary>>]}, {Part, maps:get(advice, Findings), Fits}).
+
+node_that_is_well_gets_no_advice(Cu) ->
+    Id = harness:proc_id(),
+    {_, _} = harness:pushed(Cu, Id, 2),
+    #{process := Id, running := true, cu := [#{node := Node, us := Us, answer := {ok, Cursor}}],
+      library := #{loaded := ok, file := File, version := Version, application := Application},
+      host := #{push := mu, push_works := true, options := hb_opts, logger := hb_logger},
+      monitors := #{states := States, stalled := 0, failing := 0}} = Findings = hb_process_monitor:doctor(#{}),
+    ?assertEqual([], advice(Findings)),
+    ?assertEqual({test_cu:url(Cu), test_cu:cursor(2)}, {Node, Cursor}),
+    ?assert(Us > 0),
+    ?assert(filelib:is_regular(File)),
+    ?assertEqual(Application, binary_to_list(Version)),
+    ?assertEqual(1, lists:sum(maps:values(States))).
+
+node_without_the_application_is_examined_and_left_so(Cu) ->
+    Findings = hb_process_monitor:doctor(#{}),
+    ?assertMatch(#{running := false, is_known := false, cu := [#{answer := {ok, earliest}}]}, Findings),
+    found(attention, <<"does not run">>, Findings),
+    ?assertEqual(undefined, whereis(hb_process_monitor_sup)),
+    ?assertEqual([results], [Kind || #{kind := Kind} <- test_cu:requests(Cu)]).
+
+value_of_each_option_says_where_it_is_from(Cu) ->
+    harness:host(#{cron_node => test_cu:url(Cu), cron_walk_after => 1234}),
+    Id = harness:proc_id(),
+    {_, _} = hb_process_monitor:start(Id, #{rate => 3600000, cursor => earliest, cron_timeout => 7777, cron_page_limit => 1000}),
+    #{options := Options, changed := []} = hb_process_monitor:doctor(#{process => Id, probe => false}),
+    From = fun(Key) -> {Key, _, Value, Who} = lists:keyfind(Key, 1, Options), {Value, Who} end,
+    ?assertEqual({3600000, start}, From(default_cron_rate)),
+    ?assertEqual({7777, start}, From(cron_timeout)),
+    %% Given, though it is the default.
+    ?assertEqual({1000, start}, From(cron_page_limit)),
+    ?assertEqual({1234, host}, From(cron_walk_after)),
+    ?assertEqual({[test_cu:url(Cu)], host}, From(cron_node)),
+    ?assertEqual({60000, default}, From(cron_first_byte_timeout)),
+    ?assertEqual({harness:checkpoint(), host}, From(cron_checkpoint)),
+    ?assertEqual(lists:sort([Key || {Key, _, _} <- hb_process_monitor_opts:describe()]),
+                 lists:sort([Key || {Key, _, _, _} <- Options])).
+
+value_that_is_none_is_found(Cu) ->
+    harness:host(#{cron_node => test_cu:url(Cu), cron_timeout => soon}),
+    Findings = hb_process_monitor:doctor(#{}),
+    found(wrong, <<"cron_timeout is no value">>, Findings),
+    found(wrong, <<"not asked: cron_timeout">>, Findings),
+    ?assertMatch(#{verdict := wrong, cu := {not_asked, {bad_option, cron_timeout, soon}}}, Findings).
+
+value_that_is_not_in_force_is_found(Cu) ->
+    {_, _} = harness:start(Cu, harness:proc_id(), #{}),
+    harness:host(#{cron_node => test_cu:url(Cu), cron_max_inflight => 3}),
+    #{changed := [cron_max_inflight]} = Findings = hb_process_monitor:doctor(#{probe => false}),
+    found(attention, <<"cron_max_inflight">>, Findings).
+
+cu_that_is_down_is_found(Cu) ->
+    ok = test_cu:go_down(Cu),
+    #{cu := [#{answer := {error, connect, _}}]} = Findings = hb_process_monitor:doctor(#{}),
+    found(wrong, test_cu:url(Cu), Findings).
+
+cu_that_hangs_is_found_within_its_limits(Cu) ->
+    harness:host(#{cron_node => test_cu:url(Cu), cron_timeout => 50}),
+    test_cu:script(Cu, fun(_) -> hang end),
+    #{cu := [#{answer := {error, Class, _}}]} = Findings = hb_process_monitor:doctor(#{}),
+    ?assert(lists:member(Class, [timeout, first_byte_timeout])),
+    found(wrong, <<"gave no result">>, Findings).
+
+cu_that_answers_garbage_is_found(Cu) ->
+    test_cu:script(Cu, fun(_) -> {raw, test_cu:reply(200, <<"<html>hello</html>">>)} end),
+    Findings = hb_process_monitor:doctor(#{process => harness:proc_id()}),
+    ?assertMatch(#{cu := [#{answer := {error, bad_json, _}}]}, Findings),
+    found(wrong, <<"bad_json">>, Findings).
+
+cu_that_does_not_know_a_made_up_process_is_well(Cu) ->
+    test_cu:script(Cu, fun(_) -> {raw, test_cu:reply(404, <<"no such process">>)} end),
+    #{is_known := false} = Findings = hb_process_monitor:doctor(#{}),
+    ?assertEqual([], [What || {wrong, What} <- advice(Findings)]),
+    %% Of one that is somebody's the same answer is wrong.
+    found(wrong, <<"status">>, hb_process_monitor:doctor(#{process => harness:proc_id()})).
+
+each_node_of_a_monitor_is_asked(Cu) ->
+    Id = harness:proc_id(),
+    Other = test_cu:start(),
+    {_, _} = hb_process_monitor:start(Id, #{rate => 3600000, cursor => earliest, cron_node => [test_cu:url(Cu), test_cu:url(Other)]}),
+    ok = test_cu:go_down(Other),
+    #{cu := Answers} = hb_process_monitor:doctor(#{process => Id}),
+    test_cu:stop(Other),
+    ?assertEqual(lists:sort([{test_cu:url(Cu), ok}, {test_cu:url(Other), error}]),
+                 lists:sort([{Node, element(1, Answer)} || #{node := Node, answer := Answer} <- Answers])).
+
+missing_push_device_is_found(Cu) ->
+    harness:host(#{cron_node => test_cu:url(Cu), cron_push => {no_such_device, push}}),
+    Findings = hb_process_monitor:doctor(#{probe => false}),
+    found(wrong, <<"no_such_device">>, Findings).
+
+missing_checkpoint_is_found(Cu) ->
+    harness:host(#{cron_node => test_cu:url(Cu), cron_checkpoint => false}),
+    found(attention, <<"no checkpoint">>, hb_process_monitor:doctor(#{probe => false})).
+
+checkpoint_where_nothing_can_be_written_is_found(Cu) ->
+    %% Root may write anywhere but where there is no directory.
+    harness:host(#{cron_node => test_cu:url(Cu), cron_checkpoint => filename:join(harness:checkpoint(), "in/a/file")}),
+    found(wrong, <<"nothing can be written">>, hb_process_monitor:doctor(#{probe => false})).
+
+dead_letters_are_found(Cu) ->
+    harness:host(#{cron_node => test_cu:url(Cu), cron_push_attempts => 1, cron_dead_letters_max => 1}),
+    Id = harness:proc_id(),
+    harness:failing(Id, [fun() -> {error, poison} end]),
+    test_cu:add(Cu, Id, 2),
+    {Monitor, _} = harness:start(Cu, Id, #{cursor => earliest}),
+    Monitor ! tick,
+    harness:results(2, 2),
+    found(wrong, <<"1 results could not be pushed">>, hb_process_monitor:doctor(#{probe => false})).
+
+paused_and_failing_monitors_are_counted(Cu) ->
+    Ids = [Paused, Failing, _] = [harness:proc_id() || _ <- "abc"],
+    [harness:failing(Id, [fun() -> {error, busy} end]) || Id <- Ids],
+    [{_, _} = harness:start(Cu, Id, #{cursor => earliest}) || Id <- Ids],
+    ok = hb_process_monitor:pause(Paused),
+    test_cu:add(Cu, Failing, 1),
+    #{monitor := Monitor} = hb_process_monitor:info(Failing),
+    Monitor ! tick,
+    receive {push_failed, 1} -> ok end,
+    harness:eventually(fun() ->
+        [maps:get(state, hb_process_monitor:info(Id)) || Id <- Ids] =:= [paused, backing_off, waiting]
+    end),
+    #{monitors := Counted} = Findings = hb_process_monitor:doctor(#{probe => false}),
+    ?assertEqual(#{states => #{paused => 1, backing_off => 1, waiting => 1}, stalled => 0, failing => 1}, Counted),
+    found(attention, <<"1 monitors are paused">>, Findings),
+    found(attention, <<"of 1 monitors failed">>, Findings).
+
+secrets_are_not_shown(Cu) ->
+    <<"http://", Rest/binary>> = test_cu:url(Cu),
+    true = os:putenv("NO_PROXY", "127.0.0.1"),
+    true = os:putenv("HTTPS_PROXY", "http://me:secret@127.0.0.1:1"),
+    Shown = try
+        [begin
+            harness:host(#{cron_node => Node}),
+            Findings = hb_process_monitor:doctor(#{}),
+            [io_lib:format("~0p", [Findings]), hb_process_monitor_findings:text(Findings)]
+         end || Node <- [<<"http://me:secret@", Rest/binary>>, [<<"http://me:secret@", Rest/binary>>], <<"me:secret@no url">>]]
+    after
+        os:unsetenv("NO_PROXY"),
+        os:unsetenv("HTTPS_PROXY")
+    end,
+    Text = unicode:characters_to_binary(Shown),
+    ?assertEqual(nomatch, binary:match(Text, <<"secret">>)),
+    ?assertMatch({_, _}, binary:match(Text, <<"http://127.0.0.1:1">>)).
+
+text_holds_the_verdict_and_every_advice(Cu) ->
+    ok = test_cu:go_down(Cu),
+    #{advice := Advice, verdict := wrong} = Findings = hb_process_monitor:doctor(#{}),
+    Text = unicode:characters_to_binary(hb_process_monitor_findings:text(Findings)),
+    [?assertMatch({Part, {_, _}}, {Part, binary:match(Text, Part)})
+     || {_, What, Do} <- Advice, Part <- [What, Do, <<"Something is wrong.">>], Part =/= <<>>],
+    [?assertMatch({Key, {_, _}}, {Key, binary:match(Text, atom_to_binary(Key))}) || {Key, _, _} <- hb_process_monitor_opts:describe()].
+
+bad_option_is_refused(_Cu) ->
+    ?assertError({bad_option, print, false}, hb_process_monitor:doctor(#{print => false})),
+    ?assertError({bad_option, probe, 1}, hb_process_monitor:doctor(#{probe => 1})),
+    ?assertError({bad_process_id, here}, hb_process_monitor:doctor(#{process => here})).

@@ -1,0 +1,292 @@
+%%% What an operator is shown of monitors: each state as it is, and that it is shown at once of one that
+%% is at a push; the pages of a list; the table.
+-module(info_tests).
+-include_lib("eunit/include/eunit.hrl").
+
+all_test_() ->
+    {foreach, fun harness:setup/0, fun harness:cleanup/1,
+     [{with, [T]} || T <- [
+        fun waiting_monitor_shows_its_cursor_lag_and_next_tick/1,
+        fun monitor_at_a_push_is_shown_while_it_is_deaf/1,
+        fun stalled_push_shows/1,
+        fun failed_push_shows_until_one_succeeds/1,
+        fun failed_fetch_shows_its_class_until_one_succeeds/1,
+        fun fetch_under_way_shows_as_polling/1,
+        fun unresolved_monitor_shows_as_resolving/1,
+        fun stopping_monitor_shows_until_its_push_returns/1,
+        fun monitor_without_an_engine_shows_as_starting/1,
+        fun open_breaker_shows_with_its_node/1,
+        fun dead_letters_are_counted_per_process/1,
+        fun no_checkpoint_shows_the_acked_cursor_all_the_same/1,
+        fun process_that_nobody_monitors_is_undefined/1,
+        fun pages_hold_every_monitor_once_in_order/1,
+        fun pages_of_a_state_hold_those_alone/1,
+        fun bad_option_of_a_list_is_refused/1,
+        fun table_is_aligned_and_says_how_to_go_on/1,
+        fun url_with_a_password_is_shown_without_it/1
+     ]]}.
+
+no_application_test() ->
+    ?assertEqual(undefined, hb_process_monitor:info(harness:proc_id())),
+    ?assertEqual([], hb_process_monitor:list()),
+    ?assertEqual({[], done}, hb_process_monitor:list(#{})).
+
+state(Id) -> maps:get(state, hb_process_monitor:info(Id)).
+
+in_state(Id, State) -> harness:eventually(fun() -> state(Id) =:= State orelse state(Id) end).
+
+waiting_monitor_shows_its_cursor_lag_and_next_tick(Cu) ->
+    Id = harness:proc_id(),
+    Before = erlang:system_time(millisecond),
+    {Monitor, Logger} = harness:pushed(Cu, Id, 3),
+    harness:polled(Cu, Id),
+    in_state(Id, waiting),
+    Cursor = test_cu:cursor(3),
+    #{process := Id, monitor := Monitor, logger := Logger, rate := 3600000, cursor := Cursor, cursor_time := Time,
+      cursor_age := Age, lag := Lag, last_result := Last, unacked := 0, buffered_bytes := 0, at_push := undefined,
+      stalled := false, error := undefined, next_tick := Tick, next_try := undefined, node := Node,
+      nodes := [#{node := Node, breaker := closed}], push := mu, dead_letters := 0, supervised := false} = Info =
+        hb_process_monitor:info(Monitor),
+    ?assertEqual(1760000003000, Time),
+    ?assertEqual(Last - Time, Lag),
+    ?assert(Last >= Before andalso Last =< erlang:system_time(millisecond)),
+    ?assert(Age >= Before - Time),
+    ?assert(Tick > 0 andalso Tick =< 3600000),
+    ?assertEqual(test_cu:url(Cu), Node),
+    %% By the process, in any of its forms, it is the same monitor.
+    Raw = base64:decode(<<(binary:replace(binary:replace(Id, <<"-">>, <<"+">>, [global]), <<"_">>, <<"/">>, [global]))/binary, "=">>),
+    [?assertEqual(maps:keys(Info), maps:keys(hb_process_monitor:info(Form))) || Form <- [Id, binary_to_list(Id), Raw]].
+
+monitor_at_a_push_is_shown_while_it_is_deaf(Cu) ->
+    Id = harness:proc_id(),
+    Push = harness:held_pushes(Id),
+    test_cu:add(Cu, Id, 3),
+    {Monitor, _} = harness:start(Cu, Id, #{cursor => earliest}),
+    Monitor ! tick,
+    Held = harness:held(Push, 1),
+    %% The page is with the monitor; the engine hears of it before or after that.
+    harness:eventually(fun() -> maps:get(unacked, hb_process_monitor:info(Id)) =:= 3 end),
+    #{state := pushing, at_push := For, stalled := false, lag := undefined, last_result := undefined} =
+        hb_process_monitor:info(Id),
+    ?assert(is_integer(For)),
+    ok = harness:let_go(Held),
+    Second = harness:held(Push, 2),
+    Cursor = test_cu:cursor(1),
+    #{state := pushing, cursor := Cursor, unacked := 2} = hb_process_monitor:info(Id),
+    ok = harness:let_go(Second),
+    ok = harness:let_go(harness:held(Push, 3)).
+
+stalled_push_shows(Cu) ->
+    Id = harness:proc_id(),
+    Push = harness:held_pushes(Id),
+    test_cu:add(Cu, Id, 1),
+    {Monitor, _} = harness:start(Cu, Id, #{cursor => earliest, cron_push_stall => 1}),
+    Monitor ! tick,
+    Held = harness:held(Push, 1),
+    harness:eventually(fun() -> maps:get(stalled, hb_process_monitor:info(Id)) end),
+    ?assertMatch({_, _}, binary:match(printed(fun() -> hb_process_monitor:i(Id) end), <<"stalled">>)),
+    ok = harness:let_go(Held).
+
+failed_push_shows_until_one_succeeds(Cu) ->
+    Id = harness:proc_id(),
+    harness:failing(Id, [fun() -> error(no_such_device) end, fun() -> {error, busy} end]),
+    test_cu:add(Cu, Id, 1),
+    {Monitor, _} = harness:start(Cu, Id, #{cursor => earliest}),
+    Monitor ! tick,
+    receive {push_failed, 1} -> ok end,
+    in_state(Id, backing_off),
+    #{error := #{what := push, class := push_failed, failures := 1, text := Text}, next_try := Try, unacked := 1} =
+        hb_process_monitor:info(Id),
+    ?assertMatch({_, _}, binary:match(Text, <<"no_such_device">>)),
+    ?assert(is_integer(Try)),
+    Monitor ! tick,
+    receive {push_failed, 1} -> ok end,
+    harness:eventually(fun() ->
+        case hb_process_monitor:info(Id) of
+            #{error := #{failures := 2, text := <<"busy">>}} -> true;
+            Other -> Other
+        end
+    end),
+    Monitor ! tick,
+    harness:results(1, 1),
+    harness:eventually(fun() -> maps:get(error, hb_process_monitor:info(Id)) =:= undefined end),
+    in_state(Id, waiting).
+
+failed_fetch_shows_its_class_until_one_succeeds(Cu) ->
+    Id = harness:proc_id(),
+    test_cu:script(Cu, fun(_) -> {raw, test_cu:reply(500, <<"out of order">>)} end),
+    {Monitor, _} = harness:start(Cu, Id, #{cursor => earliest}),
+    Monitor ! tick,
+    in_state(Id, backing_off),
+    #{error := #{what := fetch, class := status, failures := Failures, text := Text, ago := Ago}, next_try := Try} =
+        hb_process_monitor:info(Id),
+    ?assert(Failures >= 1 andalso is_integer(Ago) andalso is_integer(Try)),
+    ?assertMatch({_, _}, binary:match(Text, <<"500">>)),
+    test_cu:script(Cu, fun(_) -> pass end),
+    Monitor ! tick,
+    harness:eventually(fun() -> maps:get(error, hb_process_monitor:info(Id)) =:= undefined end).
+
+fetch_under_way_shows_as_polling(Cu) ->
+    Id = harness:proc_id(),
+    Gate = harness:gate(Cu),
+    {Monitor, _} = harness:start(Cu, Id, #{cursor => earliest}),
+    Monitor ! tick,
+    Asked = harness:asked(Gate, cron),
+    ?assertEqual(polling, state(Id)),
+    harness:open(Gate, Asked),
+    in_state(Id, waiting).
+
+unresolved_monitor_shows_as_resolving(Cu) ->
+    Id = harness:proc_id(),
+    Gate = harness:gate(Cu),
+    {_, _} = harness:start(Cu, Id, #{}),
+    Asked = harness:asked(Gate, results),
+    #{state := resolving, cursor := undefined, cursor_age := undefined} = hb_process_monitor:info(Id),
+    harness:open(Gate, Asked),
+    in_state(Id, waiting).
+
+stopping_monitor_shows_until_its_push_returns(Cu) ->
+    Id = harness:proc_id(),
+    Push = harness:held_pushes(Id),
+    test_cu:add(Cu, Id, 1),
+    {Monitor, _} = harness:start(Cu, Id, #{cursor => earliest}),
+    Monitor ! tick,
+    Held = harness:held(Push, 1),
+    stop = hb_process_monitor:stop(Monitor),
+    #{state := stopping} = hb_process_monitor:info(Monitor),
+    #{state := stopping, monitor := Monitor} = hb_process_monitor:info(Id),
+    ?assertEqual({error, not_found}, case hb_process_monitor:list(#{}) of {[], done} -> {error, not_found}; Other -> Other end),
+    ok = harness:let_go(Held),
+    harness:eventually(fun() -> hb_process_monitor:info(Id) =:= undefined end).
+
+monitor_without_an_engine_shows_as_starting(Cu) ->
+    Id = harness:proc_id(),
+    Push = harness:held_pushes(Id),
+    test_cu:add(Cu, Id, 1),
+    {Old, _} = harness:start(Cu, Id, #{cursor => earliest}),
+    Old ! tick,
+    Held = harness:held(Push, 1),
+    stop = hb_process_monitor:stop(Old),
+    %% Until the old one is through with its push the new one does not register.
+    {New, _} = harness:start(Cu, Id, #{}),
+    #{state := starting, monitor := New} = hb_process_monitor:info(Id),
+    ok = harness:let_go(Held),
+    in_state(Id, waiting).
+
+open_breaker_shows_with_its_node(Cu) ->
+    Id = harness:proc_id(),
+    ok = test_cu:go_down(Cu),
+    {Monitor, _} = harness:start(Cu, Id, #{cursor => earliest}),
+    harness:eventually(fun() ->
+        Monitor ! tick,
+        #{nodes := [#{breaker := Breaker}]} = hb_process_monitor:info(Id),
+        case Breaker of {open, _} -> true; half_open -> true; closed -> false end
+    end),
+    #{error := #{class := connect}} = hb_process_monitor:info(Id),
+    ok = test_cu:come_up(Cu).
+
+dead_letters_are_counted_per_process(Cu) ->
+    harness:host(#{cron_push_attempts => 1}),
+    [Bad, Good] = [harness:proc_id(), harness:proc_id()],
+    harness:failing(Bad, [fun() -> {error, poison} end]),
+    test_cu:add(Cu, Bad, 2),
+    {Monitor, _} = harness:start(Cu, Bad, #{cursor => earliest}),
+    {_, _} = harness:pushed(Cu, Good, 1),
+    Monitor ! tick,
+    harness:results(2, 2),
+    #{dead_letters := 1} = hb_process_monitor:info(Bad),
+    #{dead_letters := 0} = hb_process_monitor:info(Good).
+
+no_checkpoint_shows_the_acked_cursor_all_the_same(Cu) ->
+    harness:host(#{cron_checkpoint => false}),
+    Id = harness:proc_id(),
+    Push = harness:held_pushes(Id),
+    test_cu:add(Cu, Id, 2),
+    {Monitor, _} = harness:start(Cu, Id, #{cursor => earliest}),
+    Monitor ! tick,
+    First = harness:held(Push, 1),
+    #{cursor := earliest} = hb_process_monitor:info(Id),
+    ok = harness:let_go(First),
+    Second = harness:held(Push, 2),
+    Cursor = test_cu:cursor(1),
+    #{cursor := Cursor, unacked := 1} = hb_process_monitor:info(Id),
+    ok = harness:let_go(Second).
+
+process_that_nobody_monitors_is_undefined(Cu) ->
+    {Monitor, _} = harness:start(Cu, harness:proc_id(), #{}),
+    ?assertEqual(undefined, hb_process_monitor:info(harness:proc_id())),
+    ?assertEqual(undefined, hb_process_monitor:info(self())),
+    ?assertError({bad_process_id, no_id}, hb_process_monitor:info(no_id)),
+    ok = hb_process_monitor:stop(Monitor, 20000),
+    ?assertEqual(undefined, hb_process_monitor:info(Monitor)).
+
+pages(Options) ->
+    case hb_process_monitor:list(Options) of
+        {Page, done} -> [Page];
+        {Page, Next} -> [Page | pages(Options#{start_after => Next})]
+    end.
+
+pages_hold_every_monitor_once_in_order(Cu) ->
+    Ids = lists:sort([harness:proc_id() || _ <- lists:seq(1, 25)]),
+    [harness:start(Cu, Id, #{cursor => earliest}) || Id <- Ids],
+    Pages = pages(#{limit => 10}),
+    ?assertEqual([10, 10, 5], [length(Page) || Page <- Pages]),
+    ?assertEqual(Ids, [Id || #{process := Id} <- lists:append(Pages)]),
+    ?assertEqual(Ids, [Id || #{process := Id} <- hb_process_monitor:list()]),
+    %% A page that ends with the last one says so.
+    ?assertMatch([_, _, _, _, _], pages(#{limit => 5})).
+
+pages_of_a_state_hold_those_alone(Cu) ->
+    Ids = [harness:proc_id() || _ <- lists:seq(1, 12)],
+    [harness:start(Cu, Id, #{cursor => earliest}) || Id <- Ids],
+    Paused = lists:sort(lists:sublist(Ids, 5)),
+    [ok = hb_process_monitor:pause(Id) || Id <- Paused],
+    [in_state(Id, paused) || Id <- Paused],
+    ?assertEqual(Paused, [Id || #{process := Id} <- lists:append(pages(#{limit => 2, state => paused}))]),
+    ?assertEqual(7, length(lists:append(pages(#{limit => 3, state => [waiting, resolving]})))).
+
+bad_option_of_a_list_is_refused(_Cu) ->
+    [?assertError({bad_option, Key, Value}, hb_process_monitor:list(#{Key => Value}))
+     || {Key, Value} <- [{limit, 0}, {limit, 1001}, {state, asleep}, {state, [waiting, asleep]}, {sort, lag}]].
+
+printed(Fun) ->
+    Self = self(),
+    Leader = group_leader(),
+    Catcher = spawn_link(fun() -> catch_output(Self, []) end),
+    true = group_leader(Catcher, self()),
+    try Fun() after group_leader(Leader, self()) end,
+    Catcher ! {done, Self},
+    receive {printed, Text} -> Text end.
+
+catch_output(For, Text) ->
+    receive
+        {io_request, From, Ref, {put_chars, unicode, Chars}} ->
+            From ! {io_reply, Ref, ok},
+            catch_output(For, [Text, Chars]);
+        {done, For} ->
+            For ! {printed, unicode:characters_to_binary(Text)}
+    end.
+
+table_is_aligned_and_says_how_to_go_on(Cu) ->
+    Ids = lists:sort([harness:proc_id() || _ <- lists:seq(1, 3)]),
+    [harness:start(Cu, Id, #{cursor => earliest}) || Id <- Ids],
+    [in_state(Id, waiting) || Id <- Ids],
+    Text = printed(fun() -> hb_process_monitor:i(#{limit => 2}) end),
+    [Heading, First, Second, Foot, <<>>] = binary:split(Text, <<"\n">>, [global]),
+    {At, _} = binary:match(Heading, <<"state">>),
+    ?assertEqual(45, At),
+    [?assertEqual(Id, binary:part(Row, 0, 43)) || {Id, Row} <- lists:zip(lists:sublist(Ids, 2), [First, Second])],
+    [?assertMatch(<<"waiting", _/binary>>, binary:part(Row, At, byte_size(Row) - At)) || Row <- [First, Second]],
+    ?assertEqual(<<"2 of 3; more: hb_process_monitor:i(#{limit => 2,start_after => <<\"", (lists:nth(2, Ids))/binary, "\">>}).">>,
+                 re:replace(Foot, "start_after => (.*),limit => 2", "limit => 2,start_after => \\1", [{return, binary}])),
+    ?assertMatch({_, _}, binary:match(printed(fun() -> hb_process_monitor:i() end), <<"3 of 3">>)),
+    One = printed(fun() -> hb_process_monitor:i(hd(Ids)) end),
+    [?assertMatch({_, _}, binary:match(One, Part)) || Part <- [hd(Ids), <<"earliest">>, <<"breaker closed, asked next">>]].
+
+url_with_a_password_is_shown_without_it(Cu) ->
+    Id = harness:proc_id(),
+    <<"http://", Rest/binary>> = test_cu:url(Cu),
+    {Monitor, _} = harness:start(Cu, Id, #{cursor => earliest, cron_node => <<"http://me:secret@", Rest/binary>>}),
+    Shown = [io_lib:format("~0p", [hb_process_monitor:info(Id)]), printed(fun() -> hb_process_monitor:i(Id) end),
+             io_lib:format("~0p", [sys:get_status(Monitor)]), io_lib:format("~0p", [sys:get_status(hb_process_monitor_keeper)])],
+    ?assertEqual(nomatch, binary:match(unicode:characters_to_binary(Shown), <<"secret">>)).

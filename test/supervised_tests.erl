@@ -1,0 +1,223 @@
+%%% Monitors in a supervisor of their host's: it starts them again, and the keeper does not; they go on
+%%% after the last result acked, and end with the application.
+-module(supervised_tests).
+-behaviour(supervisor).
+-include_lib("eunit/include/eunit.hrl").
+
+%% The host's supervisor.
+-export([init/1]).
+
+all_test_() ->
+    {foreach, fun setup/0, fun cleanup/1,
+     [{with, [T]} || T <- [
+        fun supervised_monitor_polls_and_pushes/1,
+        fun crashed_is_started_again_by_its_supervisor_alone/1,
+        fun killed_is_started_again_and_goes_on_after_its_last_ack/1,
+        fun crashed_without_a_checkpoint_goes_on_after_its_last_ack/1,
+        fun cursor_of_the_arguments_is_for_the_first_start_alone/1,
+        fun stopped_stays_stopped/1,
+        fun paused_and_crashed_is_started_again_as_its_arguments_say/1,
+        fun process_that_is_monitored_already_is_not_started/1,
+        fun engine_killed_brings_it_back_with_its_cursor/1,
+        fun application_stopped_ends_it_and_it_is_not_started_again/1,
+        fun application_that_dies_is_started_again_with_it/1,
+        fun resume_all_leaves_it_to_its_supervisor/1,
+        fun child_specs_are_good_and_distinct/1,
+        fun start_link_takes_what_start_takes/1
+     ]]}.
+
+%% What crashes here does so on purpose.
+setup() ->
+    ok = logger:set_handler_config(default, level, none),
+    harness:setup().
+
+cleanup(Cu) ->
+    harness:cleanup(Cu),
+    ok = logger:set_handler_config(default, level, all).
+
+init(Specs) -> {ok, {#{strategy => one_for_one, intensity => 10, period => 10}, Specs}}.
+
+%% A supervisor with a monitor each of these, and it outlives no test.
+with_supervisor(Specs, Test) ->
+    {ok, Supervisor} = supervisor:start_link(?MODULE, Specs),
+    try Test(Supervisor)
+    after
+        true = unlink(Supervisor),
+        Ref = monitor(process, Supervisor),
+        exit(Supervisor, shutdown),
+        receive {'DOWN', Ref, process, _, _} -> ok end
+    end.
+
+spec(Cu, Id, Options) ->
+    hb_process_monitor:child_spec({Id, maps:merge(#{rate => 3600000, cron_node => test_cu:url(Cu), cursor => earliest}, Options)}).
+
+child(Supervisor) ->
+    [{_, Monitor, worker, [hb_process_monitor_server]}] = supervisor:which_children(Supervisor),
+    Monitor.
+
+%% A monitor that has pushed so many.
+with_pushed(Cu, Id, Count, Options, Test) ->
+    harness:sink(Id),
+    test_cu:add(Cu, Id, Count),
+    with_supervisor([spec(Cu, Id, Options)], fun(Supervisor) ->
+        Monitor = child(Supervisor),
+        Monitor ! tick,
+        harness:results(1, Count),
+        %% What it pushed last is acked.
+        _ = sys:get_state(Monitor),
+        Test(Supervisor, Monitor)
+    end).
+
+%% The next one of its process.
+back(Id, Old) ->
+    harness:eventually(fun() ->
+        case hb_process_monitor_registry:find(Id) of
+            {ok, {Monitor, _, _}} -> Monitor =/= Old;
+            none -> false
+        end
+    end),
+    {ok, {Monitor, _, _}} = hb_process_monitor_registry:find(Id),
+    Monitor.
+
+goes_on(Cu, Id, Monitor, First, Last) ->
+    test_cu:add(Cu, Id, Last - First + 1),
+    Monitor ! tick,
+    harness:results(First, Last).
+
+supervised_monitor_polls_and_pushes(Cu) ->
+    Id = harness:proc_id(),
+    with_pushed(Cu, Id, 3, #{}, fun(Supervisor, Monitor) ->
+        ?assertEqual(Monitor, child(Supervisor)),
+        ?assertMatch(#{monitor := Monitor, supervised := true}, hb_process_monitor:info(Id)),
+        ?assertEqual([], [Pid || {_, Pid, _, _} <- supervisor:which_children(hb_process_monitor_monitors_sup)]),
+        %% A start finds it.
+        ?assertMatch({Monitor, _}, hb_process_monitor:start(Id))
+    end).
+
+crashed_is_started_again_by_its_supervisor_alone(Cu) ->
+    Id = harness:proc_id(),
+    Logger = hb_logger:start(),
+    with_pushed(Cu, Id, 3, #{logger => Logger}, fun(Supervisor, Old) ->
+        ok = sys:terminate(Old, a_fault_of_its_own),
+        New = back(Id, Old),
+        ?assertEqual(New, child(Supervisor)),
+        %% The keeper tells of it, and plans nothing.
+        harness:logged(Logger, fun({error, monitor_died, {For, a_fault_of_its_own}}) -> For =:= Id end),
+        ?assertEqual([], [E || {error, monitor_crashed, _} = E <- harness:report(Logger)]),
+        ?assertEqual([], [Pid || {_, Pid, _, _} <- supervisor:which_children(hb_process_monitor_monitors_sup)]),
+        goes_on(Cu, Id, New, 4, 5)
+    end).
+
+killed_is_started_again_and_goes_on_after_its_last_ack(Cu) ->
+    Id = harness:proc_id(),
+    with_pushed(Cu, Id, 3, #{}, fun(_Supervisor, Old) ->
+        killed = harness:kill(Old),
+        goes_on(Cu, Id, back(Id, Old), 4, 5)
+    end).
+
+crashed_without_a_checkpoint_goes_on_after_its_last_ack(Cu) ->
+    harness:host(#{cron_checkpoint => false}),
+    Id = harness:proc_id(),
+    with_pushed(Cu, Id, 3, #{}, fun(_Supervisor, Old) ->
+        ok = sys:terminate(Old, a_fault_of_its_own),
+        goes_on(Cu, Id, back(Id, Old), 4, 5)
+    end).
+
+cursor_of_the_arguments_is_for_the_first_start_alone(Cu) ->
+    Id = harness:proc_id(),
+    with_pushed(Cu, Id, 3, #{}, fun(_, _) -> ok end),
+    %% Another supervisor, as after a restart of the node: the same arguments, cursor and all.
+    with_supervisor([spec(Cu, Id, #{})], fun(Supervisor) -> goes_on(Cu, Id, child(Supervisor), 4, 5) end).
+
+stopped_stays_stopped(Cu) ->
+    Id = harness:proc_id(),
+    with_pushed(Cu, Id, 1, #{}, fun(Supervisor, Monitor) ->
+        ok = hb_process_monitor:stop(Monitor, 20000),
+        %% It has seen it end by the time it serves this.
+        ?assertMatch([{_, undefined, _, _}], supervisor:which_children(Supervisor)),
+        ?assertEqual(none, hb_process_monitor_registry:find(Id))
+    end).
+
+paused_and_crashed_is_started_again_as_its_arguments_say(Cu) ->
+    Id = harness:proc_id(),
+    with_pushed(Cu, Id, 1, #{}, fun(_Supervisor, Old) ->
+        ok = hb_process_monitor:pause(Id),
+        harness:eventually(fun() -> maps:get(state, hb_process_monitor:info(Id)) =:= paused end),
+        ok = sys:terminate(Old, a_fault_of_its_own),
+        goes_on(Cu, Id, back(Id, Old), 2, 2)
+    end).
+
+process_that_is_monitored_already_is_not_started(Cu) ->
+    Id = harness:proc_id(),
+    {Monitor, _} = harness:start(Cu, Id, #{cursor => earliest}),
+    ?assertEqual({error, {already_started, Monitor}}, hb_process_monitor:start_link(Id)),
+    ?assertMatch({ok, {Monitor, _, _}}, hb_process_monitor_registry:find(Id)).
+
+engine_killed_brings_it_back_with_its_cursor(Cu) ->
+    Id = harness:proc_id(),
+    with_pushed(Cu, Id, 3, #{}, fun(Supervisor, Monitor) ->
+        Old = whereis(hb_process_monitor_ticker),
+        killed = harness:kill(Old),
+        harness:eventually(fun() -> maps:get(monitors, hb_process_monitor_ticker:counters(), 0) =:= 1
+                                        andalso whereis(hb_process_monitor_ticker) =/= Old end),
+        goes_on(Cu, Id, Monitor, 4, 5),
+        ?assertEqual(Monitor, child(Supervisor))
+    end).
+
+application_stopped_ends_it_and_it_is_not_started_again(Cu) ->
+    Id = harness:proc_id(),
+    with_pushed(Cu, Id, 2, #{}, fun(Supervisor, Monitor) ->
+        Ref = monitor(process, Monitor),
+        ok = application:stop(hb_process_monitor),
+        receive {'DOWN', Ref, process, _, Reason} -> ?assertEqual({shutdown, application_stopped}, Reason) end,
+        ?assertMatch([{_, undefined, _, _}], supervisor:which_children(Supervisor)),
+        ?assertEqual(undefined, whereis(hb_process_monitor_sup))
+    end).
+
+application_that_dies_is_started_again_with_it(Cu) ->
+    Id = harness:proc_id(),
+    with_pushed(Cu, Id, 2, #{}, fun(Supervisor, Old) ->
+        Ref = monitor(process, Old),
+        killed = harness:kill(whereis(hb_process_monitor_sup)),
+        receive {'DOWN', Ref, process, _, Reason} -> ?assertEqual(application_died, Reason) end,
+        New = back_after_all(Id, Old),
+        ?assertEqual(New, child(Supervisor)),
+        goes_on(Cu, Id, New, 3, 4)
+    end).
+
+%% As back/2, while there are no tables.
+back_after_all(Id, Old) ->
+    harness:eventually(fun() -> try hb_process_monitor_registry:find(Id) of {ok, _} -> true; none -> false
+                                catch error:badarg -> false end end),
+    back(Id, Old).
+
+resume_all_leaves_it_to_its_supervisor(Cu) ->
+    [Supervised, Own] = [harness:proc_id(), harness:proc_id()],
+    {_, _} = harness:pushed(Cu, Own, 1),
+    with_pushed(Cu, Supervised, 1, #{}, fun(_, _) ->
+        ok = application:stop(hb_process_monitor),
+        {ok, _} = application:ensure_all_started(hb_process_monitor),
+        ?assertMatch([{Own, {_, _}}], hb_process_monitor:resume_all()),
+        ?assertEqual(none, hb_process_monitor_registry:find(Supervised))
+    end).
+
+child_specs_are_good_and_distinct(_Cu) ->
+    Ids = [harness:proc_id(), harness:proc_id()],
+    Specs = [hb_process_monitor:child_spec(Id) || Id <- Ids],
+    ?assertEqual(ok, supervisor:check_childspecs(Specs)),
+    %% By either form of the id it is the same child.
+    ?assertEqual(hb_process_monitor:child_spec(hd(Ids)), hb_process_monitor:child_spec(binary_to_list(hd(Ids)))),
+    ?assertError({bad_process_id, none}, hb_process_monitor:child_spec(none)).
+
+start_link_takes_what_start_takes(Cu) ->
+    harness:host(#{cron_node => test_cu:url(Cu)}),
+    [A, B, C] = [harness:proc_id() || _ <- "abc"],
+    {ok, First} = hb_process_monitor:start_link(A),
+    {ok, Second} = hb_process_monitor:start_link(B, 1234),
+    {ok, Third} = hb_process_monitor:start_link(C, 4321, <<"here">>),
+    ?assertMatch([#{rate := 10000}, #{rate := 1234}, #{rate := 4321, cursor := <<"here">>}],
+                 [hb_process_monitor:info(Monitor) || Monitor <- [First, Second, Third]]),
+    {links, Links} = process_info(self(), links),
+    ?assertEqual([], [First, Second, Third] -- Links),
+    ?assertError({bad_rate, 0}, hb_process_monitor:start_link(harness:proc_id(), 0)),
+    [ok = hb_process_monitor:stop(Monitor, 20000) || Monitor <- [First, Second, Third]].
