@@ -3,7 +3,9 @@
 //! in between, and owns the engine for the length of a slice.
 
 use crate::atoms;
+use crate::events::{self, Noted};
 use crate::fetcher::Job;
+use crate::metrics::METRICS;
 use crate::nodes::Nodes;
 use crate::outbox::OUTBOX;
 use crate::shared::{Command, Shared};
@@ -34,12 +36,15 @@ pub(crate) struct Runner {
     engine: Engine,
     slots: FxHashMap<MonitorId, (Arc<Slot>, Arc<Nodes>)>,
     commands: Vec<Command>,
+    /// Hosts whose breakers are open, and since when.
+    left_alone: FxHashMap<String, Instant>,
 }
 
 impl Runner {
     pub(crate) fn new(config: Config) -> Self {
         let engine = Engine::new(config);
-        Self { engine, slots: FxHashMap::default(), commands: Vec::new() }
+        let (slots, left_alone) = (FxHashMap::default(), FxHashMap::default());
+        Self { engine, slots, commands: Vec::new(), left_alone }
     }
 
     /// Runs for at most `length`.
@@ -49,7 +54,7 @@ impl Runner {
             if shared.is_stopped() {
                 // Handles live on until their monitors have heard of it and were collected.
                 for (slot, _) in self.slots.values() {
-                    slot.parts.clear();
+                    slot.clear();
                 }
                 // Slots hold what the engine's threads share; what is left of them goes here.
                 let config =
@@ -85,6 +90,13 @@ impl Runner {
                 self.engine.handle_event(now, unanswered);
             }
         }
+        let due = self.engine.ticks_due();
+        if !due.is_empty() {
+            let sent = shared.now();
+            for due in due {
+                METRICS.lateness.observe(sent.since(*due));
+            }
+        }
     }
 
     fn event(&mut self, command: Command) -> Event {
@@ -105,7 +117,7 @@ impl Runner {
                     && let Some((slot, _)) = self.slots.remove(&id)
                 {
                     // Its handle may live on for long.
-                    slot.parts.clear();
+                    slot.clear();
                 }
                 event
             }
@@ -114,7 +126,7 @@ impl Runner {
 
     /// Carries out an action. A monitor may have gone since the engine decided on it: then there is
     /// nothing to do, but a fetch is answered all the same, or its place would be lost.
-    fn perform(&self, env: Env<'_>, shared: &Arc<Shared>, action: Action) -> Option<Event> {
+    fn perform(&mut self, env: Env<'_>, shared: &Arc<Shared>, action: Action) -> Option<Event> {
         match action {
             Action::Tick { id } => {
                 if let Some((slot, _)) = self.slots.get(&id) {
@@ -147,6 +159,8 @@ impl Runner {
                         ),
                         None => log::info!("{target} answers again"),
                     }
+                    let host = target.to_string();
+                    self.breaker_changed(host, open_for);
                 }
             }
             Action::Report { id, report } => {
@@ -156,5 +170,32 @@ impl Runner {
             }
         }
         None
+    }
+    /// A breaker that opens while it is open let a probe through, and that failed.
+    fn breaker_changed(&mut self, host: String, open_for: Option<Duration>) {
+        let Some(pause) = open_for else {
+            if let Some(since) = self.left_alone.remove(&host) {
+                let took = since.elapsed();
+                events::note(|| Noted::new("breaker", "stop").took(took).about("host", host));
+            }
+            return;
+        };
+        let pause = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
+        if let Some(since) = self.left_alone.get(&host) {
+            events::note(|| {
+                Noted::new("breaker", "exception")
+                    .took(since.elapsed())
+                    .measure("pause_ms", pause)
+                    .about("reason", "probe_failed")
+                    .about("host", host)
+            });
+        } else {
+            METRICS.breaker_opened();
+            events::note(|| {
+                let noted = Noted::new("breaker", "start").measure("pause_ms", pause);
+                noted.about("host", host.clone())
+            });
+            self.left_alone.insert(host, Instant::now());
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! What the NIF crate knows of one registered monitor, shared by the loop, the fetch threads and
 //! the handle that its Erlang process holds. The engine knows none of it.
 
+use crate::pages::Pages;
 use crate::parts::Parts;
 use crate::shared::{Command, Shared};
 use cron_checkpoint::{Checkpoint, Track, Waiter};
@@ -21,6 +22,8 @@ pub(crate) struct Slot {
     pub(crate) track: Option<Arc<Track>>,
     /// What was fetched and the process has not got yet.
     pub(crate) parts: Parts,
+    /// What it has got and not acked yet.
+    pub(crate) pages: Pages,
     /// Set once nothing more may be sent to the process.
     closed: AtomicBool,
 }
@@ -34,11 +37,19 @@ impl Slot {
         track: Option<Arc<Track>>,
     ) -> Self {
         let closed = AtomicBool::new(false);
-        Self { id, pid, process, limits, track, parts: Parts::default(), closed }
+        let (parts, pages) = (Parts::default(), Pages::default());
+        Self { id, pid, process, limits, track, parts, pages, closed }
     }
 
     pub(crate) fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Acquire)
+    }
+
+    /// Drops what the process has not got or not acked: nothing more comes. It may be much, so this is
+    /// nothing for a normal scheduler.
+    pub(crate) fn clear(&self) {
+        self.parts.clear();
+        self.pages.drop_all(&self.process);
     }
 }
 
