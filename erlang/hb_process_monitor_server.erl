@@ -353,6 +353,7 @@ give_up(Reason, GivenUp, #state{part = {Seq, [#{<<"cursor">> := Cursor} = Result
     case hb_process_monitor_nif:give_up(Handle, Seq, Cursor, EndsPage andalso Rest =:= [], Attempts,
                                         term_to_binary(Result), term_to_binary(Reason)) of
         ok ->
+            ok = hb_process_monitor_meter:given_up(),
             log(error, dead_letter, {ProcId, Cursor, Reason, Attempts}, State),
             Passed = State#state{cursor = Cursor, delivery = GivenUp, remains = none},
             case Rest of
