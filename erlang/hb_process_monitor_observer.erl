@@ -21,7 +21,8 @@
 start_link() ->
     gen_server:start_link({local, ?MODULE}, ?MODULE, [], []).
 
-%% @doc Looks now. When this returns, a handler that was attached before gets every event.
+%% @doc Looks now. A handler that was attached before gets what happens after this returns, but for the pushes
+%% of parts of pages that have begun.
 -spec look() -> ok.
 look() -> gen_server:call(?MODULE, look, infinity).
 
