@@ -8,6 +8,8 @@
 -export([stop/1, stop/2]).
 %% The checkpoint
 -export([resume_all/0, forget/1]).
+%% What happens, in figures
+-export([metrics/0, prometheus/0]).
 %% New code for a running node
 -export([reload/0, reload/1]).
 %% Results that could not be pushed
@@ -172,6 +174,21 @@ discard(ProcID, Id) ->
 
 discarded(not_found) -> {error, not_found};
 discarded(Done) -> Done.
+
+%% @doc The value of every metric; docs/metrics.md says what each is. Asks no process. What has happened is
+%% counted from the node's start on, whatever of this application was started anew since; while it does
+%% not run, there is none of anything now.
+-spec metrics() -> #{Name :: atom() => hb_process_monitor_metrics:value()}.
+metrics() ->
+    ok = ensure_loaded(),
+    hb_process_monitor_metrics:values().
+
+%% @doc The same as text for Prometheus to scrape, in the exposition format 0.0.4. Where the host has the
+%% library `prometheus', they are among what that shows already.
+-spec prometheus() -> binary().
+prometheus() ->
+    ok = ensure_loaded(),
+    hb_process_monitor_prometheus:text().
 
 %% @equiv reload(5000)
 -spec reload() -> {ok, [module()]} | {error, {busy, [module()]} | {not_loaded, term()}}.

@@ -63,7 +63,8 @@ specification() ->
         {vsn, "0.1.0"},
         {modules, hb_process_monitor_loader:modules()},
         {registered, [hb_process_monitor_sup, hb_process_monitor_monitors_sup,
-                      hb_process_monitor_ticker, hb_process_monitor_keeper, hb_process_monitor_log]},
+                      hb_process_monitor_ticker, hb_process_monitor_keeper, hb_process_monitor_log,
+                      hb_process_monitor_observer]},
         {mod, {?MODULE, []}},
         {applications, [kernel, stdlib]}
     ]}.

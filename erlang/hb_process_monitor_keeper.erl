@@ -101,26 +101,30 @@ handle_info({start, #watched{proc_id = ProcId, again = Options, crashes = Crashe
     end;
 handle_info(look, #state{monitors = Monitors} = State) ->
     Now = now_ms(),
-    Looked = maps:fold(fun(Monitor, Watched, All) ->
+    {Looked, Stalled, Oldest} = maps:fold(fun(Monitor, Watched, {All, Stalled, Oldest}) ->
         case look(Now, Watched) of
-            Watched -> All;
-            Told -> All#{Monitor := Told}
+            {undefined, Watched} -> {All, Stalled, Oldest};
+            {Began, #watched{stalled = Began} = Told} -> {All#{Monitor := Told}, Stalled + 1, min(Began, Oldest)};
+            {Began, Watched} -> {All, Stalled, min(Began, Oldest)}
         end
-    end, Monitors, Monitors),
+    end, {Monitors, 0, Now}, Monitors),
+    ok = hb_process_monitor_meter:set_stalled(Stalled),
+    ok = hb_process_monitor_meter:set_oldest_push(Now - Oldest),
     _ = erlang:send_after(?LOOK, self(), look),
     {noreply, State#state{monitors = Looked}};
 handle_info(_Stray, State) ->
     {noreply, State}.
 
-%% No time-out ends a push: nobody knows what it has done. It is told of, once.
+%% No time-out ends a push: nobody knows what it has done. It is told of, once. Says when it began, too;
+%% `undefined' between pushes.
 look(Now, #watched{marks = Marks, stalled = Stalled, stall = Limit} = Watched) ->
     case hb_process_monitor_marks:at_push(Marks) of
         Began when is_integer(Began), Began =/= Stalled, Now - Began >= Limit ->
             #watched{proc_id = ProcId, logger = Logger} = Watched,
             hb_process_monitor_host:log(Logger, {error, push_stalled, {ProcId, {for_ms, Now - Began}}}),
-            Watched#watched{stalled = Began};
-        _ ->
-            Watched
+            {Began, Watched#watched{stalled = Began}};
+        Began ->
+            {Began, Watched}
     end.
 
 ended(Reason, _Watched, State) when Reason =:= normal; Reason =:= shutdown; Reason =:= noproc ->

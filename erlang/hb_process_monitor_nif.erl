@@ -12,6 +12,8 @@
 -export([letters/2, discard/3, forget/2, watched/1, checkpoint_status/1, close_checkpoints/1]).
 %% For an operator
 -export([snapshots/2, probe/4, library_version/0]).
+%% What is counted and what happens, of all engines
+-export([metrics/0, events_to_self/1]).
 %% None of these
 -export([check_node/1, log_to_self/1]).
 
@@ -22,7 +24,7 @@
 -nifs([new/1, run/2, interrupt/1, stop/1, counters/1,
        register/2, poll/1, next_part/1, ack/4, give_up/7, move_to/2, remove/2,
        letters/2, discard/3, forget/2, watched/1, checkpoint_status/1, close_checkpoints/1,
-       snapshots/2, probe/4, library_version/0, check_node/1, log_to_self/1]).
+       snapshots/2, probe/4, library_version/0, metrics/0, events_to_self/1, check_node/1, log_to_self/1]).
 
 -define(LIBRARY, "hb_process_monitor_nif").
 -define(REASON, {?MODULE, not_loaded}).
@@ -259,6 +261,17 @@ probe(_Engine, _ProcId, _Nodes, _Limits) -> erlang:nif_error(not_loaded()).
 %% @doc The version of the library that runs.
 -spec library_version() -> binary().
 library_version() -> erlang:nif_error(not_loaded()).
+
+%% @doc What the library has counted since it was loaded, whichever engine that was: counts, histograms
+%% of durations, and failed fetches by class.
+-spec metrics() -> #{atom() => non_neg_integer() | hb_process_monitor_meter:histogram()
+                             | [{Class :: atom(), Count :: non_neg_integer()}]}.
+metrics() -> erlang:nif_error(not_loaded()).
+
+%% @doc `next': the calling process is sent `{hb_cron_events, Events}', the events that wait or the next
+%% one, and must ask again for more. `none': none are made any more.
+-spec events_to_self(next | none) -> ok.
+events_to_self(_Which) -> erlang:nif_error(not_loaded()).
 
 %% @doc Whether a text is the base URL of a Compute Unit; if it is not, why.
 -spec check_node(binary()) -> ok | {error, Reason :: binary()}.

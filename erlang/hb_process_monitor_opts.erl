@@ -53,6 +53,7 @@ table() ->
      {cron_checkpoint_interval, node, 50, range(1, ?MAX_U32)},
      {cron_dead_letters_max, node, 10000, range(0, 1 bsl 53)},
      {cron_processes, node, [], fun is_processes/1},
+     {cron_events, node, auto, one_of([auto, true, false])},
      {cron_log_level, node, info, one_of([none, error, warning, info, debug, trace])}].
 
 %% @doc All options of the monitor of `ProcId', from those that a caller gives. Raises

@@ -16,7 +16,9 @@
     %% Where others see that this process is at a push.
     marks :: hb_process_monitor_marks:marks(),
     %% Where all that push with the same device note that it works.
-    works :: atomics:atomics_ref()
+    works :: atomics:atomics_ref(),
+    %% What takes events; asked once for each part.
+    events = none :: module() | none
 }).
 
 -opaque pushing() :: #pushing{}.
@@ -42,45 +44,52 @@ new(ProcId, Logger, Device, Options, Marks, Works) ->
 -spec run(hb_process_monitor_nif:handle(), part(), hb_process_monitor_opts:cursor(), pushing()) ->
     {Pushed :: non_neg_integer(), hb_process_monitor_opts:cursor(), stop()}.
 run(Handle, {First, Results, EndsPage}, Cursor, #pushing{marks = Marks} = Pushing) ->
-    {Seq, LastCursor, Stop} = loop(Handle, First, Results, EndsPage, Cursor, now_ms(), Pushing),
+    {Seq, LastCursor, Tally, Stop} = loop(Handle, First, Results, EndsPage, Cursor, now_us(),
+                                          hb_process_monitor_meter:tally(), with_events(Pushing)),
     ok = hb_process_monitor_marks:push_ends(Marks),
-    Seq =:= First orelse hb_process_monitor_marks:pushed(Marks, now_ms()),
+    Seq =:= First orelse hb_process_monitor_marks:pushed(Marks, ms(now_us())),
+    ok = hb_process_monitor_meter:settle(Tally),
     {Seq - First, LastCursor, Stop}.
 
 %% The time when one push ends is when the next one begins. Nothing here makes garbage but what the
 %% push itself needs: a copy of the Monitor's state for each result cost a tenth of the loop.
-loop(Handle, Seq, [Result | Rest] = Results, EndsPage, Cursor, Now, #pushing{marks = Marks, works = Works} = Pushing) ->
-    ok = hb_process_monitor_marks:push_begins(Marks, Now),
+loop(Handle, Seq, [Result | Rest] = Results, EndsPage, Cursor, Now, Tally, Pushing) ->
+    #pushing{marks = Marks, works = Works} = Pushing,
+    NowMs = ms(Now),
+    ok = hb_process_monitor_marks:push_begins(Marks, NowMs),
     case push(Result, Cursor, Pushing) of
         ok ->
             #{<<"cursor">> := Acked} = Result,
             ok = hb_process_monitor_nif:ack(Handle, Seq, Acked, EndsPage andalso Rest =:= []),
-            Then = now_ms(),
-            Then =:= Now orelse hb_process_monitor_marks:pushed(Marks, Then),
-            ok = device_works(Works, Then),
-            next(Handle, Seq + 1, Rest, EndsPage, Acked, Then, Pushing);
+            Then = now_us(),
+            ThenMs = ms(Then),
+            ThenMs =:= NowMs orelse hb_process_monitor_marks:pushed(Marks, ThenMs),
+            ok = device_works(Works, ThenMs),
+            Counted = hb_process_monitor_meter:pushed(Then - Now, Tally),
+            next(Handle, Seq + 1, Rest, EndsPage, Acked, Then, Counted, Pushing);
         {error, Reason, Left, Host} ->
-            {Seq, Cursor, {failed, Reason, Left, Host, {Seq, Results, EndsPage}}}
+            {Seq, Cursor, Tally, {failed, Reason, Left, Host, {Seq, Results, EndsPage}}}
     end.
 
 %% A look at the mailbox takes a fraction of what a message to oneself would.
-next(_Handle, Seq, [], _EndsPage, Cursor, _Now, _Pushing) ->
-    {Seq, Cursor, done};
-next(Handle, Seq, Results, EndsPage, Cursor, Now, Pushing) ->
+next(_Handle, Seq, [], _EndsPage, Cursor, _Now, Tally, _Pushing) ->
+    {Seq, Cursor, Tally, done};
+next(Handle, Seq, Results, EndsPage, Cursor, Now, Tally, Pushing) ->
     case process_info(self(), message_queue_len) of
-        {message_queue_len, 0} -> loop(Handle, Seq, Results, EndsPage, Cursor, Now, Pushing);
-        _ -> {Seq, Cursor, {more, {Seq, Results, EndsPage}}}
+        {message_queue_len, 0} -> loop(Handle, Seq, Results, EndsPage, Cursor, Now, Tally, Pushing);
+        _ -> {Seq, Cursor, Tally, {more, {Seq, Results, EndsPage}}}
     end.
 
 %% @doc Pushes one result that is of no page, and acks nothing.
 -spec one(Result :: map(), hb_process_monitor_opts:cursor(), pushing()) ->
     ok | {error, Reason :: term(), Left :: map()}.
 one(Result, Cursor, #pushing{marks = Marks} = Pushing) ->
-    ok = hb_process_monitor_marks:push_begins(Marks, now_ms()),
-    Outcome = push(Result, Cursor, Pushing),
+    Now = now_us(),
+    ok = hb_process_monitor_marks:push_begins(Marks, ms(Now)),
+    Outcome = push(Result, Cursor, with_events(Pushing)),
     ok = hb_process_monitor_marks:push_ends(Marks),
     case Outcome of
-        ok -> ok;
+        ok -> hb_process_monitor_meter:settle(hb_process_monitor_meter:pushed(now_us() - Now, hb_process_monitor_meter:tally()));
         {error, Reason, Left, _Host} -> {error, Reason, Left}
     end.
 
@@ -89,8 +98,29 @@ one(Result, Cursor, #pushing{marks = Marks} = Pushing) ->
 -spec works_since(Since :: integer(), pushing()) -> boolean().
 works_since(Since, #pushing{works = Works}) -> atomics:get(Works, 1) > Since.
 
-push(Result, Cursor, #pushing{proc_id = ProcId, logger = Logger, device = Device, options = Options}) ->
-    hb_process_monitor_host:push(Device, Result, #{proc_id => ProcId, cursor => Cursor, logger => Logger}, Options).
+push(Result, Cursor, #pushing{events = none} = Pushing) ->
+    push_with_device(Result, Cursor, Pushing);
+push(Result, Cursor, #pushing{proc_id = ProcId, events = Taker} = Pushing) ->
+    Started = hb_process_monitor_events:push_starts(Taker, ProcId, Result),
+    Outcome = push_with_device(Result, Cursor, Pushing),
+    ok = hb_process_monitor_events:push_ends(Taker, Outcome, erlang:monotonic_time(), Started),
+    Outcome.
+
+push_with_device(Result, Cursor, #pushing{proc_id = ProcId, logger = Logger, device = Device, options = Options}) ->
+    State = #{proc_id => ProcId, cursor => Cursor, logger => Logger},
+    case hb_process_monitor_host:push(Device, Result, State, Options) of
+        ok ->
+            ok;
+        Failed ->
+            ok = hb_process_monitor_meter:push_failed(),
+            Failed
+    end.
+
+with_events(Pushing) ->
+    case hb_process_monitor_events:taker() of
+        none -> Pushing;
+        Taker -> Pushing#pushing{events = Taker}
+    end.
 
 %% Whoever pushes with the same device reads it, and most of the time it says so already.
 device_works(Works, Now) ->
@@ -99,4 +129,8 @@ device_works(Works, Now) ->
         _ -> atomics:put(Works, 1, Now)
     end.
 
-now_ms() -> erlang:monotonic_time(millisecond).
+now_us() -> erlang:monotonic_time(microsecond).
+
+%% As `erlang:monotonic_time(millisecond)' rounds, which is negative for most of a node's life.
+ms(Us) when Us >= 0 -> Us div 1000;
+ms(Us) -> (Us - 999) div 1000.

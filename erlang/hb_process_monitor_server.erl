@@ -406,6 +406,7 @@ give_up(Reason, GivenUp, #state{part = {Seq, [#{<<"cursor">> := Cursor} = Result
                                         term_to_binary(Result), term_to_binary(Reason)) of
         ok ->
             ok = hb_process_monitor_registry:set_trouble(self(), none),
+            ok = hb_process_monitor_meter:given_up(),
             log(error, dead_letter, {ProcId, Cursor, Reason, Attempts}, State),
             Passed = State#state{cursor = Cursor, delivery = GivenUp, remains = none},
             case Rest of

@@ -21,7 +21,7 @@ all() ->
      {forget, [{engine, [alive, stopped]}, process], 20}, {watched, [{engine, ?ANY}], 20},
      {checkpoint_status, [{engine, ?ANY}], 100}, {close_checkpoints, [none], 10}, {check_node, [binary], 200},
      {snapshots, [{engine, [stopped, closed]}, epochs], 50}, {probe, [{engine, ?ANY}, process, nodes, limits], 5},
-     {library_version, [], 20}, {log_to_self, [level], 50}].
+     {library_version, [], 20}, {log_to_self, [level], 50}, {metrics, [], 20}, {events_to_self, [which], 50}].
 
 %% For pick/3.
 table() ->
@@ -75,11 +75,12 @@ answers(watched, Answer) -> is_list(Answer);
 answers(move_to, {error, {bad_node, Node}}) -> is_binary(Node);
 answers(check_node, {error, Why}) -> is_binary(Why);
 answers(counters, Answer) -> is_map(Answer);
+answers(metrics, Answer) -> is_map(Answer);
 answers(next_part, Answer) -> is_boolean(Answer);
 answers(snapshots, Answer) -> Answer =:= [];
 answers(library_version, Answer) -> is_binary(Answer);
 answers(checkpoint_status, Answer) -> is_map(Answer);
-answers(Function, ok) -> lists:member(Function, [interrupt, stop, poll, ack, move_to, forget, check_node, log_to_self, probe]);
+answers(Function, ok) -> lists:member(Function, [interrupt, stop, poll, ack, move_to, forget, check_node, log_to_self, probe, events_to_self]);
 answers(_Function, _Answer) -> false.
 
 %% A good slice is a short one, whatever else it is: nothing here may take long.
@@ -113,6 +114,7 @@ sane(limits, _Pool, _World) -> {1000, 1000, 1000, 1024};
 sane(u64, _Pool, _World) -> rand:uniform(1 bsl rand:uniform(64)) - 1;
 sane(bool, _Pool, _World) -> rand:uniform(2) =:= 1;
 sane(level, _Pool, _World) -> one_of([none, error, warning, info, debug, trace]);
+sane(which, _Pool, _World) -> one_of([next, none]);
 sane(process, _Pool, _World) -> ?PROCESS;
 sane(cursor, _Pool, _World) -> rand:bytes(rand:uniform(100));
 sane(binary, _Pool, _World) -> rand:bytes(rand:uniform(100)).
@@ -134,6 +136,7 @@ is(limits, {A, B, C, D}, _World) -> lists:all(fun(Limit) -> is_within(Limit, 32)
 is(u64, Term, _World) -> is_within(Term, 64);
 is(bool, Term, _World) -> is_boolean(Term);
 is(level, Term, _World) -> lists:member(Term, [none, error, warning, info, debug, trace]);
+is(which, Term, _World) -> lists:member(Term, [next, none]);
 is(process, Term, _World) -> is_process(Term);
 is(nodes, Term, _World) -> is_nodes(Term);
 is(Kind, Term, _World) when Kind =:= cursor; Kind =:= binary -> is_binary(Term);

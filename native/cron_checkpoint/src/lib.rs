@@ -5,6 +5,7 @@
 //! * [`Checkpoint`]: the book of a node, written by one thread in group commits
 //! * [`Track`]: one registration's acks, noted without waiting
 //! * [`Store`]: the redb file, and what each of its errors means
+//! * [`COMMITS`]: what is counted of all commits
 //!
 //! # Out of scope
 //! Deciding anything: what is acked, when a result is given up and where a monitor begins is said
@@ -15,6 +16,7 @@
 mod batch;
 mod book;
 mod checkpoint;
+mod meter;
 #[cfg(test)]
 mod power_tests;
 mod record;
@@ -25,6 +27,7 @@ mod writer;
 pub use batch::Batch;
 pub use book::Full;
 pub use checkpoint::{Begin, Checkpoint, Status, Waiter, now};
+pub use meter::{COMMITS, Commit, Meter};
 pub use record::{Letter, Record};
 pub use store::{OpenError, Store, StoreError};
 pub use track::Track;

@@ -5,6 +5,7 @@
 use crate::batch::Batch;
 use crate::book::Book;
 use crate::checkpoint::{Checkpoint, State, Waiter, now};
+use crate::meter::{COMMITS, Commit};
 use crate::store::{OpenError, Store};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -106,14 +107,18 @@ impl Writer {
         let closing = state.closing;
         drop(state);
         let started = Instant::now();
+        COMMITS.note(&Commit::Begun);
         let committed = self.commit(&batch);
         self.in_hand = None;
         if let Err(reason) = committed {
+            COMMITS.note(&Commit::Failed(started.elapsed(), &reason));
             self.failed(Arc::unwrap_or_clone(batch), waiters, reason);
             let gives_up = closing && self.failures >= CLOSING_TRIES;
             return if gives_up { Turn::Closed } else { Turn::Failed };
         }
-        self.committed(&batch, started.elapsed());
+        let took = started.elapsed();
+        COMMITS.note(&Commit::Done(took));
+        self.committed(&batch, took);
         // What others want done must not end this thread.
         for waiter in waiters {
             let _ = catch_unwind(AssertUnwindSafe(waiter));
@@ -155,6 +160,7 @@ impl Writer {
     /// A turn panicked, which none should: what it held is kept, and the file opened again.
     fn recover(&mut self) {
         log::error!("the checkpoint's writer panicked; it goes on");
+        COMMITS.note(&Commit::Failed(Duration::ZERO, "the writer panicked"));
         self.store = None;
         if let Some(batch) = self.in_hand.take() {
             self.checkpoint.lock().book.restore(Arc::unwrap_or_clone(batch));

@@ -125,9 +125,10 @@ impl EdgeSeed<'_> {
             CursorError::TooLong(_) => PageError::CursorTooLong { edge, reason: error.to_string() },
             CursorError::Empty => PageError::Cursor { edge, reason: error.to_string() },
         })?;
-        let Context { trail, reader, walking, .. } = &mut *self.context;
-        let advanced = trail.advance(reader, self.cursor, *walking);
-        advanced.map_err(|reason| PageError::Regressed { edge, reason })
+        let Context { trail, reader, walking, times, .. } = &mut *self.context;
+        let time = trail.advance(reader, self.cursor, *walking);
+        times.push(time.map_err(|reason| PageError::Regressed { edge, reason })?.unwrap_or(0));
+        Ok(())
     }
 }
 

@@ -45,6 +45,8 @@ pub struct Engine {
     queue: Queue,
     actions: VecDeque<Action>,
     counters: Counters,
+    /// When the ticks of the last [`Engine::handle_timeout`] were due.
+    ticks_due: Vec<Time>,
 }
 
 impl Engine {
@@ -62,6 +64,7 @@ impl Engine {
             queue: Queue::new(config.max_inflight),
             actions: VecDeque::new(),
             counters: Counters::default(),
+            ticks_due: Vec::new(),
         }
     }
 
@@ -85,6 +88,7 @@ impl Engine {
 
     /// Serves every tick, retry and probe that is due at `now`.
     pub fn handle_timeout(&mut self, now: Time) {
+        self.ticks_due.clear();
         while let Some((due, id)) = self.ticks.pop_due(now) {
             let Some(monitor) = self.monitors.get_mut(&id) else {
                 self.ticks.dropped_stale();
@@ -96,6 +100,9 @@ impl Engine {
             if !monitor.is_paused() {
                 let busy = u64::from(step != Step::Tick);
                 self.counters.missed_ticks += missed + busy;
+                if busy == 0 {
+                    self.ticks_due.push(due);
+                }
             }
             self.take(now, id, step);
         }
@@ -144,6 +151,13 @@ impl Engine {
         };
         let breakers = monitor.nodes.hosts().iter().map(stands).collect();
         Some(Snapshot { breakers, ..monitor.snapshot(now) })
+    }
+
+    /// When the ticks that the last [`Engine::handle_timeout`] decided on were due: how late they are
+    /// shows once they are sent.
+    #[must_use]
+    pub fn ticks_due(&self) -> &[Time] {
+        &self.ticks_due
     }
 
     fn register(&mut self, now: Time, registration: Registration) {

@@ -92,6 +92,15 @@ impl Class {
         (Self::Internal, "internal"),
     ];
 
+    /// How many classes there are.
+    pub const COUNT: usize = Self::NAMES.len();
+
+    /// The place of the class among all.
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+
     /// Every class.
     pub fn all() -> impl Iterator<Item = Self> {
         Self::NAMES.iter().map(|(class, _)| *class)
@@ -197,6 +206,12 @@ impl Outage {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn classes_have_the_places_that_they_are_listed_at() {
+        let places: Vec<usize> = Class::all().map(Class::index).collect();
+        assert_eq!(places, (0..Class::COUNT).collect::<Vec<_>>());
+    }
 
     #[test]
     fn outage_repeats_are_reported_at_powers_of_two() {

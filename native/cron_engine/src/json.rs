@@ -23,6 +23,8 @@ pub(crate) struct Context {
     /// The trail up to the edge before.
     pub(crate) trail: Trail,
     pub(crate) reader: Reader,
+    /// When each edge's result was made, in ms since 1970; 0 where its cursor does not show it.
+    pub(crate) times: Vec<u64>,
     /// The page was asked for by a time: only cursors that say theirs can be trusted to lie behind.
     pub(crate) walking: bool,
     /// The error behind serde's, which has room for a text only.

@@ -7,6 +7,7 @@
 //! * what is done when a Compute Unit is slow, dead or wrong: backoff, breaker, lanes, the walk
 //!   past a run of errors ([`Trail`])
 //! * the paths that are asked for ([`request`]) and the bodies that come back ([`page`])
+//! * how long things take, counted ([`histogram`])
 //! * which errors there are ([`PageError`], [`Failure`]) and which repeats are worth a report
 //!
 //! # Out of scope
@@ -41,6 +42,7 @@ mod event;
 mod failure;
 mod gap;
 mod grid;
+pub mod histogram;
 mod host;
 mod json;
 mod latest;

@@ -24,6 +24,8 @@ pub struct Page {
     pub last: Option<Cursor>,
     /// The trail up to the last edge.
     pub trail: Trail,
+    /// When each edge's result was made, in ms since 1970; 0 where its cursor does not show it.
+    pub times: Vec<u64>,
     /// How many bytes the terms take once the BEAM has laid them out, roughly. Small values in
     /// great number take several times what they take as JSON.
     pub memory: u64,
@@ -149,6 +151,7 @@ pub fn decode(body: &[u8], request: &PageRequest, buffer: Vec<u8>) -> Result<Pag
                 last: found.last,
                 memory: context.writer.memory(),
                 trail: context.trail,
+                times: context.times,
                 terms: context.writer.into_bytes(),
             }),
             Err(error) => {

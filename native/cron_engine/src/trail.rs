@@ -53,16 +53,17 @@ impl Trail {
         self.timestamp
     }
 
-    /// Goes on to the result with this cursor. `Err` with the reason if that lies behind, or was
-    /// passed already, or if it does not say where it lies and that is needed.
+    /// Goes on to the result with this cursor, and says its time, if that shows. `Err` with the
+    /// reason if that lies behind, or was passed already, or if it does not say where it lies and
+    /// that is needed.
     pub(crate) fn advance(
         &mut self,
         reader: &mut Reader,
         cursor: &[u8],
         needed: bool,
-    ) -> Result<(), String> {
+    ) -> Result<Option<u64>, String> {
         let Some(read) = reader.read(cursor) else {
-            return if needed { Err("its cursor does not say its time".into()) } else { Ok(()) };
+            return if needed { Err("its cursor does not say its time".into()) } else { Ok(None) };
         };
         match self.timestamp {
             Some(last) if read.timestamp < last => {
@@ -79,7 +80,7 @@ impl Trail {
                 if let Some(name) = read.cron.filter(|name| !self.names.contains(name)) {
                     self.learn(name, cursor);
                 }
-                Ok(())
+                Ok(Some(read.timestamp))
             }
         }
     }
@@ -138,7 +139,16 @@ mod tests {
     }
 
     fn go(trail: &mut Trail, cursor: &[u8]) -> Result<(), String> {
-        trail.advance(&mut Reader::default(), cursor, false)
+        trail.advance(&mut Reader::default(), cursor, false).map(drop)
+    }
+
+    #[test]
+    fn trail_says_the_time_of_each_result_whose_cursor_shows_it() {
+        let (mut trail, mut reader) = (Trail::default(), Reader::default());
+        let mut time = |cursor: &[u8]| trail.advance(&mut reader, cursor, false);
+        assert_eq!(time(&cursor(5, "0-1-second")), Ok(Some(5)));
+        assert_eq!(time(b"opaque"), Ok(None));
+        assert_eq!(time(&cursor(6, "0-1-second")), Ok(Some(6)));
     }
 
     #[test]

@@ -340,3 +340,17 @@ fn node_starts_an_unresolved_monitor_behind_what_is_there() {
     world.run_until(world.now + RATE * 2);
     assert_eq!(world.of(none_yet).delivered, [1, 2, 3]);
 }
+
+#[test]
+fn node_says_when_the_ticks_it_just_decided_on_were_due() {
+    let mut engine = engine_of(3, 4, RATE);
+    let first = engine.poll_timeout().unwrap();
+    let late = first + RATE;
+    engine.handle_timeout(late);
+    assert_eq!(engine.ticks_due().len(), 3);
+    assert!(engine.ticks_due().is_sorted());
+    assert_eq!(engine.ticks_due().first(), Some(&first));
+    // Those that were not polled for since are missed, not late.
+    engine.handle_timeout(late + RATE);
+    assert!(engine.ticks_due().is_empty());
+}

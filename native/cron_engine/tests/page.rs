@@ -5,6 +5,7 @@
 
 mod util;
 
+use base64::prelude::{BASE64_STANDARD, Engine};
 use cron_engine::{Class, Failure, PageError, PageRequest, Position, page};
 use util::term::{Term, edges};
 use util::{CURSOR, kind, node, page_of, page_with, terms};
@@ -40,6 +41,18 @@ fn page_terms_are_one_map_per_edge_in_order() {
         Term::map([("Output", Term::binary("x")), ("cursor", Term::binary("b"))]),
     ];
     assert_eq!(terms(body).unwrap(), expected);
+}
+
+#[test]
+fn page_says_when_each_result_was_made_where_its_cursor_shows_it() {
+    let ao =
+        |time: u64| BASE64_STANDARD.encode(format!(r#"{{"timestamp":{time},"ordinate":"1"}}"#));
+    let edge = |cursor: &str| format!(r#"{{"node":{{}},"cursor":"{cursor}"}}"#);
+    let all = [edge(&ao(1_760_000_001_000)), edge("opaque"), edge(&ao(1_760_000_002_000))];
+    let body = page_of(&all.each_ref().map(String::as_str));
+    let page =
+        page::decode(body.as_bytes(), &PageRequest::new(Position::Earliest), Vec::new()).unwrap();
+    assert_eq!(page.times, [1_760_000_001_000, 0, 1_760_000_002_000]);
 }
 
 #[test]

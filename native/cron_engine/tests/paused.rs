@@ -1,6 +1,8 @@
 //! A monitor that is registered as paused: it looks up where it begins, so that what comes from then on is
 //! its own once it is resumed, and does nothing else. It is resumed by being registered anew.
 
+#![allow(clippy::unwrap_used, reason = "test code: what is not as expected must end the test")]
+
 mod util;
 
 use cron_engine::{Action, Class, Doing, Event, Position, Registration};

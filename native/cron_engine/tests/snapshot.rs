@@ -1,5 +1,7 @@
 //! What an operator is shown of a monitor in each of its states, and that looking changes nothing.
 
+#![allow(clippy::unwrap_used, reason = "test code: what is not as expected must end the test")]
+
 mod util;
 
 use cron_engine::{BreakerState, Class, Doing, Event, Position, Snapshot, Trouble};

@@ -34,7 +34,7 @@ fn give_up<'a>(
     if checkpoint.give_up(track, seq, letter).is_err() {
         return Ok(atoms::full());
     }
-    Ok(passed(&handle, seq, ends_page))
+    Ok(passed(&handle, seq, false, ends_page))
 }
 
 /// The dead letters of a process, the oldest first.

@@ -2,7 +2,10 @@
 //! the page to its monitor in parts, and tell the loop how it went.
 
 use crate::atoms;
+use crate::events::{self, Noted};
+use crate::metrics::METRICS;
 use crate::nodes::Nodes;
+use crate::pages;
 use crate::parts::{Part, Turn};
 use crate::shared::{Command, Shared};
 use crate::slot::Slot;
@@ -52,7 +55,7 @@ enum Tell {
     Nothing,
     Message(SavedTerm),
     /// With the number of its first result, and how long it took to decode.
-    Page(u64, Page, Duration),
+    Page(u64, Box<Page>, Duration),
 }
 
 impl cron_io::Job for Job {
@@ -65,9 +68,13 @@ impl cron_io::Job for Job {
         }
         // Until the engine counts the page itself.
         let mut share = self.shared.room.share();
-        let outcome = catch_unwind(AssertUnwindSafe(|| self.fetch(scratch, &mut share)));
-        match outcome.unwrap_or_else(|_| Err(Failure::new(Class::Internal, "a fetch panicked"))) {
-            Ok(Outcome { fetched, tell: Tell::Page(first_seq, page, decode) }) => {
+        let since = self.begins();
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.fetch(scratch, &mut share)))
+            .unwrap_or_else(|_| Err(Failure::new(Class::Internal, "a fetch panicked")))
+            .map_err(|failure| self.placed(failure));
+        self.ended(since.elapsed(), outcome.as_ref());
+        match outcome {
+            Ok(Outcome { fetched, tell: Tell::Page(first_seq, mut page, decode) }) => {
                 // At once: the next page can be fetched while the terms of this one are made.
                 let turn = self.slot.parts.turn();
                 self.answer(Ok(fetched));
@@ -75,7 +82,7 @@ impl cron_io::Job for Job {
                 // no room.
                 give_back(&mut scratch.body);
                 drop(share);
-                self.hand_on(turn, first_seq, &page, decode);
+                self.hand_on(turn, first_seq, &mut page, decode);
                 scratch.terms = page.terms;
             }
             Ok(Outcome { fetched, tell }) => {
@@ -87,7 +94,7 @@ impl cron_io::Job for Job {
                 }
                 self.answer(Ok(fetched));
             }
-            Err(failure) => self.answer(Err(self.placed(failure))),
+            Err(failure) => self.answer(Err(failure)),
         }
         scratch.env.clear();
         give_back(&mut scratch.body);
@@ -95,14 +102,60 @@ impl cron_io::Job for Job {
     }
 
     fn refuse(self, error: &std::io::Error) {
+        let since = self.begins();
         let failure = Failure::new(Class::Internal, format!("no thread for a fetch: {error}"));
-        self.answer(Err(self.placed(failure)));
+        let failure = self.placed(failure);
+        self.ended(since.elapsed(), Err(&failure));
+        self.answer(Err(failure));
     }
 }
 
 impl Job {
     fn answer(&self, outcome: Result<Fetched, Failure>) {
         self.shared.push(Command::Event(Event::Fetched(self.slot.id, outcome)));
+    }
+
+    fn begins(&self) -> Instant {
+        events::note(|| self.noted("start"));
+        Instant::now()
+    }
+
+    fn ended(&self, took: Duration, outcome: Result<&Outcome, &Failure>) {
+        METRICS.fetch.observe(took);
+        match outcome {
+            Ok(Outcome { fetched, .. }) => {
+                let (brought, results) = match fetched {
+                    Fetched::Page { edges, .. } => ("page", *edges),
+                    Fetched::EmptyPage => ("empty_page", 0),
+                    Fetched::Latest(_) | Fetched::First(_) => ("cursor", 0),
+                    Fetched::TooSlow => ("too_slow", 0),
+                };
+                METRICS.fetched(results);
+                events::note(|| {
+                    let noted = self.noted("stop").took(took).measure("results", results);
+                    noted.about("brought", brought)
+                });
+            }
+            Err(failure) => {
+                METRICS.failed(failure.class);
+                events::note(|| {
+                    let noted = self.noted("exception").took(took);
+                    noted
+                        .about("reason", failure.class.name())
+                        .about("detail", failure.detail.clone())
+                });
+            }
+        }
+    }
+
+    fn noted(&self, phase: &'static str) -> Noted {
+        let node = self.target().map(ToString::to_string).unwrap_or_default();
+        let asked = match self.request {
+            Request::Latest | Request::Look => "latest",
+            Request::First(_) => "first",
+            Request::Page(_) => "page",
+        };
+        Noted::new("poll", phase).of(&self.slot.process).about("node", node).about("asked", asked)
     }
 
     /// Makes a failure say what was asked and where, but not with which cursor.
@@ -179,22 +232,26 @@ impl Job {
         };
         let trail = Arc::new(std::mem::take(&mut page.trail));
         let fetched = Fetched::Page { edges: page.edges, last, trail, bytes: page.memory };
-        Ok(Outcome { fetched, tell: Tell::Page(request.first_seq, page, took) })
+        Ok(Outcome { fetched, tell: Tell::Page(request.first_seq, Box::new(page), took) })
     }
 
     /// Makes the page's terms and has the monitor get them. The engine counts on it by now: should it
     /// not succeed, the monitor has to begin anew where it stands.
-    fn hand_on(&self, turn: Turn<'_>, first_seq: u64, page: &Page, decode: Duration) {
+    fn hand_on(&self, turn: Turn<'_>, first_seq: u64, page: &mut Page, decode: Duration) {
         let since = Instant::now();
+        let times = std::mem::take(&mut page.times);
         let made = catch_unwind(AssertUnwindSafe(|| self.parts(first_seq, page)));
         self.shared.decoded(decode + since.elapsed());
         if let Ok(Some(parts)) = made {
             // What is added after the loop has cleared them is dropped.
             if !self.slot.is_closed() {
+                // Before it can be acked.
+                self.slot.pages.handed(&self.slot.process, first_seq, times);
                 turn.add(parts, self.slot.pid);
             }
         } else if turn.fail() {
             log::error!("the BEAM refused the terms of a page of {}", self.slot.process);
+            pages::ended_early(&self.slot.process, since.elapsed(), "lost");
             let mut env = OwnedEnv::new();
             let message = (atoms::hb_cron(), self.slot.id.0, atoms::lost());
             let _ = env.send_and_clear(&self.slot.pid, |env| message.encode(env));

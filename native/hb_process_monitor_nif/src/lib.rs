@@ -7,7 +7,8 @@
 //! * [`runner`]: the loop that drives the engine, in slices
 //! * [`fetcher`]: one fetch, from the request to the page's [`parts`], which are handed out one by one
 //! * [`inspect`]: what an operator asks
-//! * [`outbox`], [`logger`]: what goes to the logs
+//! * [`outbox`], [`logger`]: what goes to the logs; [`events`]: what goes to whoever listens
+//! * [`metrics`], [`pages`]: what is counted, and how long pages take
 //!
 //! # Out of scope
 //! Deciding anything: when to tick, what to fetch and what a body means is the engine's. Talking
@@ -17,14 +18,17 @@
 #![allow(unreachable_pub, clippy::redundant_pub_crate)]
 
 mod checkpoint_nifs;
+mod events;
 mod fetcher;
 mod inspect;
 mod logger;
+mod metrics;
 mod nifs;
 mod nodes;
 mod options;
 mod outbox;
 mod pace;
+mod pages;
 mod parts;
 mod runner;
 mod shared;
@@ -40,6 +44,7 @@ mod atoms {
         tick,
         hb_cron,
         hb_cron_log,
+        hb_cron_events,
         page,
         resolved,
         failed,
@@ -77,6 +82,7 @@ mod atoms {
         info,
         warning,
         none,
+        next,
     }
 }
 

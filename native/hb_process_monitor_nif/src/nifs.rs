@@ -237,11 +237,12 @@ fn ack(
     } else {
         handle.slot.note(seq, &cursor);
     }
-    Ok(passed(&handle, seq, ends_page))
+    Ok(passed(&handle, seq, true, ends_page))
 }
 
-/// All edges up to `seq` are done with.
-pub(crate) fn passed(handle: &Handle, seq: u64, ends_page: bool) -> Atom {
+/// All edges up to `seq` are done with, the last one of them by being pushed or given up.
+pub(crate) fn passed(handle: &Handle, seq: u64, pushed: bool, ends_page: bool) -> Atom {
+    handle.slot.pages.acked(&handle.slot.process, seq, pushed, ends_page);
     if ends_page {
         return tell(handle, Event::Acked(handle.slot.id, seq));
     }

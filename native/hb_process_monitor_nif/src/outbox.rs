@@ -1,7 +1,9 @@
-//! Log records and reports on their way to Erlang, on one thread of their own: the loop may not
+//! Log records, reports and events on their way to Erlang, on one thread of their own: the loop may not
 //! build large terms, and a log call must never wait for a process.
 
 use crate::atoms;
+use crate::events::Noted;
+use crate::metrics::METRICS;
 use crate::slot::Slot;
 use cron_engine::Report;
 use log::Level;
@@ -11,6 +13,12 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, Once, PoisonError};
 
 /// Records that may wait. What comes on top is counted and dropped: logging must not fill memory.
 const MAX_RECORDS: usize = 1024;
+
+/// Events that may wait, likewise.
+const MAX_EVENTS: usize = 8192;
+
+/// Events that go in one message.
+const BATCH: usize = 256;
 
 /// One log record.
 pub(crate) struct Record {
@@ -32,6 +40,10 @@ struct State {
     reports: VecDeque<(Arc<Slot>, Report)>,
     dropped: u64,
     sink: Option<LocalPid>,
+    events: VecDeque<Noted>,
+    /// Who has asked for events since it got the last ones: what it is slow at does not pile up in its
+    /// mailbox.
+    asked: Option<LocalPid>,
 }
 
 /// The library's outbox.
@@ -41,6 +53,8 @@ pub(crate) static OUTBOX: Outbox = Outbox {
         reports: VecDeque::new(),
         dropped: 0,
         sink: None,
+        events: VecDeque::new(),
+        asked: None,
     }),
     wake: Condvar::new(),
     thread: Once::new(),
@@ -73,6 +87,33 @@ impl Outbox {
         self.start();
     }
 
+    /// Sends the next events to `pid`, once there are any; `None`: nobody wants them any more.
+    pub(crate) fn events_to(&'static self, pid: Option<LocalPid>) {
+        let mut state = self.lock();
+        state.asked = pid;
+        if pid.is_none() {
+            state.events = VecDeque::new();
+        }
+        drop(state);
+        self.wake.notify_one();
+        self.start();
+    }
+
+    pub(crate) fn event(&self, event: Noted) {
+        let mut state = self.lock();
+        if state.events.len() < MAX_EVENTS {
+            state.events.push_back(event);
+            let wanted = state.asked.is_some();
+            drop(state);
+            if wanted {
+                self.wake.notify_one();
+            }
+        } else {
+            drop(state);
+            METRICS.event_dropped();
+        }
+    }
+
     fn start(&'static self) {
         self.thread.call_once(|| {
             let thread = std::thread::Builder::new().name("hb_cron_outbox".into());
@@ -85,14 +126,19 @@ impl Outbox {
         let mut env = OwnedEnv::new();
         loop {
             let mut state = self.lock();
-            while state.reports.is_empty() && (state.records.is_empty() || state.sink.is_none()) {
+            while state.is_idle() {
                 state = self.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
             }
             let report = state.reports.pop_front();
             let sink = state.sink;
             let record = sink.and_then(|sink| Some((sink, state.records.pop_front()?)));
             let dropped = if record.is_some() { std::mem::take(&mut state.dropped) } else { 0 };
+            let events = state.take_events();
             drop(state);
+            if let Some((asked, events)) = events {
+                // Should it have died, the next one asks anew.
+                let _ = env.send_and_clear(&asked, |env| events_term(env, &events));
+            }
             if let Some((slot, report)) = report.filter(|(slot, _)| !slot.is_closed()) {
                 let id = slot.id.0;
                 // A monitor that is gone needs no report.
@@ -116,6 +162,27 @@ impl Outbox {
             state.sink = None;
         }
     }
+}
+
+impl State {
+    fn is_idle(&self) -> bool {
+        self.reports.is_empty()
+            && (self.records.is_empty() || self.sink.is_none())
+            && (self.events.is_empty() || self.asked.is_none())
+    }
+
+    fn take_events(&mut self) -> Option<(LocalPid, Vec<Noted>)> {
+        let asked = self.asked.filter(|_| !self.events.is_empty())?;
+        self.asked = None;
+        let batch = self.events.len().min(BATCH);
+        Some((asked, self.events.drain(..batch).collect()))
+    }
+}
+
+fn events_term<'a>(env: Env<'a>, events: &[Noted]) -> Term<'a> {
+    // A name that is no atom is none of ours.
+    let events: Vec<Term<'a>> = events.iter().filter_map(|event| event.term(env).ok()).collect();
+    (atoms::hb_cron_events(), events).encode(env)
 }
 
 fn report_term<'a>(env: Env<'a>, report: &Report) -> Term<'a> {

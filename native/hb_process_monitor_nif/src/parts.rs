@@ -132,8 +132,7 @@ impl Parts {
         is_there
     }
 
-    /// Drops what waits and whatever comes after. It can be much, so this is nothing for a normal
-    /// scheduler.
+    /// Drops what waits and whatever comes after.
     pub(crate) fn clear(&self) {
         let mut queue = self.lock();
         queue.broken = true;

@@ -3,8 +3,10 @@
 //! in between, and owns the engine for the length of a slice.
 
 use crate::atoms;
+use crate::events::{self, Noted};
 use crate::fetcher::Job;
 use crate::inspect::Inspected;
+use crate::metrics::METRICS;
 use crate::nodes::Nodes;
 use crate::outbox::OUTBOX;
 use crate::pace::Pace;
@@ -47,6 +49,8 @@ pub(crate) struct Runner {
     commands: Vec<Command>,
     pace: Pace,
     looked: Instant,
+    /// Hosts whose breakers are open, and since when.
+    left_alone: FxHashMap<String, Instant>,
 }
 
 impl Runner {
@@ -58,6 +62,7 @@ impl Runner {
             commands: Vec::new(),
             pace: Pace::default(),
             looked: Instant::now(),
+            left_alone: FxHashMap::default(),
         }
     }
 
@@ -68,7 +73,7 @@ impl Runner {
             if shared.is_stopped() {
                 // Handles live on until their monitors have heard of it and were collected.
                 for (slot, _) in self.slots.values() {
-                    slot.parts.clear();
+                    slot.clear();
                 }
                 // Slots hold what the engine's threads share; what is left of them goes here.
                 let config =
@@ -112,6 +117,13 @@ impl Runner {
                 self.engine.handle_event(now, unanswered);
             }
         }
+        let due = self.engine.ticks_due();
+        if !due.is_empty() {
+            let sent = shared.now();
+            for due in due {
+                METRICS.lateness.observe(sent.since(*due));
+            }
+        }
     }
 
     /// What a command is to the engine; `Err` if it is a question.
@@ -133,7 +145,7 @@ impl Runner {
                     && let Some((slot, _)) = self.slots.remove(&id)
                 {
                     // Its handle may live on for long.
-                    slot.parts.clear();
+                    slot.clear();
                 }
                 event
             }
@@ -152,7 +164,7 @@ impl Runner {
 
     /// Carries out an action. A monitor may have gone since the engine decided on it: then there is
     /// nothing to do, but a fetch is answered all the same, or its place would be lost.
-    fn perform(&self, env: Env<'_>, shared: &Arc<Shared>, action: Action) -> Option<Event> {
+    fn perform(&mut self, env: Env<'_>, shared: &Arc<Shared>, action: Action) -> Option<Event> {
         match action {
             Action::Tick { id } => {
                 if let Some((slot, _)) = self.slots.get(&id) {
@@ -185,6 +197,8 @@ impl Runner {
                         ),
                         None => log::info!("{target} answers again"),
                     }
+                    let host = target.to_string();
+                    self.breaker_changed(host, open_for);
                 }
             }
             Action::Report { id, report } => {
@@ -194,5 +208,32 @@ impl Runner {
             }
         }
         None
+    }
+    /// A breaker that opens while it is open let a probe through, and that failed.
+    fn breaker_changed(&mut self, host: String, open_for: Option<Duration>) {
+        let Some(pause) = open_for else {
+            if let Some(since) = self.left_alone.remove(&host) {
+                let took = since.elapsed();
+                events::note(|| Noted::new("breaker", "stop").took(took).about("host", host));
+            }
+            return;
+        };
+        let pause = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
+        if let Some(since) = self.left_alone.get(&host) {
+            events::note(|| {
+                Noted::new("breaker", "exception")
+                    .took(since.elapsed())
+                    .measure("pause_ms", pause)
+                    .about("reason", "probe_failed")
+                    .about("host", host)
+            });
+        } else {
+            METRICS.breaker_opened();
+            events::note(|| {
+                let noted = Noted::new("breaker", "start").measure("pause_ms", pause);
+                noted.about("host", host.clone())
+            });
+            self.left_alone.insert(host, Instant::now());
+        }
     }
 }

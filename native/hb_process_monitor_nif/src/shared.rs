@@ -3,9 +3,11 @@
 
 use crate::fetcher;
 use crate::inspect::Inspected;
+use crate::metrics::METRICS;
 use crate::nodes::Nodes;
 use crate::slot::Slot;
 use cron_checkpoint::Checkpoint;
+use cron_engine::histogram::micros;
 use cron_engine::{Config, Counters, Event, MonitorId, Registration, Time};
 use cron_io::{Client, Pool, Room};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -60,6 +62,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Shared {
     pub(crate) fn new(config: &Config, client: Client, checkpoint: Option<Checkpoint>) -> Self {
+        METRICS.engine_started();
         Self {
             inbox: Mutex::default(),
             wake: Condvar::new(),
@@ -80,8 +83,8 @@ impl Shared {
     /// A page was decoded, which took so long in all.
     pub(crate) fn decoded(&self, took: Duration) {
         self.pages.fetch_add(1, Ordering::Relaxed);
-        let us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        self.decode_us.fetch_add(us, Ordering::Relaxed);
+        self.decode_us.fetch_add(micros(took), Ordering::Relaxed);
+        METRICS.terms.observe(took);
     }
 
     /// Now, on the engine's clock.
@@ -161,7 +164,8 @@ impl Shared {
     }
 
     pub(crate) fn publish(&self, counters: Counters) {
-        *lock(&self.counters) = counters;
+        let before = std::mem::replace(&mut *lock(&self.counters), counters);
+        METRICS.absorb(&before, &counters);
     }
 
     pub(crate) fn counters(&self) -> Counters {

@@ -1,6 +1,7 @@
 //! What the NIF crate knows of one registered monitor, shared by the loop, the fetch threads and
 //! the handle that its Erlang process holds. The engine knows none of it.
 
+use crate::pages::Pages;
 use crate::parts::Parts;
 use crate::shared::{Command, Shared};
 use cron_checkpoint::{Checkpoint, Track, Waiter};
@@ -26,6 +27,8 @@ pub(crate) struct Slot {
     pub(crate) parts: Parts,
     /// Where there is no checkpoint to know it, in memory that is used again.
     acked: Option<Box<LastAck>>,
+    /// What it has got and not acked yet.
+    pub(crate) pages: Pages,
     /// Set once nothing more may be sent to the process.
     closed: AtomicBool,
 }
@@ -39,8 +42,9 @@ impl Slot {
         track: Option<Arc<Track>>,
     ) -> Self {
         let closed = AtomicBool::new(false);
-        let (parts, acked) = (Parts::default(), track.is_none().then(Box::default));
-        Self { id, pid, process, limits, track, parts, acked, closed }
+        let (parts, pages) = (Parts::default(), Pages::default());
+        let acked = track.is_none().then(Box::default);
+        Self { id, pid, process, limits, track, parts, acked, pages, closed }
     }
 
     /// Notes an ack where there is no checkpoint to do so.
@@ -61,6 +65,13 @@ impl Slot {
 
     pub(crate) fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Acquire)
+    }
+
+    /// Drops what the process has not got or not acked: nothing more comes. It may be much, so this is
+    /// nothing for a normal scheduler.
+    pub(crate) fn clear(&self) {
+        self.parts.clear();
+        self.pages.drop_all(&self.process);
     }
 }
 

@@ -1,0 +1,93 @@
+//! What is counted of the commits of all checkpoints of this OS process, and who is told of each: an
+//! operator wants to see how the disk fares, whichever file is open and however often that was. Nothing
+//! is decided by it.
+
+use cron_engine::histogram::{DURATIONS, Histogram};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// A step of a commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Commit<'a> {
+    /// It begins.
+    Begun,
+    /// All is durable, after so long.
+    Done(Duration),
+    /// It failed, after so long, and why.
+    Failed(Duration, &'a str),
+}
+
+/// Counts commits. It never goes back.
+#[derive(Debug)]
+pub struct Meter {
+    /// How long those took that succeeded.
+    pub time: Histogram<18>,
+    failures: AtomicU64,
+    listener: OnceLock<fn(&Commit<'_>)>,
+}
+
+/// The meter of this OS process.
+pub static COMMITS: Meter = Meter::new();
+
+impl Meter {
+    const fn new() -> Self {
+        let failures = AtomicU64::new(0);
+        Self { time: Histogram::new(DURATIONS), failures, listener: OnceLock::new() }
+    }
+
+    /// How many failed.
+    #[must_use]
+    pub fn failures(&self) -> u64 {
+        self.failures.load(Ordering::Relaxed)
+    }
+
+    /// Has `listener` told of every step from now on, on the writer's thread. The first one stays.
+    pub fn listen(&self, listener: fn(&Commit<'_>)) {
+        self.listener.get_or_init(|| listener);
+    }
+
+    pub(crate) fn note(&self, step: &Commit<'_>) {
+        match step {
+            Commit::Begun => {}
+            Commit::Done(took) => self.time.observe(*took),
+            Commit::Failed(..) => {
+                self.failures.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        if let Some(listener) = self.listener.get() {
+            listener(step);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Mutex;
+
+    static HEARD: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+    fn hear(step: &Commit<'_>) {
+        HEARD.lock().unwrap().push(format!("{step:?}"));
+    }
+
+    #[test]
+    fn meter_counts_commits_and_failures_and_tells_its_first_listener() {
+        let meter = Meter::new();
+        let took = Duration::from_millis(3);
+        meter.note(&Commit::Done(took));
+        meter.listen(hear);
+        meter.listen(|_| panic!("the first one stays"));
+        for step in [Commit::Begun, Commit::Failed(took, "full"), Commit::Begun, Commit::Done(took)]
+        {
+            meter.note(&step);
+        }
+        assert_eq!(meter.failures(), 1);
+        assert_eq!(meter.time.snapshot().sum, 6000);
+        assert_eq!(
+            *HEARD.lock().unwrap(),
+            ["Begun", "Failed(3ms, \"full\")", "Begun", "Done(3ms)"]
+        );
+    }
+}

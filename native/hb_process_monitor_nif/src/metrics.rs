@@ -1,0 +1,132 @@
+//! What the library has counted since it was loaded, whichever engine that was: an engine's own
+//! counters begin anew with it, and a counter that an operator sees must not. What each is called there,
+//! and in which unit, is Erlang's to say (`hb_process_monitor_metrics`).
+
+use cron_checkpoint::COMMITS;
+use cron_engine::histogram::{DURATIONS, Histogram, LAGS, Snapshot};
+use cron_engine::{Class, Counters};
+use rustler::{Atom, Encoder, Env, NifResult, Term};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Of all engines together.
+pub(crate) struct Metrics {
+    engines: AtomicU64,
+    ticks: AtomicU64,
+    missed_ticks: AtomicU64,
+    fetches: AtomicU64,
+    demotions: AtomicU64,
+    breaker_opens: AtomicU64,
+    results: AtomicU64,
+    events_dropped: AtomicU64,
+    failures: [AtomicU64; Class::COUNT],
+    /// From the request to what it brought, whatever that was.
+    pub(crate) fetch: Histogram<18>,
+    /// From a page's being handed on to the last ack of it.
+    pub(crate) page: Histogram<18>,
+    /// Decoding a page and making its terms.
+    pub(crate) terms: Histogram<18>,
+    /// From a tick's being due to its being sent.
+    pub(crate) lateness: Histogram<18>,
+    /// From a result's own time to its ack.
+    pub(crate) lag: Histogram<17>,
+}
+
+/// Of this library.
+pub(crate) static METRICS: Metrics = Metrics {
+    engines: AtomicU64::new(0),
+    ticks: AtomicU64::new(0),
+    missed_ticks: AtomicU64::new(0),
+    fetches: AtomicU64::new(0),
+    demotions: AtomicU64::new(0),
+    breaker_opens: AtomicU64::new(0),
+    results: AtomicU64::new(0),
+    events_dropped: AtomicU64::new(0),
+    failures: [const { AtomicU64::new(0) }; Class::COUNT],
+    fetch: Histogram::new(DURATIONS),
+    page: Histogram::new(DURATIONS),
+    terms: Histogram::new(DURATIONS),
+    lateness: Histogram::new(DURATIONS),
+    lag: Histogram::new(LAGS),
+};
+
+impl Metrics {
+    /// An engine begins.
+    pub(crate) fn engine_started(&self) {
+        add(&self.engines, 1);
+    }
+
+    /// An engine's counters have gone on from `before` to `now`.
+    pub(crate) fn absorb(&self, before: &Counters, now: &Counters) {
+        add(&self.ticks, now.ticks.saturating_sub(before.ticks));
+        add(&self.missed_ticks, now.missed_ticks.saturating_sub(before.missed_ticks));
+        add(&self.fetches, now.fetches.saturating_sub(before.fetches));
+        add(&self.demotions, now.demotions.saturating_sub(before.demotions));
+    }
+
+    /// A fetch failed.
+    pub(crate) fn failed(&self, class: Class) {
+        if let Some(count) = self.failures.get(class.index()) {
+            add(count, 1);
+        }
+    }
+
+    /// A fetch brought so many results.
+    pub(crate) fn fetched(&self, results: u64) {
+        add(&self.results, results);
+    }
+
+    /// A breaker opened that was closed.
+    pub(crate) fn breaker_opened(&self) {
+        add(&self.breaker_opens, 1);
+    }
+
+    /// An event had to be dropped.
+    pub(crate) fn event_dropped(&self) {
+        add(&self.events_dropped, 1);
+    }
+}
+
+/// Most of the time there is nothing to add, and then nobody else's cache is disturbed.
+fn add(count: &AtomicU64, more: u64) {
+    if more > 0 {
+        count.fetch_add(more, Ordering::Relaxed);
+    }
+}
+
+/// All of it by name: a count, `{Buckets, Over, SumUs}` of a histogram with `{UpperBoundUs, Count}` for
+/// each of its buckets, or `[{Class, Count}]`.
+#[rustler::nif]
+fn metrics(env: Env<'_>) -> NifResult<Term<'_>> {
+    let count = |count: &AtomicU64| count.load(Ordering::Relaxed).encode(env);
+    let failures = Class::all()
+        .zip(&METRICS.failures)
+        .map(|(class, failures)| Ok((Atom::from_str(env, class.name())?, count(failures))))
+        .collect::<NifResult<Vec<_>>>()?;
+    let all = [
+        ("engines", count(&METRICS.engines)),
+        ("ticks", count(&METRICS.ticks)),
+        ("missed_ticks", count(&METRICS.missed_ticks)),
+        ("fetches", count(&METRICS.fetches)),
+        ("demotions", count(&METRICS.demotions)),
+        ("breaker_opens", count(&METRICS.breaker_opens)),
+        ("results", count(&METRICS.results)),
+        ("events_dropped", count(&METRICS.events_dropped)),
+        ("failures", failures.encode(env)),
+        ("commit_failures", COMMITS.failures().encode(env)),
+        ("fetch", histogram(env, &METRICS.fetch.snapshot())),
+        ("page", histogram(env, &METRICS.page.snapshot())),
+        ("terms", histogram(env, &METRICS.terms.snapshot())),
+        ("lateness", histogram(env, &METRICS.lateness.snapshot())),
+        ("lag", histogram(env, &METRICS.lag.snapshot())),
+        ("commit", histogram(env, &COMMITS.time.snapshot())),
+    ];
+    let mut map = Term::map_new(env);
+    for (name, value) in all {
+        map = map.map_put(Atom::from_str(env, name)?, value)?;
+    }
+    Ok(map)
+}
+
+fn histogram<'a>(env: Env<'a>, Snapshot { buckets, over, sum }: &Snapshot) -> Term<'a> {
+    (buckets, *over, *sum).encode(env)
+}

@@ -1,0 +1,40 @@
+%%% A double of prometheus.erl's registry: collectors by registry, in a table that comes and goes with its
+%%% application. Compiled and loaded when a test wants it.
+-module(prometheus_registry).
+-export([register_collector/1, deregister_collector/1, collector_registeredp/1, collectors/1, collect/2]).
+-export([start/0, stop/0]).
+
+-define(TABLE, prometheus_registry_table).
+
+start() ->
+    Self = self(),
+    Owner = spawn(fun() ->
+        ?TABLE = ets:new(?TABLE, [named_table, public, bag]),
+        Self ! started,
+        receive stop -> ok end
+    end),
+    receive started -> Owner end.
+
+stop() ->
+    Owner = ets:info(?TABLE, owner),
+    Ref = monitor(process, Owner),
+    Owner ! stop,
+    receive {'DOWN', Ref, process, _, _} -> ok end.
+
+register_collector(Collector) ->
+    true = ets:insert(?TABLE, {default, Collector}),
+    ok.
+
+deregister_collector(Collector) ->
+    true = ets:delete_object(?TABLE, {default, Collector}),
+    ok = Collector:deregister_cleanup(default),
+    ok.
+
+collector_registeredp(Collector) ->
+    ets:match(?TABLE, {default, Collector}) =/= [].
+
+collectors(Registry) -> [Collector || {_, Collector} <- ets:lookup(?TABLE, Registry)].
+
+%% What a scrape does.
+collect(Registry, Callback) ->
+    lists:foreach(fun(Collector) -> Collector:collect_mf(Registry, Callback) end, collectors(Registry)).

@@ -1,0 +1,45 @@
+%%% A double of the library `telemetry', with what of it is used and what tests need: it takes what the
+%%% real one takes, and refuses what that would refuse. Compiled and loaded when a test wants it.
+-module(telemetry).
+-export([attach/4, attach_many/4, detach/1, list_handlers/1, execute/3]).
+-export([start/0, stop/0]).
+
+-define(TABLE, telemetry_handler_table).
+
+start() ->
+    Self = self(),
+    Owner = spawn(fun() ->
+        ?TABLE = ets:new(?TABLE, [named_table, public, duplicate_bag]),
+        Self ! started,
+        receive stop -> ok end
+    end),
+    receive started -> Owner end.
+
+stop() ->
+    Owner = ets:info(?TABLE, owner),
+    Ref = monitor(process, Owner),
+    Owner ! stop,
+    receive {'DOWN', Ref, process, _, _} -> ok end.
+
+attach(Id, Event, Fun, Config) -> attach_many(Id, [Event], Fun, Config).
+
+attach_many(Id, Events, Fun, Config) when is_function(Fun, 4) ->
+    true = ets:insert(?TABLE, [{Event, Id, Fun, Config} || Event <- Events]),
+    ok.
+
+detach(Id) ->
+    true = ets:match_delete(?TABLE, {'_', Id, '_', '_'}),
+    ok.
+
+list_handlers(Prefix) ->
+    [#{id => Id, event_name => Event, function => Fun, config => Config}
+     || {Event, Id, Fun, Config} <- ets:tab2list(?TABLE), lists:prefix(Prefix, Event)].
+
+execute([_ | _] = Event, Measurements, Metadata) when is_map(Measurements), is_map(Metadata) ->
+    true = lists:all(fun is_atom/1, Event),
+    true = lists:all(fun is_number/1, maps:values(Measurements)),
+    lists:foreach(fun({_, Id, Fun, Config}) ->
+        try Fun(Event, Measurements, Metadata, Config)
+        catch _:_ -> detach(Id)
+        end
+    end, ets:lookup(?TABLE, Event)).
