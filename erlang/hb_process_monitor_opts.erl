@@ -18,9 +18,11 @@
     kept := map(),
     logger := hb_process_monitor_host:logger(),
     cron_push := term(),
-    settings := hb_process_monitor_settings:shared()
+    settings := hb_process_monitor_settings:shared(),
+    paused => true,
+    supervised => true
 }.
-%% The options of one monitor. `settings' are all others of scope monitor of the README's table;
+%% The options of one monitor; those that hardly any has are there only if they are set. `settings' are all others of scope monitor of the README's table;
 %% `routed' says that the node is the host's choice, which may change.
 
 -type node_options() :: #{atom() => term()}.

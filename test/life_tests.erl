@@ -33,7 +33,7 @@ monitor_killed_leaves_nothing_polling(Cu) ->
     {Monitor, _} = fast(Cu, Id),
     harness:polled(Cu, Id),
     harness:kill(Monitor),
-    harness:eventually(fun() -> counter(monitors) =:= 0 end),
+    harness:eventually(fun() -> {counter(monitors), counter(inflight)} =:= {0, 0} end),
     harness:still(Cu, Id, ?RATE).
 
 monitor_killed_during_a_fetch_leaves_nothing_behind(Cu) ->
@@ -205,7 +205,7 @@ monitors_started_and_stopped_many_times_leave_nothing(Cu) ->
     Logger = hb_logger:start(),
     Ids = [harness:proc_id() || _ <- lists:seq(1, 100)],
     [begin
-        Monitors = [Monitor || Id <- Ids, {Monitor, _} <- [harness:start(Cu, Id, #{rate => 1, logger => Logger})]],
+        Monitors = [Monitor || Id <- Ids, {Monitor, _} <- [harness:start(Cu, Id, #{rate => 20, logger => Logger})]],
         [hb_process_monitor:stop(Monitor) || Monitor <- Monitors],
         Refs = [monitor(process, Monitor) || Monitor <- Monitors],
         [receive {'DOWN', Ref, process, _, _} -> ok end || Ref <- Refs]
