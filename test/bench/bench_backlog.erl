@@ -11,7 +11,7 @@
 
 suite(#{quick := Quick} = Options) ->
     Results = maps:get(results, Options, case Quick of true -> 20000; false -> 1000000 end),
-    Rounds = case Quick of true -> 3; false -> 5 end,
+    Rounds = 3,
     %% As many in all as plain Erlang drains in 10 s or so.
     Each = max(1000, Results div 100),
     Variants = [{1, Results, 500}, {1, Results, 1000}, {64, Each, 1000}],

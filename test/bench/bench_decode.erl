@@ -12,7 +12,7 @@
 -define(PAGES_PER_SECOND, 20).
 
 suite(#{quick := Quick}) ->
-    {Pages, Rounds} = case Quick of true -> {20, 1}; false -> {100, 5} end,
+    {Pages, Rounds} = case Quick of true -> {20, 1}; false -> {100, 3} end,
     Kinds = [{"400 bytes of data", "data:400"}, {"many small strings", "tags:20"}],
     Measured = [{Name, bench_runs:in_turn(Rounds, [
         {Who, fun() -> bench_runs:node(?MODULE, #{who => Who, pages => Pages, limit => 120000}, {Kind, "1000000"}) end}

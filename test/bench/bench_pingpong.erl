@@ -14,7 +14,7 @@
 -define(FILE_BYTES, 4096).
 
 suite(#{quick := Quick}) ->
-    {Seconds, Rounds} = case Quick of true -> {1, 1}; false -> {10, 5} end,
+    {Seconds, Rounds} = case Quick of true -> {1, 1}; false -> {10, 3} end,
     %% Nobody comes to its end.
     Cu = {"data:400", "1000000000"},
     Run = #{seconds => Seconds, per_second => infinity, limit => 60000 + Seconds * 1000},

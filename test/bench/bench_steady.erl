@@ -8,7 +8,7 @@
 -define(RATE, 1000).
 
 suite(#{quick := Quick}) ->
-    {Monitors, Seconds, Rounds} = case Quick of true -> {50, 3, 1}; false -> {2000, 20, 5} end,
+    {Monitors, Seconds, Rounds} = case Quick of true -> {50, 3, 1}; false -> {2000, 20, 3} end,
     bench_runs:say("steady: ~b monitors, ~b s", [Monitors, Seconds]),
     Run = #{monitors => Monitors, seconds => Seconds, limit => 60000 + Seconds * 1000},
     Steady = fun(Who) -> fun() ->

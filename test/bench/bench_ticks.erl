@@ -22,7 +22,7 @@
 -define(EARLY, 1000).
 
 suite(#{quick := Quick}) ->
-    {Processes, Rate, Rounds} = case Quick of true -> {2000, 3000, 1}; false -> {100000, 20000, 3} end,
+    {Processes, Rate, Rounds} = case Quick of true -> {2000, 3000, 1}; false -> {100000, 40000, 2} end,
     bench_runs:say("ticks: ~b processes with 10 registrations each, rate ~b ms", [Processes, Rate]),
     Run = #{what => alone, processes => Processes, each => 10, rate => Rate, limit => 300000},
     Cu = {"data:0", "0"},
