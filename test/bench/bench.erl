@@ -9,7 +9,7 @@
 
 -define(DEFAULT, ["backlog", "decode", "ticks", "pingpong", "steady", "growth"]).
 -define(SUITES, ?DEFAULT ++ ["million"]).
--define(RESULTS, "docs/benchmarks/results.md").
+-define(RESULTS, "docs/benchmarks").
 
 %% `erl -run bench main Suites Quick Save Results': what the variables of `make bench' of these names hold.
 -spec main([string()]) -> no_return().
@@ -30,16 +30,16 @@ run(Suites, Quick, Save, Results) ->
         "" -> #{quick => Quick};
         _ -> #{quick => Quick, results => list_to_integer(Results)}
     end,
+    lists:foreach(fun(Suite) -> suite(Suite, Options, Save) end, Suites).
+
+suite(Suite, Options, Save) ->
     %% Before anything is measured, so that it says under what.
-    Machine = bench_machine:describe(["make bench SUITES=\"", lists:join(" ", Suites), "\"",
-                                      [" QUICK=yes" || Quick], [[" RESULTS=", Results] || Results =/= ""]]),
-    io:put_chars(Machine),
-    Sections = lists:append([begin
-        Made = (module(Suite)):suite(Options),
-        [io:put_chars(text(Section)) || Section <- Made],
-        Made
-    end || Suite <- Suites]),
-    _ = Save andalso save(Machine, Sections),
+    Machine = bench_machine:describe(["make bench SUITES=", Suite, [" QUICK=yes" || #{quick := true} <- [Options]],
+                                      [io_lib:format(" RESULTS=~b", [Results]) || #{results := Results} <- [Options]]]),
+    io:put_chars(["\n", Machine]),
+    Sections = (module(Suite)):suite(Options),
+    [io:put_chars(text(Section)) || Section <- Sections],
+    _ = Save andalso save(Suite, Machine, Sections),
     ok.
 
 module(Suite) -> list_to_atom("bench_" ++ Suite).
@@ -55,14 +55,16 @@ wrap([Word | Words], 0) -> [Word | wrap(Words, length(Word))];
 wrap([Word | Words], Used) when Used + length(Word) < 110 -> [" ", Word | wrap(Words, Used + 1 + length(Word))];
 wrap(Words, _) -> ["\n" | wrap(Words, 0)].
 
-save(Machine, Sections) ->
-    ok = filelib:ensure_dir(?RESULTS),
-    Charts = fun(Section) -> [{lists:flatten(File), Svg} || {File, Svg} <- maps:get(charts, Section, [])] end,
-    ok = file:write_file(?RESULTS, [
-        "# Benchmarks\n\nWhat was measured is said with each table, how in `test/bench`. Ratios of one run say something; "
-        "figures of two machines cannot be compared.\n\n", Machine,
-        [[text(Section), [["\n![", maps:get(title, Section), "](", File, ")\n"] || {File, _} <- Charts(Section)]]
+%% A file for each suite, so that one can be measured again alone.
+save(Suite, Machine, Sections) ->
+    File = filename:join(?RESULTS, Suite ++ ".md"),
+    ok = filelib:ensure_dir(File),
+    Charts = fun(Section) -> [{lists:flatten(Name), Svg} || {Name, Svg} <- maps:get(charts, Section, [])] end,
+    ok = file:write_file(File, [
+        "# Benchmark: ", Suite, "\n\nHow it is measured is in `test/bench/bench_", Suite, ".erl`. Ratios of one run say "
+        "something;\nfigures of two machines, or of two days, cannot be compared.\n\n", Machine,
+        [[text(Section), [["\n![", maps:get(title, Section), "](", Name, ")\n"] || {Name, _} <- Charts(Section)]]
          || Section <- Sections]]),
-    [ok = file:write_file(filename:join(filename:dirname(?RESULTS), File), unicode:characters_to_binary(Svg))
-     || Section <- Sections, {File, Svg} <- Charts(Section)],
-    bench_runs:say("bench: saved in ~s", [filename:dirname(?RESULTS)]).
+    [ok = file:write_file(filename:join(?RESULTS, Name), unicode:characters_to_binary(Svg))
+     || Section <- Sections, {Name, Svg} <- Charts(Section)],
+    bench_runs:say("bench: saved in ~s", [File]).
