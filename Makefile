@@ -1,7 +1,7 @@
 # Every command of the project. The README's two are `make demo` and `make test`.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup nif vendor compile demo test test-all test-checkout test-otp27 crashtest simulate fairness soak abuse prometheus docs valgrind miri fuzz bench install uninstall verify dist clean
+.PHONY: help setup nif vendor compile demo test test-all test-checkout test-otp27 crashtest simulate fairness soak abuse prometheus docs valgrind browser miri fuzz bench install uninstall verify dist clean
 
 CARGO  := cargo
 REBAR  := rebar3
@@ -44,12 +44,13 @@ test-checkout: setup ## as a rebar3 dependency, and with its sources copied into
 test-otp27: setup nif ## the suite on OTP 27, in a Debian trixie that is made once under _build (root, Debian)
 	@./test/otp27/run.sh
 
-test-all: test ## and what is slow: kills, schedules, 5000 monitors, a Prometheus, valgrind, fuzz, miri, soak, benchmarks in small
+test-all: test ## and what is slow: kills, schedules, 5000 monitors, a Prometheus, a browser, valgrind, fuzz, miri, soak, benchmarks in small
 	@$(MAKE) --no-print-directory test-otp27
 	@$(MAKE) --no-print-directory crashtest KILLS=200
 	@$(MAKE) --no-print-directory simulate
 	@$(MAKE) --no-print-directory fairness
 	@$(MAKE) --no-print-directory prometheus
+	@$(MAKE) --no-print-directory browser
 	@$(MAKE) --no-print-directory valgrind
 	@$(MAKE) --no-print-directory miri
 	@$(MAKE) --no-print-directory fuzz FUZZ_FOR=60
@@ -89,6 +90,11 @@ abuse: setup ## CALLS (a million) of the library with wrong terms and stale hand
 prometheus: ## a real Prometheus scrapes a node, and is asked all that the dashboard and the alerts ask (root, Debian)
 	@./scripts/setup.sh prometheus
 	@$(RUN) -s scraped main
+
+# SAVE=yes: and write docs/dashboard.png anew, of a page that has been open for two minutes.
+browser: setup ## the operations page in a Chromium without a window (root, Debian)
+	@./scripts/setup.sh chromium
+	@$(RUN) -run page_seen main '$(SAVE)'
 
 docs: compile ## write docs/metrics.md anew, from the table of metrics
 	@$(RUN) -s metrics_doc main

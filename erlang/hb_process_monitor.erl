@@ -16,8 +16,12 @@
 -export([dead_letters/1, redeliver/2, discard/2]).
 %% For operators
 -export([info/1, list/0, list/1, i/0, i/1, pause/1, resume/1, doctor/0, doctor/1]).
+%% In a browser
+-export([dashboard/0, dashboard/1, dashboard_stop/0]).
 %% In a supervisor of one's own
 -export([child_spec/1, start_link/1, start_link/2, start_link/3]).
+
+-define(DASHBOARD_PORT, 8737).
 
 -export_type([process_id/0, options/0, dead_letter/0]).
 
@@ -266,6 +270,27 @@ doctor() ->
 doctor(Options) ->
     ok = ensure_loaded(),
     hb_process_monitor_doctor:examine(Options).
+
+%% @equiv dashboard(8737)
+-spec dashboard() -> {ok, Url :: binary()} | {error, hb_process_monitor_dashboard:error()}.
+dashboard() -> dashboard(?DASHBOARD_PORT).
+
+%% @doc Serves the operations page on loopback, at this port, until {@link dashboard_stop/0} or the end of
+%% the application, and says where: a URL to open in a browser on this machine. Whoever has that URL can see
+%% and do all that the page can, so it is a secret; there is a new one each time that the page is started.
+%% Where the page is served at this port already, the same URL. 0: any port that is free. Raises as
+%% {@link start/2} where the application does not start, and `{bad_port, Term}'.
+-spec dashboard(inet:port_number()) -> {ok, Url :: binary()} | {error, hb_process_monitor_dashboard:error()}.
+dashboard(Port) ->
+    ok = ensure_loaded(),
+    ok = ensure_started(),
+    hb_process_monitor_dashboard:start(Port).
+
+%% @doc Ends the page, if there is one. Its connections are closed when this returns.
+-spec dashboard_stop() -> ok.
+dashboard_stop() ->
+    ok = ensure_loaded(),
+    hb_process_monitor_dashboard:stop().
 
 %% @doc For a supervisor that is to start a monitor itself: of a process, or of `{ProcID, Options}'. One
 %% that was stopped with {@link stop/1} stays stopped.

@@ -65,9 +65,11 @@
 %% information; `nodes': all of them, with the breakers of their hosts.
 
 -type list_options() :: #{start_after => hb_process_monitor:process_id() | <<>>, limit => 1..1000,
-                          state => state() | [state()]}.
+                          state => state() | [state()], prefix => binary(), look_at => pos_integer() | infinity}.
 %% `start_after': the process behind which the page begins, in the order of their ids; `limit': how many at
-%% most, 100 if it is not given; `state': only those.
+%% most, 100 if it is not given; `state': only those; `prefix': only those whose ids begin with it. `look_at':
+%% how many are looked at for a page at most, so that a state that is rare does not make it take long. A page
+%% that ends for that may hold few or none, and still says where to go on.
 
 -define(LIMIT, 100).
 %% How many the engine is asked about at a time: a millisecond of its loop.
@@ -154,35 +156,55 @@ list(Options) ->
         #{state := State} -> [State];
         #{} -> any
     end,
-    list(After, maps:get(limit, Options, ?LIMIT), Wanted, []).
+    Prefix = maps:get(prefix, Options, <<>>),
+    Begin = max(After, before(Prefix)),
+    list(Begin, maps:get(limit, Options, ?LIMIT), maps:get(look_at, Options, infinity), {Wanted, Prefix}, []).
 
 check({start_after, _}) -> ok;
 check({limit, Limit}) when is_integer(Limit), Limit >= 1, Limit =< 1000 -> ok;
+check({prefix, Prefix}) when is_binary(Prefix) -> ok;
+check({look_at, infinity}) -> ok;
+check({look_at, Most}) when is_integer(Most), Most >= 1 -> ok;
 check({state, State} = Option) ->
     [] =:= lists:flatten([State]) -- states() orelse error({bad_option, state, element(2, Option)}),
     ok;
 check({Key, Value}) -> error({bad_option, Key, Value}).
 
-list(After, Limit, Wanted, Found) ->
+%% What lies behind all ids that come before those with a prefix: ids are of ASCII.
+before(<<>>) -> <<>>;
+before(Prefix) ->
+    {Init, <<Last>>} = split_binary(Prefix, byte_size(Prefix) - 1),
+    case Last of
+        0 -> Init;
+        _ -> <<Init/binary, (Last - 1), 255>>
+    end.
+
+list(After, Limit, Look, {Wanted, Prefix} = Filter, Found) ->
     Left = Limit - length(Found),
     %% Of those in a state that is asked for there may be few: then more are looked through at a time.
-    Batch = case Wanted of any -> min(Left, ?BATCH); _ -> ?BATCH end,
-    Page = hb_process_monitor_registry:page(After, Batch),
+    Batch = min(Look, case Wanted of any -> min(Left, ?BATCH); _ -> ?BATCH end),
+    Looked = hb_process_monitor_registry:page(After, Batch),
+    Page = lists:takewhile(fun({ProcId, _}) -> begins_with(ProcId, Prefix) end, Looked),
     Rows = [Row || #{state := State} = Row <- summaries(Page), Wanted =:= any orelse lists:member(State, Wanted)],
     case length(Rows) of
         Enough when Enough > Left; Enough =:= Left, Left > 0 ->
             Taken = lists:sublist(Rows, Left),
-            {Found ++ Taken, next(maps:get(process, lists:last(Taken)))};
+            {Found ++ Taken, next(maps:get(process, lists:last(Taken)), Prefix)};
         _ when length(Page) < Batch ->
             {Found ++ Rows, done};
+        _ when Batch =:= Look ->
+            {Found ++ Rows, next(element(1, lists:last(Page)), Prefix)};
         _ ->
-            list(element(1, lists:last(Page)), Limit, Wanted, Found ++ Rows)
+            Further = case Look of infinity -> infinity; _ -> Look - Batch end,
+            list(element(1, lists:last(Page)), Limit, Further, Filter, Found ++ Rows)
     end.
 
-next(ProcId) ->
+begins_with(ProcId, Prefix) -> binary:longest_common_prefix([ProcId, Prefix]) =:= byte_size(Prefix).
+
+next(ProcId, Prefix) ->
     case hb_process_monitor_registry:page(ProcId, 1) of
-        [] -> done;
-        [_] -> ProcId
+        [{Next, _}] -> case begins_with(Next, Prefix) of true -> ProcId; false -> done end;
+        [] -> done
     end.
 
 %% @doc All monitors, in the order of their processes.

@@ -53,8 +53,12 @@ on_purpose(#{msg := {report, #{label := {proc_lib, crash}, report := [Crashed | 
     case proplists:get_value(initial_call, Crashed) of
         {application_master, _, _} -> stop;
         {supervisor, hb_process_monitor_sup, _} -> stop;
+        %% The operations page's, when its owner is killed.
+        {supervisor, httpd_sup, _} -> stop;
         _ -> ignore
     end;
+on_purpose(#{msg := {report, #{label := {gen_server, terminate}, state := State, reason := killed}}}, _)
+        when element(2, element(2, State)) =:= httpd_sup -> stop;
 on_purpose(#{meta := #{domain := [hb_process_monitor | _]}}, _) -> stop;
 on_purpose(_, _) -> ignore.
 
