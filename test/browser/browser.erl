@@ -1,0 +1,164 @@
+%%% A Chromium without a window, driven over its DevTools protocol, which it speaks on a pipe: one JSON text
+%%% after the other with NUL between. It runs scripts in the page, presses keys, takes pictures, and keeps
+%%% whatever the console or the network had to say. What the page should show is page_seen's business.
+-module(browser).
+-export([start/1, stop/1, open/2, value/2, until/2, key/2, dark/2, picture/2]).
+-export([complaints/1, asked/1]).
+
+%% How long anything may take, in ms.
+-define(DEADLINE, 30000).
+
+%% Starts it, with a profile of its own in a directory. The answer is a process.
+start(Dir) ->
+    Caller = self(),
+    {Pid, Ref} = spawn_monitor(fun() -> init(Caller, Dir) end),
+    receive
+        {Pid, ready} -> demonitor(Ref, [flush]), Pid;
+        {'DOWN', Ref, process, _, Reason} -> error({browser, Reason})
+    end.
+
+stop(Browser) -> call(Browser, stop).
+
+open(Browser, Url) ->
+    #{} = command(Browser, <<"Page.navigate">>, #{url => Url}),
+    ok.
+
+%% What an expression is in the page.
+value(Browser, Expression) ->
+    Params = #{expression => unicode:characters_to_binary(Expression), returnByValue => true, awaitPromise => true},
+    case command(Browser, <<"Runtime.evaluate">>, Params) of
+        #{<<"exceptionDetails">> := Details} -> error({exception, Details});
+        #{<<"result">> := #{<<"value">> := Value}} -> Value;
+        #{<<"result">> := #{<<"type">> := <<"undefined">>}} -> undefined
+    end.
+
+%% Waits until an expression is true.
+until(Browser, Expression) -> until(Browser, Expression, erlang:monotonic_time(millisecond) + ?DEADLINE).
+
+until(Browser, Expression, Until) ->
+    Value = try value(Browser, Expression) catch error:{exception, Details} -> Details end,
+    case Value of
+        true -> ok;
+        _ ->
+            erlang:monotonic_time(millisecond) < Until orelse error({never_true, Expression, Value}),
+            %% The page has no event for it.
+            receive after 50 -> until(Browser, Expression, Until) end
+    end.
+
+key(Browser, Key) ->
+    {Code, Text} = case Key of
+        <<"Tab">> -> {9, #{}};
+        <<"Enter">> -> {13, #{text => <<"\r">>}};
+        <<"Escape">> -> {27, #{}}
+    end,
+    [command(Browser, <<"Input.dispatchKeyEvent">>, maps:merge(Extra, #{type => Type, key => Key, code => Key, windowsVirtualKeyCode => Code}))
+     || {Type, Extra} <- [{<<"keyDown">>, Text}, {<<"keyUp">>, #{}}]],
+    ok.
+
+dark(Browser, Dark) ->
+    Value = case Dark of true -> <<"dark">>; false -> <<"light">> end,
+    #{} = command(Browser, <<"Emulation.setEmulatedMedia">>, #{features => [#{name => <<"prefers-color-scheme">>, value => Value}]}),
+    ok.
+
+%% The whole page as a PNG.
+picture(Browser, Path) ->
+    #{<<"data">> := Data} = command(Browser, <<"Page.captureScreenshot">>, #{format => <<"png">>, captureBeyondViewport => true}),
+    ok = filelib:ensure_dir(Path),
+    file:write_file(Path, base64:decode(Data)).
+
+%% What the console said that was an error, and what was not as it should be.
+complaints(Browser) -> call(Browser, complaints).
+
+%% Where the page sent requests to.
+asked(Browser) -> call(Browser, asked).
+
+command(Browser, Method, Params) -> call(Browser, {command, Method, Params}).
+
+call(Browser, What) ->
+    Ref = monitor(process, Browser),
+    Browser ! {self(), Ref, What},
+    receive
+        {Ref, Answer} -> demonitor(Ref, [flush]), Answer;
+        {'DOWN', Ref, process, _, Reason} -> error({browser, Reason})
+    after ?DEADLINE -> error({browser, no_answer, What})
+    end.
+
+%% The process that owns the pipe
+
+init(Caller, Dir) ->
+    _ = monitor(process, Caller),
+    Chromium = "exec chromium --headless --no-sandbox --disable-gpu --disable-dev-shm-usage --no-first-run "
+               "--disable-background-networking --disable-component-update --disable-extensions --hide-scrollbars "
+               "--force-color-profile=srgb --lang=en --window-size=1280,1180 --remote-debugging-pipe "
+               "--user-data-dir='" ++ Dir ++ "' about:blank 3<&0 4>&1 </dev/null >'" ++ Dir ++ "/log' 2>&1",
+    Port = open_port({spawn_executable, "/bin/sh"}, [{args, ["-c", Chromium]}, binary, stream, exit_status]),
+    State = #{port => Port, next => 1, waiting => #{}, buffer => <<>>, session => none, complaints => [], asked => []},
+    {Found, S1} = wait(<<"Target.getTargets">>, #{}, State),
+    [Target | _] = [Id || #{<<"type">> := <<"page">>, <<"targetId">> := Id} <- maps:get(<<"targetInfos">>, Found)],
+    {#{<<"sessionId">> := Session}, S2} = wait(<<"Target.attachToTarget">>, #{targetId => Target, flatten => true}, S1),
+    Ready = lists:foldl(fun(Method, S) -> element(2, wait(Method, #{}, S)) end, S2#{session := Session},
+                        [<<"Page.enable">>, <<"Runtime.enable">>, <<"Log.enable">>, <<"Network.enable">>]),
+    Caller ! {self(), ready},
+    loop(Ready).
+
+loop(#{port := Port} = State) ->
+    receive
+        {From, Ref, {command, Method, Params}} ->
+            loop(send(Method, Params, {From, Ref}, State));
+        {From, Ref, complaints} ->
+            From ! {Ref, lists:reverse(maps:get(complaints, State))},
+            loop(State);
+        {From, Ref, asked} ->
+            From ! {Ref, lists:usort(maps:get(asked, State))},
+            loop(State);
+        {From, Ref, stop} ->
+            Ended = closed(Port),
+            From ! {Ref, Ended};
+        {'DOWN', _, process, _, _} ->
+            closed(Port);
+        {Port, {data, Data}} ->
+            loop(took(Data, State));
+        {Port, {exit_status, Status}} ->
+            exit({chromium_ended, Status})
+    end.
+
+%% It ends by itself when its pipe does.
+closed(Port) ->
+    true = port_close(Port),
+    ok.
+
+%% Sends one and takes what comes until it is answered.
+wait(Method, Params, State) ->
+    Ref = make_ref(),
+    answered(Ref, send(Method, Params, {self(), Ref}, State)).
+
+answered(Ref, #{port := Port} = State) ->
+    receive
+        {Ref, Answer} -> {Answer, State};
+        {Port, {data, Data}} -> answered(Ref, took(Data, State));
+        {Port, {exit_status, Status}} -> exit({chromium_ended, Status})
+    after ?DEADLINE -> exit(chromium_is_silent)
+    end.
+
+send(Method, Params, Waiting, #{port := Port, next := Id, session := Session, waiting := All} = State) ->
+    Message = #{id => Id, method => Method, params => Params},
+    InSession = case Session of none -> Message; _ -> Message#{sessionId => Session} end,
+    true = port_command(Port, [hb_process_monitor_json:encode(InSession), 0]),
+    State#{next := Id + 1, waiting := All#{Id => Waiting}}.
+
+took(Data, #{buffer := Before} = State) ->
+    [Rest | Messages] = lists:reverse(binary:split(<<Before/binary, Data/binary>>, <<0>>, [global])),
+    lists:foldr(fun(Message, S) -> heard(json_text:decode(Message), S) end, State#{buffer := Rest}, Messages).
+
+heard(#{<<"id">> := Id} = Message, #{waiting := All} = State) ->
+    {{From, Ref}, Left} = maps:take(Id, All),
+    From ! {Ref, maps:get(<<"result">>, Message, Message)},
+    State#{waiting := Left};
+heard(#{<<"method">> := Method, <<"params">> := Params}, #{complaints := Complaints, asked := Asked} = State) ->
+    case {Method, Params} of
+        {<<"Runtime.exceptionThrown">>, _} -> State#{complaints := [Params | Complaints]};
+        {<<"Runtime.consoleAPICalled">>, _} -> State#{complaints := [Params | Complaints]};
+        {<<"Log.entryAdded">>, _} -> State#{complaints := [Params | Complaints]};
+        {<<"Network.requestWillBeSent">>, #{<<"request">> := #{<<"url">> := Url}}} -> State#{asked := [Url | Asked]};
+        _ -> State
+    end.
