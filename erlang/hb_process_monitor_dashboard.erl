@@ -180,7 +180,10 @@ handle_call({redeliver, ProcId, Id}, From, #state{redelivering = All} = State) -
         [{Pid, Waiting}] ->
             {noreply, State#state{redelivering = All#{Pid := {ProcId, Id, [From | Waiting]}}}};
         [] ->
-            {Pid, _} = spawn_monitor(fun() -> exit({redelivered, hb_process_monitor:redeliver(ProcId, Id)}) end),
+            Self = self(),
+            {Pid, _} = spawn_monitor(fun() ->
+                Self ! {redelivered, self(), hb_process_monitor:redeliver(ProcId, Id)}
+            end),
             {noreply, State#state{redelivering = All#{Pid => {ProcId, Id, [From]}}}}
     end;
 handle_call(_Call, _From, State) ->
@@ -193,14 +196,11 @@ handle_cast(_Cast, State) ->
 
 %% @private
 -spec handle_info(term(), #state{}) -> {noreply, #state{}} | {stop, {shutdown, term()}, #state{}}.
-handle_info({'DOWN', _, process, Pid, Reason}, #state{redelivering = All} = State) when is_map_key(Pid, All) ->
-    {{_, _, Waiting}, Left} = maps:take(Pid, All),
-    Answer = case Reason of
-        {redelivered, Outcome} -> Outcome;
-        _ -> {error, not_monitored}
-    end,
-    lists:foreach(fun(From) -> gen_server:reply(From, Answer) end, Waiting),
-    {noreply, State#state{redelivering = Left}};
+handle_info({redelivered, Pid, Outcome}, State) ->
+    {noreply, answered(Pid, Outcome, State)};
+handle_info({'DOWN', _, process, Pid, _}, #state{redelivering = All} = State) when is_map_key(Pid, All) ->
+    %% It raised: the monitor ended at it.
+    {noreply, answered(Pid, {error, not_monitored}, State)};
 handle_info({'EXIT', Server, Reason}, #state{servers = Servers} = State) ->
     case lists:member(Server, Servers) of
         true -> {stop, {shutdown, {httpd_ended, Reason}}, State};
@@ -208,6 +208,11 @@ handle_info({'EXIT', Server, Reason}, #state{servers = Servers} = State) ->
     end;
 handle_info(_Stray, State) ->
     {noreply, State}.
+
+answered(Pid, Outcome, #state{redelivering = All} = State) ->
+    {{_, _, Waiting}, Left} = maps:take(Pid, All),
+    lists:foreach(fun(From) -> gen_server:reply(From, Outcome) end, Waiting),
+    State#state{redelivering = Left}.
 
 %% @private
 -spec terminate(term(), #state{}) -> ok.

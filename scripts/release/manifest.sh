@@ -43,6 +43,8 @@ manifest_read() {
   esac
 }
 
+sorted() { printf '%s\n' "$@" | LC_ALL=C sort; }
+
 # Writes what is in the variables, with this state.
 manifest_write() {
   local name
@@ -51,8 +53,9 @@ manifest_write() {
     echo "hb_process_monitor 1"
     echo "version $INSTALLED"
     echo "state $STATE"
-    for name in "${!DIRS[@]}"; do echo "dir $name ${DIRS[$name]}"; done
-    for name in "${!BEFORE[@]}"; do echo "file $name ${BEFORE[$name]} ${META[$name]} ${OURS[$name]}"; done
+    # In order, so that what says the same is the same. No name has a space in it.
+    for name in $(sorted "${!DIRS[@]}"); do echo "dir $name ${DIRS[$name]}"; done
+    for name in $(sorted "${!BEFORE[@]}"); do echo "file $name ${BEFORE[$name]} ${META[$name]} ${OURS[$name]}"; done
   } >"$KEPT/manifest.new"
   sync "$KEPT/manifest.new"
   mv -f -- "$KEPT/manifest.new" "$KEPT/manifest"
