@@ -26,6 +26,9 @@
 %% The page is for a browser or two.
 -define(MAX_CLIENTS, 32).
 
+-define(LOOPBACK, {127, 0, 0, 1}).
+-define(LOOPBACK6, {0, 0, 0, 0, 0, 0, 0, 1}).
+
 -record(state, {
     port :: inet:port_number(),
     token :: binary(),
@@ -105,20 +108,28 @@ start_link(Port) ->
 init(Asked) ->
     _ = process_flag(trap_exit, true),
     ok = hb_process_monitor_status:label(hb_process_monitor_dashboard),
-    case listen(inet, {127, 0, 0, 1}, Asked) of
-        {ok, Port, Server} -> also_v6(Port, Server);
+    case free(inet, ?LOOPBACK, Asked) of
+        {ok, Port} -> on_both(Port, free(inet6, ?LOOPBACK6, Port));
         {error, eaddrinuse} -> {stop, {shutdown, {port_in_use, Asked}}};
         {error, Reason} -> {stop, {shutdown, {not_started, Reason}}}
     end.
 
 %% A host without IPv6 has no `::1'. Another's server at this port there would be asked by whoever says
-%% `localhost', so that is refused.
-also_v6(Port, Server) ->
-    case listen(inet6, {0, 0, 0, 0, 0, 0, 0, 1}, Port) of
-        {ok, Port, Server6} -> {ok, serve(Port, [Server, Server6])};
-        {error, eaddrinuse} -> ok = close(Server), {stop, {shutdown, {port_in_use, Port}}};
-        {error, _} -> {ok, serve(Port, [Server])}
+%% `localhost', so that is refused, before anything is started.
+on_both(Port, {error, eaddrinuse}) -> {stop, {shutdown, {port_in_use, Port}}};
+on_both(Port, {error, _NoIpv6}) -> served_by(Port, [{inet, ?LOOPBACK}], []);
+on_both(Port, {ok, Port}) -> served_by(Port, [{inet, ?LOOPBACK}, {inet6, ?LOOPBACK6}], []).
+
+served_by(Port, [], Servers) ->
+    {ok, serve(Port, Servers)};
+served_by(Port, [{Family, Address} | Rest], Servers) ->
+    case start_httpd(Family, Address, Port) of
+        {ok, Server} -> served_by(Port, Rest, [Server | Servers]);
+        {error, Reason} -> lists:foreach(fun close/1, Servers), {stop, {shutdown, trouble(Port, Reason)}}
     end.
+
+trouble(Port, eaddrinuse) -> {port_in_use, Port};
+trouble(_Port, Reason) -> {not_started, Reason}.
 
 serve(Port, Servers) ->
     Token = base64:encode(crypto:strong_rand_bytes(24)),
@@ -133,13 +144,13 @@ url_safe($/) -> $_;
 url_safe(Char) -> Char.
 
 %% httpd says of a port in use only that it could not start, and in the log: so it is tried before.
-listen(Family, Address, Asked) ->
+free(Family, Address, Asked) ->
     V6Only = [{ipv6_v6only, true} || Family =:= inet6],
     case gen_tcp:listen(Asked, [Family, {ip, Address}, {reuseaddr, true} | V6Only]) of
         {ok, Socket} ->
             {ok, Port} = inet:port(Socket),
             ok = gen_tcp:close(Socket),
-            start_httpd(Family, Address, Port);
+            {ok, Port};
         {error, Reason} ->
             {error, Reason}
     end.
@@ -155,7 +166,7 @@ start_httpd(Family, Address, Port) ->
     case inets:start(httpd, Config, stand_alone) of
         {ok, Server} ->
             case supervisor:which_children(Server) of
-                [{_, Child, _, _}] when is_pid(Child) -> {ok, Port, Server};
+                [{_, Child, _, _}] when is_pid(Child) -> {ok, Server};
                 _ -> ok = close(Server), {error, eaddrinuse}
             end;
         {error, Reason} ->
