@@ -34,8 +34,7 @@ fn decode(criterion: &mut Criterion) {
 
 /// An engine whose monitors tick once a second.
 fn engine(monitors: u64) -> Engine {
-    let config =
-        Config { max_inflight: 64, max_buffered: 1 << 30, checkpoint: false, seed: 1 };
+    let config = Config { max_inflight: 64, max_buffered: 1 << 30, checkpoint: false, seed: 1 };
     let mut engine = Engine::new(config);
     for id in 0..monitors {
         let registration = Registration {
