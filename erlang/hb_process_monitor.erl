@@ -36,8 +36,7 @@
     atom() => term()
 }.
 %% `rate' in ms, at most 4294967295; `logger' a running hb_logger; `paused': not to poll before it is told
-%% to, by {@link resume/1}. The others, such as `cron_node',
-%% are those of the README's table.
+%% to, by {@link resume/1}. The others, such as `cron_node', are those of the README's table.
 
 -type dead_letter() :: #{
     id := pos_integer(),

@@ -101,10 +101,13 @@ process(#{}) ->
     end.
 
 configured() ->
-    try [case Process of {Id, _} -> hb_process_monitor_opts:proc_id(Id); Id -> hb_process_monitor_opts:proc_id(Id) end
-         || Process <- hb_process_monitor_host:option(cron_processes)]
+    try [hb_process_monitor_opts:proc_id(id(Process)) || Process <- hb_process_monitor_host:option(cron_processes)]
     catch error:_ -> []
     end.
+
+%% Of an element of `cron_processes'.
+id({Id, _Options}) -> Id;
+id(Id) -> Id.
 
 library() ->
     Loaded = hb_process_monitor_nif:loaded(),
@@ -139,7 +142,7 @@ shown({cron_node, Scope, Nodes, From}) ->
     List = case is_list(Nodes) andalso not io_lib:char_list(Nodes) of true -> Nodes; false -> [Nodes] end,
     {cron_node, Scope, [hb_process_monitor_host_router:origin(unicode:characters_to_binary(Node)) || Node <- List], From};
 shown({cron_processes, Scope, Processes, From}) when is_list(Processes) ->
-    {cron_processes, Scope, [case Process of {Id, _} -> Id; Id -> Id end || Process <- Processes], From};
+    {cron_processes, Scope, [id(Process) || Process <- Processes], From};
 shown(Option) ->
     Option.
 

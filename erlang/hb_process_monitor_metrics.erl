@@ -81,16 +81,13 @@ values() ->
     Sources = Engine#{library => hb_process_monitor_nif:metrics(), meter => hb_process_monitor_meter:read()},
     maps:from_list([{Name, value(Metric, Sources)} || #{name := Name} = Metric <- table()]).
 
-%% The registry's tables go with the tree.
 engine() ->
-    try hb_process_monitor_registry:engine() of
+    case hb_process_monitor_registry:engine() of
         {ok, Engine, _Ticker} ->
             #{engine => hb_process_monitor_nif:counters(Engine),
               checkpoint => hb_process_monitor_nif:checkpoint_status(Engine)};
         none ->
             #{engine => #{}, checkpoint => #{}}
-    catch
-        error:badarg -> #{engine => #{}, checkpoint => #{}}
     end.
 
 value(#{type := histogram, from := {Source, Key}}, Sources) ->

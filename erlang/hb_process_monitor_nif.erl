@@ -174,8 +174,7 @@ interrupt(_Engine) -> erlang:nif_error(not_loaded()).
 stop(_Engine) -> erlang:nif_error(not_loaded()).
 
 %% @doc What the engine has done and holds: `monitors', `inflight', `queued' and `threads' now;
-%% `ticks', `missed_ticks', `fetches', `failures', `pages' and `decode_us', the time it took to make
-%% terms of pages, since its start.
+%% `ticks', `missed_ticks', `fetches' and `failures' since its start.
 -spec counters(engine()) -> #{atom() => non_neg_integer()}.
 counters(_Engine) -> erlang:nif_error(not_loaded()).
 

@@ -22,13 +22,16 @@
     paused => true,
     supervised => true
 }.
-%% The options of one monitor; those that hardly any has are there only if they are set. `settings' are all others of scope monitor of the README's table;
-%% `routed' says that the node is the host's choice, which may change.
+%% The options of one monitor; those that hardly any has are there only if they are set. `settings' are
+%% all others of scope monitor of the README's table; `routed' says that the node is the host's choice,
+%% which may change.
 
 -type node_options() :: #{atom() => term()}.
 %% All options of scope node of the README's table.
 
 -define(MAX_U32, 16#ffffffff).
+%% The rate where neither the caller nor the host says one, in ms.
+-define(RATE, 10000).
 %% The longest cursor that is taken, in bytes. The library has the same bound for what a CU sends.
 -define(MAX_CURSOR, 4096).
 
@@ -79,7 +82,7 @@ for_monitor(ProcId, Given) ->
     %% A fun is not shared: it would outlive the code it is of, and nobody would know.
     {Push, Settings} = maps:take(cron_push, All#{cron_node := node_list(Node, ProcId)}),
     Made = #{rate => Rate, cursor => Cursor, logger => Logger, routed => Node =:= undefined, kept => kept(Given),
-      cron_push => Push, settings => hb_process_monitor_settings:share(Settings)},
+             cron_push => Push, settings => hb_process_monitor_settings:share(Settings)},
     %% Nearly none is: the others do without.
     maps:merge(maps:from_list([{paused, true} || Paused]), Made).
 
@@ -99,7 +102,8 @@ moved(Nodes, #{settings := Shared} = Options) ->
 %% what does not outlive a node.
 kept(Given) ->
     maps:filter(fun(Key, Value) ->
-        Key =/= cursor andalso {Key, Value} =/= {paused, false} andalso not is_pid(Value) andalso not is_function(Value)
+        Key =/= cursor andalso {Key, Value} =/= {paused, false} andalso
+            not is_pid(Value) andalso not is_function(Value)
     end, Given).
 
 %% The base URLs to try in turn.
@@ -142,13 +146,13 @@ for_node() ->
 %% @doc Key, scope and default of every option.
 -spec describe() -> [{Key :: atom(), Scope :: monitor | node, Default :: term()}].
 describe() ->
-    [{default_cron_rate, monitor, 10000} | [{Key, Scope, Default} || {Key, Scope, Default, _} <- table()]].
+    [{default_cron_rate, monitor, ?RATE} | [{Key, Scope, Default} || {Key, Scope, Default, _} <- table()]].
 
 %% @doc The value of every option where no start says otherwise, and whose it is. What the host says may be
 %% `refused': then it is no value for it.
 -spec sources() -> [{Key :: atom(), Scope :: monitor | node, Value :: term(), From :: host | default | refused}].
 sources() ->
-    Rate = {default_cron_rate, monitor, 10000, range(1, ?MAX_U32)},
+    Rate = {default_cron_rate, monitor, ?RATE, range(1, ?MAX_U32)},
     [source(Entry) || Entry <- [Rate | table()]].
 
 source({Key, Scope, Default, Check}) ->
@@ -177,7 +181,7 @@ check(Key, Check, Value) ->
 
 default_rate() ->
     case hb_process_monitor_host:option(default_cron_rate) of
-        undefined -> 10000;
+        undefined -> ?RATE;
         Rate -> rate(Rate)
     end.
 

@@ -46,7 +46,7 @@ create() ->
 %% @doc The monitor of a process. One that is dead or stopping does not count.
 -spec find(ProcId :: binary()) -> {ok, entry()} | none.
 find(ProcId) ->
-    try ets:lookup(?NAMES, ProcId) of
+    case rows(?NAMES, ProcId) of
         [{_, Monitor, Logger, Options}] ->
             case is_process_alive(Monitor) of
                 true -> {ok, {Monitor, Logger, Options}};
@@ -55,9 +55,6 @@ find(ProcId) ->
             end;
         [] ->
             none
-    catch
-        %% The application does not run.
-        error:badarg -> none
     end.
 
 %% @doc Makes the calling process the monitor of `ProcId'. Says who is still finishing a push of
@@ -133,6 +130,12 @@ leave(Monitor) ->
         end
     end).
 
+%% Who only looks on may do so while the application does not run: then there is nothing.
+rows(Table, Key) ->
+    try ets:lookup(Table, Key)
+    catch error:badarg -> []
+    end.
+
 %% The tables go with the supervision tree, and a monitor may outlive it by a push.
 unless_gone(Fun) ->
     try Fun()
@@ -188,19 +191,15 @@ page_of(ProcId) ->
 %% @doc A monitor's process, and what it notes of itself.
 -spec marks(Monitor :: pid()) -> {ok, ProcId :: binary(), hb_process_monitor_marks:marks()} | none.
 marks(Monitor) ->
-    try ets:lookup(?NAMES, Monitor) of
+    case rows(?NAMES, Monitor) of
         [{_, ProcId, Marks}] -> {ok, ProcId, Marks};
         [] -> none
-    catch
-        error:badarg -> none
     end.
 
 %% @doc The monitors of a process that are stopping, and still there.
 -spec stopping(ProcId :: binary()) -> [pid()].
 stopping(ProcId) ->
-    try [Pid || {_, Pid} <- ets:lookup(?LEAVING, ProcId), is_process_alive(Pid)]
-    catch error:badarg -> []
-    end.
+    [Pid || {_, Pid} <- rows(?LEAVING, ProcId), is_process_alive(Pid)].
 
 %% @doc The calling monitor's pushes fail, or do not any more.
 -spec set_trouble(Monitor :: pid(), trouble() | none) -> ok.
@@ -212,11 +211,9 @@ set_trouble(Monitor, Trouble) ->
 -spec trouble(Monitor :: pid()) -> trouble() | none.
 trouble(Monitor) ->
     %% Nearly none is in it, and an exception for each of the others would be what a list takes longest for.
-    try ets:lookup(?TROUBLE, Monitor) of
+    case rows(?TROUBLE, Monitor) of
         [{_, Trouble}] -> Trouble;
         [] -> none
-    catch
-        error:badarg -> none
     end.
 
 %% @doc A monitor that somebody else starts again ends here.
@@ -241,12 +238,9 @@ set_engine(Engine, Ticker, NodeOptions) ->
 %% @doc The engine to register with. It may have stopped meanwhile.
 -spec engine() -> {ok, hb_process_monitor_nif:engine(), Ticker :: pid()} | none.
 engine() ->
-    try ets:lookup(?ENGINE, engine) of
+    case rows(?ENGINE, engine) of
         [{_, Engine, Ticker, _}] -> {ok, Engine, Ticker};
         [] -> none
-    catch
-        %% The tables go with the supervision tree.
-        error:badarg -> none
     end.
 
 %% @doc The options of scope node that are in force; none before the first engine runs.

@@ -32,19 +32,9 @@ crash(Monitor) ->
     Monitor ! push_next,
     receive {'DOWN', Ref, process, _, _} -> ok end.
 
-back(Id, Old) ->
-    harness:eventually(fun() ->
-        case hb_process_monitor_registry:find(Id) of
-            {ok, {Monitor, _, _}} -> Monitor =/= Old;
-            none -> false
-        end
-    end),
-    {ok, {Monitor, _, _}} = hb_process_monitor_registry:find(Id),
-    Monitor.
-
 goes_on(Cu, Id, Old) ->
     crash(Old),
-    Monitor = back(Id, Old),
+    Monitor = harness:back(Id, Old),
     test_cu:add(Cu, Id, 2),
     Monitor ! tick,
     harness:results(4, 5).
@@ -67,7 +57,7 @@ crashed_monitor_without_a_checkpoint_comes_back_with_its_cursor(Cu) ->
     Ref = monitor(process, Monitor),
     ok = sys:terminate(Monitor, a_fault_of_its_own),
     receive {'DOWN', Ref, process, _, _} -> ok end,
-    New = back(Id, Monitor),
+    New = harness:back(Id, Monitor),
     test_cu:add(Cu, Id, 2),
     New ! tick,
     harness:results(4, 5).

@@ -68,17 +68,6 @@ with_pushed(Cu, Id, Count, Options, Test) ->
         Test(Supervisor, Monitor)
     end).
 
-%% The next one of its process.
-back(Id, Old) ->
-    harness:eventually(fun() ->
-        case hb_process_monitor_registry:find(Id) of
-            {ok, {Monitor, _, _}} -> Monitor =/= Old;
-            none -> false
-        end
-    end),
-    {ok, {Monitor, _, _}} = hb_process_monitor_registry:find(Id),
-    Monitor.
-
 goes_on(Cu, Id, Monitor, First, Last) ->
     test_cu:add(Cu, Id, Last - First + 1),
     Monitor ! tick,
@@ -99,7 +88,7 @@ crashed_is_started_again_by_its_supervisor_alone(Cu) ->
     Logger = hb_logger:start(),
     with_pushed(Cu, Id, 3, #{logger => Logger}, fun(Supervisor, Old) ->
         ok = sys:terminate(Old, a_fault_of_its_own),
-        New = back(Id, Old),
+        New = harness:back(Id, Old),
         ?assertEqual(New, child(Supervisor)),
         %% The keeper tells of it, and plans nothing.
         harness:logged(Logger, fun({error, monitor_died, {For, a_fault_of_its_own}}) -> For =:= Id end),
@@ -112,7 +101,7 @@ killed_is_started_again_and_goes_on_after_its_last_ack(Cu) ->
     Id = harness:proc_id(),
     with_pushed(Cu, Id, 3, #{}, fun(_Supervisor, Old) ->
         killed = harness:kill(Old),
-        goes_on(Cu, Id, back(Id, Old), 4, 5)
+        goes_on(Cu, Id, harness:back(Id, Old), 4, 5)
     end).
 
 crashed_without_a_checkpoint_goes_on_after_its_last_ack(Cu) ->
@@ -120,7 +109,7 @@ crashed_without_a_checkpoint_goes_on_after_its_last_ack(Cu) ->
     Id = harness:proc_id(),
     with_pushed(Cu, Id, 3, #{}, fun(_Supervisor, Old) ->
         ok = sys:terminate(Old, a_fault_of_its_own),
-        goes_on(Cu, Id, back(Id, Old), 4, 5)
+        goes_on(Cu, Id, harness:back(Id, Old), 4, 5)
     end).
 
 cursor_of_the_arguments_is_for_the_first_start_alone(Cu) ->
@@ -144,7 +133,7 @@ paused_and_crashed_is_started_again_as_its_arguments_say(Cu) ->
         ok = hb_process_monitor:pause(Id),
         harness:eventually(fun() -> maps:get(state, hb_process_monitor:info(Id)) =:= paused end),
         ok = sys:terminate(Old, a_fault_of_its_own),
-        goes_on(Cu, Id, back(Id, Old), 2, 2)
+        goes_on(Cu, Id, harness:back(Id, Old), 2, 2)
     end).
 
 process_that_is_monitored_already_is_not_started(Cu) ->
@@ -189,7 +178,7 @@ application_that_dies_is_started_again_with_it(Cu) ->
 back_after_all(Id, Old) ->
     harness:eventually(fun() -> try hb_process_monitor_registry:find(Id) of {ok, _} -> true; none -> false
                                 catch error:badarg -> false end end),
-    back(Id, Old).
+    harness:back(Id, Old).
 
 resume_all_leaves_it_to_its_supervisor(Cu) ->
     [Supervised, Own] = [harness:proc_id(), harness:proc_id()],

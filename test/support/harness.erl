@@ -3,7 +3,7 @@
 -module(harness).
 
 -export([setup/0, setup/1, cleanup/1, host/1, checkpoint/0]).
--export([proc_id/0, sink/1, start/3, pushed/3, pushed/4, kill/1, report/1]).
+-export([proc_id/0, sink/1, start/3, back/2, pushed/3, pushed/4, kill/1, report/1]).
 -export([still/3, resolved/2, results/2, no_result/0, number/1, polled/2, eventually/1, logged/2, failing/2]).
 -export([gate/1, asked/2, not_asked/1, open/2, open/3]).
 -export([router/1, no_router/0, unload/1, checkout/1]).
@@ -258,6 +258,17 @@ unload(Module) ->
     _ = code:delete(Module),
     _ = code:purge(Module),
     ok.
+
+%% The monitor that its process has after this one, once it has.
+back(Id, Old) ->
+    eventually(fun() ->
+        case hb_process_monitor_registry:find(Id) of
+            {ok, {Monitor, _, _}} -> Monitor =/= Old;
+            none -> false
+        end
+    end),
+    {ok, {Monitor, _, _}} = hb_process_monitor_registry:find(Id),
+    Monitor.
 
 %% The path of a file of the checkout that these tests are of.
 checkout(File) ->

@@ -3,6 +3,8 @@
 -module(optional_library).
 
 -export([load/1, unload/1]).
+%% For the doubles: a table that comes and goes as the real library's application
+-export([start_table/2, stop_table/1]).
 
 %% Compiles and loads it; its start/0 is the test's to call.
 load(Module) ->
@@ -12,3 +14,18 @@ load(Module) ->
     ok.
 
 unload(Module) -> harness:unload(Module).
+
+start_table(Table, Kind) ->
+    Self = self(),
+    Owner = spawn(fun() ->
+        Table = ets:new(Table, [named_table, public, Kind]),
+        Self ! started,
+        receive stop -> ok end
+    end),
+    receive started -> Owner end.
+
+stop_table(Table) ->
+    Owner = ets:info(Table, owner),
+    Ref = monitor(process, Owner),
+    Owner ! stop,
+    receive {'DOWN', Ref, process, _, _} -> ok end.

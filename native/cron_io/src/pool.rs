@@ -137,9 +137,8 @@ impl<J: Job> Inner<J> {
                 return Some(job);
             }
             state.idle.push(me.clone());
-            drop(state);
-            let woken = self.sleep(&me);
-            state = self.lock();
+            let woken;
+            (state, woken) = self.sleep(state, &me);
             if woken {
                 state.woken = state.woken.saturating_sub(1);
             } else if state.jobs.is_empty() {
@@ -151,18 +150,23 @@ impl<J: Job> Inner<J> {
 
     /// Waits until somebody wakes this thread, who takes it off the list; false if nobody does for
     /// long, and it has taken itself off.
-    fn sleep(&self, me: &Thread) -> bool {
+    fn sleep<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State<J>>,
+        me: &Thread,
+    ) -> (MutexGuard<'a, State<J>>, bool) {
         let until = Instant::now() + MAX_IDLE;
         loop {
+            drop(state);
             // Returns for no reason, too.
             thread::park_timeout(until.saturating_duration_since(Instant::now()));
-            let mut state = self.lock();
+            state = self.lock();
             let Some(at) = state.idle.iter().position(|thread| thread.id() == me.id()) else {
-                return true;
+                return (state, true);
             };
             if Instant::now() >= until {
                 state.idle.remove(at);
-                return false;
+                return (state, false);
             }
         }
     }

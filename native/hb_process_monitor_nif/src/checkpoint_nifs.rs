@@ -9,6 +9,7 @@ use crate::slot::Handle;
 use crate::start::bytes_term;
 use cron_checkpoint::{Checkpoint, Letter, Waiter};
 use cron_engine::ProcessId;
+use cron_engine::histogram::micros;
 use rustler::{Atom, Binary, Encoder, Env, Error, NifResult, ResourceArc, Term};
 use std::collections::HashMap;
 use std::sync::mpsc;
@@ -128,10 +129,9 @@ fn checkpoint_status(
     engine: ResourceArc<EngineHandle>,
 ) -> NifResult<HashMap<Atom, u64>> {
     let status = engine.shared.checkpoint.as_ref().map(Checkpoint::status).unwrap_or_default();
-    let last_commit = u64::try_from(status.last_commit.as_micros()).unwrap_or(u64::MAX);
     let counts = [
         ("commits", status.commits),
-        ("last_commit_us", last_commit),
+        ("last_commit_us", micros(status.last_commit)),
         ("dead_letters", status.letters),
         ("failing", u64::from(status.failing.is_some())),
     ];

@@ -150,21 +150,22 @@ impl Job {
 
     fn noted(&self, phase: &'static str) -> Noted {
         let node = self.target().map(ToString::to_string).unwrap_or_default();
-        let asked = match self.request {
-            Request::Latest | Request::Look => "latest",
-            Request::First(_) => "first",
-            Request::Page(_) => "page",
-        };
+        let (asked, _) = self.asked();
         Noted::new("poll", phase).of(&self.slot.process).about("node", node).about("asked", asked)
+    }
+
+    /// What is asked for: a name of it, and words.
+    const fn asked(&self) -> (&'static str, &'static str) {
+        match self.request {
+            Request::Latest | Request::Look => ("latest", "latest cursor"),
+            Request::First(_) => ("first", "first cursor"),
+            Request::Page(_) => ("page", "page"),
+        }
     }
 
     /// Makes a failure say what was asked and where, but not with which cursor.
     fn placed(&self, mut failure: Failure) -> Failure {
-        let what = match self.request {
-            Request::Latest | Request::Look => "latest cursor",
-            Request::First(_) => "first cursor",
-            Request::Page(_) => "page",
-        };
+        let (_, what) = self.asked();
         let at = self.target().map(ToString::to_string).unwrap_or_default();
         failure.detail = format!("{what} from {at}: {}", failure.detail);
         failure
@@ -241,7 +242,7 @@ impl Job {
         let since = Instant::now();
         let times = std::mem::take(&mut page.times);
         let made = catch_unwind(AssertUnwindSafe(|| self.parts(first_seq, page)));
-        self.shared.decoded(decode + since.elapsed());
+        METRICS.terms.observe(decode + since.elapsed());
         if let Ok(Some(parts)) = made {
             // What is added after the loop has cleared them is dropped.
             if !self.slot.is_closed() {

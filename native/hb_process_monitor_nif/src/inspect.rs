@@ -10,6 +10,7 @@ use crate::options::binaries;
 use crate::shared::{Command, Shared};
 use crate::slot::Slot;
 use crate::start::position_term;
+use cron_engine::histogram::micros;
 use cron_engine::{
     BreakerState, Cursor, Doing, Failure, MonitorId, Position, ProcessId, Snapshot, Time,
     decode_latest, request,
@@ -133,7 +134,8 @@ fn or_none(env: Env<'_>, number: Option<u64>) -> Term<'_> {
     number.map_or_else(|| atoms::none().encode(env), |number| number.encode(env))
 }
 
-fn millis(duration: Duration) -> u64 {
+/// A duration in ms.
+pub(crate) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
@@ -169,7 +171,7 @@ fn probe<'a>(
         let asking = thread.spawn(move || {
             let since = Instant::now();
             let outcome = ask(&shared, &node, &process, &limits);
-            let us = u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX);
+            let us = micros(since.elapsed());
             // Whoever asked may have gone.
             let _ = OwnedEnv::new().send_and_clear(&pid, |env| {
                 let outcome = match outcome {

@@ -297,8 +297,6 @@ fn counters(env: Env<'_>, engine: ResourceArc<EngineHandle>) -> NifResult<HashMa
         ("slow", wide(counters.slow)),
         ("open_breakers", wide(counters.open_breakers)),
         ("demotions", counters.demotions),
-        ("pages", engine.shared.pages.load(Ordering::Relaxed)),
-        ("decode_us", engine.shared.decode_us.load(Ordering::Relaxed)),
         ("threads", wide(engine.shared.pool.threads())),
     ];
     named(env, named_counters)

@@ -4,10 +4,11 @@
 
 use crate::events::{self, Noted};
 use crate::metrics::METRICS;
+use cron_checkpoint::now;
 use cron_engine::ProcessId;
 use cron_engine::histogram::Tally;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 /// How long, in ms, lags may wait to be counted together.
 const SETTLED_AFTER: u64 = 1000;
@@ -101,10 +102,4 @@ impl Page {
 
 fn count(results: usize) -> u64 {
     u64::try_from(results).unwrap_or(u64::MAX)
-}
-
-/// Now, in ms since 1970.
-fn now() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -5,7 +5,7 @@
 use crate::atoms;
 use crate::events::{self, Noted};
 use crate::fetcher::Job;
-use crate::inspect::Inspected;
+use crate::inspect::{Inspected, millis};
 use crate::metrics::METRICS;
 use crate::nodes::Nodes;
 use crate::outbox::OUTBOX;
@@ -209,6 +209,7 @@ impl Runner {
         }
         None
     }
+
     /// A breaker that opens while it is open let a probe through, and that failed.
     fn breaker_changed(&mut self, host: String, open_for: Option<Duration>) {
         let Some(pause) = open_for else {
@@ -218,7 +219,7 @@ impl Runner {
             }
             return;
         };
-        let pause = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
+        let pause = millis(pause);
         if let Some(since) = self.left_alone.get(&host) {
             events::note(|| {
                 Noted::new("breaker", "exception")

@@ -7,10 +7,9 @@ use crate::metrics::METRICS;
 use crate::nodes::Nodes;
 use crate::slot::Slot;
 use cron_checkpoint::Checkpoint;
-use cron_engine::histogram::micros;
 use cron_engine::{Config, Counters, Event, MonitorId, Registration, Time};
 use cron_io::{Client, Pool, Room};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -44,9 +43,6 @@ pub(crate) struct Shared {
     interrupted: AtomicBool,
     started: Instant,
     counters: Mutex<Counters>,
-    /// Pages with results, and how long it took to make terms of their bodies, in µs.
-    pub(crate) pages: AtomicU64,
-    pub(crate) decode_us: AtomicU64,
     /// The node list registered last. Nearly all monitors have the same one.
     nodes: Mutex<Option<Arc<Nodes>>>,
     pub(crate) checkpoint: Option<Checkpoint>,
@@ -70,21 +66,12 @@ impl Shared {
             interrupted: AtomicBool::new(false),
             started: Instant::now(),
             counters: Mutex::default(),
-            pages: AtomicU64::new(0),
-            decode_us: AtomicU64::new(0),
             nodes: Mutex::default(),
             checkpoint,
             client,
             room: Room::new(config.max_buffered),
             pool: Pool::new("hb_cron_fetch", config.max_inflight),
         }
-    }
-
-    /// A page was decoded, which took so long in all.
-    pub(crate) fn decoded(&self, took: Duration) {
-        self.pages.fetch_add(1, Ordering::Relaxed);
-        self.decode_us.fetch_add(micros(took), Ordering::Relaxed);
-        METRICS.terms.observe(took);
     }
 
     /// Now, on the engine's clock.

@@ -6,20 +6,9 @@
 
 -define(TABLE, prometheus_registry_table).
 
-start() ->
-    Self = self(),
-    Owner = spawn(fun() ->
-        ?TABLE = ets:new(?TABLE, [named_table, public, bag]),
-        Self ! started,
-        receive stop -> ok end
-    end),
-    receive started -> Owner end.
+start() -> optional_library:start_table(?TABLE, bag).
 
-stop() ->
-    Owner = ets:info(?TABLE, owner),
-    Ref = monitor(process, Owner),
-    Owner ! stop,
-    receive {'DOWN', Ref, process, _, _} -> ok end.
+stop() -> optional_library:stop_table(?TABLE).
 
 register_collector(Collector) ->
     true = ets:insert(?TABLE, {default, Collector}),

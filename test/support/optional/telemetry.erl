@@ -6,20 +6,9 @@
 
 -define(TABLE, telemetry_handler_table).
 
-start() ->
-    Self = self(),
-    Owner = spawn(fun() ->
-        ?TABLE = ets:new(?TABLE, [named_table, public, duplicate_bag]),
-        Self ! started,
-        receive stop -> ok end
-    end),
-    receive started -> Owner end.
+start() -> optional_library:start_table(?TABLE, duplicate_bag).
 
-stop() ->
-    Owner = ets:info(?TABLE, owner),
-    Ref = monitor(process, Owner),
-    Owner ! stop,
-    receive {'DOWN', Ref, process, _, _} -> ok end.
+stop() -> optional_library:stop_table(?TABLE).
 
 attach(Id, Event, Fun, Config) -> attach_many(Id, [Event], Fun, Config).
 
