@@ -59,6 +59,9 @@ crashing(Monitor, Options) ->
 init([]) ->
     %% After a restart: those there are introduce themselves again.
     lists:foreach(fun hb_process_monitor_server:engine_up/1, hb_process_monitor_registry:monitors()),
+    %% What the one before saw last is not so any more.
+    ok = hb_process_monitor_meter:set_stalled(0),
+    ok = hb_process_monitor_meter:set_oldest_push(0),
     _ = erlang:send_after(?LOOK, self(), look),
     {ok, #state{}}.
 
