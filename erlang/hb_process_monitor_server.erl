@@ -22,8 +22,8 @@
     %% Older monitors of the same process that still finish a push. Until they are down nothing
     %% is fetched, so that no result is pushed by two at once.
     leaving :: #{reference() => pid()},
-    %% The registration with the engine, and the monitor of the engine's ticker.
-    engine = none :: none | {hb_process_monitor_nif:handle(), hb_process_monitor_nif:epoch(), reference()},
+    %% The registration with the engine, and the ticker that runs it.
+    engine = none :: none | {hb_process_monitor_nif:handle(), hb_process_monitor_nif:epoch(), Ticker :: pid()},
     %% A tick came while there was no engine to poll with.
     ticked = false :: boolean(),
     %% The part of a page that is being pushed, with the number of its first result.
@@ -89,7 +89,7 @@ init({ProcId, #{rate := Rate, cursor := Cursor, logger := GivenLogger} = Options
             ok = hb_process_monitor_host:register_with(Logger),
             ok = hb_process_monitor_ticker:register_with(Logger),
             ok = hb_process_monitor_marks:set_paused(Marks, is_paused(Options)),
-            ok = hb_process_monitor_keeper:watch(ProcId, Logger, Options, Marks),
+            ok = hb_process_monitor_keeper:watch(),
             Settings = hb_process_monitor_opts:settings(Options),
             Push = hb_process_monitor_host:device(Settings),
             Works = hb_process_monitor_registry:device(Push),
@@ -133,9 +133,8 @@ handle_call(_Call, _From, #state{} = State) ->
 
 %% @private
 -spec handle_cast(term(), #state{}) -> {noreply, #state{}} | {noreply, #state{}, hibernate}.
-handle_cast(engine_up, #state{proc_id = ProcId, logger = Logger, options = Options, marks = Marks} = State) ->
-    ok = hb_process_monitor_keeper:watch(ProcId, Logger, Options, Marks),
-    {noreply, attach(State)};
+handle_cast(engine_up, State) ->
+    {noreply, attach_to_new(State)};
 handle_cast({pause, Paused}, #state{options = Options} = State) ->
     case is_paused(Options) of
         Paused ->
@@ -162,16 +161,11 @@ handle_info(tick, #state{retry = Retry} = State) when Retry =/= none ->
     _ = erlang:cancel_timer(Retry),
     {noreply, go_on(State#state{retry = none})};
 handle_info(tick, #state{engine = {Handle, _, _}} = State) ->
-    ok = hb_process_monitor_nif:poll(Handle),
-    {noreply, State};
+    {noreply, State#state{ticked = hb_process_monitor_nif:poll(Handle) =:= stopped}};
 handle_info(tick, #state{engine = none} = State) ->
     {noreply, State#state{ticked = true}};
 handle_info(stop, State) ->
     {stop, normal, State};
-handle_info({'DOWN', Ref, process, _, _}, #state{engine = {_, _, Ref}} = State) ->
-    %% The engine is gone with its ticker, and what it sent is asked for again. A new one is
-    %% announced, if it is not there already.
-    {noreply, attach_anew(State)};
 handle_info({'DOWN', Ref, process, _, _}, #state{tree = Ref} = State) ->
     {stop, hb_process_monitor_app:why_down(), State};
 handle_info({'DOWN', Ref, process, _, _}, #state{leaving = Leaving} = State) ->
@@ -184,13 +178,12 @@ handle_info(_Stray, #state{} = State) ->
 %% @private
 -spec terminate(term(), #state{}) -> ok.
 terminate(Reason, #state{proc_id = ProcId, options = Options, cursor = Cursor} = State) ->
-    case Reason of
-        _ when is_map_key(supervised, Options), Reason =/= normal ->
-            hb_process_monitor_registry:leave_cursor(ProcId, Cursor);
-        normal -> ok;
-        shutdown -> ok;
-        {shutdown, _} -> ok;
-        _ -> hb_process_monitor_keeper:crashing(self(), Options#{cursor := Cursor})
+    ok = case hb_process_monitor_supervised:is_supervised(Options) of
+        true when Reason =/= normal ->
+            ok = hb_process_monitor_registry:leave_cursor(ProcId, Cursor),
+            hb_process_monitor_keeper:ending(Reason, stays);
+        _ ->
+            hb_process_monitor_keeper:ending(Reason, Options#{cursor := Cursor})
     end,
     ok = hb_process_monitor_registry:release(self()),
     %% Only who is stopped is not to be resumed.
@@ -215,23 +208,27 @@ attach(State) ->
     State.
 
 attach(Engine, Ticker, #state{proc_id = ProcId, options = Options, cursor = Cursor} = State) ->
-    Ref = monitor(process, Ticker),
     Library = hb_process_monitor_opts:for_library(ProcId, Cursor, Options),
     GoOn = not State#state.known andalso hb_process_monitor_supervised:is_supervised(Options),
     case hb_process_monitor_nif:register(Engine, Library#{go_on => GoOn}) of
         {ok, Handle, Epoch, {Origin, Start}} ->
-            ok = case State#state.ticked of
-                true -> hb_process_monitor_nif:poll(Handle);
-                false -> ok
-            end,
+            _ = State#state.ticked andalso hb_process_monitor_nif:poll(Handle),
             ok = hb_process_monitor_marks:set_epoch(State#state.marks, Epoch),
             State#state.known orelse log_origin(Origin, Start, State),
-            State#state{engine = {Handle, Epoch, Ref}, cursor = Start, ticked = false, known = true};
+            State#state{engine = {Handle, Epoch, Ticker}, cursor = Start, ticked = false, known = true};
         {error, stopped} ->
             %% The next ticker will tell.
-            demonitor(Ref, [flush]),
             State
     end.
+
+%% What the one before sent is asked for again.
+attach_to_new(#state{engine = {_, _, Ticker}} = State) ->
+    case hb_process_monitor_registry:engine() of
+        {ok, _, Ticker} -> State;
+        _ -> attach_anew(State)
+    end;
+attach_to_new(State) ->
+    attach(State).
 
 attach_anew(State) ->
     {_, Detached} = detach(true, State),
@@ -260,12 +257,11 @@ log_origin({stale, Stored}, _Start, #state{proc_id = ProcId} = State) ->
     log(error, stale_cursor, {ProcId, Stored, from_the_latest_result}, State).
 
 %% Says whether there is something to wait for until all that was acked is durable.
-detach(Watched, #state{engine = {Handle, Epoch, Ref}, retry = Retry} = State) ->
+detach(Watched, #state{engine = {Handle, Epoch, _}, retry = Retry} = State) ->
     Wait = case hb_process_monitor_nif:remove(Handle, Watched) of
         durable -> durable;
         wait -> {wait, Epoch}
     end,
-    demonitor(Ref, [flush]),
     ok = hb_process_monitor_marks:set_epoch(State#state.marks, 0),
     _ = Retry =:= none orelse erlang:cancel_timer(Retry),
     {Wait, State#state{engine = none, part = none, retry = none}};
