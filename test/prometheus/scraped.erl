@@ -99,9 +99,10 @@ trouble(#{cu := Cu, disk := Disk}) ->
     [{_, _} = harness:start(Dead, harness:proc_id(), #{rate => 100, cursor => earliest}) || _ <- lists:seq(1, 10)],
     harness:eventually(fun() -> maps:get(dead_letters_total, hb_process_monitor:metrics()) > 0 end),
     killed = harness:kill(whereis(hb_process_monitor_ticker)),
-    %% The disk is full from here on.
+    %% The disk is full from here on, and there is more to be kept than the file has room for.
     _ = os:cmd("dd if=/dev/zero of=" ++ filename:join(Disk, "full") ++ " bs=64k"),
     _ = os:cmd("dd if=/dev/zero of=" ++ filename:join(Disk, "fuller") ++ " bs=1k"),
+    [{_, _} = harness:start(Cu, harness:proc_id(), #{rate => 3600000, cursor => earliest}) || _ <- lists:seq(1, 2000)],
     ok.
 
 do(#mod{request_uri = "/metrics"}) ->
