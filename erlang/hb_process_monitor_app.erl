@@ -42,6 +42,7 @@ prep_stop(State) ->
 %% @private
 -spec stop(term()) -> ok.
 stop(_State) ->
+    ok = hb_process_monitor_observer:retire(),
     _ = hb_process_monitor_nif:close_checkpoints(?CLOSE_LIMIT),
     ok.
 
