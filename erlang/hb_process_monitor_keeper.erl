@@ -16,6 +16,11 @@
 %% How often monitors are looked at, in ms, for one that has been at a push for too long.
 -define(LOOK, 1000).
 
+%% How often it looks for cursors that were left for a supervisor which never came back for them, and how
+%% long they are kept, in ms.
+-define(SWEEP, 60000).
+-define(KEPT, 3600000).
+
 -record(watched, {
     %% Where it notes that it is at a push.
     marks :: hb_process_monitor_marks:marks(),
@@ -63,6 +68,7 @@ init([]) ->
     ok = hb_process_monitor_meter:set_stalled(0),
     ok = hb_process_monitor_meter:set_oldest_push(0),
     _ = erlang:send_after(?LOOK, self(), look),
+    _ = erlang:send_after(?SWEEP, self(), sweep),
     {ok, #state{}}.
 
 %% @private
@@ -115,6 +121,10 @@ handle_info(look, #state{monitors = Monitors} = State) ->
     ok = hb_process_monitor_meter:set_oldest_push(Now - Oldest),
     _ = erlang:send_after(?LOOK, self(), look),
     {noreply, State#state{monitors = Looked}};
+handle_info(sweep, State) ->
+    _ = hb_process_monitor_registry:drop_cursors(?KEPT),
+    _ = erlang:send_after(?SWEEP, self(), sweep),
+    {noreply, State};
 handle_info(_Stray, State) ->
     {noreply, State}.
 
