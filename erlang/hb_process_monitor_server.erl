@@ -278,7 +278,9 @@ failed(Reason, Left, Host, #state{part = {Seq, [Result | Rest], EndsPage}, pushi
     WorksSince = fun(Since) -> hb_process_monitor_pushing:works_since(Since, With) end,
     {Failures, Decision} =
         hb_process_monitor_retrying:failed(Result, {Left, Host}, now_ms(), WorksSince, State#state.retrying),
-    log_failure(Left, Reason, Failures, State),
+    %% At 1, 2, 4, 8, … as the engine does it with fetches.
+    _ = Failures band (Failures - 1) =:= 0 andalso
+        log(error, push_failed, {State#state.proc_id, maps:get(<<"cursor">>, Left), Reason, Failures}, State),
     Next = State#state{part = {Seq, [Left | Rest], EndsPage}},
     case Decision of
         {retry, Retrying} -> retry_later(Reason, Next#state{retrying = Retrying});
@@ -313,11 +315,6 @@ give_up(Reason, GivenUp, Refused, #state{part = {Seq, [#{<<"cursor">> := Cursor}
             log(error, dead_letters_full, {ProcId, Cursor, Reason}, State),
             retry_later(Reason, State#state{retrying = Refused})
     end.
-
-log_failure(#{<<"cursor">> := Cursor}, Reason, Failures, #state{proc_id = ProcId} = State) ->
-    %% At 1, 2, 4, 8, … as the engine does it with fetches.
-    Failures band (Failures - 1) =:= 0 andalso
-        log(error, push_failed, {ProcId, Cursor, Reason, Failures}, State).
 
 %% So many pushes have succeeded.
 recovered(0, State) ->
