@@ -23,6 +23,9 @@ all_test_() ->
         fun paused_and_failing_monitors_are_counted/1,
         fun monitors_of_an_engine_that_does_not_answer_are_unknown/1,
         fun examination_changes_nothing/1,
+        fun process_that_is_configured_is_the_one_that_is_asked_for/1,
+        fun function_to_push_with_is_shown_and_works/1,
+        fun certificates_of_no_use_are_a_reason_not_to_ask/1,
         fun secrets_are_not_shown/1,
         fun text_holds_the_verdict_and_every_advice/1,
         fun bad_option_is_refused/1
@@ -191,6 +194,30 @@ examination_changes_nothing(Cu) ->
         ?assertNot(hb_process_monitor_host:has(hb_router, find, 2))
     after harness:no_router()
     end.
+
+process_that_is_configured_is_the_one_that_is_asked_for(Cu) ->
+    Id = harness:proc_id(),
+    [begin
+        harness:host(#{cron_node => test_cu:url(Cu), cron_processes => [Process]}),
+        ?assertMatch(#{process := Id, is_known := true, running := false}, hb_process_monitor:doctor(#{probe => false}))
+     end || Process <- [Id, {Id, #{rate => 1000}}]].
+
+function_to_push_with_is_shown_and_works(Cu) ->
+    Push = fun(_, _) -> ok end,
+    harness:host(#{cron_node => test_cu:url(Cu), cron_push => Push}),
+    ?assertMatch(#{host := #{push := Push, push_works := true}}, hb_process_monitor:doctor(#{probe => false})),
+    %% One that a monitor was given is not the host's.
+    Id = harness:proc_id(),
+    Own = fun(_, _) -> {error, never} end,
+    {_, _} = harness:start(Cu, Id, #{cursor => earliest, cron_push => Own}),
+    #{options := Options} = hb_process_monitor:doctor(#{process => Id, probe => false}),
+    ?assertEqual({cron_push, monitor, Own, start}, lists:keyfind(cron_push, 1, Options)).
+
+certificates_of_no_use_are_a_reason_not_to_ask(Cu) ->
+    harness:host(#{cron_node => test_cu:url(Cu), cron_cacertfile => "/nowhere.pem"}),
+    Findings = hb_process_monitor:doctor(#{}),
+    ?assertMatch(#{cu := {not_asked, {bad_option, cron_cacertfile, {<<"/nowhere.pem">>, _}}}}, Findings),
+    found(wrong, <<"cron_cacertfile is no good value">>, Findings).
 
 secrets_are_not_shown(Cu) ->
     <<"http://", Rest/binary>> = test_cu:url(Cu),
