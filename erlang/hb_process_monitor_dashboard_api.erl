@@ -16,7 +16,7 @@
 %% Rows of a page, where the page does not say, and at most.
 -define(ROWS, 50).
 -define(MOST_ROWS, 200).
-%% How many monitors are looked at for one answer, some 30 ms of work: the page asks again where that was too few.
+%% How many monitors are looked at for one answer, some 40 ms of work: the page asks again where that was too few.
 -define(LOOK_AT, 4000).
 %% How many dead letters are shown at a time, how long each of its texts is at most, and past which size, in
 %% bytes, a result is not even unpacked.
