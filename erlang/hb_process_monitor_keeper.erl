@@ -4,7 +4,7 @@
 -module(hb_process_monitor_keeper).
 -behaviour(gen_server).
 
--export([start_link/0, watch/4, crashing/2]).
+-export([start_link/0, watch/0, ending/2]).
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2, format_status/1]).
 
 %% The first and the longest pause before a crashed monitor is started again, in ms.
@@ -13,61 +13,47 @@
 %% A monitor that has lived so long, in ms, crashes for the first time again.
 -define(SETTLED, 600000).
 
-%% How often monitors are looked at, in ms, for one that has been at a push for too long.
--define(LOOK, 1000).
-
 %% How often it looks for cursors that were left for a supervisor which never came back for them, and how
 %% long they are kept, in ms.
 -define(SWEEP, 60000).
 -define(KEPT, 3600000).
 
--record(watched, {
-    %% Where it notes that it is at a push.
-    marks :: hb_process_monitor_marks:marks(),
-    %% The push that was told of as stalled already, by when it began.
-    stalled :: integer() | undefined,
-    proc_id :: binary(),
-    logger :: hb_process_monitor_host:logger(),
-    %% How long a push may take before it is told of, in ms.
-    stall :: pos_integer(),
-    %% What to start it again with, once a monitor that crashes has told it.
-    again = none :: none | hb_process_monitor_opts:monitor(),
-    since :: integer(),
-    crashes = 0 :: non_neg_integer()
+%% Of a monitor nothing is kept here as long as it lives: all is in its rows of the registry.
+-record(state, {
+    %% What is to become of a monitor that has said that it is crashing; its rows go with it.
+    ending = #{} :: #{pid() => ended()},
+    %% How often a process's monitor has crashed lately, and when it was started again.
+    crashes = #{} :: #{ProcId :: binary() => {pos_integer(), StartedMs :: integer()}}
 }).
 
--record(state, {
-    monitors = #{} :: #{pid() => #watched{}},
-    %% How often a process's monitor has crashed lately, for its next one.
-    crashes = #{} :: #{binary() => pos_integer()}
-}).
+-type ended() :: {ProcId :: binary(), hb_process_monitor_host:logger(), Next :: hb_process_monitor_opts:monitor() | stays}.
 
 -spec start_link() -> gen_server:start_ret().
 start_link() ->
     gen_server:start_link({local, ?MODULE}, ?MODULE, [], []).
 
-%% @doc Watches the calling monitor.
--spec watch(ProcId :: binary(), hb_process_monitor_host:logger(), hb_process_monitor_opts:monitor(),
-            hb_process_monitor_marks:marks()) -> ok.
-watch(ProcId, Logger, Options, Marks) ->
-    #{cron_push_stall := Stall} = hb_process_monitor_opts:settings(Options),
-    gen_server:cast(?MODULE, {watch, self(), ProcId, Logger, Stall, Marks}).
+%% @doc Watches the calling monitor, which is in the registry.
+-spec watch() -> ok.
+watch() ->
+    gen_server:cast(?MODULE, {watch, self()}).
 
-%% @doc The calling monitor is crashing, and this is what another one is to be started with, the
-%% acked cursor among it.
--spec crashing(Monitor :: pid(), hb_process_monitor_opts:monitor()) -> ok.
-crashing(Monitor, Options) ->
-    gen_server:cast(?MODULE, {crashing, Monitor, Options}).
+%% @doc The calling monitor is ending. Should that be a crash, the next one is started with these options,
+%% the acked cursor among them; `stays': that is not for the keeper to do.
+-spec ending(Reason :: term(), hb_process_monitor_opts:monitor() | stays) -> ok.
+ending(Reason, _Next) when Reason =:= normal; Reason =:= shutdown -> ok;
+ending({shutdown, _}, _Next) -> ok;
+ending(_Reason, Next) ->
+    case hb_process_monitor_registry:who(self()) of
+        {ok, ProcId, Logger, _} -> gen_server:cast(?MODULE, {ending, self(), {ProcId, Logger, Next}});
+        {stopping, ProcId} -> gen_server:cast(?MODULE, {ending, self(), {ProcId, undefined, stays}});
+        none -> ok
+    end.
 
 %% @private
 -spec init([]) -> {ok, #state{}}.
 init([]) ->
-    %% After a restart: those there are introduce themselves again.
-    lists:foreach(fun hb_process_monitor_server:engine_up/1, hb_process_monitor_registry:monitors()),
-    %% What the one before saw last is not so any more.
-    ok = hb_process_monitor_meter:set_stalled(0),
-    ok = hb_process_monitor_meter:set_oldest_push(0),
-    _ = erlang:send_after(?LOOK, self(), look),
+    %% After a restart. One that introduces itself meanwhile is watched twice, which does no harm.
+    lists:foreach(fun(Monitor) -> monitor(process, Monitor) end, hb_process_monitor_registry:monitors()),
     _ = erlang:send_after(?SWEEP, self(), sweep),
     {ok, #state{}}.
 
@@ -78,49 +64,29 @@ handle_call(_Call, _From, State) ->
 
 %% @private
 -spec handle_cast(term(), #state{}) -> {noreply, #state{}}.
-handle_cast({watch, Monitor, ProcId, Logger, Stall, Marks}, #state{monitors = Monitors, crashes = Crashes} = State)
-        when not is_map_key(Monitor, Monitors) ->
+handle_cast({watch, Monitor}, State) ->
     _ = monitor(process, Monitor),
-    Watched = #watched{marks = Marks, proc_id = ProcId, logger = Logger, stall = Stall, since = now_ms(),
-                       crashes = maps:get(ProcId, Crashes, 0)},
-    {noreply, State#state{monitors = Monitors#{Monitor => Watched}, crashes = maps:remove(ProcId, Crashes)}};
-handle_cast({crashing, Monitor, Options}, #state{monitors = Monitors} = State) ->
-    case Monitors of
-        #{Monitor := Watched} ->
-            {noreply, State#state{monitors = Monitors#{Monitor := Watched#watched{again = Options}}}};
-        #{} ->
-            {noreply, State}
-    end;
+    {noreply, State};
+handle_cast({ending, Monitor, Ended}, #state{ending = Ending} = State) ->
+    {noreply, State#state{ending = Ending#{Monitor => Ended}}};
 handle_cast(_Cast, State) ->
     {noreply, State}.
 
 %% @private
 -spec handle_info(term(), #state{}) -> {noreply, #state{}}.
-handle_info({'DOWN', _, process, Monitor, Reason}, #state{monitors = Monitors} = State)
-        when is_map_key(Monitor, Monitors) ->
-    {Watched, Left} = maps:take(Monitor, Monitors),
-    Again = again(Monitor, Watched),
+handle_info({'DOWN', _, process, Monitor, Reason}, #state{ending = Ending} = State) ->
+    Ended = case Ending of
+        #{Monitor := Told} -> Told;
+        #{} -> left_behind(Monitor)
+    end,
     ok = hb_process_monitor_registry:leave(Monitor),
-    {noreply, ended(Reason, Watched#watched{again = Again}, State#state{monitors = Left})};
-handle_info({start, #watched{proc_id = ProcId, again = Options, crashes = Crashes} = Watched},
-            #state{crashes = All} = State) ->
+    {noreply, ended(Reason, Ended, State#state{ending = maps:remove(Monitor, Ending)})};
+handle_info({start, ProcId, Logger, Options, Crashes}, #state{crashes = All} = State) ->
+    Started = State#state{crashes = All#{ProcId => {Crashes, now_ms()}}},
     case hb_process_monitor_sup:start_monitor([ProcId, Options]) of
-        {ok, _} -> {noreply, State#state{crashes = All#{ProcId => Crashes}}};
-        {error, Reason} -> {noreply, ended(Reason, Watched, State)}
+        {ok, _} -> {noreply, Started};
+        {error, Reason} -> {noreply, ended(Reason, {ProcId, Logger, Options}, Started)}
     end;
-handle_info(look, #state{monitors = Monitors} = State) ->
-    Now = now_ms(),
-    {Looked, Stalled, Oldest} = maps:fold(fun(Monitor, Watched, {All, Stalled, Oldest}) ->
-        case look(Now, Watched) of
-            {undefined, Watched} -> {All, Stalled, Oldest};
-            {Began, #watched{stalled = Began} = Told} -> {All#{Monitor := Told}, Stalled + 1, min(Began, Oldest)};
-            {Began, Watched} -> {All, Stalled, min(Began, Oldest)}
-        end
-    end, {Monitors, 0, Now}, Monitors),
-    ok = hb_process_monitor_meter:set_stalled(Stalled),
-    ok = hb_process_monitor_meter:set_oldest_push(Now - Oldest),
-    _ = erlang:send_after(?LOOK, self(), look),
-    {noreply, State#state{monitors = Looked}};
 handle_info(sweep, State) ->
     _ = hb_process_monitor_registry:drop_cursors(?KEPT),
     _ = erlang:send_after(?SWEEP, self(), sweep),
@@ -128,58 +94,50 @@ handle_info(sweep, State) ->
 handle_info(_Stray, State) ->
     {noreply, State}.
 
-%% No time-out ends a push: nobody knows what it has done. It is told of, once. Says when it began, too;
-%% `undefined' between pushes.
-look(Now, #watched{marks = Marks, stalled = Stalled, stall = Limit} = Watched) ->
-    case hb_process_monitor_marks:at_push(Marks) of
-        Began when is_integer(Began), Began =/= Stalled, Now - Began >= Limit ->
-            #watched{proc_id = ProcId, logger = Logger} = Watched,
-            hb_process_monitor_host:log(Logger, {error, push_stalled, {ProcId, {for_ms, Now - Began}}}),
-            {Began, Watched#watched{stalled = Began}};
-        Began ->
-            {Began, Watched}
+%% Whose monitor that was, and what the next one is started with where it did not get to say it: with what
+%% it was started with itself, where the checkpoint says. Without a checkpoint that is where it began, which
+%% repeats results but loses none.
+-spec left_behind(Monitor :: pid()) -> ended() | none.
+left_behind(Monitor) ->
+    case hb_process_monitor_registry:who(Monitor) of
+        none -> none;
+        {stopping, ProcId} -> {ProcId, undefined, stays};
+        %% That is for its own supervisor to do.
+        {ok, ProcId, Logger, #{supervised := true}} -> {ProcId, Logger, stays};
+        {ok, ProcId, Logger, Options} ->
+            case hb_process_monitor_registry:node_options() of
+                #{cron_checkpoint := false} -> {ProcId, Logger, Options};
+                #{} -> {ProcId, Logger, Options#{cursor => undefined}}
+            end
     end.
 
-ended(Reason, _Watched, State) when Reason =:= normal; Reason =:= shutdown; Reason =:= noproc ->
+%% One that has left nothing behind took leave of its own accord.
+ended(_Reason, none, State) ->
     State;
-ended({shutdown, _}, _Watched, State) ->
+ended(Reason, _Ended, State) when Reason =:= normal; Reason =:= shutdown; Reason =:= noproc ->
     State;
-ended(killed, #watched{proc_id = ProcId, logger = Logger}, State) ->
+ended({shutdown, _}, _Ended, State) ->
+    State;
+ended(killed, {ProcId, Logger, _}, State) ->
     hb_process_monitor_host:log(Logger, {error, monitor_died, {ProcId, killed}}),
     State;
-ended(Reason, #watched{again = none, proc_id = ProcId, logger = Logger}, State) ->
-    %% It was stopping.
+ended(Reason, {ProcId, Logger, stays}, State) ->
     hb_process_monitor_host:log(Logger, {error, monitor_died, {ProcId, Reason}}),
     State;
-ended(Reason, #watched{proc_id = ProcId, logger = Logger, since = Since, crashes = Before} = Watched, State) ->
-    Crashes = case now_ms() - Since > ?SETTLED of
-        true -> 1;
-        false -> Before + 1
-    end,
+ended(Reason, {ProcId, Logger, Options}, #state{crashes = All} = State) ->
+    Recent = maps:filter(fun(_, {_, Started}) -> now_ms() - Started =< ?SETTLED end, All),
+    {Before, _} = maps:get(ProcId, Recent, {0, none}),
+    Crashes = Before + 1,
     Pause = rand:uniform(min(?LONGEST, ?FIRST bsl min(Crashes - 1, 32))),
     hb_process_monitor_host:log(Logger, {error, monitor_crashed, {ProcId, Reason, {again_in_ms, Pause}}}),
-    _ = erlang:send_after(Pause, self(), {start, Watched#watched{crashes = Crashes}}),
-    State.
-
-%% What the next one is started with, if this one did not get to say it: with what it was started with
-%% itself, where the checkpoint says. Without a checkpoint that is where it began, which repeats results
-%% but loses none.
-again(Monitor, #watched{again = none}) ->
-    case {hb_process_monitor_registry:options(Monitor), hb_process_monitor_registry:node_options()} of
-        {none, _} -> none;
-        %% That is for its own supervisor to do.
-        {{ok, #{supervised := true}}, _} -> none;
-        {{ok, Options}, #{cron_checkpoint := false}} -> Options;
-        {{ok, Options}, #{}} -> Options#{cursor => undefined}
-    end;
-again(_Monitor, #watched{again = Told}) ->
-    Told.
+    _ = erlang:send_after(Pause, self(), {start, ProcId, Logger, Options, Crashes}),
+    State#state{crashes = Recent}.
 
 %% @private
-%% How many and not which: there may be a hundred thousand.
+%% How many and not which.
 -spec format_status(gen_server:format_status()) -> gen_server:format_status().
-format_status(#{state := #state{monitors = Monitors, crashes = Crashes}} = Status) ->
-    Status#{state := #{monitors => map_size(Monitors), to_start_again => maps:size(Crashes)}};
+format_status(#{state := #state{ending = Ending, crashes = Crashes}} = Status) ->
+    Status#{state := #{crashing => map_size(Ending), crashed_lately => map_size(Crashes)}};
 format_status(Status) ->
     Status.
 

@@ -1,11 +1,12 @@
 %%% @doc What a monitor notes of itself where others can read it: it cannot be asked while it is at a
-%%% push. Five words, written by the monitor alone but for the wish that it pause. What is noted of
+%%% push. Six words, written by the monitor alone but for the wish that it pause and the list of those who push. What is noted of
 %%% results is a time and no more: anything else would cost something for each of them.
 -module(hb_process_monitor_marks).
 
 -export([new/0]).
 %% Pushes
 -export([push_begins/2, pushed/2, push_ends/1, at_push/1, last_push/1]).
+-export([set_listed/2, is_listed/1]).
 %% The registration with the engine
 -export([set_epoch/2, epoch/1]).
 %% Pausing
@@ -26,10 +27,12 @@
 -define(HAS_PUSHED, 3).
 -define(EPOCH, 4).
 -define(PAUSE, 5).
+%% It is among those that hb_process_monitor_stalls looks at.
+-define(LISTED, 6).
 
 %% @doc Nothing has been pushed, and there is no engine.
 -spec new() -> marks().
-new() -> atomics:new(5, [{signed, true}]).
+new() -> atomics:new(6, [{signed, true}]).
 
 -spec push_begins(marks(), NowMs :: integer()) -> ok.
 push_begins(Marks, Now) -> atomics:put(Marks, ?AT_PUSH, Now).
@@ -58,6 +61,14 @@ last_push(Marks) ->
         0 -> undefined;
         1 -> atomics:get(Marks, ?LAST_PUSH)
     end.
+
+%% @doc The monitor is among those that are looked at for pushes that stall, or is not any more.
+-spec set_listed(marks(), boolean()) -> ok.
+set_listed(Marks, true) -> atomics:put(Marks, ?LISTED, 1);
+set_listed(Marks, false) -> atomics:put(Marks, ?LISTED, 0).
+
+-spec is_listed(marks()) -> boolean().
+is_listed(Marks) -> atomics:get(Marks, ?LISTED) =:= 1.
 
 %% @doc The monitor registered with an engine; 0: it is not registered any more.
 -spec set_epoch(marks(), non_neg_integer()) -> ok.

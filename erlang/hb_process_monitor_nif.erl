@@ -187,8 +187,8 @@ counters(_Engine) -> erlang:nif_error(not_loaded()).
     | {error, stopped | {bad_node, Node :: binary()}}.
 register(_Engine, _Options) -> erlang:nif_error(not_loaded()).
 
-%% @doc Asks for a poll now. While one is under way, another follows it.
--spec poll(handle()) -> ok.
+%% @doc Asks for a poll now. While one is under way, another follows it. `stopped': the engine is gone.
+-spec poll(handle()) -> ok | stopped.
 poll(_Handle) -> erlang:nif_error(not_loaded()).
 
 %% @doc Asks for the next part of what was fetched, once the last one is done with: `true' if it is on

@@ -44,7 +44,9 @@ new(ProcId, Logger, Device, Options, Marks, Works) ->
 -spec run(hb_process_monitor_nif:handle(), part(), hb_process_monitor_opts:cursor(), pushing()) ->
     {Pushed :: non_neg_integer(), hb_process_monitor_opts:cursor(), stop()}.
 run(Handle, {First, Results, EndsPage}, Cursor, #pushing{marks = Marks} = Pushing) ->
-    {Seq, LastCursor, Tally, Stop} = loop(Handle, First, Results, EndsPage, Cursor, now_us(),
+    Now = now_us(),
+    ok = begins(Now, Pushing),
+    {Seq, LastCursor, Tally, Stop} = loop(Handle, First, Results, EndsPage, Cursor, Now,
                                           hb_process_monitor_meter:tally(), with_events(Pushing)),
     ok = hb_process_monitor_marks:push_ends(Marks),
     Seq =:= First orelse hb_process_monitor_marks:pushed(Marks, ms(now_us())),
@@ -85,13 +87,17 @@ next(Handle, Seq, Results, EndsPage, Cursor, Now, Tally, Pushing) ->
     ok | {error, Reason :: term(), Left :: map()}.
 one(Result, Cursor, #pushing{marks = Marks} = Pushing) ->
     Now = now_us(),
-    ok = hb_process_monitor_marks:push_begins(Marks, ms(Now)),
+    ok = begins(Now, Pushing),
     Outcome = push(Result, Cursor, with_events(Pushing)),
     ok = hb_process_monitor_marks:push_ends(Marks),
     case Outcome of
         ok -> hb_process_monitor_meter:settle(hb_process_monitor_meter:pushed(now_us() - Now, hb_process_monitor_meter:tally()));
         {error, Reason, Left, _Host} -> {error, Reason, Left}
     end.
+
+begins(Now, #pushing{marks = Marks, options = Options}) ->
+    ok = hb_process_monitor_marks:push_begins(Marks, ms(Now)),
+    hb_process_monitor_stalls:push_begins(Marks, Options).
 
 %% @doc Whether somebody has pushed with the same device after a time, in ms of the monotonic clock. A
 %% push in that same millisecond may have been this monitor's own, just before.

@@ -7,9 +7,9 @@
 
 -export_type([registration/0, wait/0]).
 
--type registration() :: {hb_process_monitor_nif:handle(), hb_process_monitor_nif:epoch(), Ticker :: reference()}.
-%% What it is called by, the number of what the engine sends for it, and the monitor of the engine's ticker,
-%% with which it ends.
+-type registration() :: {hb_process_monitor_nif:handle(), hb_process_monitor_nif:epoch(), Ticker :: pid()}.
+%% What it is called by, the number of what the engine sends for it, and the ticker that runs the engine, with
+%% which it ends.
 
 -type wait() :: durable | {wait, hb_process_monitor_nif:epoch()}.
 %% Whether there is something to wait for until all that was acked is durable.
@@ -27,14 +27,12 @@
 register(ProcId, Cursor, GoOn, Options, Marks) ->
     case hb_process_monitor_registry:engine() of
         {ok, Engine, Ticker} ->
-            Ref = monitor(process, Ticker),
             Library = hb_process_monitor_opts:for_library(ProcId, Cursor, Options),
             case hb_process_monitor_nif:register(Engine, Library#{go_on => GoOn}) of
                 {ok, Handle, Epoch, {Origin, Start}} ->
                     ok = hb_process_monitor_marks:set_epoch(Marks, Epoch),
-                    {ok, {Handle, Epoch, Ref}, Origin, Start};
+                    {ok, {Handle, Epoch, Ticker}, Origin, Start};
                 {error, stopped} ->
-                    demonitor(Ref, [flush]),
                     none
             end;
         none ->
@@ -43,12 +41,11 @@ register(ProcId, Cursor, GoOn, Options, Marks) ->
 
 %% @doc Ends it. `Watched': the process is to be resumed when the node starts next.
 -spec remove(Watched :: boolean(), registration(), hb_process_monitor_marks:marks()) -> wait().
-remove(Watched, {Handle, Epoch, Ref}, Marks) ->
+remove(Watched, {Handle, Epoch, _Ticker}, Marks) ->
     Wait = case hb_process_monitor_nif:remove(Handle, Watched) of
         durable -> durable;
         wait -> {wait, Epoch}
     end,
-    demonitor(Ref, [flush]),
     ok = hb_process_monitor_marks:set_epoch(Marks, 0),
     Wait.
 

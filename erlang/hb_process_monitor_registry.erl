@@ -4,7 +4,7 @@
 
 -export([create/0]).
 %% Monitors
--export([find/1, claim/5, options/1, set_options/2, release/1, leave/1, monitors/0]).
+-export([find/1, claim/5, who/1, set_options/2, release/1, leave/1, monitors/0]).
 %% For those who look on
 -export([size/0, page/2, page_of/1, marks/1, stopping/1, set_trouble/2, trouble/1, counts/0]).
 %% Where a monitor stood, for the next one without a checkpoint
@@ -80,14 +80,16 @@ claim(ProcId, Monitor, Logger, Options, Marks) ->
             end
     end.
 
-%% @doc What a monitor was started with, dead or alive, unless it was stopping.
--spec options(Monitor :: pid()) -> {ok, hb_process_monitor_opts:monitor()} | none.
-options(Monitor) ->
-    case ets:lookup(?NAMES, Monitor) of
+%% @doc Whose monitor that is, dead or alive, and what it was started with.
+-spec who(Monitor :: pid()) ->
+    {ok, ProcId :: binary(), hb_process_monitor_host:logger(), hb_process_monitor_opts:monitor()}
+    | {stopping, ProcId :: binary()} | none.
+who(Monitor) ->
+    case rows(?NAMES, Monitor) of
         [{_, ProcId, _}] ->
-            case ets:lookup(?NAMES, ProcId) of
-                [{_, Monitor, _, Options}] -> {ok, Options};
-                _ -> none
+            case rows(?NAMES, ProcId) of
+                [{_, Monitor, Logger, Options}] -> {ok, ProcId, Logger, Options};
+                _ -> {stopping, ProcId}
             end;
         [] ->
             none

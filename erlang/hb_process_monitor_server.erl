@@ -77,7 +77,7 @@ init({ProcId, #{rate := Rate, cursor := Cursor, logger := GivenLogger} = Options
             ok = hb_process_monitor_host:register_with(Logger),
             ok = hb_process_monitor_ticker:register_with(Logger),
             ok = hb_process_monitor_marks:set_paused(Marks, hb_process_monitor_opts:is_paused(Options)),
-            ok = hb_process_monitor_keeper:watch(ProcId, Logger, Options, Marks),
+            ok = hb_process_monitor_keeper:watch(),
             Settings = hb_process_monitor_opts:settings(Options),
             Push = hb_process_monitor_host:device(Settings),
             Works = hb_process_monitor_registry:device(Push),
@@ -111,9 +111,8 @@ handle_call(_Call, _From, #state{} = State) ->
 
 %% @private
 -spec handle_cast(term(), #state{}) -> {noreply, #state{}} | {noreply, #state{}, hibernate}.
-handle_cast(engine_up, #state{proc_id = ProcId, logger = Logger, options = Options, marks = Marks} = State) ->
-    ok = hb_process_monitor_keeper:watch(ProcId, Logger, Options, Marks),
-    {noreply, attach(State)};
+handle_cast(engine_up, State) ->
+    {noreply, attach_to_new(State)};
 handle_cast({pause, Paused}, #state{options = Options} = State) ->
     case hb_process_monitor_opts:is_paused(Options) of
         Paused ->
@@ -140,16 +139,11 @@ handle_info(tick, #state{retry = Retry} = State) when Retry =/= none ->
     _ = erlang:cancel_timer(Retry),
     {noreply, go_on(State#state{retry = none})};
 handle_info(tick, #state{engine = {Handle, _, _}} = State) ->
-    ok = hb_process_monitor_nif:poll(Handle),
-    {noreply, State};
+    {noreply, State#state{ticked = hb_process_monitor_nif:poll(Handle) =:= stopped}};
 handle_info(tick, #state{engine = none} = State) ->
     {noreply, State#state{ticked = true}};
 handle_info(stop, State) ->
     {stop, normal, State};
-handle_info({'DOWN', Ref, process, _, _}, #state{engine = {_, _, Ref}} = State) ->
-    %% The engine is gone with its ticker, and what it sent is asked for again. A new one is
-    %% announced, if it is not there already.
-    {noreply, attach_anew(State)};
 handle_info({'DOWN', Ref, process, _, _}, #state{tree = Ref} = State) ->
     {stop, hb_process_monitor_app:why_down(), State};
 handle_info({'DOWN', Ref, process, _, _}, #state{leaving = Leaving} = State) ->
@@ -162,13 +156,12 @@ handle_info(_Stray, #state{} = State) ->
 %% @private
 -spec terminate(term(), #state{}) -> ok.
 terminate(Reason, #state{proc_id = ProcId, options = Options, cursor = Cursor} = State) ->
-    case Reason of
-        _ when is_map_key(supervised, Options), Reason =/= normal ->
-            hb_process_monitor_registry:leave_cursor(ProcId, Cursor);
-        normal -> ok;
-        shutdown -> ok;
-        {shutdown, _} -> ok;
-        _ -> hb_process_monitor_keeper:crashing(self(), Options#{cursor := Cursor})
+    ok = case hb_process_monitor_supervised:is_supervised(Options) of
+        true when Reason =/= normal ->
+            ok = hb_process_monitor_registry:leave_cursor(ProcId, Cursor),
+            hb_process_monitor_keeper:ending(Reason, stays);
+        _ ->
+            hb_process_monitor_keeper:ending(Reason, Options#{cursor := Cursor})
     end,
     ok = hb_process_monitor_registry:release(self()),
     %% Only who is stopped is not to be resumed.
@@ -191,6 +184,12 @@ attach(#state{engine = none, leaving = Leaving, proc_id = ProcId, options = Opti
     end;
 attach(State) ->
     State.
+
+%% What the one before sent is asked for again.
+attach_to_new(#state{engine = {_, _, Ticker}} = State) ->
+    case hb_process_monitor_registry:engine() of {ok, _, Ticker} -> State; _ -> attach_anew(State) end;
+attach_to_new(State) ->
+    attach(State).
 
 attach_anew(State) ->
     {_, Detached} = detach(true, State),

@@ -1,5 +1,5 @@
-%%% @doc The supervision tree: the log, the ticker with the engine, the keeper, the observer, and below a
-%%% supervisor of their own the monitors. A monitor is temporary: one that ends, for whatever reason, takes nothing
+%%% @doc The supervision tree: the log, the ticker with the engine, the keeper, who sees pushes that stall, the
+%%% observer, and below a supervisor of their own the monitors. A monitor is temporary: one that ends, for whatever reason, takes nothing
 %%% else with it.
 -module(hb_process_monitor_sup).
 -behaviour(supervisor).
@@ -32,11 +32,13 @@ init(tree) ->
     ok = hb_process_monitor_host:detect(),
     ok = hb_process_monitor_registry:create(),
     ok = hb_process_monitor_meter:create(),
+    ok = hb_process_monitor_stalls:create(),
     {ok, {#{strategy => one_for_one, intensity => 10, period => 10}, [
         #{id => log, start => {hb_process_monitor_log, start_link, []}},
         #{id => ticker, start => {hb_process_monitor_ticker, start_link, []},
           shutdown => ?TICKER_SHUTDOWN},
         #{id => keeper, start => {hb_process_monitor_keeper, start_link, []}},
+        #{id => stalls, start => {hb_process_monitor_stalls, start_link, []}},
         #{id => observer, start => {hb_process_monitor_observer, start_link, []}},
         #{id => monitors, start => {?MODULE, start_monitors_link, []},
           type => supervisor, shutdown => infinity}

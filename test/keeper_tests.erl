@@ -10,7 +10,6 @@ all_test_() ->
         fun crashed_monitor_without_a_checkpoint_comes_back_with_its_cursor/1,
         fun killed_monitor_stays_dead_and_that_is_logged/1,
         fun stopped_monitor_stays_stopped/1,
-        fun push_that_does_not_return_is_told_of_once/1,
         fun keeper_killed_knows_the_monitors_again/1
      ]]}.
 
@@ -81,24 +80,6 @@ stopped_monitor_stays_stopped(Cu) ->
     {error, unknown_call} = gen_server:call(hb_process_monitor_keeper, served),
     ?assertEqual(none, hb_process_monitor_registry:find(Id)),
     ?assertEqual([], [E || {error, _, _} = E <- harness:report(Logger)]).
-
-push_that_does_not_return_is_told_of_once(Cu) ->
-    Id = harness:proc_id(),
-    Push = harness:held_pushes(Id),
-    test_cu:add(Cu, Id, 2),
-    {Monitor, Logger} = harness:start(Cu, Id, #{cursor => earliest, cron_push_stall => 100}),
-    Monitor ! tick,
-    Held = harness:held(Push, 1),
-    Stalled = fun() -> [For || {error, push_stalled, {_, {for_ms, For}}} <- harness:report(Logger)] end,
-    harness:eventually(fun() -> Stalled() =/= [] end),
-    [For] = Stalled(),
-    ?assert(For >= 100),
-    %% It is left alone, and looked at again without a word.
-    whereis(hb_process_monitor_keeper) ! look,
-    {error, unknown_call} = gen_server:call(hb_process_monitor_keeper, served),
-    ?assertEqual(1, length(Stalled())),
-    harness:let_go(Held),
-    harness:let_go(harness:held(Push, 2)).
 
 keeper_killed_knows_the_monitors_again(Cu) ->
     Id = harness:proc_id(),

@@ -10,7 +10,8 @@ use std::collections::{BTreeSet, HashMap};
 /// The book of a node.
 #[derive(Debug, Default)]
 pub(crate) struct Book {
-    entries: HashMap<ProcessId, Entry>,
+    /// Boxed, so that growing moves pointers: who acks waits for it.
+    entries: HashMap<ProcessId, Box<Entry>>,
     letters: BTreeSet<(ProcessId, u64)>,
     last_letter: u64,
     pending: Batch,
@@ -49,7 +50,7 @@ impl Book {
             }
             let known = record.position != Position::Unresolved;
             let start = if known { Start::Durable } else { Start::Unwritten };
-            Entry { epoch: 0, record, start }
+            Box::new(Entry { epoch: 0, record, start })
         };
         let entries = records.into_iter().map(|(of, record)| (of, entry(record))).collect();
         Self { entries, letters, last_letter, pending: Batch::default() }
@@ -77,7 +78,7 @@ impl Book {
             self.pending.put(process, record.clone());
             let same = self.entries.get(&process).filter(|e| e.record.position == record.position);
             let start = same.map_or(Start::Unwritten, |entry| entry.start);
-            self.entries.insert(process, Entry { epoch, record, start });
+            self.entries.insert(process, Box::new(Entry { epoch, record, start }));
         }
     }
 

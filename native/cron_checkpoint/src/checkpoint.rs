@@ -200,17 +200,17 @@ impl Checkpoint {
     pub fn give_up(&self, track: &Arc<Track>, seq: u64, letter: Letter) -> Result<u64, Full> {
         let letter = Letter { at: now(), ..letter };
         let cursor = Cursor::new(&letter.cursor).ok();
-        let mut state = self.lock();
-        let id = state.book.give_up(track.process, track.epoch, letter, self.shared.letters_max)?;
-        // Under the same lock: no commit can come between the two.
-        if let Some(cursor) = cursor {
-            track.note(seq, cursor);
-            state.dirty.push(Arc::clone(track));
-            state.fold(now());
-        }
-        drop(state);
-        self.shared.wake.notify_one();
-        Ok(id)
+        // Under one lock: no commit can come between the two.
+        self.change(None, |state| {
+            let max = self.shared.letters_max;
+            let id = state.book.give_up(track.process, track.epoch, letter, max)?;
+            if let Some(cursor) = cursor {
+                track.note(seq, cursor);
+                state.dirty.push(Arc::clone(track));
+                state.fold(now());
+            }
+            Ok(id)
+        })
     }
 
     /// A registration ends; `watched` says whether it is to be resumed when the node starts next.
@@ -230,9 +230,7 @@ impl Checkpoint {
     /// A dead letter is done with; false if there is none with this number.
     #[must_use]
     pub fn discard(&self, process: ProcessId, id: u64, waiter: Waiter) -> bool {
-        let mut known = false;
-        self.change(Some(waiter), |state| known = state.book.discard(process, id));
-        known
+        self.change(Some(waiter), |state| state.book.discard(process, id))
     }
 
     /// Dead letters of a process, the oldest first, and whether there are more of them. Waits for
@@ -292,12 +290,19 @@ impl Checkpoint {
         Status { letters: state.book.letter_count(), ..state.status.clone() }
     }
 
-    fn change(&self, waiter: Option<Waiter>, change: impl FnOnce(&mut State)) {
+    /// The writer is woken only for what it waits for: waking a thread for each ack cost more than all
+    /// else about it.
+    fn change<T>(&self, waiter: Option<Waiter>, change: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.lock();
-        change(&mut state);
+        let before = state.wakes_for();
+        let changed = change(&mut state);
         state.waiters.extend(waiter);
+        let wakes = state.wakes_for() != before;
         drop(state);
-        self.shared.wake.notify_all();
+        if wakes {
+            self.shared.wake.notify_all();
+        }
+        changed
     }
 }
 
@@ -314,6 +319,11 @@ impl State {
 
     pub(crate) fn has_work(&self) -> bool {
         self.is_urgent() || !self.dirty.is_empty() || self.book.has_pending()
+    }
+
+    /// What the writer waits for, in turn: something to do, an end of its interval, an end at once.
+    fn wakes_for(&self) -> (bool, bool, bool) {
+        (self.has_work(), self.is_urgent(), self.closing)
     }
 
     /// Somebody waits: there is no reason to collect more first.

@@ -19,6 +19,11 @@ const HEARTBEAT: Duration = Duration::from_mins(1);
 /// After a failed commit: the first and the longest pause before the next try.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 
+/// Between the commits that somebody waits for, at least: a hundred thousand monitors that are started one
+/// after the other, each waiting for its start to be durable, would keep the disk and a core busy with a
+/// commit for every few of them.
+const GATHER: Duration = Duration::from_millis(5);
+
 /// Tries at the last commit when the file is being closed.
 const CLOSING_TRIES: u32 = 3;
 
@@ -78,6 +83,8 @@ pub struct Writer {
     in_hand: Option<Arc<Batch>>,
     /// Failed commits since the last good one.
     failures: u32,
+    /// When the last commit ended.
+    rested_since: Option<Instant>,
 }
 
 /// How a turn of a writer ended.
@@ -93,7 +100,14 @@ pub enum Turn {
 
 impl Writer {
     pub(crate) fn new(checkpoint: Checkpoint, store: Store, open: Opener) -> Self {
-        Self { checkpoint, open, store: Some(store), in_hand: None, failures: 0 }
+        Self {
+            checkpoint,
+            open,
+            store: Some(store),
+            in_hand: None,
+            failures: 0,
+            rested_since: None,
+        }
     }
 
     /// Takes all that was said so far, commits it as a group, and tells those who wait for that.
@@ -117,6 +131,7 @@ impl Writer {
             return if gives_up { Turn::Closed } else { Turn::Failed };
         }
         let took = started.elapsed();
+        self.rested_since = Some(Instant::now());
         COMMITS.note(&Commit::Done(took));
         self.committed(&batch, took);
         // What others want done must not end this thread.
@@ -188,7 +203,9 @@ impl Writer {
             waited.unwrap_or_else(PoisonError::into_inner).0
         };
         let state = until(self.checkpoint.lock(), HEARTBEAT, |state| !state.has_work());
-        drop(until(state, shared.interval, |state| !state.is_urgent() && state.has_work()));
+        let state = until(state, shared.interval, |state| !state.is_urgent() && state.has_work());
+        let rested = self.rested_since.map_or(GATHER, |since| since.elapsed());
+        drop(until(state, GATHER.saturating_sub(rested), |state| !state.closing));
     }
 
     fn commit(&mut self, batch: &Batch) -> Result<(), String> {

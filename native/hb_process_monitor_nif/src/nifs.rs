@@ -220,6 +220,9 @@ fn check_node<'a>(env: Env<'a>, node: Binary<'a>) -> Term<'a> {
 /// Asks for a poll now.
 #[rustler::nif]
 fn poll(handle: ResourceArc<Handle>) -> Atom {
+    if handle.shared.is_stopped() {
+        return atoms::stopped();
+    }
     tell(&handle, Event::Poll(handle.slot.id))
 }
 

@@ -1,0 +1,120 @@
+%%% @doc Sees pushes that do not return. No time-out ends a push, since nobody knows what it has done: it is
+%%% told of, once. A monitor that begins to push lists itself, and is looked at once a second from then on
+%%% for as long as it is found at a push; so those that wait, which are nearly all, cost nothing.
+-module(hb_process_monitor_stalls).
+-behaviour(gen_server).
+
+-export([create/0, start_link/0, push_begins/2]).
+-export([init/1, handle_call/3, handle_cast/2, handle_info/2]).
+
+%% How often those at a push are looked at, in ms.
+-define(LOOK, 1000).
+
+%% {Monitor, Marks, LimitMs, Told}: who has pushed lately, how long a push of it may take, and when the push
+%% began that was told of as stalled already, or `none'.
+-define(TABLE, hb_process_monitor_stalls).
+
+%% @doc Makes the table; the caller owns it. It must outlive this process: those in it do not list
+%% themselves again.
+-spec create() -> ok.
+create() ->
+    ?TABLE = ets:new(?TABLE, [named_table, public, set, {write_concurrency, true}]),
+    ok.
+
+-spec start_link() -> gen_server:start_ret().
+start_link() ->
+    gen_server:start_link({local, ?MODULE}, ?MODULE, [], []).
+
+%% @doc The calling monitor has noted in its marks that it is at a push.
+-spec push_begins(hb_process_monitor_marks:marks(), hb_process_monitor_opts:monitor()) -> ok.
+push_begins(Marks, Options) ->
+    case hb_process_monitor_marks:is_listed(Marks) of
+        true -> ok;
+        false -> list(Marks, Options)
+    end.
+
+list(Marks, Options) ->
+    #{cron_push_stall := Limit} = hb_process_monitor_opts:settings(Options),
+    try ets:insert(?TABLE, {self(), Marks, Limit, none}) of
+        true -> hb_process_monitor_marks:set_listed(Marks, true)
+    catch
+        %% The table goes with the supervision tree, and a monitor may outlive it by a push.
+        error:badarg -> ok
+    end.
+
+%% @private
+-spec init([]) -> {ok, none}.
+init([]) ->
+    self() ! look,
+    {ok, none}.
+
+%% @private
+-spec handle_call(term(), gen_server:from(), none) -> {reply, {error, unknown_call}, none}.
+handle_call(_Call, _From, none) ->
+    {reply, {error, unknown_call}, none}.
+
+%% @private
+-spec handle_cast(term(), none) -> {noreply, none}.
+handle_cast(_Cast, none) ->
+    {noreply, none}.
+
+%% @private
+-spec handle_info(term(), none) -> {noreply, none}.
+handle_info(look, none) ->
+    Now = erlang:monotonic_time(millisecond),
+    {Stalled, Oldest} = lists:foldl(fun(Row, {Stalled, Oldest}) ->
+        case look(Now, Row) of
+            none -> {Stalled, Oldest};
+            {pushing, Began} -> {Stalled, min(Began, Oldest)};
+            {stalled, Began} -> {Stalled + 1, min(Began, Oldest)}
+        end
+    end, {0, Now}, ets:tab2list(?TABLE)),
+    ok = hb_process_monitor_meter:set_stalled(Stalled),
+    ok = hb_process_monitor_meter:set_oldest_push(Now - Oldest),
+    _ = erlang:send_after(?LOOK, self(), look),
+    {noreply, none};
+handle_info(_Stray, none) ->
+    {noreply, none}.
+
+look(Now, {Monitor, Marks, Limit, Told}) ->
+    case hb_process_monitor_marks:at_push(Marks) of
+        undefined -> forget(Monitor, Marks, Limit);
+        Began when Began =:= Told -> still_there({stalled, Began}, Monitor);
+        Began when Now - Began < Limit -> still_there({pushing, Began}, Monitor);
+        Began -> tell(Now - Began, Monitor), still_there({stalled, Began}, Monitor)
+    end.
+
+%% What a killed monitor noted last stays so.
+still_there(Found, Monitor) ->
+    case is_process_alive(Monitor) of
+        true ->
+            case Found of
+                {stalled, Began} -> ets:update_element(?TABLE, Monitor, {4, Began});
+                {pushing, _} -> true
+            end,
+            Found;
+        false ->
+            true = ets:delete(?TABLE, Monitor),
+            none
+    end.
+
+%% In this order: a monitor that takes itself for listed has noted its push before this looks again, and one
+%% that does not lists itself after the row is gone.
+forget(Monitor, Marks, Limit) ->
+    true = ets:delete(?TABLE, Monitor),
+    ok = hb_process_monitor_marks:set_listed(Marks, false),
+    case hb_process_monitor_marks:at_push(Marks) of
+        undefined ->
+            none;
+        Began ->
+            true = ets:insert(?TABLE, {Monitor, Marks, Limit, none}),
+            ok = hb_process_monitor_marks:set_listed(Marks, true),
+            {pushing, Began}
+    end.
+
+tell(For, Monitor) ->
+    case hb_process_monitor_registry:who(Monitor) of
+        {ok, ProcId, Logger, _Options} -> hb_process_monitor_host:log(Logger, {error, push_stalled, {ProcId, {for_ms, For}}});
+        {stopping, ProcId} -> hb_process_monitor_host:log(undefined, {error, push_stalled, {ProcId, {for_ms, For}}});
+        none -> ok
+    end.

@@ -1,0 +1,69 @@
+%%% Pushes that do not return: each is told of once, and counted for as long as it lasts, whatever ends
+%%% meanwhile.
+-module(stalls_tests).
+-include_lib("eunit/include/eunit.hrl").
+
+all_test_() ->
+    {foreach, fun harness:setup/0, fun harness:cleanup/1,
+     [{with, [T]} || T <- [
+        fun push_that_does_not_return_is_told_of_once/1,
+        fun push_that_outlives_the_watcher_is_still_seen/1,
+        fun monitor_killed_at_a_push_is_seen_no_more/1,
+        fun next_push_of_a_monitor_is_seen_as_well/1
+     ]]}.
+
+%% A monitor at a push that is held.
+at_push(Cu, Id, Results) ->
+    Push = harness:held_pushes(Id),
+    test_cu:add(Cu, Id, Results),
+    {Monitor, Logger} = harness:start(Cu, Id, #{cursor => earliest, cron_push_stall => 100, logger => hb_logger:start()}),
+    Monitor ! tick,
+    {Monitor, Logger, Push, harness:held(Push, 1)}.
+
+%% A look now, and not when the next second has passed.
+look() ->
+    hb_process_monitor_stalls ! look,
+    {error, unknown_call} = gen_server:call(hb_process_monitor_stalls, served),
+    maps:get(stalled_pushes, hb_process_monitor:metrics()).
+
+told(Logger) -> [For || {error, push_stalled, {_, {for_ms, For}}} <- harness:report(Logger)].
+
+push_that_does_not_return_is_told_of_once(Cu) ->
+    {_, Logger, Push, Held} = at_push(Cu, harness:proc_id(), 2),
+    harness:eventually(fun() -> told(Logger) =/= [] end),
+    [For] = told(Logger),
+    ?assert(For >= 100),
+    %% It is left alone, and looked at again without a word.
+    ?assertEqual(1, look()),
+    ?assertEqual(1, length(told(Logger))),
+    harness:let_go(Held),
+    harness:let_go(harness:held(Push, 2)).
+
+push_that_outlives_the_watcher_is_still_seen(Cu) ->
+    {_, Logger, _Push, Held} = at_push(Cu, harness:proc_id(), 1),
+    harness:eventually(fun() -> told(Logger) =/= [] end),
+    _ = harness:kill(whereis(hb_process_monitor_stalls)),
+    harness:eventually(fun() -> is_pid(whereis(hb_process_monitor_stalls)) end),
+    ?assertEqual(1, look()),
+    ?assertEqual(1, length(told(Logger))),
+    harness:let_go(Held),
+    harness:eventually(fun() -> look() =:= 0 end).
+
+monitor_killed_at_a_push_is_seen_no_more(Cu) ->
+    {Monitor, _, _Push, _Held} = at_push(Cu, harness:proc_id(), 1),
+    harness:eventually(fun() -> look() =:= 1 end),
+    killed = harness:kill(Monitor),
+    ?assertEqual(0, look()).
+
+next_push_of_a_monitor_is_seen_as_well(Cu) ->
+    Id = harness:proc_id(),
+    {Monitor, Logger, Push, Held} = at_push(Cu, Id, 1),
+    harness:eventually(fun() -> look() =:= 1 end),
+    harness:let_go(Held),
+    %% Found between two pushes it is looked at no more, until it begins the next one.
+    harness:eventually(fun() -> look() =:= 0 end),
+    test_cu:add(Cu, Id, 1),
+    Monitor ! tick,
+    Next = harness:held(Push, 2),
+    harness:eventually(fun() -> length(told(Logger)) =:= 2 end),
+    harness:let_go(Next).
