@@ -1,7 +1,7 @@
 # Every command of the project. The README's two are `make demo` and `make test`.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup nif vendor compile demo test test-all test-checkout test-otp27 crashtest simulate fairness soak abuse prometheus docs valgrind browser miri fuzz bench install uninstall verify dist clean
+.PHONY: help setup nif vendor compile demo test test-all test-checkout test-otp27 coverage crashtest simulate fairness soak abuse prometheus docs valgrind browser miri fuzz bench install uninstall verify dist clean
 
 CARGO  := cargo
 REBAR  := rebar3
@@ -43,6 +43,14 @@ test-checkout: setup ## as a rebar3 dependency, and with its sources copied into
 # The same library file that OTP 25 loads. Arguments of the script run other commands of rebar3 there.
 test-otp27: setup nif ## the suite on OTP 27, in a Debian trixie that is made once under _build (root, Debian)
 	@./test/otp27/run.sh
+
+# Without those that exchange modules, and those that run nodes and commands of their own: neither is counted.
+UNCOUNTED := reload_tests crash_tests fairness_tests nif_abuse_tests release_tests install_tests install_refusal_tests install_killed_tests
+comma := ,
+empty :=
+COVERED := $(subst $(empty) $(empty),$(comma),$(filter-out $(UNCOUNTED),$(basename $(notdir $(wildcard test/*_tests.erl)))))
+coverage: setup ## which lines the tests run: by module, and in all
+	@$(REBAR) eunit --cover --module=$(COVERED) && $(REBAR) cover --verbose
 
 test-all: test ## and what is slow: kills, schedules, 5000 monitors, a Prometheus, a browser, valgrind, fuzz, miri, soak, benchmarks in small
 	@$(MAKE) --no-print-directory test-otp27

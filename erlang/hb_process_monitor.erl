@@ -1,7 +1,8 @@
 %%% @doc Monitors AO processes for cron results: `start(ProcID)', and from then on every result that
 %%% the process's Compute Unit produces by itself is pushed, in order, at least once.
 %%%
-%%% This module checks arguments, sees to it that the application runs, and does nothing else.
+%%% This module is the API and its documentation: it checks arguments, sees to it that the modules are
+%%% loaded, and does nothing else.
 -module(hb_process_monitor).
 
 -export([start/1, start/2, start/3]).
@@ -68,8 +69,8 @@ start(ProcID) ->
 start(ProcID, Opts) when is_map(Opts) ->
     ok = ensure_loaded(),
     ProcId = hb_process_monitor_opts:proc_id(ProcID),
-    ok = ensure_started(),
-    start_monitor(ProcId, hb_process_monitor_opts:for_monitor(ProcId, Opts));
+    ok = hb_process_monitor_starting:ensure_started(),
+    hb_process_monitor_starting:start_monitor(ProcId, hb_process_monitor_opts:for_monitor(ProcId, Opts));
 start(ProcID, Rate) ->
     start(ProcID, #{rate => Rate}).
 
@@ -107,17 +108,8 @@ stop(Monitor, Timeout) when is_pid(Monitor) ->
 -spec resume_all() -> [{ProcId :: binary(), {Monitor :: pid(), hb_process_monitor_host:logger()}
                                             | {error, Reason :: term()}}].
 resume_all() ->
-    Engine = engine(),
-    lists:append([resume(ProcId, Kept) || {ProcId, Kept} <- hb_process_monitor_nif:watched(Engine)]).
-
-resume(ProcId, Kept) ->
-    try binary_to_term(Kept, [safe]) of
-        %% That is for its own supervisor to do.
-        #{supervised := true} -> [];
-        Options -> [{ProcId, start(ProcId, Options)}]
-    catch
-        error:Reason -> [{ProcId, {error, Reason}}]
-    end.
+    ok = ensure_loaded(),
+    hb_process_monitor_starting:resume_all().
 
 %% @doc Forgets a process that is not monitored: its cursor, its dead letters, and that it was to be
 %% resumed. Without a cursor the next start begins after the latest result. Returns once that is
@@ -128,21 +120,16 @@ forget(ProcID) ->
     ProcId = hb_process_monitor_opts:proc_id(ProcID),
     case hb_process_monitor_registry:find(ProcId) of
         {ok, _} -> {error, monitored};
-        none -> hb_process_monitor_nif:forget(Engine, ProcId)
+        none ->
+            _ = hb_process_monitor_registry:take_cursor(ProcId),
+            hb_process_monitor_nif:forget(Engine, ProcId)
     end.
 
 %% @doc The results of a process that could not be pushed, the oldest first.
 -spec dead_letters(process_id()) -> {ok, [dead_letter()]} | {error, Reason :: binary()}.
 dead_letters(ProcID) ->
     Engine = engine(),
-    case hb_process_monitor_nif:letters(Engine, hb_process_monitor_opts:proc_id(ProcID)) of
-        {ok, Letters} -> {ok, [dead_letter(Letter) || Letter <- Letters]};
-        {error, Reason} -> {error, Reason}
-    end.
-
-dead_letter({Id, At, Attempts, Cursor, Result, Error}) ->
-    #{id => Id, at => At, attempts => Attempts, cursor => Cursor,
-      result => binary_to_term(Result), error => binary_to_term(Error)}.
+    hb_process_monitor_letters:all(Engine, hb_process_monitor_opts:proc_id(ProcID)).
 
 %% @doc Has the monitor of a process push a dead letter once more, between two results. One that is
 %% pushed is discarded.
@@ -150,33 +137,13 @@ dead_letter({Id, At, Attempts, Cursor, Result, Error}) ->
     ok | {error, not_monitored | not_found | {push_failed, Reason :: term()} | binary()}.
 redeliver(ProcID, Id) ->
     Engine = engine(),
-    ProcId = hb_process_monitor_opts:proc_id(ProcID),
-    case {hb_process_monitor_registry:find(ProcId), dead_letters(ProcId)} of
-        {none, _} -> {error, not_monitored};
-        {_, {error, Reason}} -> {error, Reason};
-        {{ok, {Monitor, _, _}}, {ok, Letters}} ->
-            case [Result || #{id := Of, result := Result} <- Letters, Of =:= Id] of
-                [] -> {error, not_found};
-                [Result] -> redeliver(Engine, ProcId, Id, Monitor, Result)
-            end
-    end.
-
-redeliver(Engine, ProcId, Id, Monitor, Result) ->
-    try hb_process_monitor_server:redeliver(Monitor, Result) of
-        ok -> discarded(hb_process_monitor_nif:discard(Engine, ProcId, Id));
-        {error, Reason} -> {error, {push_failed, Reason}}
-    catch
-        exit:_ -> {error, not_monitored}
-    end.
+    hb_process_monitor_letters:redeliver(Engine, hb_process_monitor_opts:proc_id(ProcID), Id).
 
 %% @doc Drops a dead letter for good. Returns once that is durable.
 -spec discard(process_id(), Id :: pos_integer()) -> ok | {error, not_found | binary()}.
 discard(ProcID, Id) ->
     Engine = engine(),
-    discarded(hb_process_monitor_nif:discard(Engine, hb_process_monitor_opts:proc_id(ProcID), Id)).
-
-discarded(not_found) -> {error, not_found};
-discarded(Done) -> Done.
+    hb_process_monitor_letters:discard(Engine, hb_process_monitor_opts:proc_id(ProcID), Id).
 
 %% @doc The value of every metric; docs/metrics.md says what each is. Asks no process. What has happened is
 %% counted from the node's start on, whatever of this application was started anew since; while it does
@@ -282,7 +249,7 @@ dashboard() -> dashboard(?DASHBOARD_PORT).
 -spec dashboard(inet:port_number()) -> {ok, Url :: binary()} | {error, hb_process_monitor_dashboard:error()}.
 dashboard(Port) ->
     ok = ensure_loaded(),
-    ok = ensure_started(),
+    ok = hb_process_monitor_starting:ensure_started(),
     hb_process_monitor_dashboard:start(Port).
 
 %% @doc Ends the page, if there is one. Its connections are closed when this returns.
@@ -314,7 +281,7 @@ start_link(ProcID) -> start_link(ProcID, #{}).
 start_link(ProcID, Opts) when is_map(Opts) ->
     ok = ensure_loaded(),
     ProcId = hb_process_monitor_opts:proc_id(ProcID),
-    hb_process_monitor_supervised:start_link(ProcId, Opts, fun ensure_started/0);
+    hb_process_monitor_supervised:start_link(ProcId, Opts);
 start_link(ProcID, Rate) ->
     start_link(ProcID, #{rate => Rate}).
 
@@ -324,64 +291,9 @@ start_link(ProcID, Rate) ->
 start_link(ProcID, Rate, Cursor) ->
     start_link(ProcID, #{rate => Rate, cursor => Cursor}).
 
-%% The engine that runs, started if need be.
 engine() ->
     ok = ensure_loaded(),
-    ok = ensure_started(),
-    case hb_process_monitor_registry:engine() of
-        {ok, Engine, _Ticker} -> Engine;
-        none -> error({not_started, no_engine})
-    end.
-
-start_monitor(ProcId, Options) ->
-    case hb_process_monitor_registry:find(ProcId) of
-        {ok, Entry} ->
-            already_monitored(ProcId, Entry);
-        none ->
-            try hb_process_monitor_sup:start_monitor([ProcId, Options]) of
-                {ok, undefined} -> start_monitor(ProcId, Options);
-                {ok, Monitor} -> {Monitor, logger_of(ProcId, Monitor)};
-                {error, Reason} -> error({not_started, Reason})
-            catch
-                %% The tree is going down.
-                exit:{Reason, _} -> error({not_started, Reason})
-            end
-    end.
-
-%% Another start may have been first in between, or a stop.
-logger_of(ProcId, Monitor) ->
-    case hb_process_monitor_registry:find(ProcId) of
-        {ok, {Monitor, Logger, _}} -> Logger;
-        _ -> undefined
-    end.
-
-already_monitored(ProcId, {Monitor, Logger, #{rate := Rate, cursor := Cursor}}) ->
-    ok = hb_process_monitor_host:log(Logger, {ok, already_monitored, {ProcId, Rate, Cursor}}),
-    {Monitor, Logger}.
-
-%% The application runs once its last child is there.
-ensure_started() ->
-    case whereis(hb_process_monitor_monitors_sup) of
-        undefined -> start_application();
-        _ -> ok
-    end.
-
-start_application() ->
-    case hb_process_monitor_nif:loaded() of
-        ok -> ok;
-        {error, Tried} -> error({nif_not_loaded, Tried})
-    end,
-    case application:ensure_all_started(hb_process_monitor) of
-        {ok, _} -> ok;
-        {error, Reason} -> error(why(Reason, {not_started, Reason}))
-    end.
-
-%% What is wrong with a file or an option lies deep in the reason why the tree did not start.
-why({checkpoint_unavailable, _, _} = Reason, _Else) -> Reason;
-why({bad_option, _, _} = Reason, _Else) -> Reason;
-why(Reason, Else) when is_tuple(Reason) -> why(tuple_to_list(Reason), Else);
-why([Reason | Rest], Else) -> why(Reason, why(Rest, Else));
-why(_, Else) -> Else.
+    hb_process_monitor_starting:engine().
 
 %% In embedded mode not even the module that loads the others is loaded by being called.
 ensure_loaded() ->

@@ -42,6 +42,7 @@ prep_stop(State) ->
 %% @private
 -spec stop(term()) -> ok.
 stop(_State) ->
+    ok = hb_process_monitor_observer:retire(),
     _ = hb_process_monitor_nif:close_checkpoints(?CLOSE_LIMIT),
     ok.
 
@@ -64,7 +65,7 @@ specification() ->
         {modules, hb_process_monitor_loader:modules()},
         {registered, [hb_process_monitor_sup, hb_process_monitor_monitors_sup,
                       hb_process_monitor_ticker, hb_process_monitor_keeper, hb_process_monitor_log,
-                      hb_process_monitor_observer, hb_process_monitor_dashboard]},
+                      hb_process_monitor_observer, hb_process_monitor_stalls, hb_process_monitor_dashboard]},
         {mod, {?MODULE, []}},
         {applications, [kernel, stdlib]}
     ]}.

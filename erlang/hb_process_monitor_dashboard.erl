@@ -170,14 +170,29 @@ start_httpd(Family, Address, Port) ->
                 _ -> ok = close(Server), {error, eaddrinuse}
             end;
         {error, Reason} ->
-            {error, Reason}
+            %% Of a page that was killed: its httpd has this port's name until it has ended.
+            case in_the_way(Reason) of
+                {ok, Old} -> ok = gone(Old), start_httpd(Family, Address, Port);
+                none -> {error, Reason}
+            end
     end.
 
+in_the_way({already_started, Pid}) when is_pid(Pid) -> {ok, Pid};
+in_the_way({failed_to_start_child, _, Reason}) -> in_the_way(Reason);
+in_the_way({shutdown, Reason}) -> in_the_way(Reason);
+in_the_way(_) -> none.
+
 close(Server) ->
-    Ref = monitor(process, Server),
     true = exit(Server, shutdown),
+    gone(Server).
+
+%% Waits until it has ended, or makes it end.
+gone(Server) ->
+    Ref = monitor(process, Server),
     receive {'DOWN', Ref, process, _, _} -> ok
-    after ?CLOSING -> exit(Server, kill), ok
+    after ?CLOSING ->
+        exit(Server, kill),
+        receive {'DOWN', Ref, process, _, _} -> ok end
     end.
 
 %% @private

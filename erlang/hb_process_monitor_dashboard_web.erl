@@ -18,7 +18,10 @@
 
 %% @private
 -spec do(#mod{}) -> {break, [{response, {response, [term()], iodata()}}]}.
-do(#mod{method = Method, request_uri = Target, parsed_header = Headers}) ->
+do(#mod{method = Method, request_uri = Target, parsed_header = Headers, socket = Socket}) ->
+    %% httpd sends an answer in two pieces, and the second would wait for the browser's ack of the first, which
+    %% comes 40 ms later. Its own options have no such one. It may be closed already.
+    _ = inet:setopts(Socket, [{nodelay, true}]),
     {Code, Given, Body} = try answer(Method, Target, Headers)
     catch Class:Reason:Stack ->
         %% Not what functions were called with: the token may be among it.

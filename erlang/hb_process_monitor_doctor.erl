@@ -5,7 +5,9 @@
 
 -export([examine/1]).
 
--export_type([options/0, findings/0, option/0, node_answer/0, monitors/0]).
+-include_lib("kernel/include/file.hrl").
+
+-export_type([options/0, findings/0, option/0, node_answer/0]).
 
 -type options() :: #{process => hb_process_monitor:process_id(), probe => boolean()}.
 %% `process': whose latest result the CU is asked for, and whose options are shown; else one that is
@@ -17,10 +19,6 @@
 
 -type node_answer() :: #{node := binary(), us := non_neg_integer() | undefined,
                          answer := {ok, Cursor :: binary() | earliest} | {error, Class :: atom(), Text :: binary()}}.
-
--type monitors() :: #{states := #{hb_process_monitor_info:state() => pos_integer()},
-                      stalled := non_neg_integer(), failing := non_neg_integer()}.
-%% `stalled': at one push for more than five minutes; `failing': their last fetch or push failed.
 
 -type findings() :: #{
     verdict := ok | attention | wrong,
@@ -35,7 +33,7 @@
     environment := [{Variable :: string(), Shown :: binary()}],
     checkpoint := map(),
     counters := #{atom() => non_neg_integer()},
-    monitors := monitors(),
+    monitors := hb_process_monitor_totals:totals(),
     process := binary(),
     is_known := boolean(),
     cu := [node_answer()] | {not_asked, Why :: term()}
@@ -44,7 +42,6 @@
 %% process is one that this node monitors or is to monitor, or the caller named it.
 
 -define(PROXIES, ["ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY"]).
--define(STALLED, 300000).
 
 %% @doc Looks at everything.
 -spec examine(options()) -> findings().
@@ -69,7 +66,7 @@ examine(Given) ->
         environment => environment(),
         checkpoint => checkpoint(InForce, Sources),
         counters => hb_process_monitor_ticker:counters(),
-        monitors => monitors(<<>>, #{states => #{}, stalled => 0, failing => 0}),
+        monitors => hb_process_monitor_totals:read(),
         process => ProcId,
         is_known => IsKnown,
         cu => case Given of
@@ -180,29 +177,12 @@ file_of(Path) ->
         false -> missing
     end.
 
-%% As the system sees it: root may write where the mode says that it may not.
+%% As the system says it of this node's user, without trying: nothing is left there, whatever happens.
 is_writable(Dir) ->
-    Probe = filename:join(Dir, ".hb-process-monitor-doctor"),
-    case file:open(Probe, [write, exclusive]) of
-        {ok, File} ->
-            ok = file:close(File),
-            file:delete(Probe) =:= ok;
-        {error, eexist} -> true;
-        {error, _} -> false
+    case file:read_file_info(Dir) of
+        {ok, #file_info{type = directory, access = Access}} -> Access =:= read_write orelse Access =:= write;
+        _ -> false
     end.
-
-monitors(After, Counts) ->
-    {Page, Next} = hb_process_monitor_info:list(#{limit => 500, start_after => After}),
-    Counted = lists:foldl(fun count/2, Counts, Page),
-    case Next of
-        done -> Counted;
-        _ -> monitors(Next, Counted)
-    end.
-
-count(#{state := State, at_push := AtPush, error := Error}, #{states := States, stalled := Stalled, failing := Failing}) ->
-    #{states => maps:update_with(State, fun(N) -> N + 1 end, 1, States),
-      stalled => case is_integer(AtPush) andalso AtPush >= ?STALLED of true -> Stalled + 1; false -> Stalled end,
-      failing => case Error of undefined -> Failing; _ -> Failing + 1 end}.
 
 %% In a process of its own, whose engine goes with it: the application need not run.
 cu(_ProcId, _Sources, #{loaded := {error, _}}) ->

@@ -67,7 +67,7 @@ checkpoint(_) -> [].
 monitors(#{monitors := #{states := States, stalled := Stalled, failing := Failing}, counters := Counters}) ->
     Paused = maps:get(paused, States, 0),
     Breakers = maps:get(open_breakers, Counters, 0),
-    [{wrong, {"~b monitors have been at one push for more than 5 minutes", [Stalled]},
+    [{wrong, {"~b monitors have been at one push for longer than cron_push_stall", [Stalled]},
       "see which with i(#{state => pushing}) and what they are at with erlang:process_info(Monitor, current_stacktrace)"}
      || Stalled > 0]
     ++ [{attention, {"the last fetch or push of ~b monitors failed", [Failing]}, "i(#{state => backing_off}) says how"} || Failing > 0]

@@ -93,7 +93,12 @@ call_if_there(Module, Function, Args) ->
                       router := {hb_process_monitor_host_router:source(), Origins :: [binary()]},
                       push := atom() | {module(), atom()} | fun(), result_format := map | record}.
 describe() ->
-    ok = detect(),
+    %% While the application runs, what it found at its start is what counts; where it does not, its start
+    %% looks again.
+    ok = case whereis(hb_process_monitor_sup) of
+        undefined -> detect();
+        _ -> ok
+    end,
     {Source, Nodes} = hb_process_monitor_host_router:nodes_of(binary:copy(<<"A">>, 43)),
     %% Nobody says that the host runs.
     Option = fun(Key) -> try option(Key) catch _:_ -> undefined end end,

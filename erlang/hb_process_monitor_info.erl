@@ -118,9 +118,9 @@ full(ProcId, Monitor, Marks) ->
         {ok, {Monitor, Known, Given}} -> {Known, Given};
         _ -> {undefined, #{}}
     end,
-    [{_, _, _, Snapshot}] = with_snapshots([{ProcId, Monitor, Marks}]),
+    [{_, _, _, Snapshot} = Row] = with_snapshots([{ProcId, Monitor, Marks}]),
     {_, _, Cursor, CursorTime, _, Buffered, _, {_, NextTry}, {Asked, Nodes}, _} = Snapshot,
-    #{at_push := AtPush} = Summary = summary({ProcId, Monitor, Marks, Snapshot}),
+    #{at_push := AtPush} = Summary = summary(is_leaving(ProcId, Monitor), clocks(), Row),
     PushTry = case hb_process_monitor_registry:trouble(Monitor) of
         {_, _, _, At} -> max(0, At - now_ms());
         none -> undefined
@@ -185,7 +185,7 @@ list(After, Limit, Look, {Wanted, Prefix} = Filter, Found) ->
     Batch = min(Look, case Wanted of any -> min(Left, ?BATCH); _ -> ?BATCH end),
     Looked = hb_process_monitor_registry:page(After, Batch),
     Page = lists:takewhile(fun({ProcId, _}) -> begins_with(ProcId, Prefix) end, Looked),
-    Rows = [Row || #{state := State} = Row <- summaries(Page), Wanted =:= any orelse lists:member(State, Wanted)],
+    Rows = summaries(Page, Wanted),
     case length(Rows) of
         Enough when Enough > Left; Enough =:= Left, Left > 0 ->
             Taken = lists:sublist(Rows, Left),
@@ -199,6 +199,7 @@ list(After, Limit, Look, {Wanted, Prefix} = Filter, Found) ->
             list(element(1, lists:last(Page)), Limit, Further, Filter, Found ++ Rows)
     end.
 
+begins_with(_ProcId, <<>>) -> true;
 begins_with(ProcId, Prefix) -> binary:longest_common_prefix([ProcId, Prefix]) =:= byte_size(Prefix).
 
 next(ProcId, Prefix) ->
@@ -214,44 +215,51 @@ all() -> all(<<>>).
 all(After) ->
     case hb_process_monitor_registry:page(After, ?BATCH) of
         [] -> [];
-        Page -> summaries(Page) ++ all(element(1, lists:last(Page)))
+        Page -> summaries(Page, any) ++ all(element(1, lists:last(Page)))
     end.
 
 %% @doc How many there are, about.
 -spec count() -> non_neg_integer().
 count() -> hb_process_monitor_registry:size().
 
-summaries(Page) ->
+%% Those that are in one of these states.
+summaries(Page, Wanted) ->
     Rows = [{ProcId, Monitor, Marks} || {ProcId, Monitor} <- Page,
                                         {ok, _, Marks} <- [hb_process_monitor_registry:marks(Monitor)],
                                         is_process_alive(Monitor)],
-    [summary(Row) || Row <- with_snapshots(Rows)].
+    %% A page is of those that stand for their processes, and so are not leaving.
+    All = with_snapshots(Rows),
+    Clocks = clocks(),
+    case Wanted of
+        any -> [summary(false, Clocks, Row) || Row <- All];
+        _ -> [Summary || Row <- All, #{state := State} = Summary <- [summary(false, Clocks, Row)], lists:member(State, Wanted)]
+    end.
 
 %% One question to the engine for all.
 with_snapshots(Rows) ->
     Epochs = [Epoch || {_, _, Marks} <- Rows, Epoch <- [hb_process_monitor_marks:epoch(Marks)], Epoch =/= none],
-    Answer = case hb_process_monitor_registry:engine() of
-        {ok, Engine, _} when Epochs =/= [] -> hb_process_monitor_nif:snapshots(Engine, Epochs);
-        _ -> []
+    {Known, None} = case hb_process_monitor_inspection:snapshots(Epochs) of
+        timeout -> {#{}, setelement(2, ?UNREGISTERED, unknown)};
+        Snapshots -> {Snapshots, ?UNREGISTERED}
     end,
-    Known = case Answer of
-        timeout -> #{};
-        _ -> maps:from_list([{element(1, Snapshot), Snapshot} || Snapshot <- Answer])
-    end,
-    None = case Answer of timeout -> setelement(2, ?UNREGISTERED, unknown); _ -> ?UNREGISTERED end,
     [{ProcId, Monitor, Marks, maps:get(hb_process_monitor_marks:epoch(Marks), Known, None)}
      || {ProcId, Monitor, Marks} <- Rows].
 
-summary({ProcId, Monitor, Marks, Snapshot}) ->
+%% The monotonic clock, and how much the system's is ahead of it, in ms: the same for all of a page.
+clocks() -> {now_ms(), erlang:time_offset(millisecond)}.
+
+summary(IsLeaving, {Now, Offset}, {ProcId, Monitor, Marks, Snapshot}) ->
     {_, Doing, _, CursorTime, Unacked, _, Fetch, {NextTick, _}, _, Letters} = Snapshot,
-    Now = now_ms(),
-    LastPush = to_system(hb_process_monitor_marks:last_push(Marks)),
+    LastPush = case hb_process_monitor_marks:last_push(Marks) of
+        undefined -> undefined;
+        At -> At + Offset
+    end,
     AtPush = since(hb_process_monitor_marks:at_push(Marks), Now),
     Push = hb_process_monitor_registry:trouble(Monitor),
     #{process => ProcId,
       monitor => Monitor,
-      state => state(is_leaving(ProcId, Monitor), hb_process_monitor_marks:pause(Marks), Push, AtPush, Doing),
-      cursor_age => age(CursorTime, erlang:system_time(millisecond)),
+      state => state(IsLeaving, hb_process_monitor_marks:pause(Marks), Push, AtPush, Doing),
+      cursor_age => age(CursorTime, Now + Offset),
       lag => age(CursorTime, LastPush),
       last_result => LastPush,
       unacked => Unacked,
@@ -289,9 +297,6 @@ age(_, _) -> undefined.
 
 since(undefined, _Now) -> undefined;
 since(Began, Now) -> max(0, Now - Began).
-
-to_system(undefined) -> undefined;
-to_system(Monotonic) -> Monotonic + erlang:time_offset(millisecond).
 
 or_undefined(none) -> undefined;
 or_undefined(Value) -> Value.

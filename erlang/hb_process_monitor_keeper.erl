@@ -13,6 +13,11 @@
 %% A monitor that has lived so long, in ms, crashes for the first time again.
 -define(SETTLED, 600000).
 
+%% How often it looks for cursors that were left for a supervisor which never came back for them, and how
+%% long they are kept, in ms.
+-define(SWEEP, 60000).
+-define(KEPT, 3600000).
+
 %% Of a monitor nothing is kept here as long as it lives: all is in its rows of the registry.
 -record(state, {
     %% What is to become of a monitor that has said that it is crashing; its rows go with it.
@@ -49,6 +54,7 @@ ending(_Reason, Next) ->
 init([]) ->
     %% After a restart. One that introduces itself meanwhile is watched twice, which does no harm.
     lists:foreach(fun(Monitor) -> monitor(process, Monitor) end, hb_process_monitor_registry:monitors()),
+    _ = erlang:send_after(?SWEEP, self(), sweep),
     {ok, #state{}}.
 
 %% @private
@@ -81,6 +87,10 @@ handle_info({start, ProcId, Logger, Options, Crashes}, #state{crashes = All} = S
         {ok, _} -> {noreply, Started};
         {error, Reason} -> {noreply, ended(Reason, {ProcId, Logger, Options}, Started)}
     end;
+handle_info(sweep, State) ->
+    _ = hb_process_monitor_registry:drop_cursors(?KEPT),
+    _ = erlang:send_after(?SWEEP, self(), sweep),
+    {noreply, State};
 handle_info(_Stray, State) ->
     {noreply, State}.
 

@@ -18,15 +18,16 @@ modules() ->
      hb_process_monitor_events_telemetry, hb_process_monitor_findings,
      hb_process_monitor_host, hb_process_monitor_host_ao, hb_process_monitor_host_converge,
      hb_process_monitor_host_mu, hb_process_monitor_host_router, hb_process_monitor_info,
-     hb_process_monitor_json, hb_process_monitor_keeper,
+     hb_process_monitor_inspection, hb_process_monitor_json, hb_process_monitor_keeper, hb_process_monitor_letters,
      hb_process_monitor_log, hb_process_monitor_log_format, hb_process_monitor_marks,
      hb_process_monitor_message, hb_process_monitor_meter, hb_process_monitor_metrics, ?LIBRARY_MODULE,
      hb_process_monitor_observer, hb_process_monitor_opts, hb_process_monitor_page,
      hb_process_monitor_page_charts, hb_process_monitor_page_script, hb_process_monitor_page_style,
      hb_process_monitor_prometheus,
-     hb_process_monitor_pushing, hb_process_monitor_registry, hb_process_monitor_scheduling, hb_process_monitor_server,
-     hb_process_monitor_settings, hb_process_monitor_status, hb_process_monitor_sup, hb_process_monitor_supervised,
-     hb_process_monitor_table, ?LAST].
+     hb_process_monitor_pushing, hb_process_monitor_redelivery, hb_process_monitor_registration,
+     hb_process_monitor_registry, hb_process_monitor_retrying, hb_process_monitor_scheduling,
+     hb_process_monitor_server, hb_process_monitor_settings, hb_process_monitor_stalls, hb_process_monitor_starting, hb_process_monitor_status, hb_process_monitor_sup, hb_process_monitor_supervised,
+     hb_process_monitor_table, hb_process_monitor_totals, ?LAST].
 
 %% @doc Loads what is not loaded. A release boots in embedded mode: there a module that is not in
 %% the boot script is not loaded when it is called. One caller at a time: loading a module that is

@@ -9,9 +9,9 @@
 %% A registration, of its monitor
 -export([register/2, poll/1, next_part/1, ack/4, give_up/7, move_to/2, remove/2]).
 %% The checkpoint
--export([letters/2, discard/3, forget/2, watched/1, checkpoint_status/1, close_checkpoints/1]).
+-export([letters/4, discard/3, forget/2, watched/1, checkpoint_status/1, close_checkpoints/1]).
 %% For an operator
--export([snapshots/2, probe/4, library_version/0]).
+-export([snapshots/2, census/1, probe/4, library_version/0]).
 %% What is counted and what happens, of all engines
 -export([metrics/0, events_to_self/1]).
 %% None of these
@@ -23,8 +23,8 @@
 -on_load(on_load/0).
 -nifs([new/1, run/2, interrupt/1, stop/1, counters/1,
        register/2, poll/1, next_part/1, ack/4, give_up/7, move_to/2, remove/2,
-       letters/2, discard/3, forget/2, watched/1, checkpoint_status/1, close_checkpoints/1,
-       snapshots/2, probe/4, library_version/0, metrics/0, events_to_self/1, check_node/1, log_to_self/1]).
+       letters/4, discard/3, forget/2, watched/1, checkpoint_status/1, close_checkpoints/1,
+       snapshots/2, census/1, probe/4, library_version/0, metrics/0, events_to_self/1, check_node/1, log_to_self/1]).
 
 -define(LIBRARY, "hb_process_monitor_nif").
 -define(REASON, {?MODULE, not_loaded}).
@@ -219,9 +219,11 @@ move_to(_Handle, _Nodes) -> erlang:nif_error(not_loaded()).
 -spec remove(handle(), Watched :: boolean()) -> durable | wait.
 remove(_Handle, _Watched) -> erlang:nif_error(not_loaded()).
 
-%% @doc The dead letters of a process, the oldest first.
--spec letters(engine(), ProcId :: binary()) -> {ok, [letter()]} | {error, Reason :: binary()}.
-letters(_Engine, _ProcId) -> erlang:nif_error(not_loaded()).
+%% @doc Dead letters of a process, the oldest first: those whose numbers come after one, so many at most, and
+%% no more once they have come to so many bytes. `More': there are further ones; `All': how many it has.
+-spec letters(engine(), ProcId :: binary(), After :: non_neg_integer(), {Letters :: pos_integer(), Bytes :: non_neg_integer()}) ->
+    {ok, [letter()], More :: boolean(), All :: non_neg_integer()} | {error, Reason :: binary()}.
+letters(_Engine, _ProcId, _After, _Most) -> erlang:nif_error(not_loaded()).
 
 %% @doc A dead letter is done with. Waits until that is durable.
 -spec discard(engine(), ProcId :: binary(), Id :: non_neg_integer()) ->
@@ -246,10 +248,16 @@ checkpoint_status(_Engine) -> erlang:nif_error(not_loaded()).
 -spec close_checkpoints(LimitMs :: pos_integer()) -> boolean().
 close_checkpoints(_LimitMs) -> erlang:nif_error(not_loaded()).
 
-%% @doc How these registrations fare; those that have ended are left out. `timeout': the engine's loop
-%% does not run at present.
--spec snapshots(engine(), [epoch()]) -> [snapshot()] | timeout.
+%% @doc Asks how these registrations fare, 1000 of them at most. The calling process is sent
+%% `{hb_cron_inspected, Number, [snapshot()]}' when the loop has come to it; those that have ended are left
+%% out, and of an engine that has stopped are all.
+-spec snapshots(engine(), [epoch()]) -> Number :: pos_integer().
 snapshots(_Engine, _Epochs) -> erlang:nif_error(not_loaded()).
+
+%% @doc Asks how many registrations wait for what. The calling process is sent `{hb_cron_inspected, Number,
+%% [{Doing, Count}]}', likewise; `failing' among them are those of all whose last fetch failed.
+-spec census(engine()) -> Number :: pos_integer().
+census(_Engine) -> erlang:nif_error(not_loaded()).
 
 %% @doc Asks each of these nodes for a process's latest result, once, within limits in ms and bytes. For
 %% each the calling process gets `{hb_cron_probe, Origin, Us, {ok, Cursor} | {error, Class, Text}}'.

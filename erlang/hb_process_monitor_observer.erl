@@ -4,8 +4,8 @@
 -module(hb_process_monitor_observer).
 -behaviour(gen_server).
 
--export([start_link/0, look/0]).
--export([init/1, handle_call/3, handle_cast/2, handle_info/2, terminate/2]).
+-export([start_link/0, look/0, retire/0]).
+-export([init/1, handle_call/3, handle_cast/2, handle_info/2]).
 
 %% How often it looks, in ms.
 -define(LOOK, 1000).
@@ -26,11 +26,17 @@ start_link() ->
 -spec look() -> ok.
 look() -> gen_server:call(?MODULE, look, infinity).
 
+%% @doc The application has ended, however that was: nothing is made for anybody any more. Not this process's
+%% own business, which may have been killed with the tree.
+-spec retire() -> ok.
+retire() ->
+    _ = hb_process_monitor_prometheus:deregister(),
+    ok = hb_process_monitor_events:use(hb_process_monitor_events:choose(false)),
+    listen(none).
+
 %% @private
 -spec init([]) -> {ok, #state{}}.
 init([]) ->
-    %% To say at the end that nothing is wanted any more.
-    _ = process_flag(trap_exit, true),
     #{cron_events := Option} = hb_process_monitor_opts:for_node(),
     _ = erlang:send_after(?LOOK, self(), look),
     {ok, look(#state{option = Option})}.
@@ -59,13 +65,6 @@ handle_info({hb_cron_events, Events}, #state{taker = Taker} = State) ->
     {noreply, State};
 handle_info(_Stray, State) ->
     {noreply, State}.
-
-%% @private
--spec terminate(term(), #state{}) -> ok.
-terminate(_Reason, State) ->
-    _ = hb_process_monitor_prometheus:deregister(),
-    _ = use(hb_process_monitor_events:choose(false), State),
-    ok.
 
 look(#state{option = Option} = State) ->
     _ = hb_process_monitor_prometheus:register(),

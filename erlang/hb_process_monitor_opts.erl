@@ -2,7 +2,7 @@
 %%% option comes from the caller's map, then from the host, then from here.
 -module(hb_process_monitor_opts).
 
--export([for_monitor/2, settings/1, moved/2, for_library/3, for_node/0, describe/0, sources/0]).
+-export([for_monitor/2, settings/1, moved/2, is_paused/1, set_paused/2, for_library/3, for_node/0, describe/0, sources/0]).
 -export([proc_id/1, is_proc_id/1, rate/1, cursor/1]).
 
 -export_type([monitor/0, node_options/0, cursor/0]).
@@ -97,6 +97,15 @@ settings(#{settings := Shared, cron_push := Push}) ->
 moved(Nodes, #{settings := Shared} = Options) ->
     Settings = hb_process_monitor_settings:get(Shared),
     Options#{settings := hb_process_monitor_settings:share(Settings#{cron_node := Nodes})}.
+
+%% @doc Whether the monitor is to do nothing until it is resumed.
+-spec is_paused(monitor()) -> boolean().
+is_paused(Options) -> maps:get(paused, Options, false).
+
+%% @doc The same options with this changed, also in what the checkpoint keeps of them.
+-spec set_paused(boolean(), monitor()) -> monitor().
+set_paused(true, #{kept := Kept} = Options) -> Options#{paused => true, kept := Kept#{paused => true}};
+set_paused(false, #{kept := Kept} = Options) -> maps:remove(paused, Options#{kept := maps:remove(paused, Kept)}).
 
 %% What a checkpoint keeps of what was given, to start the monitor again: neither where it began nor
 %% what does not outlive a node.

@@ -110,8 +110,12 @@ deregister_cleanup(_Registry) -> ok.
 
 %% As the library makes its own samples of them: `{Labels, Value}', `{Labels, Buckets, Count, Sum}'.
 model(#{type := histogram}, #{buckets := Buckets, sum := Sum, count := Count}) ->
-    [{[], Buckets, Count, Sum}];
+    [{[], [{whole(Bound), Below} || {Bound, Below} <- Buckets], Count, Sum}];
 model(#{label := Label}, Values) ->
     [{[{Label, Of}], Value} || {Of, Value} <- lists:sort(maps:to_list(Values))];
 model(_Metric, Value) ->
     [{[], Value}].
+
+%% The library writes 1.0 as 1.00000000000000000000e+00, and 1 as 1.
+whole(Bound) when is_float(Bound), Bound == trunc(Bound) -> trunc(Bound);
+whole(Bound) -> Bound.

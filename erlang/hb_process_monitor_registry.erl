@@ -6,9 +6,9 @@
 %% Monitors
 -export([find/1, claim/5, who/1, set_options/2, release/1, leave/1, monitors/0]).
 %% For those who look on
--export([size/0, page/2, page_of/1, marks/1, stopping/1, set_trouble/2, trouble/1]).
+-export([size/0, page/2, page_of/1, marks/1, stopping/1, set_trouble/2, trouble/1, counts/0]).
 %% Where a monitor stood, for the next one without a checkpoint
--export([leave_cursor/2, take_cursor/1]).
+-export([leave_cursor/2, take_cursor/1, drop_cursors/1]).
 %% The engine
 -export([set_engine/3, engine/0, node_options/0]).
 %% Push devices
@@ -30,6 +30,9 @@
 -define(LEAVING, hb_process_monitor_leaving).
 %% {Monitor, Trouble}: whose pushes fail. Nearly none.
 -define(TROUBLE, hb_process_monitor_trouble).
+%% {ProcId, Cursor, At}: where one ended that somebody else is to start again, and when, in ms of the
+%% monotonic clock.
+-define(LEFT, hb_process_monitor_left).
 %% {engine, Engine, Ticker, NodeOptions}
 -define(ENGINE, hb_process_monitor_engine).
 
@@ -40,6 +43,7 @@ create() ->
     ?NAMES = ets:new(?NAMES, [ordered_set, {write_concurrency, true} | Options]),
     ?LEAVING = ets:new(?LEAVING, [bag | Options]),
     ?TROUBLE = ets:new(?TROUBLE, [set | Options]),
+    ?LEFT = ets:new(?LEFT, [set | Options]),
     ?ENGINE = ets:new(?ENGINE, [set | Options]),
     ok.
 
@@ -157,10 +161,16 @@ monitors() ->
 
 %% @doc How many processes are monitored on this node, about: while one ends it may still count.
 -spec size() -> non_neg_integer().
-size() ->
-    case ets:info(?NAMES, size) of
+size() -> rows_of(?NAMES) div 2.
+
+%% @doc How many monitors are stopping, and how many fail at a push, about, likewise.
+-spec counts() -> #{stopping := non_neg_integer(), troubled := non_neg_integer()}.
+counts() -> #{stopping => rows_of(?LEAVING), troubled => rows_of(?TROUBLE)}.
+
+rows_of(Table) ->
+    case ets:info(Table, size) of
         undefined -> 0;
-        Rows -> Rows div 2
+        Rows -> Rows
     end.
 
 %% @doc At most so many monitors whose processes come after one, in the order of their ids; `<<>>' comes
@@ -221,14 +231,21 @@ trouble(Monitor) ->
 %% @doc A monitor that somebody else starts again ends here.
 -spec leave_cursor(ProcId :: binary(), hb_process_monitor_opts:cursor()) -> ok.
 leave_cursor(ProcId, Cursor) ->
-    unless_gone(fun() -> true = ets:insert(?ENGINE, {{cursor, ProcId}, Cursor}), ok end).
+    unless_gone(fun() -> true = ets:insert(?LEFT, {ProcId, Cursor, erlang:monotonic_time(millisecond)}), ok end).
 
+%% @doc Where the one before left off, told once.
 -spec take_cursor(ProcId :: binary()) -> {ok, hb_process_monitor_opts:cursor()} | none.
 take_cursor(ProcId) ->
-    case ets:take(?ENGINE, {cursor, ProcId}) of
-        [{_, Cursor}] -> {ok, Cursor};
+    case ets:take(?LEFT, ProcId) of
+        [{_, Cursor, _}] -> {ok, Cursor};
         [] -> none
     end.
+
+%% @doc Drops what was left longer than so many ms ago: nobody comes for it any more.
+-spec drop_cursors(OlderMs :: non_neg_integer()) -> non_neg_integer().
+drop_cursors(OlderMs) ->
+    Before = erlang:monotonic_time(millisecond) - OlderMs,
+    ets:select_delete(?LEFT, [{{'_', '_', '$1'}, [{'<', '$1', Before}], [true]}]).
 
 %% @doc Makes `Engine' the one to register with. It runs until `Ticker' is down.
 -spec set_engine(hb_process_monitor_nif:engine(), Ticker :: pid(),

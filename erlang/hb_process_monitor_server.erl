@@ -12,7 +12,8 @@
     options :: hb_process_monitor_opts:monitor(),
     logger :: hb_process_monitor_host:logger(),
     pushing_with :: hb_process_monitor_pushing:pushing(),
-    delivery :: hb_process_monitor_delivery:delivery(),
+    %% The result that is next, while its push fails.
+    retrying :: hb_process_monitor_retrying:retrying(),
     %% What others read of this process without asking it.
     marks :: hb_process_monitor_marks:marks(),
     %% Of the supervision tree, where this process is not in it and must end with it.
@@ -22,8 +23,7 @@
     %% Older monitors of the same process that still finish a push. Until they are down nothing
     %% is fetched, so that no result is pushed by two at once.
     leaving :: #{reference() => pid()},
-    %% The registration with the engine, and the ticker that runs it.
-    engine = none :: none | {hb_process_monitor_nif:handle(), hb_process_monitor_nif:epoch(), Ticker :: pid()},
+    engine = none :: none | hb_process_monitor_registration:registration(),
     %% A tick came while there was no engine to poll with.
     ticked = false :: boolean(),
     %% The part of a page that is being pushed, with the number of its first result.
@@ -32,22 +32,10 @@
     pushing = false :: boolean(),
     %% The result that is next failed, and is tried again when this timer fires or a tick comes.
     retry = none :: none | reference(),
-    %% When it first failed, in ms of the monotonic clock.
-    failing_since = 0 :: integer(),
-    %% The result that is next as the CU gave it, once some of it has been pushed, and what is left. It
-    %% outlives the part: after an engine's death the same result comes whole again.
-    remains = none :: none | {Whole :: map(), Left :: map()},
-    %% What is left of dead letters of which some has been pushed since.
-    letters = #{} :: #{Whole :: map() => Left :: map()},
-    %% Those who want one pushed, and wait for the older monitors to be through with theirs.
-    waiting = [] :: [{gen_server:from(), Whole :: map()}],
+    redelivery = hb_process_monitor_redelivery:new() :: hb_process_monitor_redelivery:redelivery(),
     %% It was registered before: what the checkpoint says of its start is no news.
     known = false :: boolean()
 }).
-
-%% How long the checkpoint may take to become durable before the monitor ends, in ms. Whoever waits
-%% for the end has a time-out of their own; this one only bounds what is left behind.
--define(DURABLE_LIMIT, 60000).
 
 %% @doc Starts a monitor; `ignore' if the process has one.
 -spec start_link(ProcId :: binary(), hb_process_monitor_opts:monitor()) -> gen_server:start_ret().
@@ -88,7 +76,7 @@ init({ProcId, #{rate := Rate, cursor := Cursor, logger := GivenLogger} = Options
             ok = hb_process_monitor_status:label({hb_process_monitor, ProcId}),
             ok = hb_process_monitor_host:register_with(Logger),
             ok = hb_process_monitor_ticker:register_with(Logger),
-            ok = hb_process_monitor_marks:set_paused(Marks, is_paused(Options)),
+            ok = hb_process_monitor_marks:set_paused(Marks, hb_process_monitor_opts:is_paused(Options)),
             ok = hb_process_monitor_keeper:watch(),
             Settings = hb_process_monitor_opts:settings(Options),
             Push = hb_process_monitor_host:device(Settings),
@@ -97,7 +85,7 @@ init({ProcId, #{rate := Rate, cursor := Cursor, logger := GivenLogger} = Options
                 proc_id = ProcId, options = Options, logger = Logger,
                 cursor = hb_process_monitor_supervised:first_cursor(ProcId, Cursor, Options),
                 pushing_with = hb_process_monitor_pushing:new(ProcId, Logger, Push, Options, Marks, Works),
-                delivery = delivery(Settings), marks = Marks, tree = hb_process_monitor_supervised:tree(Options),
+                retrying = hb_process_monitor_retrying:new(Settings), marks = Marks, tree = hb_process_monitor_supervised:tree(Options),
                 leaving = maps:from_list([{monitor(process, Pid), Pid} || Pid <- Leaving])
             },
             log(ok, started_monitor, {ProcId, Rate, Cursor}, State),
@@ -109,25 +97,15 @@ init({ProcId, #{rate := Rate, cursor := Cursor, logger := GivenLogger} = Options
             ignore
     end.
 
-is_paused(Options) -> maps:get(paused, Options, false).
-
-%% Without a checkpoint there is no place for dead letters: nothing is given up.
-delivery(#{cron_push_attempts := Attempts, cron_push_backoff := Backoff}) ->
-    Max = case hb_process_monitor_registry:node_options() of
-        #{cron_checkpoint := false} -> infinity;
-        #{} -> Attempts
-    end,
-    hb_process_monitor_delivery:new(Max, Backoff).
-
 %% @private
 -spec handle_call(term(), gen_server:from(), #state{}) ->
     {reply, ok | {error, term()}, #state{}} | {noreply, #state{}}.
-handle_call({redeliver, Result}, From, #state{leaving = Leaving, waiting = Waiting} = State)
+handle_call({redeliver, Result}, From, #state{leaving = Leaving, redelivery = Redelivery} = State)
         when map_size(Leaving) > 0 ->
-    {noreply, State#state{waiting = [{From, Result} | Waiting]}};
-handle_call({redeliver, Result}, _From, State) ->
-    {Answer, Next} = push_letter(Result, State),
-    {reply, Answer, Next};
+    {noreply, State#state{redelivery = hb_process_monitor_redelivery:wait(From, Result, Redelivery)}};
+handle_call({redeliver, Result}, _From, #state{cursor = Cursor, pushing_with = With, redelivery = Redelivery} = State) ->
+    {Answer, Next} = hb_process_monitor_redelivery:push(Result, Cursor, With, Redelivery),
+    {reply, Answer, State#state{redelivery = Next}};
 handle_call(_Call, _From, #state{} = State) ->
     {reply, {error, unknown_call}, State}.
 
@@ -136,7 +114,7 @@ handle_call(_Call, _From, #state{} = State) ->
 handle_cast(engine_up, State) ->
     {noreply, attach_to_new(State)};
 handle_cast({pause, Paused}, #state{options = Options} = State) ->
-    case is_paused(Options) of
+    case hb_process_monitor_opts:is_paused(Options) of
         Paused ->
             ok = hb_process_monitor_marks:set_paused(State#state.marks, Paused),
             {noreply, State};
@@ -169,7 +147,7 @@ handle_info(stop, State) ->
 handle_info({'DOWN', Ref, process, _, _}, #state{tree = Ref} = State) ->
     {stop, hb_process_monitor_app:why_down(), State};
 handle_info({'DOWN', Ref, process, _, _}, #state{leaving = Leaving} = State) ->
-    {noreply, attach(push_letters(State#state{leaving = maps:remove(Ref, Leaving)}))};
+    {noreply, attach(alone(State#state{leaving = maps:remove(Ref, Leaving)}))};
 %% A state of another shape, after a reload, is an end that the keeper sees, and not a Monitor that hears
 %% nothing any more.
 handle_info(_Stray, #state{} = State) ->
@@ -187,46 +165,29 @@ terminate(Reason, #state{proc_id = ProcId, options = Options, cursor = Cursor} =
     end,
     ok = hb_process_monitor_registry:release(self()),
     %% Only who is stopped is not to be resumed.
-    ok = await_durable(detach(Reason =/= normal, State)),
+    {Wait, _} = detach(Reason =/= normal, State),
+    ok = hb_process_monitor_registration:await_durable(Wait),
     hb_process_monitor_registry:leave(self()).
-
-await_durable({durable, _State}) ->
-    ok;
-await_durable({{wait, Epoch}, _State}) ->
-    receive {hb_cron, Epoch, durable} -> ok
-    after ?DURABLE_LIMIT -> ok
-    end.
 
 %% The registration with the engine
 
-attach(#state{engine = none, leaving = Leaving} = State) when map_size(Leaving) =:= 0 ->
-    case hb_process_monitor_registry:engine() of
-        {ok, Engine, Ticker} -> attach(Engine, Ticker, State);
-        none -> State
+attach(#state{engine = none, leaving = Leaving, proc_id = ProcId, options = Options} = State) when map_size(Leaving) =:= 0 ->
+    GoOn = not State#state.known andalso hb_process_monitor_supervised:is_supervised(Options),
+    case hb_process_monitor_registration:register(ProcId, State#state.cursor, GoOn, Options, State#state.marks) of
+        {ok, {Handle, _, _} = Registration, Origin, Start} ->
+            _ = State#state.ticked andalso hb_process_monitor_nif:poll(Handle),
+            _ = State#state.known orelse
+                hb_process_monitor_registration:log_origin(Origin, Start, ProcId, State#state.logger),
+            State#state{engine = Registration, cursor = Start, ticked = false, known = true};
+        none ->
+            State
     end;
 attach(State) ->
     State.
 
-attach(Engine, Ticker, #state{proc_id = ProcId, options = Options, cursor = Cursor} = State) ->
-    Library = hb_process_monitor_opts:for_library(ProcId, Cursor, Options),
-    GoOn = not State#state.known andalso hb_process_monitor_supervised:is_supervised(Options),
-    case hb_process_monitor_nif:register(Engine, Library#{go_on => GoOn}) of
-        {ok, Handle, Epoch, {Origin, Start}} ->
-            _ = State#state.ticked andalso hb_process_monitor_nif:poll(Handle),
-            ok = hb_process_monitor_marks:set_epoch(State#state.marks, Epoch),
-            State#state.known orelse log_origin(Origin, Start, State),
-            State#state{engine = {Handle, Epoch, Ticker}, cursor = Start, ticked = false, known = true};
-        {error, stopped} ->
-            %% The next ticker will tell.
-            State
-    end.
-
 %% What the one before sent is asked for again.
 attach_to_new(#state{engine = {_, _, Ticker}} = State) ->
-    case hb_process_monitor_registry:engine() of
-        {ok, _, Ticker} -> State;
-        _ -> attach_anew(State)
-    end;
+    case hb_process_monitor_registry:engine() of {ok, _, Ticker} -> State; _ -> attach_anew(State) end;
 attach_to_new(State) ->
     attach(State).
 
@@ -236,48 +197,39 @@ attach_anew(State) ->
 
 %% Registered anew, as what it is now: what was fetched for it goes, and holds up nobody. The pause is
 %% kept with its options, in the checkpoint and for a next monitor.
-set_paused(Paused, #state{proc_id = ProcId, cursor = Cursor, options = #{kept := Kept} = Options} = State) ->
-    With = case Paused of
-        true -> Options#{paused => true, kept := Kept#{paused => true}};
-        false -> maps:remove(paused, Options#{kept := maps:remove(paused, Kept)})
-    end,
+set_paused(Paused, #state{proc_id = ProcId, cursor = Cursor, options = Options} = State) ->
+    With = hb_process_monitor_opts:set_paused(Paused, Options),
     ok = hb_process_monitor_registry:set_options(ProcId, With),
     Next = attach_anew(State#state{options = With, ticked = not Paused}),
     ok = hb_process_monitor_marks:set_paused(State#state.marks, Paused),
     log(ok, case Paused of true -> paused; false -> continued end, {ProcId, Cursor}, Next),
     Next.
 
-log_origin(new, _Start, _State) ->
-    ok;
-log_origin(resumed, Start, #state{proc_id = ProcId} = State) ->
-    log(ok, resumed, {ProcId, Start}, State);
-log_origin({overruled, Stored}, Start, #state{proc_id = ProcId} = State) ->
-    log(ok, checkpoint_overruled, {ProcId, {stored, Stored}, {given, Start}}, State);
-log_origin({stale, Stored}, _Start, #state{proc_id = ProcId} = State) ->
-    log(error, stale_cursor, {ProcId, Stored, from_the_latest_result}, State).
-
 %% Says whether there is something to wait for until all that was acked is durable.
-detach(Watched, #state{engine = {Handle, Epoch, _}, retry = Retry} = State) ->
-    Wait = case hb_process_monitor_nif:remove(Handle, Watched) of
-        durable -> durable;
-        wait -> {wait, Epoch}
-    end,
-    ok = hb_process_monitor_marks:set_epoch(State#state.marks, 0),
+detach(_Watched, #state{engine = none} = State) ->
+    {durable, State};
+detach(Watched, #state{engine = Registration, marks = Marks, retry = Retry} = State) ->
+    Wait = hb_process_monitor_registration:remove(Watched, Registration, Marks),
     _ = Retry =:= none orelse erlang:cancel_timer(Retry),
-    {Wait, State#state{engine = none, part = none, retry = none}};
-detach(_Watched, State) ->
-    {durable, State}.
+    {Wait, State#state{engine = none, part = none, retry = none}}.
+
+%% The older monitors are through with their pushes: nothing need wait for that any more.
+alone(#state{leaving = Leaving, cursor = Cursor, pushing_with = With, redelivery = Redelivery} = State)
+        when map_size(Leaving) =:= 0 ->
+    State#state{redelivery = hb_process_monitor_redelivery:push_waiting(Cursor, With, Redelivery)};
+alone(State) ->
+    State.
 
 %% What the engine says
 
-from_engine({page, FirstSeq, Results, EndsPage}, #state{part = none} = State) ->
-    go_on(State#state{part = {FirstSeq, without_pushed(Results, State), EndsPage}});
+from_engine({page, FirstSeq, Results, EndsPage}, #state{part = none, retrying = Retrying} = State) ->
+    go_on(State#state{part = {FirstSeq, hb_process_monitor_retrying:without_pushed(Results, Retrying), EndsPage}});
 from_engine({resolved, Cursor}, #state{proc_id = ProcId} = State) ->
     log(ok, resolved_cursor, {ProcId, Cursor}, State),
     State#state{cursor = Cursor};
-from_engine({failed, Class, Text, Repeats}, #state{proc_id = ProcId} = State) ->
+from_engine({failed, Class, Text, Repeats}, #state{proc_id = ProcId, engine = Registration, options = Options} = State) ->
     log(error, Class, {ProcId, Text, Repeats}, State),
-    ask_router(State);
+    State#state{options = hb_process_monitor_registration:follow_router(ProcId, Registration, Options, State#state.logger)};
 from_engine({passed, From, To}, #state{proc_id = ProcId} = State) ->
     log(error, passed_errors, {ProcId, {from_ms, From}, {to_ms, To}}, State),
     State;
@@ -286,26 +238,6 @@ from_engine(lost, #state{proc_id = ProcId, cursor = Cursor} = State) ->
     attach_anew(State);
 from_engine({recovered, Failures}, #state{proc_id = ProcId} = State) ->
     log(ok, recovered, {ProcId, fetch, Failures}, State),
-    State.
-
-%% The process may have moved to another CU: the host's router is asked again, as often as a
-%% failure is worth a report.
-ask_router(#state{options = #{routed := true} = Options, proc_id = ProcId, engine = {Handle, _, _}} = State) ->
-    #{cron_node := Nodes} = hb_process_monitor_opts:settings(Options),
-    case hb_process_monitor_host_router:nodes_of(ProcId) of
-        {Source, [Node | _] = Others} when Source =/= default, Others =/= Nodes ->
-            case hb_process_monitor_nif:move_to(Handle, Others) of
-                ok ->
-                    log(ok, moved_node, {ProcId, hb_process_monitor_host_router:origin(Node)}, State),
-                    State#state{options = hb_process_monitor_opts:moved(Others, Options)};
-                {error, {bad_node, _}} ->
-                    %% What the router says is no CU: the old one may come back.
-                    State
-            end;
-        _ ->
-            State
-    end;
-ask_router(State) ->
     State.
 
 %% Pushing
@@ -340,62 +272,28 @@ next_part(Handle, State) ->
         false -> {noreply, State, hibernate}
     end.
 
-%% What was pushed of the first result before the engine died is not pushed again.
-without_pushed([Whole | Rest], #state{remains = {Whole, Left}}) -> [Left | Rest];
-without_pushed(Results, _State) -> Results.
-
-%% A dead letter. What of it was pushed is not pushed again, should the rest fail.
-push_letter(Whole, #state{letters = Letters, cursor = Cursor, pushing_with = With} = State) ->
-    Result = maps:get(Whole, Letters, Whole),
-    case hb_process_monitor_pushing:one(Result, Cursor, With) of
-        ok -> {ok, State#state{letters = maps:remove(Whole, Letters)}};
-        {error, Reason, Result} -> {{error, Reason}, State};
-        {error, Reason, Left} -> {{error, Reason}, State#state{letters = Letters#{Whole => Left}}}
-    end.
-
-push_letters(#state{leaving = Leaving, waiting = Waiting} = State) when map_size(Leaving) =:= 0 ->
-    lists:foldr(fun({From, Whole}, Before) ->
-        {Answer, Next} = push_letter(Whole, Before),
-        ok = gen_server:reply(From, Answer),
-        Next
-    end, State#state{waiting = []}, Waiting);
-push_letters(State) ->
-    State.
-
 %% What is left of the result that is next takes its place.
-failed(Reason, Left, Host, #state{part = {Seq, [Result | Rest], EndsPage}} = State) ->
-    %% A result may differ from what is left of it in nothing that is pushed, such as a key that the CU
-    %% left out. If nothing shows that the host works, nothing was pushed.
-    Delivery = case Host =:= unknown orelse Left =:= Result of
-        true -> State#state.delivery;
-        %% Some of it has been pushed: this is the first failure of the rest.
-        false -> hb_process_monitor_delivery:succeeded(State#state.delivery)
-    end,
-    Remains = case State#state.remains of
-        {Whole, Result} -> {Whole, Left};
-        _ when Left =/= Result -> {Result, Left};
-        _ -> none
-    end,
-    Since = case hb_process_monitor_delivery:failures(Delivery) of
-        0 -> now_ms();
-        _ -> State#state.failing_since
-    end,
-    DeviceWorks = Host =:= works orelse hb_process_monitor_pushing:works_since(Since, State#state.pushing_with),
-    log_failure(Left, Reason, hb_process_monitor_delivery:failures(Delivery) + 1, State),
-    Next = State#state{failing_since = Since, remains = Remains, part = {Seq, [Left | Rest], EndsPage}},
-    case hb_process_monitor_delivery:failed(DeviceWorks, Delivery) of
-        {retry, Failed} -> retry_later(Reason, Next#state{delivery = Failed});
-        {give_up, GivenUp} -> give_up(Reason, GivenUp, Next)
+failed(Reason, Left, Host, #state{part = {Seq, [Result | Rest], EndsPage}, pushing_with = With} = State) ->
+    WorksSince = fun(Since) -> hb_process_monitor_pushing:works_since(Since, With) end,
+    {Failures, Decision} =
+        hb_process_monitor_retrying:failed(Result, {Left, Host}, now_ms(), WorksSince, State#state.retrying),
+    %% At 1, 2, 4, 8, … as the engine does it with fetches.
+    _ = Failures band (Failures - 1) =:= 0 andalso
+        log(error, push_failed, {State#state.proc_id, maps:get(<<"cursor">>, Left), Reason, Failures}, State),
+    Next = State#state{part = {Seq, [Left | Rest], EndsPage}},
+    case Decision of
+        {retry, Retrying} -> retry_later(Reason, Next#state{retrying = Retrying});
+        {give_up, GivenUp, Refused} -> give_up(Reason, GivenUp, Refused, Next)
     end.
 
-retry_later(Reason, #state{delivery = Delivery} = State) ->
-    Failures = hb_process_monitor_delivery:failures(Delivery),
-    Pause = rand:uniform(hb_process_monitor_delivery:ceiling(Failures, Delivery)),
-    Trouble = {hb_process_monitor_status:reason(Reason), Failures, now_ms(), now_ms() + Pause},
+retry_later(Reason, #state{retrying = Retrying} = State) ->
+    Pause = hb_process_monitor_retrying:pause(Retrying),
+    Trouble = {hb_process_monitor_status:reason(Reason), hb_process_monitor_retrying:failures(Retrying),
+               now_ms(), now_ms() + Pause},
     ok = hb_process_monitor_registry:set_trouble(self(), Trouble),
     State#state{retry = erlang:start_timer(Pause, self(), retry)}.
 
-give_up(Reason, GivenUp, #state{part = {Seq, [#{<<"cursor">> := Cursor} = Result | Rest], EndsPage}} = State) ->
+give_up(Reason, GivenUp, Refused, #state{part = {Seq, [#{<<"cursor">> := Cursor} = Result | Rest], EndsPage}} = State) ->
     #state{engine = {Handle, _, _}, proc_id = ProcId, options = Options} = State,
     #{cron_push_attempts := Attempts} = hb_process_monitor_opts:settings(Options),
     case hb_process_monitor_nif:give_up(Handle, Seq, Cursor, EndsPage andalso Rest =:= [], Attempts,
@@ -404,7 +302,7 @@ give_up(Reason, GivenUp, #state{part = {Seq, [#{<<"cursor">> := Cursor} = Result
             ok = hb_process_monitor_registry:set_trouble(self(), none),
             ok = hb_process_monitor_meter:given_up(),
             log(error, dead_letter, {ProcId, Cursor, Reason, Attempts}, State),
-            Passed = State#state{cursor = Cursor, delivery = GivenUp, remains = none},
+            Passed = State#state{cursor = Cursor, retrying = GivenUp},
             case Rest of
                 [] ->
                     _ = hb_process_monitor_nif:next_part(Handle),
@@ -414,26 +312,20 @@ give_up(Reason, GivenUp, #state{part = {Seq, [#{<<"cursor">> := Cursor} = Result
             end;
         full ->
             log(error, dead_letters_full, {ProcId, Cursor, Reason}, State),
-            %% Nothing was given up, so nothing is to be concluded from it.
-            retry_later(Reason, State#state{delivery = hb_process_monitor_delivery:refused(State#state.delivery)})
+            retry_later(Reason, State#state{retrying = Refused})
     end.
-
-log_failure(#{<<"cursor">> := Cursor}, Reason, Failures, #state{proc_id = ProcId} = State) ->
-    %% At 1, 2, 4, 8, … as the engine does it with fetches.
-    Failures band (Failures - 1) =:= 0 andalso
-        log(error, push_failed, {ProcId, Cursor, Reason, Failures}, State).
 
 %% So many pushes have succeeded.
 recovered(0, State) ->
     State;
-recovered(_Pushed, #state{delivery = Delivery, proc_id = ProcId} = State) ->
-    case hb_process_monitor_delivery:failures(Delivery) of
+recovered(_Pushed, #state{retrying = Retrying, proc_id = ProcId} = State) ->
+    case hb_process_monitor_retrying:failures(Retrying) of
         0 -> ok;
         Failures ->
             ok = hb_process_monitor_registry:set_trouble(self(), none),
             log(ok, recovered, {ProcId, push, Failures}, State)
     end,
-    State#state{delivery = hb_process_monitor_delivery:succeeded(Delivery), remains = none}.
+    State#state{retrying = hb_process_monitor_retrying:succeeded(Retrying)}.
 
 %% @private
 %% Nothing of a result, and no more of a URL than may be logged.
@@ -446,7 +338,7 @@ format_status(#{state := #state{} = State} = Status) ->
     Shown = #{process => State#state.proc_id, cursor => State#state.cursor, part => Part,
               options => hb_process_monitor_status:options(State#state.options),
               attached => State#state.engine =/= none, failing => State#state.retry =/= none,
-              leaving => maps:values(State#state.leaving), letters_waiting => length(State#state.waiting)},
+              leaving => maps:values(State#state.leaving), letters_waiting => hb_process_monitor_redelivery:waiting(State#state.redelivery)},
     hb_process_monitor_status:short(Status#{state := Shown});
 format_status(Status) ->
     hb_process_monitor_status:short(Status).

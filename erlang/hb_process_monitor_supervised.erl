@@ -2,7 +2,7 @@
 %%% it ends with. The keeper leaves them alone: their supervisor starts them again.
 -module(hb_process_monitor_supervised).
 
--export([child_spec/2, start_link/3]).
+-export([child_spec/2, start_link/2]).
 %% In the monitor
 -export([is_supervised/1, first_cursor/3, tree/1]).
 
@@ -17,20 +17,20 @@ child_spec(ProcId, Options) ->
     #{id => {hb_process_monitor, ProcId}, start => {hb_process_monitor, start_link, [ProcId, Options]},
       restart => transient, shutdown => ?SHUTDOWN, type => worker, modules => [hb_process_monitor_server]}.
 
-%% @doc Starts a monitor that is linked to the caller. `EnsureStarted' starts the application.
--spec start_link(ProcId :: binary(), hb_process_monitor:options(), EnsureStarted :: fun(() -> ok)) ->
+%% @doc Starts a monitor that is linked to the caller.
+-spec start_link(ProcId :: binary(), hb_process_monitor:options()) ->
     {ok, Monitor :: pid()} | {error, {already_started, pid()} | term()}.
-start_link(ProcId, Given, EnsureStarted) ->
-    ok = await_started(EnsureStarted, erlang:monotonic_time(millisecond) + ?START_LIMIT),
+start_link(ProcId, Given) ->
+    ok = await_started(erlang:monotonic_time(millisecond) + ?START_LIMIT),
     #{kept := Kept} = Options = hb_process_monitor_opts:for_monitor(ProcId, Given),
-    start_link(ProcId, Options#{supervised => true, kept := Kept#{supervised => true}}).
+    start_monitor(ProcId, Options#{supervised => true, kept := Kept#{supervised => true}}).
 
-start_link(ProcId, Options) ->
+start_monitor(ProcId, Options) ->
     case hb_process_monitor_server:start_link(ProcId, Options) of
         ignore ->
             case hb_process_monitor_registry:find(ProcId) of
                 {ok, {Monitor, _, _}} -> {error, {already_started, Monitor}};
-                none -> start_link(ProcId, Options)
+                none -> start_monitor(ProcId, Options)
             end;
         Started ->
             Started
@@ -38,13 +38,13 @@ start_link(ProcId, Options) ->
 
 %% Started again after the death of the application it may come before the application's own end is known:
 %% a supervisor would give up trying within that time.
-await_started(EnsureStarted, Until) ->
-    ok = EnsureStarted(),
+await_started(Until) ->
+    ok = hb_process_monitor_starting:ensure_started(),
     case whereis(hb_process_monitor_monitors_sup) of
         undefined ->
             erlang:monotonic_time(millisecond) < Until orelse error({not_started, no_supervisor}),
             %% There is no event for it.
-            receive after 10 -> await_started(EnsureStarted, Until) end;
+            receive after 10 -> await_started(Until) end;
         _ ->
             ok
     end.

@@ -3,6 +3,7 @@
 %%% in a browser test/browser's.
 -module(dashboard_tests).
 -include_lib("eunit/include/eunit.hrl").
+-include_lib("inets/include/httpd.hrl").
 
 -import(page_client, [get/2, post/2, request/4, raw/2, port/1, host/1, auth/1, path/2]).
 
@@ -23,6 +24,7 @@ all_test_() ->
         fun html_has_a_policy_of_its_own_and_needs_no_token/1,
         fun every_answer_has_the_headers_of_security/1,
         fun token_missing_or_wrong_is_refused/1,
+        fun answer_is_sent_without_waiting_for_the_ack_of_its_head/1,
         fun token_is_hidden_from_status_and_processes/1,
         fun foreign_host_is_refused_everywhere/1,
         fun foreign_origin_is_refused/1,
@@ -100,6 +102,18 @@ server_killed_takes_the_page_alone_along(#{cu := Cu} = World) ->
     ?assertMatch({ok, _}, ?M:dashboard(port(World))).
 
 %% Who may ask
+
+%% httpd sends it in two pieces; 40 ms lie between them where the system waits for that ack.
+answer_is_sent_without_waiting_for_the_ack_of_its_head(_World) ->
+    {ok, Listen} = gen_tcp:listen(0, [{ip, {127, 0, 0, 1}}]),
+    {ok, Port} = inet:port(Listen),
+    {ok, Browser} = gen_tcp:connect({127, 0, 0, 1}, Port, []),
+    {ok, Socket} = gen_tcp:accept(Listen),
+    ?assertEqual({ok, [{nodelay, false}]}, inet:getopts(Socket, [nodelay])),
+    Asked = #mod{socket = Socket, method = "GET", request_uri = "/", parsed_header = []},
+    {break, [{response, {response, [{code, 403} | _], _}}]} = hb_process_monitor_dashboard_web:do(Asked),
+    ?assertEqual({ok, [{nodelay, true}]}, inet:getopts(Socket, [nodelay])),
+    [ok = gen_tcp:close(S) || S <- [Browser, Socket, Listen]].
 
 html_has_a_policy_of_its_own_and_needs_no_token(World) ->
     {200, Headers, Html} = request(World, get, "/", []),

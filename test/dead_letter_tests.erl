@@ -17,7 +17,9 @@ all_test_() ->
         fun dead_letter_that_fails_again_stays/1,
         fun dead_letter_waits_for_the_push_of_a_monitor_that_is_leaving/1,
         fun dead_letter_is_discarded_for_good/1,
+        fun more_dead_letters_than_are_read_at_a_time_all_come/1,
         fun dead_letters_that_are_not_there_are_not_found/1,
+        fun dead_letters_of_a_closed_checkpoint_are_an_error/1,
         fun dead_letters_at_their_limit_make_pushing_wait/1,
         fun attempts_without_end_never_give_up/1,
         fun forget_takes_the_dead_letters_along/1
@@ -201,6 +203,23 @@ attempts_without_end_never_give_up(Cu) ->
     ?assertEqual([], letters(Id)),
     poison(Id, []),
     harness:results(1, 1).
+
+more_dead_letters_than_are_read_at_a_time_all_come(Cu) ->
+    Id = harness:proc_id(),
+    Numbers = lists:seq(2, 242, 2),
+    poison(Id, Numbers),
+    test_cu:add(Cu, Id, 243),
+    {_, _} = start(Cu, Id, #{cron_push_attempts => 1}),
+    harness:eventually(fun() -> length(letters(Id)) =:= 121 end),
+    ?assertEqual([test_cu:cursor(Number) || Number <- Numbers], [Cursor || #{cursor := Cursor} <- letters(Id)]).
+
+dead_letters_of_a_closed_checkpoint_are_an_error(Cu) ->
+    {Id, Letter, _} = with_letter(Cu),
+    true = hb_process_monitor_nif:close_checkpoints(20000),
+    ?assertMatch({error, <<_, _/binary>>}, ?M:dead_letters(Id)),
+    ?assertMatch({error, <<_, _/binary>>}, ?M:redeliver(Id, Letter)),
+    %% What is no number of a letter is not even looked for.
+    ?assertEqual({error, not_found}, ?M:redeliver(Id, 0)).
 
 forget_takes_the_dead_letters_along(Cu) ->
     {Id, _, Monitor} = with_letter(Cu),

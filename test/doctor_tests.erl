@@ -21,6 +21,11 @@ all_test_() ->
         fun checkpoint_where_nothing_can_be_written_is_found/1,
         fun dead_letters_are_found/1,
         fun paused_and_failing_monitors_are_counted/1,
+        fun monitors_of_an_engine_that_does_not_answer_are_unknown/1,
+        fun examination_changes_nothing/1,
+        fun process_that_is_configured_is_the_one_that_is_asked_for/1,
+        fun function_to_push_with_is_shown_and_works/1,
+        fun certificates_of_no_use_are_a_reason_not_to_ask/1,
         fun secrets_are_not_shown/1,
         fun text_holds_the_verdict_and_every_advice/1,
         fun bad_option_is_refused/1
@@ -167,6 +172,52 @@ paused_and_failing_monitors_are_counted(Cu) ->
     ?assertEqual(#{states => #{paused => 1, backing_off => 1, waiting => 1}, stalled => 0, failing => 1}, Counted),
     found(attention, <<"1 monitors are paused">>, Findings),
     found(attention, <<"of 1 monitors failed">>, Findings).
+
+monitors_of_an_engine_that_does_not_answer_are_unknown(Cu) ->
+    {_, _} = harness:start(Cu, harness:proc_id(), #{cursor => earliest}),
+    Findings = hb_process_monitor_ticker:asleep_during(fun() -> hb_process_monitor:doctor(#{probe => false}) end),
+    ?assertMatch(#{monitors := #{states := #{unknown := 1}}}, Findings),
+    found(attention, <<"did not answer for 1 monitors">>, Findings),
+    %% Its answer comes once it is awake, and lies in nobody's mailbox.
+    ?assertMatch(#{monitors := #{states := #{waiting := 1}}}, hb_process_monitor:doctor(#{probe => false})),
+    ?assertEqual({message_queue_len, 0}, process_info(self(), message_queue_len)).
+
+examination_changes_nothing(Cu) ->
+    {_, _} = harness:pushed(Cu, harness:proc_id(), 1),
+    Dir = filename:dirname(harness:checkpoint()),
+    Before = {file:list_dir(Dir), file:read_file_info(Dir)},
+    %% What the host has got since the application started counts from its next start on.
+    harness:router("{error, nothing}"),
+    try
+        _ = hb_process_monitor:doctor(#{}),
+        ?assertEqual(Before, {file:list_dir(Dir), file:read_file_info(Dir)}),
+        ?assertNot(hb_process_monitor_host:has(hb_router, find, 2))
+    after harness:no_router()
+    end.
+
+process_that_is_configured_is_the_one_that_is_asked_for(Cu) ->
+    Id = harness:proc_id(),
+    [begin
+        harness:host(#{cron_node => test_cu:url(Cu), cron_processes => [Process]}),
+        ?assertMatch(#{process := Id, is_known := true, running := false}, hb_process_monitor:doctor(#{probe => false}))
+     end || Process <- [Id, {Id, #{rate => 1000}}]].
+
+function_to_push_with_is_shown_and_works(Cu) ->
+    Push = fun(_, _) -> ok end,
+    harness:host(#{cron_node => test_cu:url(Cu), cron_push => Push}),
+    ?assertMatch(#{host := #{push := Push, push_works := true}}, hb_process_monitor:doctor(#{probe => false})),
+    %% One that a monitor was given is not the host's.
+    Id = harness:proc_id(),
+    Own = fun(_, _) -> {error, never} end,
+    {_, _} = harness:start(Cu, Id, #{cursor => earliest, cron_push => Own}),
+    #{options := Options} = hb_process_monitor:doctor(#{process => Id, probe => false}),
+    ?assertEqual({cron_push, monitor, Own, start}, lists:keyfind(cron_push, 1, Options)).
+
+certificates_of_no_use_are_a_reason_not_to_ask(Cu) ->
+    harness:host(#{cron_node => test_cu:url(Cu), cron_cacertfile => "/nowhere.pem"}),
+    Findings = hb_process_monitor:doctor(#{}),
+    ?assertMatch(#{cu := {not_asked, {bad_option, cron_cacertfile, {<<"/nowhere.pem">>, _}}}}, Findings),
+    found(wrong, <<"cron_cacertfile is no good value">>, Findings).
 
 secrets_are_not_shown(Cu) ->
     <<"http://", Rest/binary>> = test_cu:url(Cu),

@@ -3,6 +3,9 @@
 -module(events_tests).
 -include_lib("eunit/include/eunit.hrl").
 
+%% A handler of OTP's logger.
+-export([log/2]).
+
 %% How long an event may take, in ms. Only a failure takes this long.
 -define(DEADLINE, 20000).
 
@@ -18,6 +21,7 @@ all_test_() ->
         fun nobody_attached_no_event_is_made/1,
         fun handler_that_is_attached_later_is_found_and_one_that_goes_is_left/1,
         fun option_that_says_so_makes_events_or_none_whoever_listens/1,
+        fun tree_that_is_killed_ends_the_events_without_a_crash_of_the_observer/1,
         fun handler_that_fails_harms_nothing/1,
         fun handler_that_is_slow_gets_no_more_than_it_can_take/1
      ]]}.
@@ -171,6 +175,30 @@ option_that_says_so_makes_events_or_none_whoever_listens(Cu) ->
     harness:host(#{cron_events => true}),
     {_, _, _} = started(Cu, #{cursor => earliest}),
     ?assertEqual(hb_process_monitor_events_telemetry, hb_process_monitor_events:taker()).
+
+tree_that_is_killed_ends_the_events_without_a_crash_of_the_observer(Cu) ->
+    attach([push]),
+    {_, _, _} = started(Cu, #{}),
+    ?assertNotEqual(none, hb_process_monitor_events:taker()),
+    Ref = monitor(process, hb_process_monitor_observer),
+    ok = logger:add_handler(?MODULE, ?MODULE, #{config => self()}),
+    try
+        killed = harness:kill(whereis(hb_process_monitor_sup)),
+        %% Whatever a process reports of its end, it does before that is known.
+        receive {'DOWN', Ref, process, _, killed} -> ok end
+    after logger:remove_handler(?MODULE)
+    end,
+    ?assertEqual([], reports_of(hb_process_monitor_observer)),
+    harness:eventually(fun() -> hb_process_monitor_events:taker() =:= none end).
+
+log(Event, #{config := Test}) -> Test ! {log, Event}.
+
+reports_of(Name) ->
+    receive
+        {log, #{msg := {report, #{label := {gen_server, terminate}, name := Name}}} = Event} -> [Event | reports_of(Name)];
+        {log, _} -> reports_of(Name)
+    after 0 -> []
+    end.
 
 handler_that_fails_harms_nothing(Cu) ->
     ok = telemetry:attach(bad, [hb_process_monitor, push, start], fun(_, _, _, _) -> error(bad) end, none),

@@ -15,6 +15,7 @@ all_test_() ->
         fun unresolved_monitor_shows_as_resolving/1,
         fun stopping_monitor_shows_until_its_push_returns/1,
         fun monitor_without_an_engine_shows_as_starting/1,
+        fun monitor_of_an_engine_that_does_not_answer_shows_as_unknown/1,
         fun open_breaker_shows_with_its_node/1,
         fun dead_letters_are_counted_per_process/1,
         fun no_checkpoint_shows_the_acked_cursor_all_the_same/1,
@@ -172,6 +173,17 @@ monitor_without_an_engine_shows_as_starting(Cu) ->
     #{state := starting, monitor := New} = hb_process_monitor:info(Id),
     ok = harness:let_go(Held),
     in_state(Id, waiting).
+
+monitor_of_an_engine_that_does_not_answer_shows_as_unknown(Cu) ->
+    Id = harness:proc_id(),
+    {_, _} = harness:start(Cu, Id, #{cursor => earliest}),
+    {#{state := State, cursor := Cursor}, [#{state := Listed}]} = hb_process_monitor_ticker:asleep_during(fun() ->
+        {hb_process_monitor:info(Id), hb_process_monitor:list()}
+    end),
+    ?assertEqual({unknown, unknown, earliest}, {State, Listed, Cursor}),
+    ?assertMatch(#{state := waiting}, hb_process_monitor:info(Id)),
+    %% The answers that came too late are nobody's.
+    ?assertEqual({message_queue_len, 0}, process_info(self(), message_queue_len)).
 
 open_breaker_shows_with_its_node(Cu) ->
     Id = harness:proc_id(),

@@ -87,6 +87,9 @@ host_that_has_the_library_shows_the_metrics_with_its_own(Cu) ->
     ?assertMatch({_, _, gauge, [{[], 1}]}, lists:keyfind(<<"hb_process_monitor_monitors">>, 1, Families)),
     {_, _, counter, Classes} = lists:keyfind(<<"hb_process_monitor_fetch_failures_total">>, 1, Families),
     ?assert(lists:any(fun({Labels, _}) -> Labels =:= [{<<"class">>, <<"status">>}] end, Classes)),
+    %% The library writes a float in full: `1.00000000000000000000e+00', where `1' is meant.
+    {_, _, histogram, [{[], Buckets, _, _}]} = lists:keyfind(<<"hb_process_monitor_lag_seconds">>, 1, Families),
+    ?assertEqual([0.1, 0.25, 0.5, 1, 2.5, 5, 10], [Bound || {Bound, _} <- lists:sublist(Buckets, 7)]),
     ok = application:stop(hb_process_monitor),
     ?assertEqual([], prometheus_registry:collectors(default)),
     ok = prometheus_registry:stop().

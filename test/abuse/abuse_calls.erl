@@ -17,10 +17,10 @@ all() ->
      {stop, [{engine, [stopped, closed]}], 100}, {counters, [{engine, ?ANY}], 100},
      {register, [{engine, ?ANY}, monitor_options], 100}, {poll, [handle], 200}, {next_part, [handle], 200}, {ack, [handle, u64, cursor, bool], 200},
      {give_up, [handle, u64, binary, bool, u64, binary, binary], 200}, {remove, [handle, bool], 100}, {move_to, [handle, nodes], 100},
-     {letters, [{engine, ?ANY}, process], 20}, {discard, [{engine, [alive, stopped]}, process, u64], 20},
+     {letters, [{engine, ?ANY}, process, u64, most], 20}, {discard, [{engine, [alive, stopped]}, process, u64], 20},
      {forget, [{engine, [alive, stopped]}, process], 20}, {watched, [{engine, ?ANY}], 20},
      {checkpoint_status, [{engine, ?ANY}], 100}, {close_checkpoints, [none], 10}, {check_node, [binary], 200},
-     {snapshots, [{engine, [stopped, closed]}, epochs], 50}, {probe, [{engine, ?ANY}, process, nodes, limits], 5},
+     {snapshots, [{engine, ?ANY}, epochs], 50}, {census, [{engine, ?ANY}], 50}, {probe, [{engine, ?ANY}, process, nodes, limits], 5},
      {library_version, [], 20}, {log_to_self, [level], 50}, {metrics, [], 20}, {events_to_self, [which], 50}].
 
 %% For pick/3.
@@ -67,7 +67,7 @@ answers(register, {error, stopped}) -> true;
 answers(register, {error, {bad_node, Node}}) -> is_binary(Node);
 answers(give_up, Answer) -> lists:member(Answer, [ok, full]);
 answers(remove, Answer) -> lists:member(Answer, [durable, wait]);
-answers(letters, {ok, Letters}) -> is_list(Letters);
+answers(letters, {ok, Letters, More, All}) -> is_list(Letters) andalso is_boolean(More) andalso is_integer(All);
 %% Of a checkpoint that is closed.
 answers(letters, {error, Why}) -> is_binary(Why);
 answers(discard, Answer) -> lists:member(Answer, [ok, not_found]);
@@ -77,7 +77,9 @@ answers(check_node, {error, Why}) -> is_binary(Why);
 answers(counters, Answer) -> is_map(Answer);
 answers(metrics, Answer) -> is_map(Answer);
 answers(next_part, Answer) -> is_boolean(Answer);
-answers(snapshots, Answer) -> Answer =:= [];
+%% Both are answered later; nobody takes that here.
+answers(snapshots, Answer) -> is_integer(Answer);
+answers(census, Answer) -> is_integer(Answer);
 answers(library_version, Answer) -> is_binary(Answer);
 answers(checkpoint_status, Answer) -> is_map(Answer);
 answers(Function, ok) -> lists:member(Function, [interrupt, stop, poll, ack, move_to, forget, check_node, log_to_self, probe, events_to_self]);
@@ -110,6 +112,7 @@ sane(engine_options, Pool, _World) ->
 sane(monitor_options, Pool, _World) -> changed(abuse_world:monitor_options(), Pool, #{});
 sane(nodes, Pool, _World) -> [one_of([<<"http://127.0.0.1:1">>, <<"http://127.0.0.1:2/">>, abuse_terms:pick(Pool)])];
 sane(epochs, _Pool, _World) -> [rand:uniform(1 bsl 64) - 1 || _ <- lists:seq(1, rand:uniform(3))];
+sane(most, _Pool, _World) -> {rand:uniform(1 bsl 64) - 1, rand:uniform(1 bsl 64) - 1};
 sane(limits, _Pool, _World) -> {1000, 1000, 1000, 1024};
 sane(u64, _Pool, _World) -> rand:uniform(1 bsl rand:uniform(64)) - 1;
 sane(bool, _Pool, _World) -> rand:uniform(2) =:= 1;
@@ -131,7 +134,8 @@ is({engine, Kinds}, Term, World) -> lists:member(Term, abuse_world:engines(Kinds
 is(handle, Term, World) -> lists:member(Term, abuse_world:handles(World));
 is(slice, Term, _World) -> is_within(Term, 32);
 is(none, _Term, _World) -> false;
-is(epochs, Term, _World) -> is_list(Term) andalso length_of(Term) >= 0 andalso lists:all(fun(Epoch) -> is_within(Epoch, 64) end, Term);
+is(epochs, Term, _World) -> is_list(Term) andalso length_of(Term) >= 0 andalso length_of(Term) =< 1000 andalso lists:all(fun(Epoch) -> is_within(Epoch, 64) end, Term);
+is(most, {Letters, Bytes}, _World) -> is_within(Letters, 64) andalso Letters > 0 andalso is_within(Bytes, 64);
 is(limits, {A, B, C, D}, _World) -> lists:all(fun(Limit) -> is_within(Limit, 32) end, [A, B, C, D]);
 is(u64, Term, _World) -> is_within(Term, 64);
 is(bool, Term, _World) -> is_boolean(Term);

@@ -2,13 +2,35 @@
 %%% damaged; and its three commands.
 -module(installation).
 
+-export([tests/1]).
 -export([dist/1, tarball/1, derive/3]).
 -export([install/2, install/3, uninstall/2, uninstall/3, verify/2, verify/3]).
 %% Changes of a build
 -export([beam_of/3, marked/3, longer_library/1, broken_library/1, library_of_a_later_glibc/1, version/2]).
--export([library/1, says/2]).
+-export([library/1, hashes/2, says/2]).
 
 -define(LIBRARY, "hb_process_monitor_nif.so").
+
+%% Tests by name, each a function of a map: `dist', an installation of this build; `release', one that nothing was
+%% ever installed into; `own', a directory for what it makes.
+tests(Tests) ->
+    {setup, fun setup/0, fun cleanup/1,
+     fun(World) -> [{timeout, 120, {atom_to_list(Name), fun() -> with_release(World, Test) end}} || {Name, Test} <- Tests] end}.
+
+setup() ->
+    Dir = string:trim(os:cmd("mktemp -d")),
+    ok = file:change_mode(Dir, 8#755),
+    Built = host_release:copy(host_release:build("era_b"), filename:join(Dir, "built")),
+    #{dir => Dir, built => Built, dist => dist(Dir)}.
+
+cleanup(#{dir := Dir}) -> _ = os:cmd("rm -rf " ++ Dir), ok.
+
+with_release(#{dir := Dir, built := Built} = World, Test) ->
+    Own = filename:join(Dir, "test"),
+    ok = file:make_dir(Own),
+    try Test(World#{own => Own, release => host_release:link(Built, filename:join(Own, "hb"))})
+    after os:cmd("chmod -R u+w " ++ Own ++ "; rm -rf " ++ Own)
+    end.
 
 %% Makes the tarball of what is tested, and unpacks it there.
 dist(Dir) ->
@@ -17,7 +39,7 @@ dist(Dir) ->
     filename:join(Dir, filename:basename(Tarball, ".tar.gz")).
 
 tarball(Out) ->
-    Build = filename:dirname(filename:dirname(filename:absname(code:which(hb_process_monitor)))),
+    Build = filename:dirname(filename:dirname(filename:absname(code:where_is_file("hb_process_monitor.beam")))),
     {0, Said} = os_program:run(filename:absname("scripts/dist.sh"), [Build, Out], #{}),
     string:trim(Said).
 
@@ -74,6 +96,12 @@ version(Dist, Version) ->
     ok = file:write_file(File, re:replace(App, "\\{vsn, *\"[^\"]*\"\\}", ["{vsn,\"", Version, "\"}"])).
 
 library(Dist) -> filename:join([Dist, "priv", ?LIBRARY]).
+
+hashes(Dir, Wildcard) ->
+    [begin
+        {ok, Binary} = file:read_file(File),
+        {filename:basename(File), crypto:hash(sha256, Binary)}
+     end || File <- lists:sort(filelib:wildcard(filename:join(Dir, Wildcard))), filelib:is_regular(File)].
 
 %% Fails with what a command said, if that does not match.
 says(Said, Pattern) ->

@@ -28,7 +28,8 @@ start(Module, Args) -> start(Module, Args, []).
 %% The same, with flags for `erl'.
 start(Module, Args, Flags) ->
     Erl = os:find_executable("erl"),
-    Paths = lists:usort([filename:absname(filename:dirname(code:which(Of)))
+    %% Where the file is: a module that was compiled for coverage says of itself that it is nowhere.
+    Paths = lists:usort([filename:absname(filename:dirname(code:where_is_file(atom_to_list(Of) ++ ".beam")))
                          || Of <- [hb_process_monitor, Module, hb_opts, ?MODULE]]),
     All = Flags ++ ["-noshell", "-noinput", "-boot", "no_dot_erlang", "-kernel", "logger_level", "error", "-pa"]
         ++ Paths ++ ["-run", atom_to_list(Module), "main" | Args],

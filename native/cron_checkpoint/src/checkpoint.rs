@@ -3,7 +3,7 @@
 
 use crate::book::{Book, Full};
 use crate::record::{Letter, Record};
-use crate::store::{OpenError, Store, StoreError};
+use crate::store::{OpenError, Page, Store, StoreError};
 use crate::track::Track;
 use crate::writer::{self, Writer};
 use cron_engine::{Cursor, Position, ProcessId};
@@ -233,13 +233,18 @@ impl Checkpoint {
         self.change(Some(waiter), |state| state.book.discard(process, id))
     }
 
-    /// The dead letters of a process, the oldest first. Waits for the writer.
+    /// Dead letters of a process, the oldest first, and whether there are more of them. Waits for
+    /// the writer, which writes nothing while it reads them.
     ///
     /// # Errors
     /// [`StoreError`] if the file cannot be read now.
-    pub fn letters(&self, process: ProcessId) -> Result<Vec<Letter>, StoreError> {
+    pub fn letters(
+        &self,
+        process: ProcessId,
+        page: Page,
+    ) -> Result<(Vec<Letter>, bool), StoreError> {
         let (answer, answered) = mpsc::sync_channel(1);
-        let question = move |store: &Store| drop(answer.send(store.letters(&process)));
+        let question = move |store: &Store| drop(answer.send(store.letters(&process, page)));
         self.change(None, |state| {
             // Dropped once it is closed: then there is no answer, at once.
             if !state.closed {

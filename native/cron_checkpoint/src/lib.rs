@@ -29,6 +29,6 @@ pub use book::Full;
 pub use checkpoint::{Begin, Checkpoint, Status, Waiter, now};
 pub use meter::{COMMITS, Commit, Meter};
 pub use record::{Letter, Record};
-pub use store::{OpenError, Store, StoreError};
+pub use store::{OpenError, Page, Store, StoreError};
 pub use track::Track;
 pub use writer::{Turn, Writer};

@@ -56,6 +56,22 @@ impl StoreError {
     }
 }
 
+/// Which dead letters of a process are asked for: a page of them, so that nobody waits for long.
+#[derive(Debug, Clone, Copy)]
+pub struct Page {
+    /// Those whose numbers come after this one.
+    pub after: u64,
+    /// So many at most.
+    pub letters: usize,
+    /// No more of them once they have come to so many bytes.
+    pub bytes: usize,
+}
+
+impl Page {
+    /// All of them.
+    pub const ALL: Self = Self { after: 0, letters: usize::MAX, bytes: usize::MAX };
+}
+
 /// All that a file holds, but for the dead letters' contents.
 #[derive(Debug, Default)]
 pub(crate) struct Contents {
@@ -137,20 +153,28 @@ impl Store {
         })
     }
 
-    /// The dead letters of a process, the oldest first.
-    pub(crate) fn letters(&self, process: &ProcessId) -> Result<Vec<Letter>, StoreError> {
+    /// Dead letters of a process, the oldest first, and whether there are more of them.
+    pub(crate) fn letters(
+        &self,
+        process: &ProcessId,
+        page: Page,
+    ) -> Result<(Vec<Letter>, bool), StoreError> {
         self.run(|database| {
             let transaction = database.begin_read()?;
+            let (mut letters, mut bytes) = (Vec::new(), 0);
             let Some(table) = existing(transaction.open_table(LETTERS))? else {
-                return Ok(Vec::new());
+                return Ok((letters, false));
             };
             let key = process.as_str().as_bytes();
-            let mut letters = Vec::new();
-            for entry in table.range((key, 0)..=(key, u64::MAX))? {
+            for entry in table.range((key, page.after.saturating_add(1))..=(key, u64::MAX))? {
+                if letters.len() >= page.letters || bytes >= page.bytes {
+                    return Ok((letters, true));
+                }
                 let (key, value) = entry?;
+                bytes += value.value().len();
                 letters.extend(Letter::decode(key.value().1, value.value()));
             }
-            Ok(letters)
+            Ok((letters, false))
         })
         .map_err(|error| StoreError::new(&error))
     }

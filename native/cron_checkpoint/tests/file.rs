@@ -2,7 +2,7 @@
 //! order, through closing, opening and both at once.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
-use cron_checkpoint::{Begin, Checkpoint, Full, Waiter};
+use cron_checkpoint::{Begin, Checkpoint, Full, Page, Waiter};
 use cron_engine::Position;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -24,6 +24,28 @@ fn copying(path: &std::path::Path) -> (Waiter, Receiver<PathBuf>) {
     let (said, heard) = sync_channel(1);
     let path = path.to_owned();
     (Box::new(move || said.send(copy(&path)).unwrap()), heard)
+}
+
+#[test]
+fn letters_are_read_page_by_page_within_a_number_and_a_size() {
+    let (_dir, path) = place();
+    let checkpoint = open(&path, NEVER);
+    let it = process(0);
+    let track = begin(&checkpoint, it, 1, Position::Earliest);
+    let ids = [1, 2, 3, 4].map(|seq| checkpoint.give_up(&track, seq, letter(seq)).unwrap());
+    let other = begin(&checkpoint, process(1), 2, Position::Earliest);
+    checkpoint.give_up(&other, 1, letter(1)).unwrap();
+    let page = |page| {
+        let (letters, more) = checkpoint.letters(it, page).unwrap();
+        (letters.iter().map(|letter| letter.id).collect::<Vec<_>>(), more)
+    };
+    assert_eq!(page(Page { letters: 3, ..Page::ALL }), (ids[..3].to_vec(), true));
+    assert_eq!(page(Page { after: ids[0], letters: 3, ..Page::ALL }), (ids[1..].to_vec(), false));
+    assert_eq!(page(Page { after: ids[3], ..Page::ALL }), (vec![], false));
+    assert_eq!(page(Page { after: u64::MAX, ..Page::ALL }), (vec![], false));
+    // However large the first one is, it comes: else nobody would get past it.
+    assert_eq!(page(Page { bytes: 1, ..Page::ALL }), (ids[..1].to_vec(), true));
+    close(&checkpoint);
 }
 
 #[test]
@@ -52,7 +74,7 @@ fn everything_said_then_closed_is_found_when_opened() {
     let mut watched = checkpoint.watched();
     watched.sort();
     assert_eq!(watched, [(acking, options(1)), (locating, options(3))]);
-    let letters = checkpoint.letters(acking).unwrap();
+    let letters = checkpoint.letters(acking, Page::ALL).unwrap().0;
     let found: Vec<_> = letters.iter().map(|letter| letter.id).collect();
     assert_eq!(found, [ids[0], ids[2]]);
     let expected = letter(4);
@@ -60,7 +82,7 @@ fn everything_said_then_closed_is_found_when_opened() {
     assert_eq!((&letters[1].cursor, &letters[1].error), (&expected.cursor, &expected.error));
     assert_eq!(letters[1].attempts, expected.attempts);
     assert!(letters[1].at > 0);
-    assert!(checkpoint.letters(forgotten).unwrap().is_empty());
+    assert!(checkpoint.letters(forgotten, Page::ALL).unwrap().0.is_empty());
     assert_eq!(checkpoint.status().letters, 2);
     close(&checkpoint);
 }
@@ -141,12 +163,12 @@ fn waiter_of_each_call_runs_when_its_word_is_in_the_file() {
     checkpoint.flush(waiter);
     look(&wait(&copied), |copy| {
         assert_eq!(copy.find(&it).unwrap().position, after(2));
-        assert_eq!(copy.letters(it).unwrap()[0].id, id);
+        assert_eq!(copy.letters(it, Page::ALL).unwrap().0[0].id, id);
     });
 
     let (waiter, copied) = copying(&path);
     assert!(checkpoint.discard(it, id, waiter));
-    look(&wait(&copied), |copy| assert!(copy.letters(it).unwrap().is_empty()));
+    look(&wait(&copied), |copy| assert!(copy.letters(it, Page::ALL).unwrap().0.is_empty()));
 
     let (waiter, copied) = copying(&path);
     checkpoint.acked(&track, 3, cursor(3));
@@ -180,7 +202,7 @@ fn older_registration_changes_nothing_and_a_later_one_may_begin_further_back() {
     let check = |copy: &Checkpoint| {
         let record = copy.find(&process(0)).unwrap();
         assert_eq!((number(&record), record.watched, record.options), (10, true, options(2)));
-        assert!(copy.letters(process(0)).unwrap().is_empty());
+        assert!(copy.letters(process(0), Page::ALL).unwrap().0.is_empty());
     };
     look(&copy(&path), check);
     checkpoint.acked(&new, 1, cursor(11));
@@ -208,8 +230,13 @@ fn letter_too_many_is_refused_and_its_result_is_not_acked() {
     let third = checkpoint.give_up(&track, 1, letter(2)).unwrap();
     assert!(third > second, "{third} was given already");
     assert_eq!(checkpoint.give_up(&track, 2, letter(3)), Err(Full));
-    let ids: Vec<_> =
-        checkpoint.letters(process(0)).unwrap().iter().map(|letter| letter.id).collect();
+    let ids: Vec<_> = checkpoint
+        .letters(process(0), Page::ALL)
+        .unwrap()
+        .0
+        .iter()
+        .map(|letter| letter.id)
+        .collect();
     assert_eq!(ids, [first, third]);
     close(&checkpoint);
 }
@@ -234,8 +261,8 @@ fn forgotten_process_stays_so_whatever_its_old_registration_says() {
     close(&checkpoint);
     look(&copy(&path), |copy| {
         assert_eq!(copy.find(&process(0)), None);
-        assert!(copy.letters(process(0)).unwrap().is_empty());
-        assert_eq!(copy.letters(process(1)).unwrap().len(), 1, "of another process");
+        assert!(copy.letters(process(0), Page::ALL).unwrap().0.is_empty());
+        assert_eq!(copy.letters(process(1), Page::ALL).unwrap().0.len(), 1, "of another process");
         assert_eq!(copy.status().letters, 1);
     });
 }

@@ -9,7 +9,7 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 use tempfile::tempdir;
 
-use cron_checkpoint::Checkpoint;
+use cron_checkpoint::{Checkpoint, Page};
 
 #[allow(dead_code, reason = "each test crate uses its own part")]
 mod util;
@@ -86,7 +86,7 @@ fn process_killed_at_any_moment_leaves_letters_and_cursor_together() {
         let (checkpoint, _) = Checkpoint::open(&path, NEVER, 1_000_000).unwrap();
         let found = number(&checkpoint.find(&process(0)).unwrap());
         assert!(found >= durable, "round {round}: {found} is found, {durable} was called durable");
-        let letters = checkpoint.letters(process(0)).unwrap();
+        let letters = checkpoint.letters(process(0), Page::ALL).unwrap().0;
         let given_up = letters.iter().map(|letter| letter.cursor.clone());
         let passed = (1..=found).filter(|result| result % GIVEN_UP == 0);
         let passed = passed.map(|result| result.to_string().into_bytes());

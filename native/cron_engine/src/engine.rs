@@ -2,6 +2,10 @@
 //! through [`Engine::handle_event`] and [`Engine::handle_timeout`], actions come out of
 //! [`Engine::poll_action`], and [`Engine::poll_timeout`] says when to call again.
 
+mod census;
+
+pub use self::census::Census;
+
 use crate::backoff;
 use crate::breaker::Change;
 use crate::event::{Action, Config, Counters, Event, Fetched, Registration, Report};

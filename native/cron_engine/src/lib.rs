@@ -60,7 +60,7 @@ mod timers;
 mod trail;
 mod verdict;
 
-pub use engine::Engine;
+pub use engine::{Census, Engine};
 pub use event::{
     Action, Config, Counters, Event, Fetched, MAX_LIMIT, PageRequest, Registration, Report, Request,
 };

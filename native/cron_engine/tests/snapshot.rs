@@ -4,7 +4,7 @@
 
 mod util;
 
-use cron_engine::{BreakerState, Class, Doing, Event, Position, Snapshot, Trouble};
+use cron_engine::{BreakerState, Census, Class, Doing, Event, Position, Snapshot, Trouble};
 use std::time::Duration;
 use util::scenario::{FIRST_PAGE, SECOND_PAGE, Scenario};
 use util::{ID, RATE, STRANGER, after, cursor, failure};
@@ -34,6 +34,34 @@ fn snapshot_says_what_each_state_waits_for() {
         assert_eq!((seen.doing, seen.received), (doing, received));
         assert_eq!(seen.breakers, [BreakerState::Closed]);
     }
+}
+
+#[test]
+fn census_counts_a_monitor_where_its_snapshot_shows_it() {
+    let one = |doing, failing| {
+        let mut census = Census { failing, ..Census::default() };
+        *match doing {
+            Doing::Waiting => &mut census.waiting,
+            Doing::Resolving | Doing::Saving => &mut census.resolving,
+            Doing::Pushing => &mut census.pushing,
+            Doing::BackingOff => &mut census.backing_off,
+            _ => &mut census.polling,
+        } = 1;
+        census
+    };
+    for scenario in [
+        Scenario::idle(),
+        Scenario::ticked(),
+        Scenario::resolving(),
+        Scenario::full(),
+        Scenario::waiting(),
+    ] {
+        let seen = look(&scenario);
+        assert_eq!(scenario.engine.census(), one(seen.doing, seen.failures));
+    }
+    let mut scenario = Scenario::idle();
+    scenario.removed();
+    assert_eq!(scenario.engine.census(), Census::default());
 }
 
 #[test]

@@ -7,7 +7,7 @@ use crate::atoms;
 use crate::nifs::{EngineHandle, named, passed};
 use crate::slot::Handle;
 use crate::start::bytes_term;
-use cron_checkpoint::{Checkpoint, Letter, Waiter};
+use cron_checkpoint::{Checkpoint, Letter, Page, Waiter};
 use cron_engine::ProcessId;
 use cron_engine::histogram::micros;
 use rustler::{Atom, Binary, Encoder, Env, Error, NifResult, ResourceArc, Term};
@@ -38,21 +38,28 @@ fn give_up<'a>(
     Ok(passed(&handle, seq, false, ends_page))
 }
 
-/// The dead letters of a process, the oldest first.
+/// A page of the dead letters of a process, the oldest first, whether there are more of them, and how
+/// many it has in all.
 #[rustler::nif(schedule = "DirtyIo")]
 fn letters<'a>(
     env: Env<'a>,
     engine: ResourceArc<EngineHandle>,
     process: Binary<'a>,
+    after: u64,
+    most: (usize, usize),
 ) -> NifResult<Term<'a>> {
     let process = ProcessId::new(&process).ok_or(Error::BadArg)?;
+    let (letters, bytes) = most;
+    if letters == 0 {
+        return Err(Error::BadArg);
+    }
     let Some(checkpoint) = &engine.shared.checkpoint else {
-        return Ok((atoms::ok(), Vec::<Atom>::new()).encode(env));
+        return Ok((atoms::ok(), Vec::<Atom>::new(), false, 0).encode(env));
     };
-    match checkpoint.letters(process) {
-        Ok(letters) => {
+    match checkpoint.letters(process, Page { after, letters, bytes }) {
+        Ok((letters, more)) => {
             let letters: Vec<_> = letters.iter().map(|letter| letter_term(env, letter)).collect();
-            Ok((atoms::ok(), letters).encode(env))
+            Ok((atoms::ok(), letters, more, checkpoint.letters_of(process)).encode(env))
         }
         Err(error) => Ok((atoms::error(), error.to_string()).encode(env)),
     }

@@ -7,21 +7,28 @@ use crate::atoms;
 use crate::nifs::EngineHandle;
 use crate::nodes::{Nodes, target};
 use crate::options::binaries;
+use crate::outbox::OUTBOX;
 use crate::shared::{Command, Shared};
 use crate::slot::Slot;
 use crate::start::position_term;
 use cron_engine::histogram::micros;
 use cron_engine::{
-    BreakerState, Cursor, Doing, Failure, MonitorId, Position, ProcessId, Snapshot, Time,
+    BreakerState, Census, Cursor, Doing, Failure, MonitorId, Position, ProcessId, Snapshot, Time,
     decode_latest, request,
 };
 use cron_io::{Limits, Target};
-use rustler::{Atom, Binary, Encoder, Env, Error, NifResult, OwnedEnv, ResourceArc, Term};
-use std::sync::{Arc, mpsc};
+use rustler::{
+    Atom, Binary, Encoder, Env, Error, LocalPid, NifResult, OwnedEnv, ResourceArc, Term,
+};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// How long the loop may take to answer. It is busy for milliseconds; but its process may sleep.
-const ANSWER_LIMIT: Duration = Duration::from_secs(1);
+/// The most monitors that can be asked about at once: a millisecond of the loop.
+const MOST: usize = 1000;
+
+/// Inquiries are numbered through the library's life: an answer that comes too late fits no other one.
+static NEXT_INQUIRY: AtomicU64 = AtomicU64::new(1);
 
 /// One monitor as the loop knows it.
 pub(crate) struct Inspected {
@@ -31,29 +38,109 @@ pub(crate) struct Inspected {
     pub(crate) now: Time,
 }
 
-/// How these monitors fare, by their registrations. One that is gone is left out; `timeout` if the
-/// loop does not run. On a dirty scheduler, since it waits for the loop.
-#[rustler::nif(schedule = "DirtyIo")]
+/// What the loop is asked.
+pub(crate) enum Asked {
+    /// How these monitors fare.
+    Monitors(Vec<MonitorId>),
+    /// How many there are that wait for what.
+    Census,
+}
+
+/// What it knows of that.
+pub(crate) enum Found {
+    /// Nothing: the engine has stopped.
+    Nothing,
+    /// Those of the monitors that are there.
+    Monitors(Arc<Shared>, Vec<Inspected>),
+    /// All, counted.
+    Census(Census),
+}
+
+/// A question to the loop. However it ends, taken up or dropped by an engine that stops, whoever asked
+/// is sent an answer; and nothing waits for it but they, who hold no scheduler meanwhile.
+pub(crate) struct Inquiry {
+    asker: LocalPid,
+    number: u64,
+    pub(crate) asked: Asked,
+    found: Found,
+}
+
+impl Inquiry {
+    pub(crate) fn answer(mut self, found: Found) {
+        self.found = found;
+    }
+}
+
+impl Drop for Inquiry {
+    fn drop(&mut self) {
+        let found = std::mem::replace(&mut self.found, Found::Nothing);
+        OUTBOX.answer(Answer { asker: self.asker, number: self.number, found });
+    }
+}
+
+/// On its way to whoever asked.
+pub(crate) struct Answer {
+    pub(crate) asker: LocalPid,
+    number: u64,
+    found: Found,
+}
+
+impl Answer {
+    /// `{hb_cron_inspected, Number, Rows | Counts}`.
+    pub(crate) fn term<'a>(&self, env: Env<'a>) -> Term<'a> {
+        let found = match &self.found {
+            Found::Nothing => Vec::<Atom>::new().encode(env),
+            Found::Monitors(shared, monitors) => {
+                let rows: Vec<_> =
+                    monitors.iter().map(|monitor| row(env, shared, monitor)).collect();
+                rows.encode(env)
+            }
+            Found::Census(census) => counts(env, census),
+        };
+        (atoms::hb_cron_inspected(), self.number, found).encode(env)
+    }
+}
+
+/// Asks how these monitors fare, by their registrations; one that is gone is left out.
+#[rustler::nif]
 fn snapshots<'a>(
     env: Env<'a>,
     engine: ResourceArc<EngineHandle>,
     epochs: Term<'a>,
-) -> NifResult<Term<'a>> {
-    epochs.list_length()?;
-    let epochs: Vec<u64> = epochs.decode()?;
-    let (answer, answered) = mpsc::sync_channel(1);
-    let ids = epochs.into_iter().map(MonitorId).collect();
-    engine.shared.push(Command::Inspect { ids, answer });
-    match answered.recv_timeout(ANSWER_LIMIT) {
-        Ok(monitors) => {
-            let rows: Vec<_> =
-                monitors.iter().map(|monitor| row(env, &engine.shared, monitor)).collect();
-            Ok(rows.encode(env))
-        }
-        // The engine has stopped: there are none.
-        Err(mpsc::RecvTimeoutError::Disconnected) => Ok(Vec::<Atom>::new().encode(env)),
-        Err(mpsc::RecvTimeoutError::Timeout) => Ok(atoms::timeout().encode(env)),
+) -> NifResult<u64> {
+    if epochs.list_length()? > MOST {
+        return Err(Error::BadArg);
     }
+    let epochs: Vec<u64> = epochs.decode()?;
+    Ok(ask(env, &engine, Asked::Monitors(epochs.into_iter().map(MonitorId).collect())))
+}
+
+/// Asks how many monitors wait for what.
+#[rustler::nif]
+fn census(env: Env<'_>, engine: ResourceArc<EngineHandle>) -> u64 {
+    ask(env, &engine, Asked::Census)
+}
+
+/// The number that the answer will have.
+fn ask(env: Env<'_>, engine: &EngineHandle, asked: Asked) -> u64 {
+    let number = NEXT_INQUIRY.fetch_add(1, Ordering::Relaxed);
+    let inquiry = Inquiry { asker: env.pid(), number, asked, found: Found::Nothing };
+    engine.shared.push(Command::Inspect(inquiry));
+    number
+}
+
+/// A list of pairs, by the names that the states of single monitors have.
+fn counts<'a>(env: Env<'a>, census: &Census) -> Term<'a> {
+    let counts = [
+        (atoms::waiting(), census.waiting),
+        (atoms::resolving(), census.resolving),
+        (atoms::polling(), census.polling),
+        (atoms::pushing(), census.pushing),
+        (atoms::backing_off(), census.backing_off),
+        (atoms::paused(), census.paused),
+        (atoms::failing(), census.failing),
+    ];
+    counts.to_vec().encode(env)
 }
 
 /// `{Epoch, Doing, Cursor, CursorTime, Unacked, Buffered, {Failures, Trouble}, {NextTick, NextTry},
@@ -170,7 +257,7 @@ fn probe<'a>(
         let thread = std::thread::Builder::new().name("hb_cron_probe".into());
         let asking = thread.spawn(move || {
             let since = Instant::now();
-            let outcome = ask(&shared, &node, &process, &limits);
+            let outcome = ask_cu(&shared, &node, &process, &limits);
             let us = micros(since.elapsed());
             // Whoever asked may have gone.
             let _ = OwnedEnv::new().send_and_clear(&pid, |env| {
@@ -190,7 +277,7 @@ fn probe<'a>(
     Ok(atoms::ok())
 }
 
-fn ask(
+fn ask_cu(
     shared: &Shared,
     node: &Target,
     process: &ProcessId,

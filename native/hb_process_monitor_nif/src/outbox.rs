@@ -1,8 +1,9 @@
-//! Log records, reports and events on their way to Erlang, on one thread of their own: the loop may not
+//! Log records, reports, events and answers on their way to Erlang, on one thread of their own: the loop may not
 //! build large terms, and a log call must never wait for a process.
 
 use crate::atoms;
 use crate::events::Noted;
+use crate::inspect::Answer;
 use crate::metrics::METRICS;
 use crate::slot::Slot;
 use cron_engine::Report;
@@ -38,6 +39,8 @@ struct State {
     records: VecDeque<Record>,
     /// Bounded by the monitors: each has few reports, thinned out by the engine.
     reports: VecDeque<(Arc<Slot>, Report)>,
+    /// As many at most as there are processes that wait for one.
+    answers: VecDeque<Answer>,
     dropped: u64,
     sink: Option<LocalPid>,
     events: VecDeque<Noted>,
@@ -51,6 +54,7 @@ pub(crate) static OUTBOX: Outbox = Outbox {
     state: Mutex::new(State {
         records: VecDeque::new(),
         reports: VecDeque::new(),
+        answers: VecDeque::new(),
         dropped: 0,
         sink: None,
         events: VecDeque::new(),
@@ -83,6 +87,12 @@ impl Outbox {
 
     pub(crate) fn report(&'static self, slot: Arc<Slot>, report: Report) {
         self.lock().reports.push_back((slot, report));
+        self.wake.notify_one();
+        self.start();
+    }
+
+    pub(crate) fn answer(&'static self, answer: Answer) {
+        self.lock().answers.push_back(answer);
         self.wake.notify_one();
         self.start();
     }
@@ -130,11 +140,16 @@ impl Outbox {
                 state = self.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
             }
             let report = state.reports.pop_front();
+            let answer = state.answers.pop_front();
             let sink = state.sink;
             let record = sink.and_then(|sink| Some((sink, state.records.pop_front()?)));
             let dropped = if record.is_some() { std::mem::take(&mut state.dropped) } else { 0 };
             let events = state.take_events();
             drop(state);
+            if let Some(answer) = answer {
+                // Who has given up waiting is gone.
+                let _ = env.send_and_clear(&answer.asker, |env| answer.term(env));
+            }
             if let Some((asked, events)) = events {
                 // Should it have died, the next one asks anew.
                 let _ = env.send_and_clear(&asked, |env| events_term(env, &events));
@@ -167,6 +182,7 @@ impl Outbox {
 impl State {
     fn is_idle(&self) -> bool {
         self.reports.is_empty()
+            && self.answers.is_empty()
             && (self.records.is_empty() || self.sink.is_none())
             && (self.events.is_empty() || self.asked.is_none())
     }

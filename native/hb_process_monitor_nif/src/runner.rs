@@ -5,7 +5,7 @@
 use crate::atoms;
 use crate::events::{self, Noted};
 use crate::fetcher::Job;
-use crate::inspect::{Inspected, millis};
+use crate::inspect::{Asked, Found, Inquiry, Inspected, millis};
 use crate::metrics::METRICS;
 use crate::nodes::Nodes;
 use crate::outbox::OUTBOX;
@@ -17,7 +17,6 @@ use cron_engine::{Action, Class, Config, Engine, Event, Failure, MonitorId, Time
 use rustc_hash::FxHashMap;
 use rustler::Env;
 use std::sync::Arc;
-use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
 
 /// How long it is at least from one look at the ticks that are due to the next one, while nothing else
@@ -32,9 +31,6 @@ pub(crate) enum Slice {
     /// The engine is stopped: there is no next one.
     Stopped,
 }
-
-/// Which monitors somebody asks about, and where the answer goes.
-type Question = (Vec<MonitorId>, SyncSender<Vec<Inspected>>);
 
 /// Tells the loop, once it is so, that a starting point is durable.
 pub(crate) fn saved(shared: &Arc<Shared>, id: MonitorId) -> Waiter {
@@ -107,7 +103,10 @@ impl Runner {
         for command in commands.drain(..) {
             match self.event(command) {
                 Ok(event) => self.engine.handle_event(now, event),
-                Err((ids, answer)) => drop(answer.send(self.inspect(now, &ids))),
+                Err(inquiry) => {
+                    let found = self.find(now, shared, &inquiry.asked);
+                    inquiry.answer(found);
+                }
             }
         }
         self.commands = commands;
@@ -127,7 +126,7 @@ impl Runner {
     }
 
     /// What a command is to the engine; `Err` if it is a question.
-    fn event(&mut self, command: Command) -> Result<Event, Question> {
+    fn event(&mut self, command: Command) -> Result<Event, Inquiry> {
         Ok(match command {
             Command::Register { slot, nodes, registration } => {
                 self.slots.insert(slot.id, (slot, nodes));
@@ -149,8 +148,15 @@ impl Runner {
                 }
                 event
             }
-            Command::Inspect { ids, answer } => return Err((ids, answer)),
+            Command::Inspect(inquiry) => return Err(inquiry),
         })
+    }
+
+    fn find(&self, now: Time, shared: &Arc<Shared>, asked: &Asked) -> Found {
+        match asked {
+            Asked::Monitors(ids) => Found::Monitors(Arc::clone(shared), self.inspect(now, ids)),
+            Asked::Census => Found::Census(self.engine.census()),
+        }
     }
 
     fn inspect(&self, now: Time, ids: &[MonitorId]) -> Vec<Inspected> {

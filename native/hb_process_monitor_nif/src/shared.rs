@@ -2,7 +2,7 @@
 //! that end it, and the pool that fetches. It outlives the loop's owner, and says so when asked.
 
 use crate::fetcher;
-use crate::inspect::Inspected;
+use crate::inspect::Inquiry;
 use crate::metrics::METRICS;
 use crate::nodes::Nodes;
 use crate::slot::Slot;
@@ -10,7 +10,6 @@ use cron_checkpoint::Checkpoint;
 use cron_engine::{Config, Counters, Event, MonitorId, Registration, Time};
 use cron_io::{Client, Pool, Room};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -22,8 +21,8 @@ pub(crate) enum Command {
     Moved { id: MonitorId, nodes: Arc<Nodes> },
     /// Something happened to one.
     Event(Event),
-    /// Somebody asks how these fare. Whoever asked may have given up waiting.
-    Inspect { ids: Vec<MonitorId>, answer: SyncSender<Vec<Inspected>> },
+    /// Somebody asks how monitors fare. Whoever asked may have given up waiting.
+    Inspect(Inquiry),
 }
 
 /// What the loop has not taken yet.

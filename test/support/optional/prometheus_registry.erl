@@ -10,6 +10,7 @@ start() -> optional_library:start_table(?TABLE, bag).
 
 stop() -> optional_library:stop_table(?TABLE).
 
+%% However often it is registered, it is there once.
 register_collector(Collector) ->
     true = ets:insert(?TABLE, {default, Collector}),
     ok.

@@ -13,12 +13,19 @@ stop() -> optional_library:stop_table(?TABLE).
 attach(Id, Event, Fun, Config) -> attach_many(Id, [Event], Fun, Config).
 
 attach_many(Id, Events, Fun, Config) when is_function(Fun, 4) ->
-    true = ets:insert(?TABLE, [{Event, Id, Fun, Config} || Event <- Events]),
-    ok.
+    case ets:match(?TABLE, {'_', Id, '_', '_'}) of
+        [] ->
+            true = ets:insert(?TABLE, [{Event, Id, Fun, Config} || Event <- Events]),
+            ok;
+        _ ->
+            {error, already_exists}
+    end.
 
 detach(Id) ->
-    true = ets:match_delete(?TABLE, {'_', Id, '_', '_'}),
-    ok.
+    case ets:select_delete(?TABLE, [{{'_', Id, '_', '_'}, [], [true]}]) of
+        0 -> {error, not_found};
+        _ -> ok
+    end.
 
 list_handlers(Prefix) ->
     [#{id => Id, event_name => Event, function => Fun, config => Config}

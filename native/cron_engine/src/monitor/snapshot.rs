@@ -102,7 +102,8 @@ impl Monitor {
         }
     }
 
-    fn doing(&self) -> Doing {
+    /// What it waits for.
+    pub(crate) fn doing(&self) -> Doing {
         match self.stage {
             Stage::Resolving => Doing::Resolving,
             Stage::Saving => Doing::Saving,

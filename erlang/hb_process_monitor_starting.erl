@@ -1,0 +1,86 @@
+%%% @doc Starts what a call of the API needs: the application, and a monitor in its tree. Where a start
+%%% fails it raises what {@link hb_process_monitor:start/2} says that it raises. It checks no arguments, and
+%%% monitors in a supervisor of the host's are {@link hb_process_monitor_supervised}'s business.
+-module(hb_process_monitor_starting).
+
+-export([ensure_started/0, engine/0, start_monitor/2, resume_all/0]).
+
+-export_type([started/0]).
+
+-type started() :: {Monitor :: pid(), hb_process_monitor_host:logger()}.
+
+%% @doc Starts the application if it does not run. It runs once its last child is there.
+-spec ensure_started() -> ok.
+ensure_started() ->
+    case whereis(hb_process_monitor_monitors_sup) of
+        undefined -> start_application();
+        _ -> ok
+    end.
+
+start_application() ->
+    case hb_process_monitor_nif:loaded() of
+        ok -> ok;
+        {error, Tried} -> error({nif_not_loaded, Tried})
+    end,
+    case application:ensure_all_started(hb_process_monitor) of
+        {ok, _} -> ok;
+        {error, Reason} -> error(why(Reason, {not_started, Reason}))
+    end.
+
+%% What is wrong with a file or an option lies deep in the reason why the tree did not start.
+why({checkpoint_unavailable, _, _} = Reason, _Else) -> Reason;
+why({bad_option, _, _} = Reason, _Else) -> Reason;
+why(Reason, Else) when is_tuple(Reason) -> why(tuple_to_list(Reason), Else);
+why([Reason | Rest], Else) -> why(Reason, why(Rest, Else));
+why(_, Else) -> Else.
+
+%% @doc The engine that runs, started if need be.
+-spec engine() -> hb_process_monitor_nif:engine().
+engine() ->
+    ok = ensure_started(),
+    case hb_process_monitor_registry:engine() of
+        {ok, Engine, _Ticker} -> Engine;
+        none -> error({not_started, no_engine})
+    end.
+
+%% @doc Starts a monitor; the one that the process has is the answer where it has one.
+-spec start_monitor(ProcId :: binary(), hb_process_monitor_opts:monitor()) -> started().
+start_monitor(ProcId, Options) ->
+    case hb_process_monitor_registry:find(ProcId) of
+        {ok, Entry} ->
+            already_monitored(ProcId, Entry);
+        none ->
+            try hb_process_monitor_sup:start_monitor([ProcId, Options]) of
+                {ok, undefined} -> start_monitor(ProcId, Options);
+                {ok, Monitor} -> {Monitor, logger_of(ProcId, Monitor)};
+                {error, Reason} -> error({not_started, Reason})
+            catch
+                %% The tree is going down.
+                exit:{Reason, _} -> error({not_started, Reason})
+            end
+    end.
+
+%% Another start may have been first in between, or a stop.
+logger_of(ProcId, Monitor) ->
+    case hb_process_monitor_registry:find(ProcId) of
+        {ok, {Monitor, Logger, _}} -> Logger;
+        _ -> undefined
+    end.
+
+already_monitored(ProcId, {Monitor, Logger, #{rate := Rate, cursor := Cursor}}) ->
+    ok = hb_process_monitor_host:log(Logger, {ok, already_monitored, {ProcId, Rate, Cursor}}),
+    {Monitor, Logger}.
+
+%% @doc Starts the monitors of all processes that are to be resumed, and says what became of each.
+-spec resume_all() -> [{ProcId :: binary(), started() | {error, Reason :: term()}}].
+resume_all() ->
+    lists:append([resume(ProcId, Kept) || {ProcId, Kept} <- hb_process_monitor_nif:watched(engine())]).
+
+resume(ProcId, Kept) ->
+    try binary_to_term(Kept, [safe]) of
+        %% That is for its own supervisor to do.
+        #{supervised := true} -> [];
+        Options -> [{ProcId, hb_process_monitor:start(ProcId, Options)}]
+    catch
+        error:Reason -> [{ProcId, {error, Reason}}]
+    end.

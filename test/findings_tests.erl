@@ -1,0 +1,79 @@
+%%% What the doctor says of what it has found: each thing that is wrong has an advice of its own, and what is
+%%% right has none. Made-up findings; that they are found is doctor_tests' business.
+-module(findings_tests).
+-include_lib("eunit/include/eunit.hrl").
+
+-define(M, hb_process_monitor_findings).
+
+-define(NODE, <<"http://cu:6363">>).
+
+%% Those of a node where all is well.
+well() ->
+    #{library => #{loaded => ok, file => "a.so", version => <<"0.1.0">>, application => "0.1.0"},
+      running => true,
+      system => #{otp => "25", dirty_io => 10, processes => {100, 1000}},
+      options => [{cron_dead_letters_max, node, 10, default}, {cron_checkpoint_interval, node, 50, default}],
+      changed => [],
+      host => #{push => mu, push_works => true},
+      environment => [],
+      checkpoint => #{path => "/c", dead_letters => 0, last_commit_us => 1000, failing => 0, writable => true},
+      counters => #{open_breakers => 0},
+      monitors => #{states => #{waiting => 1}, stalled => 0, failing => 0},
+      process => binary:copy(<<"A">>, 43),
+      is_known => true,
+      verdict => ok,
+      advice => [],
+      cu => [answered({ok, earliest})]}.
+
+answered(Answer) -> #{node => ?NODE, us => 1500, answer => Answer}.
+
+%% What is said where these differ, but for what is well.
+said(Changes) -> [Said || {Level, _, _} = Said <- ?M:advice(maps:merge(well(), Changes)), Level =/= ok].
+
+says(Level, Part, Changes) ->
+    Fits = [What || {L, What, Do} <- said(Changes), L =:= Level, binary:match(What, Part) =/= nomatch, Do =/= <<>>],
+    ?assertMatch({Part, [_]}, {Part, Fits}).
+
+well_is_said_to_be_well_test() ->
+    ?assertMatch([{ok, <<"http://cu:6363 answered in 1.5 ms", _/binary>>, <<>>}], ?M:advice(well())).
+
+each_failure_of_the_cu_has_an_advice_test() ->
+    Advices = [begin
+        [{wrong, What, Do}] = said(#{cu => [answered({error, Class, <<"its text">>})]}),
+        [?assertMatch({Part, {_, _}}, {Part, binary:match(What, Part)}) || Part <- [?NODE, atom_to_binary(Class), <<"its text">>]],
+        Do
+    end || Class <- [resolve, connect, connect_timeout, timeout, tls, status, body_too_large, redirect, bad_json]],
+    ?assertEqual(9, length(lists:usort(Advices))).
+
+cu_that_answers_a_made_up_process_with_an_error_is_looked_at_no_further_test() ->
+    [?assertEqual([], said(#{is_known => false, cu => [answered({error, Class, <<>>})]}))
+     || Class <- [status, bad_json, bad_page, redirect]],
+    ?assertMatch([{wrong, _, _}], said(#{is_known => false, cu => [answered({error, connect, <<>>})]})).
+
+cu_that_said_nothing_at_all_has_no_time_test() ->
+    says(wrong, <<"no time">>, #{cu => [#{node => <<>>, us => undefined, answer => {error, timeout, <<>>}}]}).
+
+library_that_is_missing_or_another_is_told_test() ->
+    says(wrong, <<"not loaded">>, #{library => #{loaded => {error, [{"a.so", "gone"}]}}}),
+    says(attention, <<"is of version 0.2.0">>, #{library => #{loaded => ok, version => <<"0.2.0">>, application => "0.1.0"}}).
+
+system_that_is_small_or_full_is_told_test() ->
+    says(wrong, <<"1 dirty IO scheduler">>, #{system => #{dirty_io => 1, processes => {100, 1000}}}),
+    says(attention, <<"900 of 1000 processes">>, #{system => #{dirty_io => 10, processes => {900, 1000}}}).
+
+checkpoint_in_trouble_is_told_test() ->
+    Checkpoint = maps:get(checkpoint, well()),
+    says(wrong, <<"cannot be written">>, #{checkpoint => Checkpoint#{failing := 1}}),
+    says(attention, <<"took 2000 ms">>, #{checkpoint => Checkpoint#{last_commit_us := 2000000}}),
+    says(attention, <<"1 results">>, #{checkpoint => Checkpoint#{dead_letters := 1}}),
+    says(wrong, <<"9 results">>, #{checkpoint => Checkpoint#{dead_letters := 9}}).
+
+monitors_in_trouble_are_told_test() ->
+    says(wrong, <<"2 monitors have been at one push">>, #{monitors => #{states => #{pushing => 2}, stalled => 2, failing => 0}}),
+    says(attention, <<"of 3 monitors failed">>, #{monitors => #{states => #{backing_off => 3}, stalled => 0, failing => 3}}).
+
+text_shows_no_time_and_no_value_as_such_test() ->
+    Text = unicode:characters_to_binary(?M:text((well())#{environment => [{"HTTP_PROXY", <<"http://p">>}],
+                                                          library => #{file => undefined, version => undefined, application => undefined}})),
+    [?assertMatch({Part, {_, _}}, {Part, binary:match(Text, Part)})
+     || Part <- [<<"HTTP_PROXY">>, <<"(environment)">>, <<"-, -">>, <<"All is well.">>]].

@@ -1,0 +1,165 @@
+%%% What the commands install, uninstall and verify refuse: releases, builds and files that do not fit, or are
+%%% somebody else's. Nothing is changed then, and what is said says what to do.
+-module(install_refusal_tests).
+-include_lib("eunit/include/eunit.hrl").
+
+-define(SHIM, "ebin/hb_process_monitor.beam").
+
+all_test_() ->
+    installation:tests([
+        {directory_that_is_no_release_is_refused, fun no_release/1},
+        {release_with_several_hosts_needs_a_name, fun several_hosts/1},
+        {release_of_links_is_refused, fun links/1},
+        {library_that_does_not_load_changes_nothing, fun bad_library/1},
+        {build_that_is_not_whole_changes_nothing, fun not_whole/1},
+        {no_permission_to_write_changes_nothing, fun no_permission/1},
+        {file_changed_by_somebody_else_is_refused_unless_forced, fun changed_by_somebody_else/1},
+        {original_that_is_gone_is_refused, fun original_gone/1},
+        {damaged_manifest_is_refused, fun damaged_manifest/1},
+        {directory_of_the_same_name_is_left_alone, fun same_name/1}
+    ]).
+
+no_release(#{release := Release, dist := Dist, own := Own}) ->
+    Refused = fun(Dir, Why) ->
+        Before = host_release:snapshot(Own),
+        [begin
+            {1, Said} = installation:Command(Dist, Dir),
+            says(Said, Why)
+        end || Command <- [install, uninstall, verify]],
+        ?assertEqual(Before, host_release:snapshot(Own))
+    end,
+    Refused(filename:join(Own, "nowhere"), "there is no such directory"),
+    Refused(filename:join(Release, "bin/hb"), "not a directory"),
+    Refused(filename:join(Release, "lib"), "not a release, there is no bin/ in it"),
+    ok = file:rename(host_release:app(Release), filename:join(Release, "lib/other-0.0.1")),
+    Refused(Release, "there is no application hb in lib/"),
+    {2, Usage} = os_program:run(filename:join(Dist, "install"), [], #{}),
+    says(Usage, "usage:").
+
+several_hosts(#{release := Release, dist := Dist}) ->
+    _ = host_release:copy(host_release:app(Release), filename:join(Release, "lib/hb-0.0.2")),
+    Before = host_release:snapshot(Release),
+    {1, Said} = installation:install(Dist, Release),
+    says(Said, "more than one application hb in lib/: hb-0\\.0\\.1 hb-0\\.0\\.2"),
+    ?assertEqual(Before, host_release:snapshot(Release)),
+    {0, Installed} = installation:install(Dist, Release, [{"HB_APP", "hb-0.0.2"}]),
+    says(Installed, "is installed in .*/lib/hb-0\\.0\\.2"),
+    {0, _} = installation:uninstall(Dist, Release, [{"HB_APP", "hb-0.0.2"}]),
+    ?assertEqual(Before, host_release:snapshot(Release)).
+
+links(#{release := Release, dist := Dist, own := Own}) ->
+    Elsewhere = filename:join(Own, "elsewhere"),
+    ok = file:rename(host_release:app(Release), Elsewhere),
+    ok = file:make_symlink(Elsewhere, host_release:app(Release)),
+    Before = host_release:snapshot(Own),
+    {1, Said} = installation:install(Dist, Release),
+    says(Said, "a symbolic link, as in a release built in dev mode"),
+    ?assertEqual(Before, host_release:snapshot(Own)).
+
+bad_library(#{release := Release, dist := Dist, own := Own}) ->
+    Before = host_release:snapshot(Release),
+    Broken = installation:derive(Dist, filename:join(Own, "broken"), [fun installation:broken_library/1]),
+    {1, Said} = installation:install(Broken, Release),
+    says(Said, "does not load under the release's own Erlang, OTP [0-9]+\\. Nothing was changed"),
+    says(Said, "(file too short|invalid ELF header)"),
+    says(Said, "no library for this machine"),
+    Later = installation:derive(Dist, filename:join(Own, "later"), [fun installation:library_of_a_later_glibc/1]),
+    {1, Glibc} = installation:install(Later, Release),
+    says(Glibc, "GLIBC_2\\.99"),
+    says(Glibc, "was built for glibc 2\\.99 or newer, here is glibc 2\\.[0-9]+"),
+    ?assertEqual(Before, host_release:snapshot(Release)),
+    %% The same of what is installed.
+    {0, _} = installation:install(Dist, Release),
+    ok = file:write_file(installation:library(host_release:app(Release)), "no library"),
+    {1, Verified} = installation:verify(Dist, Release),
+    says(Verified, "changed +priv/hb_process_monitor_nif.so"),
+    says(Verified, "does not load").
+
+not_whole(#{release := Release, dist := Dist, own := Own}) ->
+    Before = host_release:snapshot(Release),
+    Beam = "ebin/hb_process_monitor_sup.beam",
+    Without = installation:derive(Dist, filename:join(Own, "without"), [fun(To) -> ok = file:delete(filename:join(To, Beam)) end]),
+    {1, Said} = installation:install(Without, Release),
+    says(Said, "not a whole build, ebin/hb_process_monitor_sup\\.beam is missing"),
+    ok = file:make_symlink("/nowhere", filename:join(Without, Beam)),
+    {1, Unreadable} = installation:install(Without, Release),
+    says(Unreadable, "its files cannot be read"),
+    ?assertEqual(Before, host_release:snapshot(Release)).
+
+%% As a user to whom the release does not belong: root may write anywhere.
+no_permission(#{release := Release, dist := Dist}) ->
+    Before = host_release:snapshot(Release),
+    {1, Said} = case string:trim(os:cmd("id -u")) of
+        "0" ->
+            os_program:run(os:find_executable("setpriv"),
+                           ["--reuid=65534", "--regid=65534", "--clear-groups", filename:join(Dist, "install"), Release], #{});
+        _ ->
+            _ = os:cmd("chmod -R a-w " ++ Release ++ "/lib"),
+            installation:install(Dist, Release)
+    end,
+    says(Said, "no permission to write. Nothing was changed"),
+    _ = os:cmd("chmod -R u+w " ++ Release ++ "/lib"),
+    ?assertEqual(Before, host_release:snapshot(Release)).
+
+changed_by_somebody_else(#{release := Release, dist := Dist, own := Own}) ->
+    Before = host_release:snapshot(Release),
+    {0, _} = installation:install(Dist, Release),
+    Changed = filename:join(host_release:app(Release), "ebin/hb_process_monitor_log.beam"),
+    ok = file:write_file(Changed, "of somebody else"),
+    {1, Verified} = installation:verify(Dist, Release),
+    says(Verified, "changed +ebin/hb_process_monitor_log.beam"),
+    AsItWas = host_release:snapshot(Release),
+    [begin
+        {1, Said} = installation:Command(Dist, Release),
+        says(Said, "changed since they were installed, by somebody else: ebin/hb_process_monitor_log.beam"),
+        says(Said, "FORCE=yes")
+    end || Command <- [install, uninstall]],
+    ?assertEqual(AsItWas, host_release:snapshot(Release)),
+    {0, _} = installation:uninstall(Dist, Release, [{"FORCE", "yes"}]),
+    ?assertEqual(Before, host_release:snapshot(Release)),
+    %% Installed over by force, somebody else's file is the original from then on.
+    Theirs = filename:join(host_release:app(Release), ?SHIM),
+    {0, _} = installation:install(Dist, Release),
+    ok = file:write_file(Theirs, "of somebody else"),
+    {0, _} = installation:install(Dist, Release, [{"FORCE", "yes"}]),
+    {0, _} = installation:verify(Dist, Release),
+    {0, _} = installation:uninstall(Dist, Release),
+    ?assertEqual({ok, <<"of somebody else">>}, file:read_file(Theirs)),
+    ?assertEqual([], filelib:wildcard(filename:join(Own, "hb/lib/hb-0.0.1/hb_process_monitor*"))).
+
+original_gone(#{release := Release, dist := Dist}) ->
+    {0, _} = installation:install(Dist, Release),
+    [Original] = filelib:wildcard(filename:join(host_release:app(Release), "hb_process_monitor/originals/*")),
+    ok = file:write_file(Original, "damaged"),
+    Before = host_release:snapshot(Release),
+    {1, Said} = installation:uninstall(Dist, Release),
+    says(Said, "gone or damaged: " ?SHIM),
+    ?assertEqual(Before, host_release:snapshot(Release)).
+
+damaged_manifest(#{release := Release, dist := Dist}) ->
+    {0, _} = installation:install(Dist, Release),
+    Manifest = filename:join(host_release:app(Release), "hb_process_monitor/manifest"),
+    {ok, Good} = file:read_file(Manifest),
+    [begin
+        ok = file:write_file(Manifest, Bad),
+        Before = host_release:snapshot(Release),
+        [{1, _} = installation:Command(Dist, Release) || Command <- [install, uninstall, verify]],
+        ?assertEqual(Before, host_release:snapshot(Release))
+     end || Bad <- [<<>>, <<"something else\n">>,
+                    re:replace(Good, "ebin/hb_process_monitor.beam", "../../bin/hb"),
+                    re:replace(Good, "ebin/hb_process_monitor.beam [0-9a-f]*", "ebin/hb_process_monitor.beam ../manifest"),
+                    re:replace(Good, "dir priv absent\n", ""),
+                    re:replace(Good, "state complete\n", "")]].
+
+same_name(#{release := Release, dist := Dist}) ->
+    Theirs = filename:join(host_release:app(Release), "hb_process_monitor"),
+    ok = file:make_dir(Theirs),
+    ok = file:write_file(filename:join(Theirs, "notes"), "of somebody else"),
+    Before = host_release:snapshot(Release),
+    [begin
+        {1, Said} = installation:Command(Dist, Release),
+        says(Said, "a directory of somebody else's")
+    end || Command <- [install, uninstall]],
+    ?assertEqual(Before, host_release:snapshot(Release)).
+
+says(Said, Pattern) -> installation:says(Said, Pattern).

@@ -1,0 +1,61 @@
+%%% The result that is next, while its push fails: what is left of it, and what is concluded from that. Plain
+%%% data. When a result is given up is delivery_props_tests' business, that it is carried out dead_letter_tests'.
+-module(retrying_tests).
+-include_lib("eunit/include/eunit.hrl").
+
+-define(M, hb_process_monitor_retrying).
+
+-define(WHOLE, #{<<"cursor">> => <<"c">>, <<"Messages">> => [1, 2, 3]}).
+-define(LEFT, #{<<"cursor">> => <<"c">>, <<"Messages">> => [2, 3]}).
+-define(LESS, #{<<"cursor">> => <<"c">>, <<"Messages">> => [3]}).
+
+new(Attempts) -> ?M:new(#{cron_push_attempts => Attempts, cron_push_backoff => {1000, 300000}}).
+
+%% One more failure of what is at hand, at a time, and nobody else pushes.
+failed(Result, Failure, At, Retrying) -> ?M:failed(Result, Failure, At, fun(_) -> false end, Retrying).
+
+whole_result_fails_again_counts_on_test() ->
+    {1, {retry, First}} = failed(?WHOLE, {?WHOLE, unknown}, 10, new(5)),
+    {2, {retry, Second}} = failed(?WHOLE, {?WHOLE, unknown}, 20, First),
+    ?assertEqual(2, ?M:failures(Second)),
+    ?assertEqual([?WHOLE], ?M:without_pushed([?WHOLE], Second)).
+
+part_of_a_result_pushed_begins_to_count_anew_test() ->
+    {1, {retry, First}} = failed(?WHOLE, {?WHOLE, unknown}, 10, new(5)),
+    {1, {retry, Second}} = failed(?WHOLE, {?LEFT, works}, 20, First),
+    {1, {retry, Third}} = failed(?LEFT, {?LESS, works}, 30, Second),
+    ?assertEqual(1, ?M:failures(Third)).
+
+%% As the CU gives it again after the engine's death.
+result_that_comes_whole_again_is_what_was_left_of_it_test() ->
+    {1, {retry, First}} = failed(?WHOLE, {?LEFT, works}, 10, new(5)),
+    {1, {retry, Second}} = failed(?LEFT, {?LESS, works}, 20, First),
+    ?assertEqual([?LESS, other], ?M:without_pushed([?WHOLE, other], Second)),
+    ?assertEqual([other], ?M:without_pushed([other], Second)),
+    ?assertEqual([?WHOLE], ?M:without_pushed([?WHOLE], ?M:succeeded(Second))).
+
+%% Nothing of it was pushed, though a key is gone that the CU left out.
+result_that_differs_where_the_host_is_unknown_counts_on_test() ->
+    {1, {retry, First}} = failed(?WHOLE, {?WHOLE, unknown}, 10, new(5)),
+    {2, {retry, _}} = failed(?WHOLE, {?LEFT, unknown}, 20, First).
+
+others_are_asked_about_since_the_first_failure_test() ->
+    {1, {retry, First}} = ?M:failed(?WHOLE, {?WHOLE, unknown}, 10, fun(10) -> false end, new(5)),
+    {2, {retry, Second}} = ?M:failed(?WHOLE, {?WHOLE, unknown}, 20, fun(10) -> false end, First),
+    {1, {retry, _}} = ?M:failed(?WHOLE, {?WHOLE, unknown}, 30, fun(30) -> true end, ?M:succeeded(Second)).
+
+last_try_gives_up_and_leaves_nothing_of_the_result_test() ->
+    {1, {retry, First}} = failed(?WHOLE, {?LEFT, works}, 10, new(2)),
+    {2, {give_up, GivenUp, Refused}} = failed(?LEFT, {?LEFT, works}, 20, First),
+    ?assertEqual({0, [?WHOLE]}, {?M:failures(GivenUp), ?M:without_pushed([?WHOLE], GivenUp)}),
+    %% Where there was no room for it, it is tried on, with what is left of it.
+    ?assertEqual({2, [?LEFT]}, {?M:failures(Refused), ?M:without_pushed([?WHOLE], Refused)}),
+    {3, {give_up, _, _}} = failed(?LEFT, {?LEFT, works}, 30, Refused).
+
+pause_is_drawn_from_below_a_bound_that_doubles_test() ->
+    {1, {retry, First}} = failed(?WHOLE, {?WHOLE, unknown}, 10, new(infinity)),
+    {2, {retry, Second}} = failed(?WHOLE, {?WHOLE, unknown}, 20, First),
+    [begin
+        Pause = ?M:pause(Retrying),
+        ?assert(Pause >= 1 andalso Pause =< Bound)
+     end || {Retrying, Bound} <- [{First, 1000}, {Second, 2000}], _ <- lists:seq(1, 100)].

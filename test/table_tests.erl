@@ -1,0 +1,62 @@
+%%% What an operator sees on a console: how monitors in each kind of trouble look, and that nothing of a CU's or
+%%% a push's own words breaks the table. What the values are is info_tests' business.
+-module(table_tests).
+-include_lib("eunit/include/eunit.hrl").
+
+-define(M, hb_process_monitor_table).
+
+%% All about a monitor that waits and has never pushed.
+info(Changes) ->
+    maps:merge(#{process => binary:copy(<<"A">>, 43), monitor => self(), state => waiting, at_push => undefined,
+                 stalled => false, cursor => <<"c">>, cursor_age => undefined, cursor_time => undefined, lag => undefined,
+                 last_result => undefined, unacked => 0, buffered_bytes => 0, next_tick => 5000, next_try => undefined,
+                 rate => 10000, nodes => [], node => undefined, push => mu, dead_letters => 0, error => undefined,
+                 supervised => false}, Changes).
+
+shows(Part, Changes) ->
+    Text = unicode:characters_to_binary(?M:one(info(Changes))),
+    ?assertMatch({Part, {_, _}}, {Part, binary:match(Text, unicode:characters_to_binary(Part))}).
+
+durations_take_few_characters_test() ->
+    ?assertEqual(["-", "0 ms", "999 ms", "1.0 s", "59.9 s", "1m 00s", "59m 59s", "1h 00m", "23h 59m", "1d 00h", "400d 01h"],
+                 [?M:duration(Ms) || Ms <- [undefined, 0, 999, 1000, 59900, 60000, 3599999, 3600000, 86399999, 86400000,
+                                            400 * 86400000 + 3600000]]).
+
+process_without_a_monitor_is_said_to_have_none_test() ->
+    ?assertEqual("not monitored\n", ?M:one(undefined)).
+
+monitor_at_a_push_shows_for_how_long_test() ->
+    shows("pushing, at a push for 2m 03s, stalled", #{state => pushing, at_push => 123000, stalled => true}).
+
+failure_shows_its_class_and_its_words_test() ->
+    shows("3.0 s ago, connect ×7", #{error => #{what => fetch, class => connect, text => <<"refused">>, failures => 7, ago => 3000}}),
+    shows("push ×1", #{error => #{what => push, class => push_failed, text => <<"badarg">>, failures => 1, ago => 0}}),
+    shows("badarg", #{error => #{what => push, class => push_failed, text => <<"badarg">>, failures => 1, ago => 0}}).
+
+each_node_shows_its_breaker_and_who_is_asked_next_test() ->
+    Nodes = [#{node => <<"http://a">>, breaker => closed}, #{node => <<"http://b">>, breaker => half_open},
+             #{node => <<"http://c">>, breaker => {open, 1500}}],
+    [shows(Part, #{nodes => Nodes, node => <<"http://b">>})
+     || Part <- ["http://a, breaker closed\n", "http://b, breaker half open, asked next\n", "http://c, breaker open for 1.5 s\n"]].
+
+time_that_no_calendar_has_is_shown_as_it_is_test() ->
+    shows("1970-01-01T00:00:01.000Z, 2.0 s ago", #{cursor_time => 1000, cursor_age => 2000}),
+    shows("18446744073709551615", #{cursor_time => 18446744073709551615}).
+
+monitor_of_a_host_says_so_test() ->
+    shows(", supervised by its host", #{supervised => true}).
+
+failure_in_a_row_is_one_line_of_bounded_length_test_() ->
+    {setup, fun harness:setup/0, fun harness:cleanup/1, fun(Cu) -> fun() ->
+        Id = harness:proc_id(),
+        harness:failing(Id, [fun() -> {error, lists:duplicate(20, <<"a\nlong\treason ">>)} end]),
+        test_cu:add(Cu, Id, 1),
+        {Monitor, _} = harness:start(Cu, Id, #{cursor => earliest}),
+        Monitor ! tick,
+        harness:eventually(fun() -> maps:get(state, hb_process_monitor:info(Id)) =:= backing_off end),
+        [_Head, Row, <<"1 of 1">>] = binary:split(unicode:characters_to_binary(?M:page(#{})), <<"\n">>, [global, trim]),
+        [Before, Failure] = binary:split(Row, <<"push ×1: "/utf8>>),
+        ?assertMatch({_, _}, binary:match(Before, <<"backing_off">>)),
+        ?assert(string:length(Failure) =< 60),
+        ?assertEqual([], [Char || Char <- unicode:characters_to_list(Failure), Char < $\s])
+    end end}.
