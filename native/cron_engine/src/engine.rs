@@ -189,12 +189,16 @@ impl Engine {
         let Some(monitor) = self.monitors.get_mut(&id) else { return };
         let old = Arc::clone(monitor.nodes.hosts());
         hosts.iter().for_each(|host| self.queue.join(*host));
+        let elsewhere = monitor.is_queued() && old != hosts;
         monitor.nodes.replace(hosts);
         let step = monitor.moved();
         for host in old.iter() {
-            let waiting = self.queue.drain(*host, |other| other == id);
-            for id in waiting {
-                self.line_up(now, id);
+            // Who is to ask the same hosts as before has its turn as before.
+            if elsewhere {
+                let waiting = self.queue.drain(*host, |other| other == id);
+                for id in waiting {
+                    self.line_up(now, id);
+                }
             }
             self.queue.leave(*host);
         }

@@ -3,9 +3,9 @@
 
 mod util;
 
-use cron_engine::Position;
+use cron_engine::{Action, Position, Request};
 use util::scenario::{FIRST_PAGE, SECOND_PAGE, Scenario};
-use util::{NOTHING, after, cursor, fetch, tick, unasked};
+use util::{NOTHING, RATE, after, cursor, fetch, fetching, tick, unasked};
 
 /// What tells `Fetching`, with nothing unacked: no tick, and a page is taken and gone on from.
 fn assert_fetching(mut scenario: Scenario) {
@@ -44,6 +44,20 @@ fn fetching_poll_asks_again_after_the_empty_page() {
     assert_eq!(scenario.empty_page(), [fetch(Position::Earliest, 1)]);
     assert_eq!(scenario.empty_page(), NOTHING, "the two polls are one");
     assert_eq!(scenario.due(), [tick()]);
+}
+
+#[test]
+fn fetching_polls_without_end_do_not_keep_it_from_looking_for_a_gap() {
+    let mut scenario = Scenario::fetching();
+    let look = [fetching(Request::Look)];
+    let looks = (0..120).any(|_| {
+        scenario.now = scenario.now + RATE;
+        assert_eq!(scenario.poll(), NOTHING);
+        scenario.empty_page() == look
+    });
+    assert!(looks, "in two minutes of empty pages");
+    let polled = scenario.latest(None);
+    assert!(matches!(polled[..], [Action::Fetch { request: Request::Page(_), .. }]), "{polled:?}");
 }
 
 #[test]

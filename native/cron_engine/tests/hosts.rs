@@ -4,196 +4,13 @@
 
 mod util;
 
-use cron_engine::{
-    Action, Class, Config, Engine, Event, Failure, Fetched, HostId, MonitorId, Position,
-    Registration, Time,
-};
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
-use std::sync::Arc;
+use cron_engine::{Event, HostId, MonitorId, Time};
 use std::time::Duration;
-use util::{config, failure, registration};
-
-const RATE: Duration = Duration::from_secs(10);
-const QUICK: Duration = Duration::from_millis(2);
-/// The longest that a fetch may take at all.
-const LIMIT: Duration = Duration::from_mins(1);
-
-/// What a process gets of the host that is asked, after how long.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Behaviour {
-    Good,
-    /// The connection is refused, at once.
-    Refuses,
-    /// Nothing ever comes.
-    Hangs,
-    /// It answers, after a while.
-    Slow(Duration),
-    /// Nonsense comes, at once.
-    Garbage,
-    /// "Come back later", at once.
-    Busy(Duration),
-}
-
-/// A node whose hosts behave as the test says, on a simulated clock.
-struct Node {
-    engine: Engine,
-    now: Time,
-    max_inflight: usize,
-    /// By host; a process may differ.
-    hosts: BTreeMap<u64, Behaviour>,
-    processes: BTreeMap<MonitorId, Behaviour>,
-    nodes: BTreeMap<MonitorId, Arc<[HostId]>>,
-    inflight: BTreeMap<MonitorId, HostId>,
-    answers: BinaryHeap<Reverse<(Time, MonitorId, u8)>>,
-    /// When each monitor was last due, until its poll is answered; and how long answers took.
-    due: BTreeMap<MonitorId, Time>,
-    delays: BTreeMap<MonitorId, Vec<Duration>>,
-    requests: BTreeMap<HostId, Vec<Time>>,
-    breakers: Vec<(bool, Time)>,
-}
-
-impl Node {
-    fn new(max_inflight: usize) -> Self {
-        Self {
-            engine: Engine::new(Config { seed: 5, ..config(max_inflight) }),
-            now: Time::ZERO,
-            max_inflight,
-            hosts: BTreeMap::new(),
-            processes: BTreeMap::new(),
-            nodes: BTreeMap::new(),
-            inflight: BTreeMap::new(),
-            answers: BinaryHeap::new(),
-            due: BTreeMap::new(),
-            delays: BTreeMap::new(),
-            requests: BTreeMap::new(),
-            breakers: Vec::new(),
-        }
-    }
-
-    fn start(&mut self, ids: std::ops::Range<u64>, hosts: &[u64]) {
-        let hosts: Arc<[HostId]> = hosts.iter().map(|host| HostId(*host)).collect();
-        for id in ids.map(MonitorId) {
-            self.nodes.insert(id, Arc::clone(&hosts));
-            let walk_after = Duration::from_hours(1000);
-            let registration = registration(id, RATE, Position::Earliest);
-            let nodes = Arc::clone(&hosts);
-            self.tell(Event::Register(Registration { nodes, walk_after, ..registration }));
-        }
-    }
-
-    fn tell(&mut self, event: Event) {
-        self.engine.handle_event(self.now, event);
-        self.act();
-    }
-
-    fn run_for(&mut self, time: Duration) {
-        let end = self.now + time;
-        loop {
-            let answer = self.answers.peek().map(|Reverse((at, ..))| *at);
-            let next = answer.into_iter().chain(self.engine.poll_timeout()).min();
-            let Some(next) = next.filter(|next| *next <= end) else { break };
-            self.now = self.now.max(next);
-            if answer.is_some_and(|at| at <= self.now) {
-                let Some(Reverse((_, id, how))) = self.answers.pop() else { break };
-                self.answer(id, how);
-            } else {
-                self.engine.handle_timeout(self.now);
-                self.act();
-            }
-        }
-        self.now = end;
-    }
-
-    fn behaviour(&self, id: MonitorId, host: HostId) -> Behaviour {
-        let of_host = self.hosts.get(&host.0).copied().unwrap_or(Behaviour::Good);
-        self.processes.get(&id).copied().unwrap_or(of_host)
-    }
-
-    fn act(&mut self) {
-        while let Some(action) = self.engine.poll_action() {
-            match action {
-                Action::Tick { id } => {
-                    self.due.insert(id, self.now);
-                    self.engine.handle_event(self.now, Event::Poll(id));
-                }
-                Action::Fetch { id, node, patience, .. } => {
-                    let host = self.nodes[&id][node];
-                    let took = match self.behaviour(id, host) {
-                        Behaviour::Hangs => patience.unwrap_or(LIMIT),
-                        Behaviour::Slow(time) => patience.unwrap_or(LIMIT).min(time),
-                        _ => QUICK,
-                    };
-                    let late = u8::from(Some(took) == patience);
-                    self.answers.push(Reverse((self.now + took, id, late)));
-                    assert_eq!(self.inflight.insert(id, host), None, "one fetch at a time");
-                    self.requests.entry(host).or_default().push(self.now);
-                }
-                Action::Breaker { open_for, .. } => {
-                    self.breakers.push((open_for.is_some(), self.now));
-                }
-                Action::Report { .. } => {}
-                Action::Save { .. } => panic!("there is no checkpoint"),
-            }
-        }
-        self.check_shares();
-    }
-
-    fn check_shares(&self) {
-        assert!(self.inflight.len() <= self.max_inflight);
-        assert_eq!(self.engine.counters().inflight, self.inflight.len());
-        assert!(self.engine.counters().slow <= (self.max_inflight / 4).max(1));
-        let mut shares: BTreeMap<HostId, usize> = BTreeMap::new();
-        for host in self.inflight.values() {
-            *shares.entry(*host).or_default() += 1;
-        }
-        // Where two hosts are asked, neither has more than its share.
-        if shares.len() > 1 {
-            let most = (self.max_inflight * 3 / 4).max(1);
-            assert!(shares.values().all(|share| *share <= most), "{shares:?}");
-        }
-    }
-
-    fn answer(&mut self, id: MonitorId, late: u8) {
-        let host = self.inflight.remove(&id).unwrap();
-        let outcome = match self.behaviour(id, host) {
-            // What hung when it was asked for does so to the end.
-            _ if late == 1 => Ok(Fetched::TooSlow),
-            Behaviour::Good | Behaviour::Slow(_) => Ok(Fetched::EmptyPage),
-            Behaviour::Refuses => Err(failure(Class::Connect)),
-            Behaviour::Hangs => Err(failure(Class::Timeout)),
-            Behaviour::Garbage => Err(failure(Class::BadJson)),
-            Behaviour::Busy(pause) => {
-                Err(Failure { retry_after: Some(pause), ..failure(Class::Status) })
-            }
-        };
-        let answered = outcome == Ok(Fetched::EmptyPage);
-        if let Some(due) = self.due.remove(&id).filter(|_| answered) {
-            self.delays.entry(id).or_default().push(self.now.since(due));
-        }
-        self.tell(Event::Fetched(id, outcome));
-    }
-
-    /// The longest that one of these monitors waited from its tick to the answer, since `since`
-    /// answers of each.
-    fn worst(&self, ids: std::ops::Range<u64>, since: usize) -> Duration {
-        ids.map(|id| {
-            let delays = &self.delays[&MonitorId(id)];
-            assert!(delays.len() > since, "monitor {id} was answered {} times", delays.len());
-            delays[since..].iter().max().copied().unwrap()
-        })
-        .max()
-        .unwrap()
-    }
-
-    fn asked(&self, host: u64) -> usize {
-        self.requests.get(&HostId(host)).map_or(0, Vec::len)
-    }
-}
+use util::hosted::{Behaviour, Hosted, LIMIT, QUICK, RATE};
 
 #[test]
 fn dead_host_of_a_thousand_monitors_costs_a_request_now_and_then() {
-    let mut node = Node::new(64);
+    let mut node = Hosted::new(64);
     node.hosts.insert(1, Behaviour::Refuses);
     node.start(0..1000, &[1]);
     node.start(1000..2000, &[2]);
@@ -208,8 +25,22 @@ fn dead_host_of_a_thousand_monitors_costs_a_request_now_and_then() {
 }
 
 #[test]
+fn dead_host_of_hundreds_does_not_hurry_the_monitors_of_another() {
+    let mut node = Hosted::new(64);
+    node.hosts.insert(1, Behaviour::Refuses);
+    node.start(0..1000, &[1]);
+    node.start(1000..1010, &[2]);
+    node.run_for(Duration::from_mins(1));
+    node.processes.insert(MonitorId(1010), Behaviour::Slow(Duration::from_secs(1)));
+    node.start(1010..1011, &[2]);
+    node.run_for(Duration::from_mins(1));
+    assert!(node.delays[&MonitorId(1010)].len() >= 5);
+    assert_eq!(node.engine.counters().demotions, 0, "who waits for a dead host needs no place");
+}
+
+#[test]
 fn dead_host_that_comes_back_is_noticed_soon_and_serves_all_that_waited() {
-    let mut node = Node::new(64);
+    let mut node = Hosted::new(64);
     node.hosts.insert(1, Behaviour::Refuses);
     node.start(0..1000, &[1]);
     node.run_for(Duration::from_mins(30));
@@ -226,7 +57,7 @@ fn dead_host_that_comes_back_is_noticed_soon_and_serves_all_that_waited() {
 #[test]
 fn dead_host_that_comes_back_slower_than_it_was_is_noticed_soon() {
     for time in [Duration::from_millis(300), Duration::from_secs(3), Duration::from_secs(20)] {
-        let mut node = Node::new(64);
+        let mut node = Hosted::new(64);
         node.start(0..1000, &[1]);
         node.run_for(RATE);
         node.hosts.insert(1, Behaviour::Refuses);
@@ -239,7 +70,7 @@ fn dead_host_that_comes_back_slower_than_it_was_is_noticed_soon() {
 
 #[test]
 fn dead_host_of_one_monitor_is_probed_every_few_seconds() {
-    let mut node = Node::new(64);
+    let mut node = Hosted::new(64);
     node.hosts.insert(1, Behaviour::Refuses);
     node.start(0..1, &[1]);
     node.run_for(Duration::from_mins(30));
@@ -250,7 +81,7 @@ fn dead_host_of_one_monitor_is_probed_every_few_seconds() {
 
 #[test]
 fn host_that_hangs_for_all_leaves_the_others_their_places() {
-    let mut node = Node::new(64);
+    let mut node = Hosted::new(64);
     node.start(0..1000, &[1]);
     node.start(1000..2000, &[2]);
     node.run_for(RATE * 2);
@@ -264,7 +95,7 @@ fn host_that_hangs_for_all_leaves_the_others_their_places() {
 
 #[test]
 fn processes_that_hang_do_not_hold_up_the_good_ones_of_the_same_host() {
-    let mut node = Node::new(64);
+    let mut node = Hosted::new(64);
     // A fifth of them hangs, a tenth is garbage; all from the first moment on.
     for id in 0..5000 {
         let behaviour = match id % 10 {
@@ -291,7 +122,7 @@ fn processes_that_hang_do_not_hold_up_the_good_ones_of_the_same_host() {
 
 #[test]
 fn processes_that_time_out_together_do_not_open_the_breaker_of_a_host_that_answers_others() {
-    let mut node = Node::new(64);
+    let mut node = Hosted::new(64);
     for id in 0..10 {
         node.processes.insert(MonitorId(id), Behaviour::Hangs);
     }
@@ -305,7 +136,7 @@ fn processes_that_time_out_together_do_not_open_the_breaker_of_a_host_that_answe
 
 #[test]
 fn processes_that_start_while_hundreds_hang_are_served_within_seconds() {
-    let mut node = Node::new(64);
+    let mut node = Hosted::new(64);
     for id in 0..1000 {
         node.processes.insert(MonitorId(id), Behaviour::Hangs);
     }
@@ -322,7 +153,7 @@ fn processes_that_start_while_hundreds_hang_are_served_within_seconds() {
 
 #[test]
 fn one_good_process_among_many_that_hang_is_not_stopped_by_the_breaker_for_long() {
-    let mut node = Node::new(64);
+    let mut node = Hosted::new(64);
     for id in 0..20 {
         node.processes.insert(MonitorId(id), Behaviour::Hangs);
     }
@@ -335,7 +166,7 @@ fn one_good_process_among_many_that_hang_is_not_stopped_by_the_breaker_for_long(
 
 #[test]
 fn process_that_recovers_from_slowness_is_fast_again() {
-    let mut node = Node::new(4);
+    let mut node = Hosted::new(4);
     node.processes.insert(MonitorId(0), Behaviour::Hangs);
     node.start(0..8, &[1]);
     node.run_for(Duration::from_mins(5));
@@ -349,7 +180,7 @@ fn process_that_recovers_from_slowness_is_fast_again() {
 
 #[test]
 fn host_that_is_busy_is_left_alone_as_long_as_it_asks() {
-    let mut node = Node::new(64);
+    let mut node = Hosted::new(64);
     let pause = Duration::from_secs(90);
     node.hosts.insert(1, Behaviour::Busy(pause));
     node.start(0..1000, &[1]);
@@ -362,21 +193,8 @@ fn host_that_is_busy_is_left_alone_as_long_as_it_asks() {
 }
 
 #[test]
-fn failover_moves_all_monitors_of_a_dead_host_to_the_next_node() {
-    let mut node = Node::new(64);
-    node.start(0..1000, &[1, 2]);
-    node.run_for(RATE * 2);
-    assert_eq!(node.asked(2), 0, "the first one is good enough");
-    node.hosts.insert(1, Behaviour::Refuses);
-    let seen = node.delays[&MonitorId(7)].len();
-    node.run_for(RATE * 6);
-    assert!(node.asked(2) >= 1000 * 5);
-    assert!(node.worst(0..1000, seen) <= QUICK * 6, "{:?}", node.worst(0..1000, seen));
-}
-
-#[test]
 fn hosts_that_nobody_asks_any_more_are_forgotten_while_monitors_come_and_go() {
-    let mut node = Node::new(4);
+    let mut node = Hosted::new(4);
     for round in 0..2000_u64 {
         node.hosts.insert(round, Behaviour::Refuses);
         node.start(round..round + 1, &[round]);
@@ -393,7 +211,7 @@ fn hosts_that_nobody_asks_any_more_are_forgotten_while_monitors_come_and_go() {
 
 #[test]
 fn monitors_that_stop_while_their_host_is_dead_leave_nothing_in_its_queue() {
-    let mut node = Node::new(4);
+    let mut node = Hosted::new(4);
     node.hosts.insert(1, Behaviour::Refuses);
     node.start(0..10, &[1]);
     node.run_for(Duration::from_mins(2));

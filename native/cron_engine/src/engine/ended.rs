@@ -43,15 +43,21 @@ impl Engine {
             self.actions.push_back(Action::Breaker { id, node: fetch.node, open_for });
         }
         self.answered(now, id, fetch, outcome, took);
-        if let Some(Change::Opened(until)) = change {
-            self.probes.arm(until, fetch.host);
+        let of = |id: MonitorId| self.monitors.get(&id).map(|monitor| monitor.nodes.hosts());
+        let waiting = match change {
+            None => return,
             // Who has another node to ask does not wait for this one.
-            let elsewhere =
-                |id| self.monitors.get(&id).is_none_or(|monitor| monitor.nodes.hosts().len() > 1);
-            let waiting = self.queue.drain(fetch.host, elsewhere);
-            for id in waiting {
-                self.line_up(now, id);
+            Some(Change::Opened(until)) => {
+                self.probes.arm(until, fetch.host);
+                self.queue.drain(fetch.host, |id| of(id).is_none_or(|hosts| hosts.len() > 1))
             }
+            // Nor for another one that is shut, now that this one answers.
+            Some(Change::Closed) => {
+                self.queue.drain_shut(|id| of(id).is_some_and(|hosts| hosts.contains(&fetch.host)))
+            }
+        };
+        for id in waiting {
+            self.line_up(now, id);
         }
     }
 
@@ -121,8 +127,9 @@ impl Engine {
         // A host that is half-open still, as a fault of our own leaves it, makes nobody wait.
         let breaker = self.queue.breaker(fetch.host);
         let shut = breaker.is_some_and(|breaker| breaker.opens(now).is_some());
-        let pause = match monitor.nodes.failed(fetch.node, fetch.host, until) {
-            Some(rounds) if !shut => backoff::FETCH.pause(rounds, &mut self.rng),
+        let opens = |host| self.queue.breaker(host).and_then(|breaker| breaker.opens(now));
+        let pause = match monitor.nodes.failed(now, fetch.node, fetch.host, until, opens) {
+            Some(rounds) if !shut => backoff::FETCH.pause(rounds.into(), &mut self.rng),
             // There is another node, or its host's breaker waits for it.
             _ => Duration::ZERO,
         };

@@ -68,7 +68,9 @@ impl Monitor {
         if !self.again && !self.credit.is_whole() {
             return self.rest(Stage::Draining);
         }
-        if !self.again && self.gap.is_due(now) {
+        // Also where a poll was asked for meanwhile, which comes after it: who polls without end would
+        // else never get past a gap.
+        if self.credit.is_whole() && self.gap.is_due(now) {
             return self.ask(Stage::Looking);
         }
         self.end_poll()

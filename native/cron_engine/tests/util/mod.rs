@@ -1,6 +1,7 @@
-//! What the tests of this crate share. Two worlds run the engine on a simulated clock:
+//! What the tests of this crate share. Three worlds run the engine on a simulated clock:
 //! [`scenario`] holds one monitor and leaves every answer to the test, [`world`] holds many, with
-//! a simulated Compute Unit (CU) and monitor processes that act on their own. Here are the actions
+//! a simulated Compute Unit (CU) and monitor processes that act on their own, [`hosted`] many of
+//! several hosts that are dead or slow. Here are the actions
 //! that tests expect of the engine and the bodies they give to the decoder; [`term`] reads the
 //! terms that the decoder makes of them.
 #![allow(dead_code, reason = "each test file is a crate of its own and uses only its part of this")]
@@ -13,6 +14,7 @@
 )]
 
 pub(crate) mod cu;
+pub(crate) mod hosted;
 pub(crate) mod scenario;
 pub(crate) mod term;
 pub(crate) mod watched;
