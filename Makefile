@@ -105,7 +105,7 @@ valgrind: ## a node at work under valgrind: no error with the library in its sta
 
 miri: ## the core crate's unit tests under miri (a nightly toolchain with miri)
 	@$(CARGO) +nightly miri test --package cron_engine --lib
-	@MIRIFLAGS=-Zmiri-disable-isolation $(CARGO) +nightly miri test --package cron_engine --test corpus
+	@MIRIFLAGS=-Zmiri-disable-isolation $(CARGO) +nightly miri test --package cron_engine --test all corpus
 
 # What is found goes into native/fuzz/seeds, which every `cargo test` plays.
 FUZZED   ?= page engine

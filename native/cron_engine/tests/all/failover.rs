@@ -1,16 +1,13 @@
 //! Monitors that have more than one node, or are given others: they go on with one that works at once,
 //! and never ask one that fails more often for it.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
 
-mod util;
-
+use crate::util::hosted::{Behaviour, Hosted, QUICK, RATE};
+use crate::util::{NOTHING, config, failure, registration};
 use cron_engine::{
     Action, Class, Engine, Event, Fetched, HostId, MonitorId, Position, Registration, Time,
 };
 use std::sync::Arc;
 use std::time::Duration;
-use util::hosted::{Behaviour, Hosted, QUICK, RATE};
-use util::{NOTHING, config, failure, registration};
 
 #[test]
 fn failover_moves_all_monitors_of_a_dead_host_to_the_next_node() {

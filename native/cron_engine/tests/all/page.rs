@@ -1,15 +1,12 @@
 //! The page decoder: which bodies are pages that can be gone on from, and what becomes of their
 //! edges. A body that is none must be an error of the right kind, since the kind is what the log
 //! says; a result that is merely odd must come through, since no other will come in its place.
-#![allow(clippy::expect_used, reason = "test code: what is not as expected must end the test")]
 
-mod util;
-
+use crate::util::term::{Term, edges};
+use crate::util::{CURSOR, kind, node, page_of, page_with, terms};
+use crate::util::{after, cursor};
 use base64::prelude::{BASE64_STANDARD, Engine};
 use cron_engine::{Class, Failure, PageError, PageRequest, Position, page};
-use util::term::{Term, edges};
-use util::{CURSOR, kind, node, page_of, page_with, terms};
-use util::{after, cursor};
 
 /// The term of an edge with nothing in it but its cursor.
 fn bare(cursor: &str) -> Term {

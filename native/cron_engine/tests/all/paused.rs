@@ -1,13 +1,9 @@
 //! A monitor that is registered as paused: it looks up where it begins, so that what comes from then on is
 //! its own once it is resumed, and does nothing else. It is resumed by being registered anew.
 
-#![allow(clippy::unwrap_used, reason = "test code: what is not as expected must end the test")]
-
-mod util;
-
+use crate::util::scenario::Scenario;
+use crate::util::{ID, NOTHING, RATE, after, cursor, fetch, registration, resolve};
 use cron_engine::{Action, Class, Doing, Event, Position, Registration};
-use util::scenario::Scenario;
-use util::{ID, NOTHING, RATE, after, cursor, fetch, registration, resolve};
 
 fn paused(position: Position, durable: bool) -> (Scenario, Vec<Action>) {
     let mut scenario = Scenario::idle();

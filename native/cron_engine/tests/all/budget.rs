@@ -1,10 +1,8 @@
 //! The budget of bytes: bodies count from their fetch to their last ack, and while there are too
 //! many no fetch begins, whosever they are.
 
-mod util;
-
+use crate::util::{RATE, config, page_to, registration};
 use cron_engine::{Action, Config, Engine, Event, MonitorId, Position, Time};
-use util::{RATE, config, page_to, registration};
 
 const BUDGET: u64 = 1000;
 

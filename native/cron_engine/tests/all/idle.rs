@@ -1,11 +1,9 @@
 //! A monitor in `Idle`: it waits for its next tick, and nothing of it is under way. What comes in
 //! now is either the tick, a poll, or too late to matter.
 
-mod util;
-
+use crate::util::scenario::Scenario;
+use crate::util::{NOTHING, RATE, after, cursor, failed, fetch, recovered, resolve, tick};
 use cron_engine::{Class, Position};
-use util::scenario::Scenario;
-use util::{NOTHING, RATE, after, cursor, failed, fetch, recovered, resolve, tick};
 
 /// What tells `Idle` from all other states: the next point of the grid brings a tick, and the
 /// poll after it a fetch from where the monitor began.

@@ -1,16 +1,10 @@
 //! Plays every file of the fuzz targets' seed corpus through their checks, on any toolchain. An
 //! input that ever made a fuzz target fail is kept there, and so is a test from then on.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "test code: what is not as expected must end the test"
-)]
 
-mod checks;
-
+use crate::checks;
+use crate::checks::page::Outcome;
+use crate::checks::steps::Run;
 use arbitrary::{Arbitrary, Unstructured};
-use checks::page::Outcome;
-use checks::steps::Run;
 use std::path::{Path, PathBuf};
 
 /// The files of a target's seeds, each with its name.

@@ -1,20 +1,13 @@
 //! The values within a result, from JSON to Erlang terms: nothing may be lost, rounded where it
 //! need not be, or taken for something else, whatever a process chose to answer.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "test code: what is not as expected must end the test"
-)]
 
-mod util;
-
+use crate::util::term::Term;
+use crate::util::{NUMBER_KEY, kind, node, page_of, terms, value};
 use cron_engine::PageError;
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use serde_json::Value;
 use std::collections::BTreeMap;
-use util::term::Term;
-use util::{NUMBER_KEY, kind, node, page_of, terms, value};
 
 /// The nesting that is taken within a result, the node's own object included.
 const MAX_LEVELS: usize = 100;

@@ -1,13 +1,13 @@
 //! A monitor in `Waiting`: its fetch failed. It is tried again after a pause that grows, at once on
 //! a poll, and never from anywhere else than where it was.
 
-mod util;
-
+use crate::util::scenario::{FIRST_PAGE, SECOND_PAGE, Scenario};
+use crate::util::{
+    ID, NOTHING, RATE, after, failed, fetch, fetching, recovered, registration, tick, unasked,
+};
 use cron_engine::{Class, Event, Failure, HostId, Position, Registration};
 use std::sync::Arc;
 use std::time::Duration;
-use util::scenario::{FIRST_PAGE, SECOND_PAGE, Scenario};
-use util::{ID, NOTHING, RATE, after, failed, fetch, fetching, recovered, registration, tick};
 
 #[test]
 fn waiting_retry_fetches_the_same_page() {
@@ -108,7 +108,7 @@ fn waiting_stray_answers_are_ignored() {
 fn waiting_wrong_answer_does_not_end_an_outage() {
     let mut scenario = Scenario::waiting();
     assert_eq!(scenario.retry(), [fetch(Position::Earliest, 1)]);
-    assert_eq!(scenario.latest(None), [util::unasked(2)]);
+    assert_eq!(scenario.latest(None), [unasked(2)]);
     assert_eq!(scenario.retry(), [fetch(Position::Earliest, 1)]);
     assert_eq!(scenario.empty_page(), [recovered(2)]);
 }

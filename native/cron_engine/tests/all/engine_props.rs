@@ -2,16 +2,8 @@
 //! answers of every kind and to other questions, acks of anything, time that jumps. After each
 //! step its bounds hold; once all hosts are good again nobody is stuck; and once all monitors are
 //! gone nothing is left of them.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "test code: what is not as expected must end the test"
-)]
 
-mod util;
-
+use crate::util::{config, cursor, failure, process};
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use cron_engine::{
     Action, Class, Config, Cursor, Engine, Event, Failure, Fetched, HostId, MonitorId, PageRequest,
@@ -23,7 +15,6 @@ use proptest::test_runner::RngSeed;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
-use util::{config, cursor, failure, process};
 
 /// The longest that a host asks to be left alone.
 const LONGEST: u64 = 120;

@@ -1,10 +1,8 @@
 //! A monitor in `Draining`: there was nothing more to fetch, and a page of it is still unacked.
 //! The poll ends with the last ack; a tick before that would begin one poll within another.
 
-mod util;
-
-use util::scenario::{FIRST_PAGE, Scenario};
-use util::{NOTHING, after, fetch, tick};
+use crate::util::scenario::{FIRST_PAGE, Scenario};
+use crate::util::{NOTHING, after, fetch, tick};
 
 /// What tells `Draining`: no tick before the last ack, no fetch with it, and ticks after it.
 fn assert_draining(mut scenario: Scenario) {

@@ -1,17 +1,15 @@
 //! Many monitors in one engine: they share the places for fetches fairly, give them back whatever
 //! becomes of them, and tick on grids of their own that nothing moves.
 
-mod util;
-
+use crate::util::watched::{Answer, Watched};
+use crate::util::world::World;
+use crate::util::{RATE, after, config, failure, page_to, process, registration};
 use cron_engine::{
     Action, Class, Engine, Event, Failure, Fetched, MonitorId, Position, Registration, Report,
     Request, Time,
 };
 use std::collections::BTreeMap;
 use std::time::Duration;
-use util::watched::{Answer, Watched};
-use util::world::World;
-use util::{RATE, after, config, failure, page_to, process, registration};
 
 /// An engine with `count` monitors from 1 on, without a world around it.
 fn engine_of(count: u64, max_inflight: usize, rate: Duration) -> Engine {

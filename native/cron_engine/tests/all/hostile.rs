@@ -2,14 +2,12 @@
 //! answer with a page or an error. They never panic, never overflow the stack, and never take
 //! a part for the whole.
 
-mod util;
-
+use crate::util::term::{Term, edges};
+use crate::util::{CURSOR, kind, node, page_of, page_with, terms, value};
+use crate::util::{after, cursor};
 use cron_engine::{PageError, PageRequest, Position, decode_latest, page};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
-use util::term::{Term, edges};
-use util::{CURSOR, kind, node, page_of, page_with, terms, value};
-use util::{after, cursor};
 
 /// A page with something of everything in it.
 const RICH: &str = r#"{"pageInfo":{"hasNextPage":true},"edges":[

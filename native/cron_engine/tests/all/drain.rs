@@ -1,22 +1,15 @@
 //! The whole way of a result, in simulation: from the CU's JSON through decoder, credit and push
 //! to the ack. Whatever fails on the way, results arrive in order, each exactly once, and once
 //! nothing fails any more they all arrive.
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "test code: what is not as expected must end the test"
-)]
 
-mod util;
-
+use crate::util::RATE;
+use crate::util::watched::{Answer, Watched};
+use crate::util::world::World;
 use cron_engine::{Class, MonitorId, Report, Time};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use std::collections::BTreeSet;
 use std::time::Duration;
-use util::RATE;
-use util::watched::{Answer, Watched};
-use util::world::World;
 
 const RESULTS: u64 = 100_000;
 

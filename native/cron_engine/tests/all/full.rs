@@ -1,10 +1,8 @@
 //! A monitor in `Full`: two pages are unacked and there may be more to fetch. Only an ack of a
 //! whole page lets it go on: this is what bounds the memory of a monitor that pushes slowly.
 
-mod util;
-
-use util::scenario::{FIRST_PAGE, SECOND_PAGE, Scenario};
-use util::{NOTHING, after, fetch, tick};
+use crate::util::scenario::{FIRST_PAGE, SECOND_PAGE, Scenario};
+use crate::util::{NOTHING, after, fetch, tick};
 
 /// The sequence number of the last edge of both pages.
 const LAST: u64 = FIRST_PAGE + SECOND_PAGE;

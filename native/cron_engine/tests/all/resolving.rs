@@ -1,11 +1,9 @@
 //! A monitor in `Resolving`: where it begins is being looked up. Until that is known no page may
 //! be fetched for it: from the wrong place results would be lost, or old ones pushed again.
 
-mod util;
-
+use crate::util::scenario::Scenario;
+use crate::util::{ID, NOTHING, after, cursor, failed, fetch, recovered, resolve, tick, unasked};
 use cron_engine::{Action, Class, Position, Request};
-use util::scenario::Scenario;
-use util::{ID, NOTHING, after, cursor, failed, fetch, recovered, resolve, tick, unasked};
 
 /// What tells `Resolving`: an answer with the latest cursor is taken for the position.
 fn assert_resolving(mut scenario: Scenario) {

@@ -1,11 +1,9 @@
 //! A monitor in `Fetching`: a page is asked for. This is where results come in, so most is at
 //! stake here: what has been received is never asked for again, and nothing is left out.
 
-mod util;
-
+use crate::util::scenario::{FIRST_PAGE, SECOND_PAGE, Scenario};
+use crate::util::{NOTHING, RATE, after, cursor, fetch, fetching, tick, unasked};
 use cron_engine::{Action, Position, Request};
-use util::scenario::{FIRST_PAGE, SECOND_PAGE, Scenario};
-use util::{NOTHING, RATE, after, cursor, fetch, fetching, tick, unasked};
 
 /// What tells `Fetching`, with nothing unacked: no tick, and a page is taken and gone on from.
 fn assert_fetching(mut scenario: Scenario) {

@@ -2,10 +2,10 @@
 //! be short or empty although there is more. Whatever the layout of good and errored results,
 //! every result that the CU would give arrives, in order, once; and a process without a gap costs
 //! a question now and then.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "test code")]
 
-mod util;
-
+use crate::util::cu::{BASE, Cu, Row};
+use crate::util::term::{Term, edges};
+use crate::util::{ID, config, failure, registration};
 use cron_engine::{
     Action, Engine, Event, Fetched, PageRequest, Position, Registration, Report, Request, Time,
     decode_latest, page,
@@ -14,9 +14,6 @@ use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use std::sync::Arc;
 use std::time::Duration;
-use util::cu::{BASE, Cu, Row};
-use util::term::{Term, edges};
-use util::{ID, config, registration};
 
 /// A monitor of one process on a simulated clock, and the CU's JSON in between.
 struct Walk {
@@ -89,8 +86,8 @@ impl Walk {
         let visible = self.start.saturating_add(self.now.as_micros() / 1000);
         if self.no_latest && request == Request::Look {
             self.requests.push(request);
-            let failure = util::failure(cron_engine::Class::Status);
-            return self.engine.handle_event(self.now, Event::Fetched(ID, Err(failure)));
+            let failed = failure(cron_engine::Class::Status);
+            return self.engine.handle_event(self.now, Event::Fetched(ID, Err(failed)));
         }
         let body = self.cu.answer(&request, visible);
         let fetched = match &request {

@@ -16,6 +16,5 @@ pub(crate) mod engine;
 pub(crate) mod meaning;
 pub(crate) mod page;
 pub(crate) mod steps;
-#[path = "../util/term.rs"]
 pub(crate) mod term;
 mod watch;

@@ -1,13 +1,9 @@
 //! What an operator is shown of a monitor in each of its states, and that looking changes nothing.
 
-#![allow(clippy::unwrap_used, reason = "test code: what is not as expected must end the test")]
-
-mod util;
-
+use crate::util::scenario::{FIRST_PAGE, SECOND_PAGE, Scenario};
+use crate::util::{ID, RATE, STRANGER, after, cursor, failure};
 use cron_engine::{BreakerState, Class, Doing, Event, Position, Snapshot, Trouble};
 use std::time::Duration;
-use util::scenario::{FIRST_PAGE, SECOND_PAGE, Scenario};
-use util::{ID, RATE, STRANGER, after, cursor, failure};
 
 fn look(scenario: &Scenario) -> Snapshot {
     let before = scenario.counters();

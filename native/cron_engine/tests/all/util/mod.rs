@@ -4,21 +4,14 @@
 //! several hosts that are dead or slow. Here are the actions
 //! that tests expect of the engine and the bodies they give to the decoder; [`term`] reads the
 //! terms that the decoder makes of them.
-#![allow(dead_code, reason = "each test file is a crate of its own and uses only its part of this")]
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "test code: what is not as expected must end the test"
-)]
 
 pub(crate) mod cu;
 pub(crate) mod hosted;
 pub(crate) mod scenario;
-pub(crate) mod term;
 pub(crate) mod watched;
 pub(crate) mod world;
+
+pub(crate) use crate::checks::term;
 
 use cron_engine::{
     Action, Class, Config, Cursor, Failure, Fetched, MonitorId, PageError, PageRequest, Position,

@@ -1,12 +1,9 @@
 //! Hosts that are dead, slow or busy: their monitors wait without costing much, and the monitors of
 //! other hosts, and the other monitors of the same host, keep their ticks.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "test code")]
 
-mod util;
-
+use crate::util::hosted::{Behaviour, Hosted, LIMIT, QUICK, RATE};
 use cron_engine::{Event, HostId, MonitorId, Time};
 use std::time::Duration;
-use util::hosted::{Behaviour, Hosted, LIMIT, QUICK, RATE};
 
 #[test]
 fn dead_host_of_a_thousand_monitors_costs_a_request_now_and_then() {

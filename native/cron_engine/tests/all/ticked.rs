@@ -1,11 +1,9 @@
 //! A monitor in `Ticked`: it was told that it is due and has not asked for the poll yet. A
 //! monitor process that is slow to answer must not find a pile of ticks in its mailbox.
 
-mod util;
-
+use crate::util::scenario::Scenario;
+use crate::util::{NOTHING, after, fetch, tick};
 use cron_engine::Position;
-use util::scenario::Scenario;
-use util::{NOTHING, after, fetch, tick};
 
 /// What tells `Ticked`: the next point of the grid brings no tick, and a poll begins a fetch.
 fn assert_ticked(mut scenario: Scenario) {

@@ -1,13 +1,10 @@
 //! A monitor whose starting point is not durable yet: nothing is fetched from it, since what came
 //! after it would be lost with it in a crash.
-#![allow(clippy::expect_used, reason = "test code")]
 
-mod util;
-
-use cron_engine::{Action, Class, Config, Engine, Event, Fetched, Position, Registration, Time};
-use util::{
+use crate::util::{
     ID, NOTHING, RATE, after, config, cursor, failed, failure, fetch, registration, resolve, tick,
 };
+use cron_engine::{Action, Class, Config, Engine, Event, Fetched, Position, Registration, Time};
 
 /// An engine with a checkpoint and one monitor.
 struct Saving {
