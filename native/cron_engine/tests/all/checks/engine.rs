@@ -6,8 +6,8 @@
 use super::steps::{Ack, Answer, Nodes, Run, Start, Step, Stray};
 use super::watch::{Monitor, Watch};
 use cron_engine::{
-    Class, Config, Cursor, Event, Failure, Fetched, MonitorId, Position, ProcessId, Registration,
-    Request, Time, Trail,
+    Class, Config, Cursor, Event, Failure, Fetched, HostId, MonitorId, Position, ProcessId,
+    Registration, Request, Time, Trail,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,8 +20,14 @@ const MAX_MONITORS: usize = 8;
 const MAX_STEPS: usize = 400;
 
 /// How long it may take until everybody is served when everything works: the longest backoff of
-/// a monitor, and what a host may have asked for.
-const SETTLED: Duration = Duration::from_secs(300 + 255 + 60);
+/// a monitor, what a host may have asked for, and turns of answers that take their time.
+const SETTLED: Duration = Duration::from_secs(300 + 255 + 300);
+
+/// How long answers take then, in ms: next to nothing, or longer than some hosts are given.
+const TAKE: [u64; 3] = [0, 400, 3000];
+
+/// The most ticks of a monitor in a second, and what else it may want done.
+const MAX_RATE: u8 = 10 + 2;
 
 /// The time of the result in second 0, in ms since 1970.
 const EPOCH: u64 = 1_760_000_000_000;
@@ -42,7 +48,7 @@ pub(crate) fn check(run: &Run) {
     for step in run.steps.iter().take(MAX_STEPS) {
         take(&mut watch, step);
     }
-    settle(&mut watch);
+    settle(&mut watch, Duration::from_millis(TAKE[usize::from(run.seed) % TAKE.len()]));
     leave(&mut watch);
 }
 
@@ -88,12 +94,24 @@ fn take(watch: &mut Watch, step: &Step) {
         Step::Due => watch.due(Duration::ZERO),
         Step::Late(ms) => watch.due(Duration::from_millis((*ms).into())),
         Step::Stray(stray) => self::stray(watch, stray),
+        Step::Twice(which, answer) => {
+            let count = watch.fetches.len();
+            if count > 0 {
+                twice(watch, usize::from(*which) % count, answer);
+            }
+        }
+        Step::Down(host, true) => drop(watch.down.insert(host_id(*host))),
+        Step::Down(host, false) => drop(watch.down.remove(&host_id(*host))),
     }
 }
 
-fn hosts(Nodes(first, second, third): &Nodes) -> Arc<[cron_engine::HostId]> {
+fn hosts(Nodes(first, second, third): &Nodes) -> Arc<[HostId]> {
     let all = [Some(first), second.as_ref(), third.as_ref()].into_iter().flatten();
-    all.map(|host| cron_engine::HostId(u64::from(host % 5))).collect()
+    all.map(|host| host_id(*host)).collect()
+}
+
+fn host_id(host: u8) -> HostId {
+    HostId(u64::from(host % 5))
 }
 
 fn position(start: &Start) -> Position {
@@ -119,17 +137,34 @@ fn time(position: &Position) -> u64 {
 
 /// Ends one of the fetches under way, of a monitor that may be gone.
 fn end(watch: &mut Watch, index: usize, answer: &Answer) {
+    let outcome = outcome(watch, index, answer);
+    watch.ended(index, outcome);
+}
+
+fn twice(watch: &mut Watch, index: usize, answer: &Answer) {
+    let id = watch.fetches[index].id;
+    let outcome = outcome(watch, index, answer);
+    watch.ended(index, outcome.clone());
+    match watch.fetches.iter().position(|fetch| fetch.id == id) {
+        Some(next) => watch.ended(next, outcome),
+        None => watch.tell(Event::Fetched(id, outcome)),
+    }
+}
+
+/// What this answer is to that fetch.
+fn outcome(watch: &mut Watch, index: usize, answer: &Answer) -> Result<Fetched, Failure> {
     let fetch = watch.fetches[index].clone();
     let standing = watch.monitors.get(&fetch.id).map(|monitor| monitor.position.clone());
     let from = standing.map_or(EPOCH, |position| time(&position));
-    let outcome = match (&fetch.request, answer) {
-        (_, Answer::TooSlow) if fetch.limited => Ok(Fetched::TooSlow),
+    match (&fetch.request, answer) {
+        (_, Answer::TooSlow) if fetch.patience.is_some() => Ok(Fetched::TooSlow),
         (_, Answer::Failed { class, retry_after }) => {
             let all: Vec<Class> = Class::all().collect();
             let mut failure = Failure::new(all[usize::from(*class) % all.len()], "on purpose");
             failure.retry_after = retry_after.map(|secs| Duration::from_secs(secs.into()));
             Err(failure)
         }
+        _ if watch.down.contains(&fetch.host) => Err(Failure::new(Class::Connect, "it is down")),
         (_, Answer::Unasked(what)) => Ok(unasked(&fetch.request, *what)),
         (Request::Page(page), Answer::Page { edges, seconds, pages_of_bytes, acked_first }) => {
             let edges = u64::from(*edges).clamp(1, page.limit.into());
@@ -148,10 +183,12 @@ fn end(watch: &mut Watch, index: usize, answer: &Answer) {
         (Request::First(_), Answer::Ahead(seconds)) => {
             Ok(Fetched::First(Some(cursor(EPOCH + 1000 * u64::from(*seconds)))))
         }
+        (Request::Latest | Request::Look, Answer::Opaque) => {
+            Ok(Fetched::Latest(Some(Cursor::new(b"opaque, too").expect("a cursor"))))
+        }
         (Request::Latest | Request::Look, _) => Ok(Fetched::Latest(None)),
         (Request::First(_), _) => Ok(Fetched::First(None)),
-    };
-    watch.ended(index, outcome);
+    }
 }
 
 fn unasked(request: &Request, what: u8) -> Fetched {
@@ -183,28 +220,45 @@ fn stray(watch: &mut Watch, stray: &Stray) {
     assert_eq!(watch.engine.counters(), before, "a stray event counts");
 }
 
-/// From now on every host answers that there is nothing more, every page is acked, and every tick
-/// is polled: everybody must be served, again and again.
-fn settle(watch: &mut Watch) {
+/// From now on every host answers, after `took`, that there is nothing more, every page is acked, and
+/// every tick is polled until all are served: which they must be, and without many calls.
+fn settle(watch: &mut Watch, took: Duration) {
     let began = watch.now;
+    let mut calls = 0;
+    watch.down.clear();
     for monitor in watch.monitors.values_mut() {
         monitor.served = false;
     }
-    while !watch.monitors.values().all(|monitor| monitor.served) {
-        let waits: Vec<MonitorId> = watch
-            .monitors
-            .iter()
-            .filter(|(_, monitor)| !monitor.served)
-            .map(|(id, _)| *id)
-            .collect();
-        let late = watch.now.since(began) > SETTLED;
-        assert!(!late, "{waits:?} are not served: {:?}", watch.engine);
+    loop {
         react(watch);
-        watch.due(Duration::ZERO);
+        let waits = watch.monitors.iter().filter(|(_, monitor)| !monitor.served);
+        let waits: Vec<MonitorId> = waits.map(|(id, _)| *id).collect();
+        if waits.is_empty() && watch.fetches.is_empty() && watch.engine.counters().queued == 0 {
+            return;
+        }
+        let over = watch.now.since(began);
+        assert!(over <= SETTLED, "{waits:?} are not served: {:?}", watch.engine);
+        let busy = (over.as_secs() + 10)
+            * (u64::from(MAX_RATE) * u64::try_from(watch.monitors.len()).expect("a few") + 20);
+        assert!(calls <= busy, "{calls} calls in {over:?}");
+        let ends = watch.fetches.iter().enumerate().map(|(index, fetch)| {
+            let patience = fetch.patience.filter(|patience| *patience < took);
+            (fetch.since + patience.unwrap_or(took), index, patience.is_some())
+        });
+        let next = ends.min();
+        let due = watch.engine.poll_timeout();
+        if let Some((at, index, late)) = next.filter(|(at, ..)| due.is_none_or(|due| *at <= due)) {
+            watch.now = watch.now.max(at);
+            end(watch, index, if late { &Answer::TooSlow } else { &Answer::Empty });
+        } else {
+            assert!(due.is_some(), "nothing is planned: {:?}", watch.engine);
+            watch.due(Duration::ZERO);
+            calls += 1;
+        }
     }
 }
 
-/// Does all that is to be done, until nothing is.
+/// Does all that monitors do at once, until nothing is left. Who is served polls no more.
 fn react(watch: &mut Watch) {
     loop {
         let of = |wants: fn(&Monitor) -> bool| {
@@ -215,10 +269,8 @@ fn react(watch: &mut Watch) {
         } else if let Some(id) = of(|monitor| !monitor.unacked.is_empty()) {
             let end = watch.monitors[&id].received;
             watch.tell(Event::Acked(id, end));
-        } else if let Some(id) = of(|monitor| monitor.ticked) {
+        } else if let Some(id) = of(|monitor| monitor.ticked && !monitor.served) {
             watch.tell(Event::Poll(id));
-        } else if !watch.fetches.is_empty() {
-            end(watch, 0, &Answer::Empty);
         } else {
             return;
         }

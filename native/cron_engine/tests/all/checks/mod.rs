@@ -1,5 +1,5 @@
 //! What must be true of any input whatever: shared by the fuzz targets, which make inputs up, and
-//! by `corpus.rs`, which plays the kept ones on any toolchain. A check panics where it fails. What
+//! by `corpus.rs`, which plays the kept ones on any toolchain, and by `engine_props.rs`, which makes up its own. A check panics where it fails. What
 //! one certain input must lead to is not said here, but in the tests beside.
 #![allow(dead_code, reason = "each fuzz target uses only its part of this")]
 #![allow(
@@ -13,6 +13,7 @@
 )]
 
 pub(crate) mod engine;
+mod hosts;
 pub(crate) mod meaning;
 pub(crate) mod page;
 pub(crate) mod steps;

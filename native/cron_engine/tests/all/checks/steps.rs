@@ -1,11 +1,11 @@
-//! What may happen to an engine, as the fuzzer makes it up: every event that its caller may give it,
-//! in any order, on a clock that only goes forward. Numbers are small, so that different steps
+//! What may happen to an engine, as the fuzzer or a property test makes it up: every event that its
+//! caller may give it, in any order, on a clock that only goes forward. Numbers are small, so that different steps
 //! meet the same monitors and hosts; what they mean is decided in `engine.rs`.
 
 use arbitrary::Arbitrary;
 
 /// A whole run.
-#[derive(Debug, Arbitrary)]
+#[derive(Debug, Clone, Arbitrary)]
 pub(crate) struct Run {
     pub(crate) max_inflight: u8,
     /// In pages of [`PAGE_BYTES`](super::engine::PAGE_BYTES); 255 for no limit.
@@ -19,7 +19,7 @@ pub(crate) struct Run {
 pub(crate) type Which = u8;
 
 /// One thing that happens.
-#[derive(Debug, Arbitrary)]
+#[derive(Debug, Clone, Arbitrary)]
 pub(crate) enum Step {
     Register {
         start: Start,
@@ -44,10 +44,18 @@ pub(crate) enum Step {
     Late(u16),
     /// Something is said of a monitor that is gone.
     Stray(Stray),
+    /// The same answer twice: the second one is taken by the fetch that came in between, if any. This
+    /// and what else is skipped are left to the property test: with a variant more the fuzzer's seeds
+    /// would mean something else.
+    #[arbitrary(skip)]
+    Twice(u8, Answer),
+    /// From now on this host gives nothing but failures, or no more.
+    #[arbitrary(skip)]
+    Down(u8, bool),
 }
 
 /// Where a monitor begins.
-#[derive(Debug, Arbitrary)]
+#[derive(Debug, Clone, Arbitrary)]
 pub(crate) enum Start {
     Unresolved,
     Earliest,
@@ -57,11 +65,11 @@ pub(crate) enum Start {
 }
 
 /// One to three hosts of five, which may be the same.
-#[derive(Debug, Arbitrary)]
+#[derive(Debug, Clone, Arbitrary)]
 pub(crate) struct Nodes(pub(crate) u8, pub(crate) Option<u8>, pub(crate) Option<u8>);
 
 /// What a monitor has pushed.
-#[derive(Debug, Arbitrary)]
+#[derive(Debug, Clone, Arbitrary)]
 pub(crate) enum Ack {
     /// The oldest page.
     Page,
@@ -74,7 +82,7 @@ pub(crate) enum Ack {
 }
 
 /// How a fetch ends.
-#[derive(Debug, Arbitrary)]
+#[derive(Debug, Clone, Arbitrary)]
 pub(crate) enum Answer {
     /// With results, in this many seconds of their time, if it was asked for any; with none else.
     Page {
@@ -90,6 +98,9 @@ pub(crate) enum Answer {
     /// With something that was not asked for.
     Unasked(u8),
     TooSlow,
+    /// With a cursor that says no time, if one was asked for.
+    #[arbitrary(skip)]
+    Opaque,
     Failed {
         class: u8,
         retry_after: Option<u8>,
@@ -97,7 +108,7 @@ pub(crate) enum Answer {
 }
 
 /// What comes too late, or twice.
-#[derive(Debug, Arbitrary)]
+#[derive(Debug, Clone, Arbitrary)]
 pub(crate) enum Stray {
     Poll,
     Saved,

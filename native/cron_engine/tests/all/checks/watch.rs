@@ -1,6 +1,7 @@
 //! The engine under watch: a small model of its monitors, fetches and hosts, against which every
 //! action is checked as it comes. What happens, and when, is decided in `engine.rs`.
 
+use super::hosts::Hosts;
 use cron_engine::{
     Action, Config, Counters, Engine, Event, Failure, Fetched, Grid, HostId, MAX_LIMIT, MonitorId,
     Position, Registration, Report, Request, Time,
@@ -26,6 +27,10 @@ pub(crate) struct Monitor {
     pub(crate) saving: bool,
     /// A fetch of it ended well.
     pub(crate) served: bool,
+    /// One did not, or not with a page: it may be waiting for the next try.
+    troubled: bool,
+    /// It waits for its turn, for sure.
+    waiting: bool,
     nodes: Arc<[HostId]>,
     grid: Grid,
     rate: Duration,
@@ -37,9 +42,10 @@ pub(crate) struct Monitor {
 pub(crate) struct Fetch {
     pub(crate) id: MonitorId,
     pub(crate) request: Request,
-    /// It may be too slow.
-    pub(crate) limited: bool,
-    host: HostId,
+    /// It is too slow if it takes longer.
+    pub(crate) patience: Option<Duration>,
+    pub(crate) since: Time,
+    pub(crate) host: HostId,
     /// The nodes that it was chosen from.
     nodes: Arc<[HostId]>,
 }
@@ -49,9 +55,10 @@ pub(crate) struct Watch {
     pub(crate) now: Time,
     pub(crate) monitors: BTreeMap<MonitorId, Monitor>,
     pub(crate) fetches: Vec<Fetch>,
+    /// Hosts that give nothing but failures.
+    pub(crate) down: BTreeSet<HostId>,
     config: Config,
-    /// Hosts of which nothing may be asked before a time.
-    open: BTreeMap<HostId, Time>,
+    hosts: Hosts,
     last_id: u64,
     ticks: u64,
     begun: u64,
@@ -67,8 +74,9 @@ impl Watch {
             now: Time::from_millis(12_345),
             monitors: BTreeMap::new(),
             fetches: Vec::new(),
+            down: BTreeSet::new(),
             config,
-            open: BTreeMap::new(),
+            hosts: Hosts::default(),
             last_id: 1,
             ticks: 0,
             begun: 0,
@@ -110,6 +118,8 @@ impl Watch {
             ticked: false,
             saving: known && !durable && self.config.checkpoint,
             served: false,
+            troubled: false,
+            waiting: false,
             nodes: Arc::clone(&registration.nodes),
             grid: Grid::new(self.now, rate, process.as_str().as_bytes()),
             rate,
@@ -132,8 +142,17 @@ impl Watch {
             Event::Removed(id) => drop(self.monitors.remove(id)),
             Event::Register(_) | Event::Fetched(..) => {}
         }
+        let polled = if let Event::Poll(id) = event { Some(id) } else { None };
         self.engine.handle_event(self.now, event);
         self.act(None, before);
+        if let Some(id) = polled {
+            let fetches = self.fetches.iter().any(|fetch| fetch.id == id);
+            self.change(id, |monitor| {
+                let free = monitor.unacked.is_empty() && !monitor.saving && !monitor.troubled;
+                monitor.waiting = free && !fetches;
+            });
+            self.count(before);
+        }
     }
 
     fn change(&mut self, id: MonitorId, change: impl FnOnce(&mut Monitor)) {
@@ -149,10 +168,13 @@ impl Watch {
         let monitor = self.monitors.get(&fetch.id);
         if monitor.is_none_or(|monitor| monitor.nodes != fetch.nodes) {
             // Nobody need be told if that closes the breaker.
-            self.open.remove(&fetch.host);
+            self.hosts.closed(fetch.host);
         }
+        self.hosts.ended(fetch.id);
         if let Some(monitor) = self.monitors.get_mut(&fetch.id) {
             monitor.served |= matches!(&outcome, Ok(fetched) if *fetched != Fetched::TooSlow);
+            let paged = matches!(&outcome, Ok(Fetched::EmptyPage | Fetched::Page { .. }));
+            monitor.troubled |= !paged;
             match (&fetch.request, &outcome) {
                 (Request::Latest, Ok(Fetched::Latest(latest))) => {
                     monitor.position = latest.clone().map_or(Position::Earliest, Position::After);
@@ -196,7 +218,7 @@ impl Watch {
                 Action::Tick { id } => self.ticked(id),
                 Action::Fetch { id, request, node, patience } => {
                     assert!(patience.is_none_or(|patience| !patience.is_zero()), "no time at all");
-                    self.fetch(id, request, node, patience.is_some());
+                    self.fetch(id, request, node, patience);
                 }
                 Action::Save { id, position } => {
                     let monitor = &self.monitors[&id];
@@ -216,16 +238,19 @@ impl Watch {
                     let fetch = ended.expect("a breaker changes when a fetch ends");
                     assert_eq!((id, fetch.nodes.get(node)), (fetch.id, Some(&fetch.host)));
                     match open_for {
-                        Some(pause) => self.open.insert(fetch.host, self.now + pause),
-                        None => self.open.remove(&fetch.host),
-                    };
+                        Some(pause) => {
+                            assert!(!pause.is_zero(), "a breaker opens for no time at all");
+                            self.hosts.opened(fetch.host, self.now + pause, &self.fetches);
+                        }
+                        None => self.hosts.closed(fetch.host),
+                    }
                 }
             }
         }
         // A host that nobody asks is forgotten.
         let mut asked: BTreeSet<HostId> = self.fetches.iter().map(|fetch| fetch.host).collect();
         asked.extend(self.monitors.values().flat_map(|monitor| monitor.nodes.iter()));
-        self.open.retain(|host, _| asked.contains(host));
+        self.hosts.keep(&asked);
         self.count(before);
     }
 
@@ -244,8 +269,8 @@ impl Watch {
         assert!(!self.fetches.iter().any(|fetch| fetch.id == id), "a tick while it fetches");
     }
 
-    fn fetch(&mut self, id: MonitorId, request: Request, node: usize, limited: bool) {
-        let monitor = self.monitors.get(&id).expect("fetches are for the living");
+    fn fetch(&mut self, id: MonitorId, request: Request, node: usize, patience: Option<Duration>) {
+        let monitor = self.monitors.get_mut(&id).expect("fetches are for the living");
         assert!(!self.fetches.iter().any(|fetch| fetch.id == id), "two fetches of one at once");
         assert!(monitor.unacked.len() < CREDIT, "a fetch beyond the credit");
         let resolving = monitor.position == Position::Unresolved;
@@ -256,14 +281,14 @@ impl Watch {
             assert_eq!(page.first_seq, monitor.received + 1, "edges are numbered through");
             assert!([monitor.page_limit, MAX_LIMIT].contains(&page.limit), "{}", page.limit);
         }
+        monitor.waiting = false;
         let host = *monitor.nodes.get(node).expect("one of its nodes");
         let nodes = Arc::clone(&monitor.nodes);
-        if let Some(until) = self.open.get(&host) {
-            assert!(*until <= self.now, "{host:?} is asked while its breaker is open");
-        }
         let buffered = self.buffered();
         assert!(buffered == 0 || buffered < self.config.max_buffered, "a fetch beyond the budget");
-        self.fetches.push(Fetch { id, request, limited, host, nodes });
+        let since = self.now;
+        self.fetches.push(Fetch { id, request, patience, since, host, nodes });
+        self.hosts.check(self.now, &self.fetches);
         self.begun += 1;
         let places = self.config.max_inflight.max(1);
         assert!(self.fetches.len() <= places, "too many fetches at once");
@@ -281,7 +306,15 @@ impl Watch {
         assert_eq!(counters.inflight, self.fetches.len());
         assert_eq!((counters.ticks, counters.fetches), (self.ticks, self.begun));
         assert_eq!(counters.buffered, self.buffered());
-        assert!(counters.queued <= counters.monitors, "one turn for each");
+        let alive = |fetch: &&Fetch| self.monitors.contains_key(&fetch.id);
+        let fetching = self.fetches.iter().filter(alive).count();
+        assert!(counters.queued + fetching <= counters.monitors, "one turn or fetch for each");
+        let waiting = self.monitors.values().filter(|monitor| monitor.waiting).count();
+        assert!(counters.queued >= waiting, "{} are queued, of {waiting}", counters.queued);
+        assert!(counters.open_breakers >= self.hosts.shut(), "a host is shut");
+        let free = self.fetches.is_empty() && counters.open_breakers == 0;
+        let room = counters.buffered == 0 || counters.buffered < self.config.max_buffered;
+        assert!(!free || !room || counters.queued == 0, "somebody waits for nothing");
         assert!(counters.slow <= (self.config.max_inflight / 4).max(1), "too many that are slow");
         let only_up = |count: fn(&Counters) -> u64| count(&counters) >= count(&before);
         assert!(only_up(|counters| counters.missed_ticks) && only_up(|counters| counters.failures));
