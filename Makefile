@@ -1,7 +1,7 @@
 # Every command of the project. The README's two are `make demo` and `make test`.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup nif vendor compile demo test test-all test-checkout test-otp27 crashtest simulate fairness soak abuse prometheus docs valgrind browser miri fuzz bench install uninstall verify dist clean
+.PHONY: help setup nif vendor compile demo test test-all edoc test-checkout test-otp27 crashtest simulate fairness soak abuse prometheus docs valgrind browser miri fuzz bench install uninstall verify dist clean
 
 CARGO  := cargo
 REBAR  := rebar3
@@ -29,12 +29,17 @@ compile: ## build everything: _build/default/lib/hb_process_monitor
 test: setup ## everything that must be true of a commit, on a clean clone under 20 minutes
 	@$(CARGO) fmt --all --check
 	@$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	@RUSTDOCFLAGS='-D warnings -A rustdoc::private-intra-doc-links' $(CARGO) doc --workspace --no-deps --document-private-items --locked
 	@$(CARGO) test --workspace --locked
 	@$(REBAR) xref
 	@$(REBAR) dialyzer
-	@$(REBAR) edoc
+	@$(MAKE) --no-print-directory edoc
 	@$(REBAR) eunit
 	@$(MAKE) --no-print-directory test-checkout
+
+# rebar3 prints what edoc warns of, and succeeds all the same.
+edoc: ## build the Erlang reference into doc/; a warning is an error
+	@said=$$($(REBAR) edoc 2>&1); status=$$?; echo "$$said"; [ $$status -eq 0 ] && ! grep -q 'warning:' <<<"$$said"
 
 test-checkout: setup ## as a rebar3 dependency, and with its sources copied into a host's: both build and run
 	@./test/checkout/dependency.sh
@@ -69,7 +74,7 @@ crashtest: setup ## kill -9 a node at random moments, KILLS times (10), and see 
 SCHEDULES ?= 1000000
 simulate: ## a million schedules in simulation (SCHEDULES=, SEED= the first one's); minutes
 	@$(CARGO) build --release --locked --quiet --package simulation
-	@target/release/simulate $(SCHEDULES) $(or $(SEED),1)
+	@$${CARGO_TARGET_DIR:-target}/release/simulate $(SCHEDULES) $(or $(SEED),1)
 
 # Figures: p99 with a third of bad monitors against without, in turn, twice each.
 MONITORS ?= 5000

@@ -14,6 +14,7 @@ use std::time::Duration;
 const CREDIT: usize = 2;
 
 /// A monitor, as its process and its CU see it.
+#[allow(clippy::struct_excessive_bools, reason = "each may be so whatever the others are")]
 pub(crate) struct Monitor {
     pub(crate) position: Position,
     /// The last edge that the engine was told of, and the last one acked.
