@@ -1,7 +1,7 @@
 # Every command of the project. The README's two are `make demo` and `make test`.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup nif vendor compile demo test test-all edoc test-checkout test-otp27 crashtest simulate fairness soak abuse prometheus docs valgrind browser miri fuzz bench install uninstall verify dist clean
+.PHONY: help setup nif vendor compile demo test test-all edoc test-checkout test-otp27 crashtest simulate audit fairness soak abuse prometheus docs valgrind browser miri fuzz bench install uninstall verify dist clean
 
 CARGO  := cargo
 REBAR  := rebar3
@@ -75,6 +75,16 @@ SCHEDULES ?= 1000000
 simulate: ## a million schedules in simulation (SCHEDULES=, SEED= the first one's); minutes
 	@$(CARGO) build --release --locked --quiet --package simulation
 	@$${CARGO_TARGET_DIR:-target}/release/simulate $(SCHEDULES) $(or $(SEED),1)
+
+# What is in deny.toml, and dependencies that nothing uses. Of the advisories it is said where they could not be had.
+ADVISORIES := https://github.com/rustsec/advisory-db
+audit: ## licences, sources, twofold and unused dependencies of the Rust half, and known vulnerabilities
+	@command -v cargo-deny >/dev/null || $(CARGO) install --locked cargo-deny
+	@command -v cargo-machete >/dev/null || $(CARGO) install --locked cargo-machete
+	@$(CARGO) deny --locked check bans licenses sources
+	@$(CARGO) machete
+	@if timeout 20 git ls-remote -q $(ADVISORIES) HEAD >/dev/null 2>&1; then $(CARGO) deny --locked check advisories; \
+	  else echo "audit: $(ADVISORIES) is not reachable: known vulnerabilities were NOT looked for"; fi
 
 # Figures: p99 with a third of bad monitors against without, in turn, twice each.
 MONITORS ?= 5000
