@@ -1,7 +1,7 @@
 # Every command of the project. The README's two are `make demo` and `make test`.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup nif vendor compile demo test test-all edoc test-checkout test-otp27 crashtest simulate audit fairness soak abuse prometheus docs valgrind browser miri fuzz bench install uninstall verify dist clean
+.PHONY: help setup nif vendor compile demo test test-all edoc test-checkout test-otp27 crashtest simulate audit coverage fairness soak abuse prometheus docs valgrind browser miri fuzz bench install uninstall verify dist clean
 
 CARGO  := cargo
 REBAR  := rebar3
@@ -85,6 +85,13 @@ audit: ## licences, sources, twofold and unused dependencies of the Rust half, a
 	@$(CARGO) machete
 	@if timeout 20 git ls-remote -q $(ADVISORIES) HEAD >/dev/null 2>&1; then $(CARGO) deny --locked check advisories; \
 	  else echo "audit: $(ADVISORIES) is not reachable: known vulnerabilities were NOT looked for"; fi
+
+# Of the crates that ship and have tests of their own: the NIF crate runs in the BEAM alone, and its tests are
+# in test/. What the simulation reaches of them counts.
+coverage: ## how many lines of the Rust crates their tests reach
+	@command -v cargo-llvm-cov >/dev/null || $(CARGO) install --locked cargo-llvm-cov
+	@$(CARGO) llvm-cov --workspace --exclude bench --locked --summary-only \
+	  --ignore-filename-regex '(bench|simulation|hb_process_monitor_nif|tests|_tests)[/.]'
 
 # Figures: p99 with a third of bad monitors against without, in turn, twice each.
 MONITORS ?= 5000
