@@ -24,6 +24,7 @@ mod idle;
 mod node;
 mod page;
 mod paused;
+mod reports;
 mod resolving;
 mod saving;
 mod snapshot;
