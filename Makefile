@@ -1,7 +1,7 @@
 # Every command of the project. The README's two are `make demo` and `make test`.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup nif vendor compile demo test test-all test-checkout test-otp27 coverage crashtest simulate fairness soak abuse prometheus docs valgrind browser miri fuzz bench install uninstall verify dist clean
+.PHONY: help setup nif vendor compile demo test test-all edoc test-checkout test-otp27 crashtest simulate audit coverage fairness soak abuse prometheus docs valgrind browser miri fuzz bench install uninstall verify dist clean
 
 CARGO  := cargo
 REBAR  := rebar3
@@ -29,12 +29,17 @@ compile: ## build everything: _build/default/lib/hb_process_monitor
 test: setup ## everything that must be true of a commit, on a clean clone under 20 minutes
 	@$(CARGO) fmt --all --check
 	@$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	@RUSTDOCFLAGS='-D warnings -A rustdoc::private-intra-doc-links' $(CARGO) doc --workspace --no-deps --document-private-items --locked
 	@$(CARGO) test --workspace --locked
 	@$(REBAR) xref
 	@$(REBAR) dialyzer
-	@$(REBAR) edoc
+	@$(MAKE) --no-print-directory edoc
 	@$(REBAR) eunit
 	@$(MAKE) --no-print-directory test-checkout
+
+# rebar3 prints what edoc warns of, and succeeds all the same.
+edoc: ## build the Erlang reference into doc/; a warning is an error
+	@said=$$($(REBAR) edoc 2>&1); status=$$?; echo "$$said"; [ $$status -eq 0 ] && ! grep -q 'warning:' <<<"$$said"
 
 test-checkout: setup ## as a rebar3 dependency, and with its sources copied into a host's: both build and run
 	@./test/checkout/dependency.sh
@@ -44,13 +49,17 @@ test-checkout: setup ## as a rebar3 dependency, and with its sources copied into
 test-otp27: setup nif ## the suite on OTP 27, in a Debian trixie that is made once under _build (root, Debian)
 	@./test/otp27/run.sh
 
-# Without those that exchange modules, and those that run nodes and commands of their own: neither is counted.
+# Erlang without the tests that exchange modules, or that run nodes and commands of their own: neither is counted.
+# Rust without the NIF crate, which runs in the BEAM alone; what the simulation reaches counts.
 UNCOUNTED := reload_tests crash_tests fairness_tests nif_abuse_tests release_tests install_tests install_refusal_tests install_killed_tests
 comma := ,
 empty :=
 COVERED := $(subst $(empty) $(empty),$(comma),$(filter-out $(UNCOUNTED),$(basename $(notdir $(wildcard test/*_tests.erl)))))
 coverage: setup ## which lines the tests run: by module, and in all
 	@$(REBAR) eunit --cover --module=$(COVERED) && $(REBAR) cover --verbose
+	@command -v cargo-llvm-cov >/dev/null || $(CARGO) install --locked cargo-llvm-cov
+	@$(CARGO) llvm-cov --workspace --exclude bench --locked --summary-only \
+	  --ignore-filename-regex '(bench|simulation|hb_process_monitor_nif|tests|_tests)[/.]'
 
 test-all: test ## and what is slow: kills, schedules, 5000 monitors, a Prometheus, a browser, valgrind, fuzz, miri, soak, benchmarks in small
 	@$(MAKE) --no-print-directory test-otp27
@@ -77,7 +86,17 @@ crashtest: setup ## kill -9 a node at random moments, KILLS times (10), and see 
 SCHEDULES ?= 1000000
 simulate: ## a million schedules in simulation (SCHEDULES=, SEED= the first one's); minutes
 	@$(CARGO) build --release --locked --quiet --package simulation
-	@target/release/simulate $(SCHEDULES) $(or $(SEED),1)
+	@$${CARGO_TARGET_DIR:-target}/release/simulate $(SCHEDULES) $(or $(SEED),1)
+
+# What is in deny.toml, and dependencies that nothing uses. Of the advisories it is said where they could not be had.
+ADVISORIES := https://github.com/rustsec/advisory-db
+audit: ## licences, sources, twofold and unused dependencies of the Rust half, and known vulnerabilities
+	@command -v cargo-deny >/dev/null || $(CARGO) install --locked cargo-deny
+	@command -v cargo-machete >/dev/null || $(CARGO) install --locked cargo-machete
+	@$(CARGO) deny --locked check bans licenses sources
+	@$(CARGO) machete
+	@if timeout 20 git ls-remote -q $(ADVISORIES) HEAD >/dev/null 2>&1; then $(CARGO) deny --locked check advisories; \
+	  else echo "audit: $(ADVISORIES) is not reachable: known vulnerabilities were NOT looked for"; fi
 
 # Figures: p99 with a third of bad monitors against without, in turn, twice each.
 MONITORS ?= 5000
@@ -113,7 +132,7 @@ valgrind: ## a node at work under valgrind: no error with the library in its sta
 
 miri: ## the core crate's unit tests under miri (a nightly toolchain with miri)
 	@$(CARGO) +nightly miri test --package cron_engine --lib
-	@MIRIFLAGS=-Zmiri-disable-isolation $(CARGO) +nightly miri test --package cron_engine --test corpus
+	@MIRIFLAGS=-Zmiri-disable-isolation $(CARGO) +nightly miri test --package cron_engine --test all corpus
 
 # What is found goes into native/fuzz/seeds, which every `cargo test` plays.
 FUZZED   ?= page engine

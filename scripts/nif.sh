@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # nif.sh DIR: builds the Rust library and leaves it in DIR, as load_nif wants it. Where the variable
-# PREBUILT_NIF names a library, that one is taken instead, and neither cargo nor Rust is needed.
+# PREBUILT_NIF names a library, that one is taken instead, and neither cargo nor Rust is needed. NIF_PROFILE
+# names another profile of cargo's than release: dev is built in seconds, and is for trying things out.
 #
 # The checkout's own build runs it as scripts/nif.sh, and one that it is copied into as build.sh beside
 # Cargo.toml. It knows nothing of either but that.
@@ -21,7 +22,7 @@ else
   # In there, for the toolchain that a file of rustup's may ask for; and cargo itself is asked what it
   # made: a target directory or triple may be configured anywhere, and Darwin's libraries end in .dylib.
   built=$(cd "$here" &&
-    "${CARGO:-cargo}" build --release --locked --package hb_process_monitor_nif --message-format=json-render-diagnostics |
+    "${CARGO:-cargo}" build --profile "${NIF_PROFILE:-release}" --locked --package hb_process_monitor_nif --message-format=json-render-diagnostics |
     sed -n 's/.*"filenames":\["\([^"]*libhb_process_monitor_nif\.[a-z]*\)".*/\1/p' | tail -n 1)
   [ -f "$built" ] || { echo "nif: cargo has built no library" >&2; exit 1; }
 fi

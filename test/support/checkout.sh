@@ -7,14 +7,16 @@ copy_checkout() {
     --exclude=./.git --exclude=./priv --exclude=./doc . | tar -x -C "$1" --no-same-owner
 }
 
-# A copy is built in this checkout's target directory, so that only our own crates are compiled anew.
+# A copy is built in this checkout's target directory, so that only our own crates are compiled anew, and as
+# its tests are: what is tried here is where a build ends up and whether that runs, and optimising the same
+# library once more would take most of the time. As it ships it is built, and tested, by this checkout.
 share_build() {
-  export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target}
+  export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target} NIF_PROFILE=dev
 }
 
 # But a library has no hash in its name: cargo would take the copy's for this checkout's.
 disown_build() {
-  rm -f "$CARGO_TARGET_DIR/release/deps/libhb_process_monitor_nif."{so,dylib}
+  rm -f "$CARGO_TARGET_DIR/debug/deps/libhb_process_monitor_nif."{so,dylib}
 }
 
 # In a node that has this code path, the library is loaded, and a monitor starts and stops, though its

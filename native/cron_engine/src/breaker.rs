@@ -246,6 +246,15 @@ mod tests {
     }
 
     #[test]
+    fn half_open_late_failure_of_a_fetch_that_is_no_probe_changes_nothing() {
+        let mut rng = Rng::with_seed(1);
+        let (mut breaker, until) = opened(&mut rng);
+        breaker.due(until);
+        assert_eq!(breaker.ended(until, &mut rng, None, FAILED), None);
+        assert!(breaker.allows(Lane::Fast) && !breaker.is_closed());
+    }
+
+    #[test]
     fn half_open_slow_probe_leaves_room_for_one_that_is_fast() {
         let mut rng = Rng::with_seed(1);
         let (mut breaker, until) = opened(&mut rng);

@@ -1,36 +1,24 @@
 //! The engine of a node: all its monitors, their ticks, and the queue for fetches. Events go in
 //! through [`Engine::handle_event`] and [`Engine::handle_timeout`], actions come out of
-//! [`Engine::poll_action`], and [`Engine::poll_timeout`] says when to call again.
+//! [`Engine::poll_action`], and [`Engine::poll_timeout`] says when to call again. What the end of a fetch
+//! leads to is in `ended`.
 
 mod census;
+mod ended;
 
 pub use self::census::Census;
 
-use crate::backoff;
-use crate::breaker::Change;
-use crate::event::{Action, Config, Counters, Event, Fetched, Registration, Report};
-use crate::monitor::{BreakerState, Monitor, Outcome, Snapshot, Step, Trouble, Unasked};
+use self::ended::Fetch;
+use crate::event::{Action, Config, Counters, Event, Registration};
+use crate::monitor::{BreakerState, Monitor, Snapshot, Step};
 use crate::nodes::Route;
 use crate::queue::{Lane, Queue};
 use crate::timers::Timers;
-use crate::verdict::Verdict;
-use crate::{Class, Failure, HostId, MonitorId, Time};
+use crate::{HostId, MonitorId, Time};
 use fastrand::Rng;
 use rustc_hash::FxHashMap;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
-
-/// A fetch under way. It may outlive its monitor.
-#[derive(Debug, Clone, Copy)]
-struct Fetch {
-    host: HostId,
-    node: usize,
-    lane: Lane,
-    /// It is to find out whether its host is back.
-    probe: bool,
-    since: Time,
-}
 
 /// All monitors of a node.
 #[derive(Debug)]
@@ -206,12 +194,16 @@ impl Engine {
         let Some(monitor) = self.monitors.get_mut(&id) else { return };
         let old = Arc::clone(monitor.nodes.hosts());
         hosts.iter().for_each(|host| self.queue.join(*host));
+        let elsewhere = monitor.is_queued() && old != hosts;
         monitor.nodes.replace(hosts);
         let step = monitor.moved();
         for host in old.iter() {
-            let waiting = self.queue.drain(*host, |other| other == id);
-            for id in waiting {
-                self.line_up(now, id);
+            // Who is to ask the same hosts as before has its turn as before.
+            if elsewhere {
+                let waiting = self.queue.drain(*host, |other| other == id);
+                for id in waiting {
+                    self.line_up(now, id);
+                }
             }
             self.queue.leave(*host);
         }
@@ -272,118 +264,6 @@ impl Engine {
         if self.monitors.get_mut(&id).is_some_and(|monitor| monitor.wait(until)) {
             self.retries.arm(until, id);
         }
-    }
-
-    fn fetched(
-        &mut self,
-        now: Time,
-        id: MonitorId,
-        fetch: Fetch,
-        outcome: Result<Fetched, Failure>,
-    ) {
-        let took = now.since(fetch.since);
-        let change = self.judge(now, fetch, &outcome, took);
-        // Should the monitor have moved meanwhile, its node is another one.
-        let nodes = self.monitors.get(&id).map(|monitor| monitor.nodes.hosts());
-        let known = nodes.is_some_and(|hosts| hosts.get(fetch.node) == Some(&fetch.host));
-        if let (Some(change), true) = (change, known) {
-            let open_for = match change {
-                Change::Opened(until) => Some(until.since(now)),
-                Change::Closed => None,
-            };
-            self.actions.push_back(Action::Breaker { id, node: fetch.node, open_for });
-        }
-        self.answered(now, id, fetch, outcome, took);
-        if let Some(Change::Opened(until)) = change {
-            self.probes.arm(until, fetch.host);
-            // Who has another node to ask does not wait for this one.
-            let elsewhere =
-                |id| self.monitors.get(&id).is_none_or(|monitor| monitor.nodes.hosts().len() > 1);
-            let waiting = self.queue.drain(fetch.host, elsewhere);
-            for id in waiting {
-                self.line_up(now, id);
-            }
-        }
-    }
-
-    /// What a fetch that ended says of its host.
-    fn judge(
-        &mut self,
-        now: Time,
-        fetch: Fetch,
-        outcome: &Result<Fetched, Failure>,
-        took: Duration,
-    ) -> Option<Change> {
-        let probe = fetch.probe.then_some(fetch.lane);
-        let host = self.queue.host(fetch.host)?;
-        let others_fared_better = host.has_answered_since(fetch.since);
-        let verdict = Verdict::of(outcome, fetch.lane, fetch.probe, others_fared_better);
-        let change = host.breaker.ended(now, &mut self.rng, probe, verdict);
-        if verdict == Verdict::Answered {
-            host.answered(now, took);
-        }
-        self.queue.end(fetch.host, fetch.lane);
-        change
-    }
-
-    /// What a fetch that ended means to its monitor.
-    fn answered(
-        &mut self,
-        now: Time,
-        id: MonitorId,
-        fetch: Fetch,
-        outcome: Result<Fetched, Failure>,
-        took: Duration,
-    ) {
-        let Some(monitor) = self.monitors.get_mut(&id) else { return };
-        let patience = self.queue.patience(fetch.host, false);
-        if outcome == Ok(Fetched::TooSlow) {
-            monitor.lane = Lane::Slow;
-            self.counters.demotions += 1;
-            let step = monitor.try_again();
-            return self.take(now, id, step);
-        }
-        // The lane is about the time that a place is held: what fails at once holds up nobody.
-        monitor.lane = if took > patience { Lane::Slow } else { Lane::Fast };
-        let before = monitor.buffered();
-        let outcome = outcome.map(|fetched| monitor.fetched(now, fetched));
-        let after = monitor.buffered();
-        match outcome {
-            Ok(Ok(Outcome { step, recovered, passed })) => {
-                self.buffer(before, after);
-                let recovered = recovered.map(|failures| Report::Recovered { failures });
-                let passed = passed.map(|(from, to)| Report::Passed { from, to });
-                let reports = recovered.into_iter().chain(passed);
-                self.actions.extend(reports.map(|report| Action::Report { id, report }));
-                self.take(now, id, step);
-            }
-            Ok(Err(Unasked)) => {
-                let failure = Failure::new(Class::Internal, "an answer to another question");
-                self.failed(now, id, fetch, failure);
-            }
-            Err(failure) => self.failed(now, id, fetch, failure),
-        }
-    }
-
-    fn failed(&mut self, now: Time, id: MonitorId, fetch: Fetch, failure: Failure) {
-        let Some(monitor) = self.monitors.get_mut(&id) else { return };
-        self.counters.failures += 1;
-        let until = failure.retry_after.map(|pause| now + pause);
-        // A host that is half-open still, as a fault of our own leaves it, makes nobody wait.
-        let breaker = self.queue.breaker(fetch.host);
-        let shut = breaker.is_some_and(|breaker| breaker.opens(now).is_some());
-        let pause = match monitor.nodes.failed(fetch.node, fetch.host, until) {
-            Some(rounds) if !shut => backoff::FETCH.pause(rounds, &mut self.rng),
-            // There is another node, or its host's breaker waits for it.
-            _ => Duration::ZERO,
-        };
-        let trouble = Trouble::new(now, &failure);
-        if let Some(repeats) = monitor.outage.failed(failure.class) {
-            let report = Report::Failed { failure, repeats };
-            self.actions.push_back(Action::Report { id, report });
-        }
-        monitor.failed(now, trouble);
-        self.wait(id, now + pause);
     }
 
     fn dispatch(&mut self, now: Time) {

@@ -36,11 +36,14 @@ impl Grid {
     /// is being served at `now`, and that point: those are missed.
     #[must_use]
     pub fn next_after(&self, due: Time, now: Time) -> (Time, u64) {
+        if now < self.first {
+            return (self.first, 0);
+        }
         let rate = u64::try_from(self.rate.as_micros()).unwrap_or(u64::MAX).max(1);
         let steps = |time: Time| {
             time.as_micros().saturating_sub(self.first.as_micros()).checked_div(rate).unwrap_or(0)
         };
-        let last = steps(now.max(self.first));
+        let last = steps(now);
         let missed = last.saturating_sub(steps(due));
         let offset = last.saturating_add(1).saturating_mul(rate);
         (self.first + Duration::from_micros(offset), missed)
@@ -70,6 +73,13 @@ mod tests {
             tenths[usize::try_from(phase / 10_000).unwrap()] += 1;
         }
         assert!(tenths.iter().all(|&count| (850..1150).contains(&count)), "{tenths:?}");
+    }
+
+    #[test]
+    fn grid_before_its_first_point_is_followed_by_it() {
+        let grid = Grid::new(Time::from_millis(5), RATE, b"key");
+        let before = Time::from_micros(grid.first().as_micros() - 1);
+        assert_eq!(grid.next_after(before, before), (grid.first(), 0));
     }
 
     #[test]

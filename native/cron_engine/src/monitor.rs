@@ -18,19 +18,21 @@
 //! `Idle`, and is not ticked there.
 //!
 //! It has no clock and sends nothing: the engine plans ticks and retries, decides which node is
-//! asked and when, and carries out each [`Step`].
+//! asked and when, and carries out each [`Step`]. What an answer of a CU makes of it is in `answers`.
 
+mod answers;
 mod snapshot;
 
+pub(crate) use self::answers::{Outcome, Unasked};
 pub use self::snapshot::{BreakerState, Doing, Snapshot, Trouble};
 
 use crate::credit::Credit;
-use crate::event::{Fetched, MAX_LIMIT, PageRequest, Registration, Request};
+use crate::event::{MAX_LIMIT, PageRequest, Registration, Request};
 use crate::failure::Outage;
-use crate::gap::{Gap, Look};
+use crate::gap::Gap;
 use crate::nodes::Nodes;
 use crate::queue::Lane;
-use crate::{Cursor, Grid, Position, Time, Trail};
+use crate::{Grid, Position, Time, Trail};
 use std::sync::Arc;
 
 /// One registration of a monitor. It is never given twice, so what comes late for an older
@@ -74,18 +76,6 @@ pub(crate) enum Step {
     Fetch,
     /// Make its position durable.
     Save,
-}
-
-/// An answer to something that was not asked.
-pub(crate) struct Unasked;
-
-/// What a fetch that succeeded led to, and what is to be told of it.
-pub(crate) struct Outcome {
-    pub(crate) step: Step,
-    /// This many failures are over.
-    pub(crate) recovered: Option<u64>,
-    /// A gap between these times was passed.
-    pub(crate) passed: Option<(u64, u64)>,
 }
 
 /// One monitor.
@@ -212,39 +202,6 @@ impl Monitor {
         }
     }
 
-    /// The fetch under way succeeded. `Err` if that is no answer to what was asked.
-    pub(crate) fn fetched(&mut self, now: Time, fetched: Fetched) -> Result<Outcome, Unasked> {
-        let mut passed = None;
-        let step = match (self.stage, fetched) {
-            (Stage::Resolving, Fetched::Latest(latest)) => {
-                self.position = latest.map_or(Position::Earliest, Position::After);
-                self.stage = Stage::Saving;
-                Step::Save
-            }
-            (Stage::Fetching | Stage::Walking, Fetched::Page { edges, last, trail, bytes }) => {
-                passed = (self.stage == Stage::Walking).then(|| self.gap.passed());
-                self.gap.closed(now);
-                self.trail = Some(trail);
-                self.page(edges, last, bytes)
-            }
-            (Stage::Fetching, Fetched::EmptyPage) => self.empty_page(now),
-            (Stage::Looking, Fetched::Latest(latest)) => self.looked(now, latest.as_ref()),
-            (Stage::Begin, Fetched::First(first)) => {
-                let time = first.and_then(|first| Trail::at(&Position::After(first)).timestamp());
-                let look = self.gap.begins(now, time);
-                self.look(look)
-            }
-            (Stage::Walking, Fetched::EmptyPage) => {
-                let look = self.gap.stepped(now, self.step());
-                self.look(look)
-            }
-            _ => return Err(Unasked),
-        };
-        self.nodes.answered();
-        self.trouble = None;
-        Ok(Outcome { step, recovered: self.outage.ended(), passed })
-    }
-
     /// The fetch under way failed, or its turn must wait: it is tried again at `until`.
     /// True if that retry is to be planned.
     pub(crate) fn wait(&mut self, until: Time) -> bool {
@@ -301,61 +258,6 @@ impl Monitor {
     /// Whether it is in the queue for fetches.
     pub(crate) fn is_queued(&self) -> bool {
         self.queued
-    }
-
-    fn page(&mut self, edges: u64, last: Cursor, bytes: u64) -> Step {
-        self.wide = false;
-        self.position = Position::After(last);
-        self.credit.page(edges, bytes);
-        if self.credit.is_left() { self.fetch() } else { self.rest(Stage::Full) }
-    }
-
-    fn empty_page(&mut self, now: Time) -> Step {
-        if !std::mem::replace(&mut self.wide, false) && self.page_limit < MAX_LIMIT {
-            self.wide = true;
-            return self.ask(Stage::Fetching);
-        }
-        if !self.again && !self.credit.is_whole() {
-            return self.rest(Stage::Draining);
-        }
-        if !self.again && self.gap.is_due(now) {
-            return self.ask(Stage::Looking);
-        }
-        self.end_poll()
-    }
-
-    fn looked(&mut self, now: Time, latest: Option<&Cursor>) -> Step {
-        let latest = latest.map(|latest| Trail::at(&Position::After(latest.clone())));
-        let mut trail = self.known_trail();
-        if let Some(latest) = &latest {
-            trail.learn_from(latest);
-        }
-        let from = trail.timestamp();
-        if from.is_none() && self.position != Position::Earliest {
-            // Opaque cursors: there is nothing to walk by.
-            self.gap.put_off(now);
-            return self.end_poll();
-        }
-        let latest = latest.and_then(|latest| latest.timestamp());
-        let look = self.gap.looked(now, from, latest, trail.step(MAX_LIMIT));
-        self.trail = Some(Arc::new(trail));
-        self.look(look)
-    }
-
-    fn look(&mut self, look: Look) -> Step {
-        match look {
-            Look::Nothing => self.end_poll(),
-            Look::Begin => self.ask(Stage::Begin),
-            Look::Walk(_) => self.ask(Stage::Walking),
-        }
-    }
-
-    fn known_trail(&self) -> Trail {
-        self.trail.as_deref().cloned().unwrap_or_else(|| Trail::at(&self.position))
-    }
-
-    fn step(&self) -> u64 {
-        self.trail.as_deref().map_or(0, |trail| trail.step(MAX_LIMIT))
     }
 
     fn begin_poll(&mut self) -> Step {

@@ -20,15 +20,17 @@ pub(crate) struct Nodes {
     hosts: Arc<[HostId]>,
     /// Which is asked next.
     next: usize,
-    /// Failures since one of them answered.
-    failures: u64,
+    /// How often all that could be asked have failed in turn, since one of them answered.
+    rounds: u32,
+    /// Failures of the round under way.
+    tried: u32,
     /// Nodes that asked to be left alone until a time. Nearly always none.
     held: Vec<(usize, Time)>,
 }
 
 impl Nodes {
     pub(crate) const fn new(hosts: Arc<[HostId]>) -> Self {
-        Self { hosts, next: 0, failures: 0, held: Vec::new() }
+        Self { hosts, next: 0, rounds: 0, tried: 0, held: Vec::new() }
     }
 
     pub(crate) fn hosts(&self) -> &Arc<[HostId]> {
@@ -77,27 +79,44 @@ impl Nodes {
 
     /// The node asked last answered.
     pub(crate) const fn answered(&mut self) {
-        self.failures = 0;
+        self.rounds = 0;
+        self.tried = 0;
     }
 
-    /// The node asked last failed, and asks not to be asked again before a time, if it does. Says
-    /// how often all of them have failed in turn; `None` if there is one that has not.
-    pub(crate) fn failed(&mut self, node: usize, host: HostId, until: Option<Time>) -> Option<u64> {
+    /// The node asked last failed at `now`, and asks not to be asked again before a time, if it does.
+    /// Says how often all of them have failed in turn; `None` if there is one that has not, and that
+    /// can be asked: `opens` is as for [`Nodes::route`].
+    pub(crate) fn failed(
+        &mut self,
+        now: Time,
+        node: usize,
+        host: HostId,
+        until: Option<Time>,
+        opens: impl Fn(HostId) -> Option<Time>,
+    ) -> Option<u32> {
         if self.hosts.get(node) != Some(&host) {
             // It was replaced meanwhile: that says nothing of the others.
             return None;
         }
         self.held.extend(until.map(|until| (node, until)));
         let count = self.hosts.len().max(1);
-        self.failures = self.failures.saturating_add(1);
         self.next = (node + 1) % count;
-        let count = u64::try_from(count).unwrap_or(u64::MAX);
-        self.failures.is_multiple_of(count).then(|| self.failures / count)
+        self.tried = self.tried.saturating_add(1);
+        let held = |node| self.held.iter().any(|(held, until)| *held == node && *until > now);
+        let mut others = self.hosts.iter().enumerate().filter(|(other, _)| *other != node);
+        // Else the one that just failed would be asked again at once, in place of one that is shut.
+        let another = others.any(|(other, host)| !held(other) && opens(*host).is_none());
+        if another && usize::try_from(self.tried).is_ok_and(|tried| tried < count) {
+            return None;
+        }
+        self.tried = 0;
+        self.rounds = self.rounds.saturating_add(1);
+        Some(self.rounds)
     }
 
     /// There are other nodes from now on.
     pub(crate) fn replace(&mut self, hosts: Arc<[HostId]>) {
-        *self = Self { failures: self.failures, ..Self::new(hosts) };
+        *self = Self { rounds: self.rounds, ..Self::new(hosts) };
     }
 }
 
@@ -113,11 +132,34 @@ mod tests {
         Nodes::new(Arc::from([A, B]))
     }
 
+    /// One of the nodes fails while the breakers of both are closed.
+    fn failed(nodes: &mut Nodes, node: usize, until: Option<Time>) -> Option<u32> {
+        nodes.failed(NOW, node, [A, B][node], until, |_| None)
+    }
+
+    #[test]
+    fn node_that_fails_while_the_others_cannot_be_asked_ends_a_round() {
+        let later = Time::from_millis(5000);
+        let mut shut = nodes();
+        let rounds: Vec<_> = (0..3)
+            .map(|_| shut.failed(NOW, 1, B, None, |host| (host == A).then_some(later)))
+            .collect();
+        assert_eq!(rounds, [Some(1), Some(2), Some(3)], "the other one's breaker is open");
+        let mut held = nodes();
+        assert_eq!(failed(&mut held, 0, Some(later)), None);
+        assert_eq!(failed(&mut held, 1, None), Some(1));
+        assert_eq!(failed(&mut held, 1, None), Some(2), "the other one is to be left alone");
+        assert_eq!(held.failed(later, 1, B, None, |_| None), None, "and now it may be asked");
+        held.answered();
+        assert_eq!(held.failed(later, 1, B, None, |_| None), None);
+        assert_eq!(held.failed(later, 0, A, None, |_| None), Some(1));
+    }
+
     #[test]
     fn node_that_answers_is_kept_and_one_that_fails_is_left() {
         let mut nodes = nodes();
         assert_eq!(nodes.route(NOW, |_| None), Route::To(0, A));
-        assert_eq!(nodes.failed(0, A, None), None, "there is another");
+        assert_eq!(failed(&mut nodes, 0, None), None, "there is another");
         assert_eq!(nodes.route(NOW, |_| None), Route::To(1, B));
         nodes.answered();
         assert_eq!(nodes.route(NOW, |_| None), Route::To(1, B));
@@ -126,8 +168,7 @@ mod tests {
     #[test]
     fn nodes_that_all_failed_are_counted_by_rounds() {
         let mut nodes = nodes();
-        let rounds: Vec<_> =
-            (0..6).map(|failure| nodes.failed(failure % 2, [A, B][failure % 2], None)).collect();
+        let rounds: Vec<_> = (0..6).map(|failure| failed(&mut nodes, failure % 2, None)).collect();
         assert_eq!(rounds, [None, Some(1), None, Some(2), None, Some(3)]);
     }
 
@@ -144,9 +185,9 @@ mod tests {
     fn node_that_asked_to_be_left_alone_is_not_asked_before() {
         let [soon, late] = [2000, 9000].map(Time::from_millis);
         let mut nodes = nodes();
-        nodes.failed(0, A, Some(late));
+        failed(&mut nodes, 0, Some(late));
         assert_eq!(nodes.route(NOW, |_| None), Route::To(1, B));
-        nodes.failed(1, B, Some(soon));
+        failed(&mut nodes, 1, Some(soon));
         assert_eq!(nodes.route(NOW, |_| None), Route::Wait(soon));
         assert_eq!(nodes.route(soon, |_| None), Route::To(1, B));
         assert_eq!(nodes.route(late, |_| None), Route::To(1, B));
@@ -155,7 +196,7 @@ mod tests {
     #[test]
     fn nodes_that_are_replaced_are_asked_from_the_first_on() {
         let mut nodes = nodes();
-        nodes.failed(0, A, Some(Time::from_millis(9000)));
+        failed(&mut nodes, 0, Some(Time::from_millis(9000)));
         nodes.replace(Arc::from([B]));
         assert_eq!(nodes.route(NOW, |_| None), Route::To(0, B));
     }

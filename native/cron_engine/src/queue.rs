@@ -191,6 +191,19 @@ impl Queue {
         taken
     }
 
+    /// The same at all hosts whose breakers are not closed. It looks at all who wait there, which is
+    /// for when a breaker closes, not for each fetch.
+    pub(crate) fn drain_shut(&mut self, moves: impl Fn(MonitorId) -> bool) -> Vec<MonitorId> {
+        if self.open_breakers == 0 {
+            return Vec::new();
+        }
+        let shut = self.hosts.iter().filter(|(_, host)| !host.breaker.is_closed());
+        let mut shut: Vec<HostId> = shut.map(|(host, _)| *host).collect();
+        // In an order that does not depend on how a map hashes: a run can be played again.
+        shut.sort_unstable();
+        shut.into_iter().flat_map(|host| self.drain(host, &moves)).collect()
+    }
+
     /// A monitor that waits is gone. `alive` tells who is not.
     pub(crate) fn forget_one(&mut self, alive: impl Fn(MonitorId) -> bool) {
         self.stale += 1;
@@ -216,9 +229,11 @@ impl Queue {
         self.inflight.slow
     }
 
-    /// Whether places are getting scarce: somebody waits, or a quarter of them is taken.
-    pub(crate) const fn is_crowded(&self) -> bool {
-        self.waiting > 0 || (self.inflight.fast + self.inflight.slow) * 4 > self.max_inflight
+    /// Whether places are getting scarce: somebody waits for one, and not for a host that is shut, or a
+    /// quarter of them is taken.
+    pub(crate) fn is_crowded(&self) -> bool {
+        let wait = !self.heads.fast.is_empty() || !self.heads.slow.is_empty();
+        wait || (self.inflight.fast + self.inflight.slow) * 4 > self.max_inflight
     }
 
     /// How many hosts have a breaker that is not closed.

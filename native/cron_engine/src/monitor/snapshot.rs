@@ -85,9 +85,7 @@ impl Monitor {
             Stage::Waiting(at) => Some(at.since(now)),
             _ => None,
         };
-        // A point of the grid before its first one is none.
-        let first = self.grid.first();
-        let next = if now < first { first } else { self.grid.next_after(now, now).0 };
+        let (next, _) = self.grid.next_after(now, now);
         Snapshot {
             doing: self.doing(),
             position: self.position.clone(),
