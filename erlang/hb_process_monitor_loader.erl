@@ -26,8 +26,9 @@ modules() ->
      hb_process_monitor_prometheus,
      hb_process_monitor_pushing, hb_process_monitor_redelivery, hb_process_monitor_registration,
      hb_process_monitor_registry, hb_process_monitor_retrying, hb_process_monitor_scheduling,
-     hb_process_monitor_server, hb_process_monitor_settings, hb_process_monitor_stalls, hb_process_monitor_starting, hb_process_monitor_status, hb_process_monitor_sup, hb_process_monitor_supervised,
-     hb_process_monitor_table, hb_process_monitor_totals, ?LAST].
+     hb_process_monitor_server, hb_process_monitor_settings, hb_process_monitor_stalls,
+     hb_process_monitor_starting, hb_process_monitor_status, hb_process_monitor_sup,
+     hb_process_monitor_supervised, hb_process_monitor_table, hb_process_monitor_totals, ?LAST].
 
 %% @doc Loads what is not loaded. A release boots in embedded mode: there a module that is not in
 %% the boot script is not loaded when it is called. One caller at a time: loading a module that is

@@ -29,7 +29,9 @@ start(#{url := Url}, Numbers, #{rate := Rate, limit := Limit, push := Push}) ->
     [element(1, hb_process_monitor:start(id(N), Options)) || N <- Numbers].
 
 %% A process id for each number.
-id(N) -> iolist_to_binary(io_lib:format("~43..0b", [N])).
+id(N) ->
+    Digits = integer_to_binary(N),
+    <<(binary:copy(<<"0">>, 43 - byte_size(Digits)))/binary, Digits/binary>>.
 
 tick(Monitors) -> lists:foreach(fun(Monitor) -> Monitor ! tick end, Monitors).
 
