@@ -77,7 +77,7 @@ functions_given_stale_handles_do_nothing(Cu) ->
     durable = ?NIF:remove(Handle, false),
     ok = ?NIF:stop(Engine),
     [begin
-        ?assertEqual(ok, ?NIF:poll(H)),
+        ?assertEqual(stopped, ?NIF:poll(H)),
         ?assertEqual(ok, ?NIF:ack(H, 1, <<"c">>, true)),
         ?assertEqual(ok, ?NIF:ack(H, 16#ffffffffffffffff, <<"c">>, false)),
         ?assertError(badarg, ?NIF:give_up(H, 1, <<"c">>, true, 1, <<>>, <<>>)),

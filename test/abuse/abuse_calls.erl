@@ -80,6 +80,7 @@ answers(next_part, Answer) -> is_boolean(Answer);
 %% Both are answered later; nobody takes that here.
 answers(snapshots, Answer) -> is_integer(Answer);
 answers(census, Answer) -> is_integer(Answer);
+answers(poll, stopped) -> true;
 answers(library_version, Answer) -> is_binary(Answer);
 answers(checkpoint_status, Answer) -> is_map(Answer);
 answers(Function, ok) -> lists:member(Function, [interrupt, stop, poll, ack, move_to, forget, check_node, log_to_self, probe, events_to_self]);
