@@ -9,7 +9,7 @@ use crate::inspect::{Asked, Found, Inquiry, Inspected, millis};
 use crate::metrics::METRICS;
 use crate::nodes::Nodes;
 use crate::outbox::OUTBOX;
-use crate::pace::Pace;
+use crate::pace::{self, Pace};
 use crate::shared::{Command, Shared};
 use crate::slot::Slot;
 use cron_checkpoint::Waiter;
@@ -18,11 +18,6 @@ use rustc_hash::FxHashMap;
 use rustler::Env;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-/// How long it is at least from one look at the ticks that are due to the next one, while nothing else
-/// happens: those due meanwhile are sent together. With 50,000 ticks a second that is a third of the CPU
-/// time that a wake-up for each takes. A lone tick is sent when it is due.
-const COALESCE: Duration = Duration::from_millis(1);
 
 /// How a slice ended.
 pub(crate) enum Slice {
@@ -84,7 +79,8 @@ impl Runner {
                 return Slice::Over;
             }
             let next = self.engine.poll_timeout().map_or(left, |at| shared.until(at));
-            let next = next.max(COALESCE.saturating_sub(self.looked.elapsed()));
+            let apart = pace::ticks_apart(self.engine.ticks_due().len());
+            let next = next.max(apart.saturating_sub(self.looked.elapsed()));
             if !next.is_zero() {
                 shared.wait(next.min(left));
                 if let Some(pause) = self.pace.gather() {
