@@ -7,6 +7,7 @@
 //! * what is done when a Compute Unit is slow, dead or wrong: backoff, breaker, lanes, the walk
 //!   past a run of errors ([`Trail`])
 //! * the paths that are asked for ([`request`]) and the bodies that come back ([`page`])
+//! * whether what comes fast is better taken a few at a time ([`pace`])
 //! * how long things take, counted ([`histogram`])
 //! * which errors there are ([`PageError`], [`Failure`]) and which repeats are worth a report
 //!
@@ -48,6 +49,7 @@ mod json;
 mod latest;
 mod monitor;
 mod nodes;
+pub mod pace;
 pub mod page;
 mod position;
 mod process;

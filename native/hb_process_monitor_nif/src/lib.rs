@@ -27,7 +27,6 @@ mod nifs;
 mod nodes;
 mod options;
 mod outbox;
-mod pace;
 mod pages;
 mod parts;
 mod runner;

@@ -9,10 +9,10 @@ use crate::inspect::{Asked, Found, Inquiry, Inspected, millis};
 use crate::metrics::METRICS;
 use crate::nodes::Nodes;
 use crate::outbox::OUTBOX;
-use crate::pace::{self, Pace};
 use crate::shared::{Command, Shared};
 use crate::slot::Slot;
 use cron_checkpoint::Waiter;
+use cron_engine::pace::{Pace, ticks_apart};
 use cron_engine::{Action, Class, Config, Engine, Event, Failure, MonitorId, Time};
 use rustc_hash::FxHashMap;
 use rustler::Env;
@@ -79,7 +79,7 @@ impl Runner {
                 return Slice::Over;
             }
             let next = self.engine.poll_timeout().map_or(left, |at| shared.until(at));
-            let apart = pace::ticks_apart(self.engine.ticks_due().len());
+            let apart = ticks_apart(self.engine.ticks_due().len());
             let next = next.max(apart.saturating_sub(self.looked.elapsed()));
             if !next.is_zero() {
                 shared.wait(next.min(left));

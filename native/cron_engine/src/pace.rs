@@ -1,6 +1,6 @@
 //! How fast commands and ticks come to the loop, and so whether it should let some gather before it serves
 //! them: waking for each costs more than serving it, here and in all threads that hear of it. It measures and
-//! decides; the loop waits.
+//! decides; whoever runs the engine waits.
 
 use std::time::Duration;
 
@@ -22,13 +22,14 @@ const LOOKS: u32 = 8;
 /// after so many were due: those due meanwhile are sent together. With 50,000 ticks a second 1 ms is a third of the
 /// CPU time that a wake-up for each takes; where they are few it takes longer until there are some to go
 /// together. A lone tick is sent when it is due.
-pub(crate) const fn ticks_apart(due: usize) -> Duration {
+#[must_use]
+pub const fn ticks_apart(due: usize) -> Duration {
     if due < 8 { Duration::from_millis(2) } else { Duration::from_millis(1) }
 }
 
 /// The mean time between two commands, of late.
 #[derive(Debug)]
-pub(crate) struct Pace {
+pub struct Pace {
     mean: Duration,
 }
 
@@ -40,14 +41,15 @@ impl Default for Pace {
 
 impl Pace {
     /// So many commands came in this time.
-    pub(crate) fn came(&mut self, commands: usize, during: Duration) {
+    pub fn came(&mut self, commands: usize, during: Duration) {
         let commands = u32::try_from(commands).unwrap_or(u32::MAX).max(1);
         let each = (during / commands).min(LONGEST);
         self.mean = (self.mean * (LOOKS - 1) + each) / LOOKS;
     }
 
     /// How long to let more of them come.
-    pub(crate) fn gather(&self) -> Option<Duration> {
+    #[must_use]
+    pub fn gather(&self) -> Option<Duration> {
         (self.mean < CROWDED).then_some(GATHER)
     }
 }
