@@ -44,8 +44,8 @@ ending(Reason, _Next) when Reason =:= normal; Reason =:= shutdown -> ok;
 ending({shutdown, _}, _Next) -> ok;
 ending(_Reason, Next) ->
     case hb_process_monitor_registry:who(self()) of
+        {ok, ProcId, Logger, stopping} -> gen_server:cast(?MODULE, {ending, self(), {ProcId, Logger, stays}});
         {ok, ProcId, Logger, _} -> gen_server:cast(?MODULE, {ending, self(), {ProcId, Logger, Next}});
-        {stopping, ProcId} -> gen_server:cast(?MODULE, {ending, self(), {ProcId, undefined, stays}});
         none -> ok
     end.
 
@@ -101,7 +101,7 @@ handle_info(_Stray, State) ->
 left_behind(Monitor) ->
     case hb_process_monitor_registry:who(Monitor) of
         none -> none;
-        {stopping, ProcId} -> {ProcId, undefined, stays};
+        {ok, ProcId, Logger, stopping} -> {ProcId, Logger, stays};
         %% That is for its own supervisor to do.
         {ok, ProcId, Logger, #{supervised := true}} -> {ProcId, Logger, stays};
         {ok, ProcId, Logger, Options} ->

@@ -80,16 +80,15 @@ claim(ProcId, Monitor, Logger, Options, Marks) ->
             end
     end.
 
-%% @doc Whose monitor that is, dead or alive, and what it was started with.
+%% @doc Whose monitor that is, dead or alive, and what it was started with; once it is stopping, only whose.
 -spec who(Monitor :: pid()) ->
-    {ok, ProcId :: binary(), hb_process_monitor_host:logger(), hb_process_monitor_opts:monitor()}
-    | {stopping, ProcId :: binary()} | none.
+    {ok, ProcId :: binary(), hb_process_monitor_host:logger(), hb_process_monitor_opts:monitor() | stopping} | none.
 who(Monitor) ->
     case rows(?NAMES, Monitor) of
         [{_, ProcId, _}] ->
             case rows(?NAMES, ProcId) of
                 [{_, Monitor, Logger, Options}] -> {ok, ProcId, Logger, Options};
-                _ -> {stopping, ProcId}
+                _ -> {ok, ProcId, undefined, stopping}
             end;
         [] ->
             none

@@ -77,25 +77,21 @@ handle_info(_Stray, none) ->
     {noreply, none}.
 
 look(Now, {Monitor, Marks, Limit, Told}) ->
-    case hb_process_monitor_marks:at_push(Marks) of
-        undefined -> forget(Monitor, Marks, Limit);
-        Began when Began =:= Told -> still_there({stalled, Began}, Monitor);
-        Began when Now - Began < Limit -> still_there({pushing, Began}, Monitor);
-        Began -> tell(Now - Began, Monitor), still_there({stalled, Began}, Monitor)
-    end.
-
-%% What a killed monitor noted last stays so.
-still_there(Found, Monitor) ->
-    case is_process_alive(Monitor) of
-        true ->
-            case Found of
-                {stalled, Began} -> ets:update_element(?TABLE, Monitor, {4, Began});
-                {pushing, _} -> true
-            end,
-            Found;
-        false ->
+    case {hb_process_monitor_marks:at_push(Marks), is_process_alive(Monitor)} of
+        {undefined, _} ->
+            forget(Monitor, Marks, Limit);
+        {_, false} ->
+            %% What a killed monitor noted last stays so.
             true = ets:delete(?TABLE, Monitor),
-            none
+            none;
+        {Told, true} ->
+            {stalled, Told};
+        {Began, true} when Now - Began < Limit ->
+            {pushing, Began};
+        {Began, true} ->
+            tell(Now - Began, Monitor),
+            true = ets:update_element(?TABLE, Monitor, {4, Began}),
+            {stalled, Began}
     end.
 
 %% In this order: a monitor that takes itself for listed has noted its push before this looks again, and one
@@ -114,7 +110,6 @@ forget(Monitor, Marks, Limit) ->
 
 tell(For, Monitor) ->
     case hb_process_monitor_registry:who(Monitor) of
-        {ok, ProcId, Logger, _Options} -> hb_process_monitor_host:log(Logger, {error, push_stalled, {ProcId, {for_ms, For}}});
-        {stopping, ProcId} -> hb_process_monitor_host:log(undefined, {error, push_stalled, {ProcId, {for_ms, For}}});
+        {ok, ProcId, Logger, _} -> hb_process_monitor_host:log(Logger, {error, push_stalled, {ProcId, {for_ms, For}}});
         none -> ok
     end.

@@ -18,22 +18,15 @@ suite(#{quick := Quick}) ->
         false -> {[1, 10, 100, 1000, 10000, 100000], 20}
     end,
     bench_runs:say("growth: ~w monitors", [Counts]),
-    Names = [{list_to_atom(integer_to_list(Count)), Count} || Count <- Counts],
-    Runs = bench_runs:in_turn(1, [
-        {Name, fun() ->
-            Run = #{who => ours, monitors => Count, seconds => Seconds, limit => 180000 + Seconds * 1000},
-            bench_runs:node(?MODULE, Run, {"data:0", "0"})
-        end} || {Name, Count} <- Names]),
-    Of = fun(Name, Key) -> [maps:get(Key, Figures) || Figures <- maps:get(Name, Runs)] end,
-    Weighed = fun(Name, Count, Key) ->
-        case Count >= ?WEIGHABLE of true -> bench_stats:spread(Of(Name, Key)); false -> "-" end
-    end,
-    Rows = [[bench_table:number(Count), bench_table:number(rate(Count)), bench_stats:spread(Of(Name, per_second)),
-             bench_stats:spread(Of(Name, cpu_per_request)), Weighed(Name, Count, vm_each), Weighed(Name, Count, rss_each),
-             bench_stats:spread(Of(Name, start_us))] || {Name, Count} <- Names],
-    Medians = fun(Key, Least) ->
-        [case Count >= Least of true -> bench_stats:median(Of(Name, Key)); false -> none end || {Name, Count} <- Names]
-    end,
+    Runs = [begin
+        bench_runs:say("  ~b", [Count]),
+        Run = #{who => ours, monitors => Count, seconds => Seconds, limit => 180000 + Seconds * 1000},
+        {Count, bench_runs:node(?MODULE, Run, {"data:0", "0"})}
+    end || Count <- Counts],
+    Weighed = fun(Count, Figure) -> case Count >= ?WEIGHABLE of true -> Figure; false -> none end end,
+    Rows = [[Count, rate(Count), Polls, Cpu] ++ [case Weighed(Count, Each) of none -> "-"; _ -> Each end || Each <- [Vm, Rss]] ++ [Start]
+            || {Count, #{per_second := Polls, cpu_per_request := Cpu, vm_each := Vm, rss_each := Rss, start_us := Start}} <- Runs],
+    Line = fun(Key) -> [maps:get(Key, Figures) || {_, Figures} <- Runs] end,
     [#{title => "Growth: the same polls per second by ever more monitors",
        about => io_lib:format("About ~b polls per second in all, each of which finds nothing new. ~b s each, one round. "
                               "Memory and start as in the suite of ticks, checkpoint on.",
@@ -41,8 +34,9 @@ suite(#{quick := Quick}) ->
        tables => [{["monitors", "rate, ms", "polls/s", "CPU us per poll", "VM bytes each", "RSS bytes each", "start us each"], Rows}],
        charts => [{"growth.svg", bench_svg:lines(io_lib:format("~b polls per second by ever more monitors", [?POLLS]),
                     "monitors", Counts,
-                    [{"CPU us per poll", Medians(cpu_per_request, 1)}, {"RSS bytes per monitor", Medians(rss_each, ?WEIGHABLE)},
-                     {"start us per monitor", Medians(start_us, 1)}])}]}].
+                    [{"CPU us per poll", Line(cpu_per_request)},
+                     {"RSS bytes per monitor", lists:zipwith(Weighed, Counts, Line(rss_each))},
+                     {"start us per monitor", Line(start_us)}])}]}].
 
 rate(Count) -> max(1, Count * 1000 div ?POLLS).
 
