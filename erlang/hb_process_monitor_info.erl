@@ -230,10 +230,8 @@ summaries(Page, Wanted) ->
     %% A page is of those that stand for their processes, and so are not leaving.
     All = with_snapshots(Rows),
     Clocks = clocks(),
-    case Wanted of
-        any -> [summary(false, Clocks, Row) || Row <- All];
-        _ -> [Summary || Row <- All, #{state := State} = Summary <- [summary(false, Clocks, Row)], lists:member(State, Wanted)]
-    end.
+    [Summary || Row <- All, #{state := State} = Summary <- [summary(false, Clocks, Row)],
+                Wanted =:= any orelse lists:member(State, Wanted)].
 
 %% One question to the engine for all.
 with_snapshots(Rows) ->

@@ -124,10 +124,9 @@ impl Engine {
         let Some(monitor) = self.monitors.get_mut(&id) else { return };
         self.counters.failures += 1;
         let until = failure.retry_after.map(|pause| now + pause);
-        // A host that is half-open still, as a fault of our own leaves it, makes nobody wait.
-        let breaker = self.queue.breaker(fetch.host);
-        let shut = breaker.is_some_and(|breaker| breaker.opens(now).is_some());
         let opens = |host| self.queue.breaker(host).and_then(|breaker| breaker.opens(now));
+        // A host that is half-open still, as a fault of our own leaves it, makes nobody wait.
+        let shut = opens(fetch.host).is_some();
         let pause = match monitor.nodes.failed(now, fetch.node, fetch.host, until, opens) {
             Some(rounds) if !shut => backoff::FETCH.pause(rounds.into(), &mut self.rng),
             // There is another node, or its host's breaker waits for it.
