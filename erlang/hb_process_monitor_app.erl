@@ -65,7 +65,8 @@ specification() ->
         {modules, hb_process_monitor_loader:modules()},
         {registered, [hb_process_monitor_sup, hb_process_monitor_monitors_sup,
                       hb_process_monitor_ticker, hb_process_monitor_keeper, hb_process_monitor_log,
-                      hb_process_monitor_observer, hb_process_monitor_stalls, hb_process_monitor_dashboard]},
+                      hb_process_monitor_observer, hb_process_monitor_stalls, hb_process_monitor_dashboard,
+                      hb_process_monitor_dashboard_sup]},
         {mod, {?MODULE, []}},
         {applications, [kernel, stdlib]}
     ]}.

@@ -21,6 +21,8 @@ all_test_() ->
         fun page_stopped_is_gone_and_comes_back_with_another_token/1,
         fun application_stopped_takes_the_page_along/1,
         fun server_killed_takes_the_page_alone_along/1,
+        fun server_killed_with_a_request_that_hangs_is_followed_by_another/1,
+        fun page_with_a_request_that_hangs_is_stopped_and_started/1,
         fun html_has_a_policy_of_its_own_and_needs_no_token/1,
         fun every_answer_has_the_headers_of_security/1,
         fun token_missing_or_wrong_is_refused/1,
@@ -100,6 +102,27 @@ server_killed_takes_the_page_alone_along(#{cu := Cu} = World) ->
     ?assertEqual(Ticker, whereis(hb_process_monitor_ticker)),
     ?assert(is_process_alive(Monitor)),
     ?assertMatch({ok, _}, ?M:dashboard(port(World))).
+
+server_killed_with_a_request_that_hangs_is_followed_by_another(World) ->
+    _ = hanging(World),
+    killed = harness:kill(whereis(hb_process_monitor_dashboard)),
+    ?assertMatch({ok, _}, ?M:dashboard(port(World))).
+
+page_with_a_request_that_hangs_is_stopped_and_started(World) ->
+    Request = hanging(World),
+    ok = ?M:dashboard_stop(),
+    ?assertNot(is_process_alive(Request)),
+    ?assertMatch({ok, _}, ?M:dashboard(port(World))).
+
+%% A request of httpd's that answers nobody, not even who ends it.
+hanging(World) ->
+    {ok, _} = gen_tcp:connect({127, 0, 0, 1}, port(World), []),
+    harness:eventually(fun() -> requests() =/= [] end),
+    [Request | _] = requests(),
+    true = erlang:suspend_process(Request),
+    Request.
+
+requests() -> hb_process_monitor_dashboard_sup:requests(whereis(hb_process_monitor_dashboard_sup)).
 
 %% Who may ask
 
