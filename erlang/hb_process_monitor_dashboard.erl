@@ -20,6 +20,8 @@
 -define(TABLE, ?MODULE).
 %% How long a request waits for a redelivery, whose monitor may be at a push, in ms.
 -define(PATIENCE, 10000).
+%% How long the port of a page that has ended may still be in use, in ms.
+-define(CLOSING, 500).
 
 -record(state, {
     port :: inet:port_number(),
@@ -30,13 +32,31 @@
 
 %% @doc Serves the page, and says where. The same again if it is served at this port already.
 -spec start(inet:port_number()) -> {ok, Url :: binary()} | {error, error()}.
-start(Port) when is_integer(Port), Port >= 0, Port =< 65535 ->
+start(Port) ->
+    start(Port, now_ms() + ?CLOSING).
+
+%% The sockets of a page that has just ended close a moment after its processes.
+start(Port, Until) ->
+    Started = start_once(Port),
+    case Started of
+        {error, {port_in_use, _}} ->
+            case now_ms() < Until of
+                true -> receive after ?CLOSING div 10 -> start(Port, Until) end;
+                false -> Started
+            end;
+        _ ->
+            Started
+    end.
+
+now_ms() -> erlang:monotonic_time(millisecond).
+
+start_once(Port) when is_integer(Port), Port >= 0, Port =< 65535 ->
     case {whereis(?MODULE), missing()} of
         {Pid, _} when is_pid(Pid) -> served(Port);
         {undefined, [Module | _]} -> {error, {missing_in_release, Module}};
         {undefined, []} -> start_child(Port)
     end;
-start(Port) ->
+start_once(Port) ->
     error({bad_port, Port}).
 
 missing() ->
@@ -48,7 +68,7 @@ served(Port) ->
         {_, Url} -> {error, {already_at, Url}}
     catch
         %% It has just ended.
-        exit:{Why, _} when Why =:= noproc; Why =:= normal; Why =:= shutdown; Why =:= killed -> start(Port)
+        exit:{Why, _} when Why =:= noproc; Why =:= normal; Why =:= shutdown; Why =:= killed -> start_once(Port)
     end.
 
 start_child(Port) ->
@@ -58,7 +78,7 @@ start_child(Port) ->
               type => supervisor, shutdown => infinity},
     case supervisor:start_child(hb_process_monitor_sup, Child) of
         {ok, _} -> served(Port);
-        {error, {already_started, Page}} -> there(Page), start(Port);
+        {error, {already_started, Page}} -> there(Page), start_once(Port);
         {error, {Reason, _Child}} -> {error, Reason}
     end.
 

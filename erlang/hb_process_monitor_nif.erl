@@ -7,7 +7,7 @@
 %% The engine, of its owner
 -export([new/1, run/2, interrupt/1, stop/1, counters/1]).
 %% A registration, of its monitor
--export([register/2, poll/1, next_part/1, ack/4, give_up/7, move_to/2, remove/2]).
+-export([register/2, poll/1, next_part/1, large_part/1, ack/4, give_up/7, move_to/2, remove/2]).
 %% The checkpoint
 -export([letters/4, discard/3, forget/2, watched/1, checkpoint_status/1, close_checkpoints/1]).
 %% For an operator
@@ -17,12 +17,12 @@
 %% None of these
 -export([check_node/1, log_to_self/1]).
 
--export_type([engine/0, handle/0, epoch/0, engine_options/0, monitor_options/0, letter/0, origin/0,
+-export_type([engine/0, handle/0, epoch/0, part/0, engine_options/0, monitor_options/0, letter/0, origin/0,
               snapshot/0, breaker/0]).
 
 -on_load(on_load/0).
 -nifs([new/1, run/2, interrupt/1, stop/1, counters/1,
-       register/2, poll/1, next_part/1, ack/4, give_up/7, move_to/2, remove/2,
+       register/2, poll/1, next_part/1, large_part/1, ack/4, give_up/7, move_to/2, remove/2,
        letters/4, discard/3, forget/2, watched/1, checkpoint_status/1, close_checkpoints/1,
        snapshots/2, census/1, probe/4, library_version/0, metrics/0, events_to_self/1, check_node/1, log_to_self/1]).
 
@@ -38,6 +38,9 @@
 
 -type epoch() :: pos_integer().
 %% The number of a registration. It is never given twice in a node's life.
+
+-type part() :: {Seq :: pos_integer(), [map(), ...], EndsPage :: boolean()}.
+%% Some results of a page, the number of the first one, and whether the last one is the last of its page.
 
 -type engine_options() :: #{
     max_inflight := pos_integer(),
@@ -179,9 +182,8 @@ stop(_Engine) -> erlang:nif_error(not_loaded()).
 counters(_Engine) -> erlang:nif_error(not_loaded()).
 
 %% @doc Registers the calling process. From now on it gets `tick', and
-%% `{hb_cron, Epoch, What}' where `What' is `{page, FirstSeq, Results, EndsPage}', `{resolved, Cursor}',
-%% `{failed, Class, Text, Repeats}', `{passed, FromMs, ToMs}', `{recovered, Failures}', or `lost': a page
-%% could not be handed on, and nothing more comes until the process registers anew.
+%% `{hb_cron, Epoch, What}' where `What' is `page': {@link next_part/1} has one; `{resolved, Cursor}',
+%% `{failed, Class, Text, Repeats}', `{passed, FromMs, ToMs}', or `{recovered, Failures}'.
 -spec register(engine(), monitor_options()) ->
     {ok, handle(), epoch(), {origin(), Start :: binary() | earliest | undefined}}
     | {error, stopped | {bad_node, Node :: binary()}}.
@@ -191,11 +193,16 @@ register(_Engine, _Options) -> erlang:nif_error(not_loaded()).
 -spec poll(handle()) -> ok | stopped.
 poll(_Handle) -> erlang:nif_error(not_loaded()).
 
-%% @doc Asks for the next part of what was fetched, once the last one is done with: `true' if it is on
-%% its way, `false' if it comes when it is there. Pages come in parts, one at a time, so that no more
-%% than one is on the heap.
--spec next_part(handle()) -> boolean().
+%% @doc The next part of what was fetched, once the last one is done with. Pages come in parts, one at a
+%% time, so that no more than one is on the heap. `none': the process is told once there is one. `large':
+%% {@link large_part/1} has it. `lost': it cannot be made, and nothing more comes until the process
+%% registers anew.
+-spec next_part(handle()) -> part() | none | large | lost.
 next_part(_Handle) -> erlang:nif_error(not_loaded()).
+
+%% @doc As {@link next_part/1}, on a dirty scheduler.
+-spec large_part(handle()) -> part() | none | lost.
+large_part(_Handle) -> erlang:nif_error(not_loaded()).
 
 %% @doc Acks all results up to number `Seq', whose cursor this is. `EndsPage' says that it is the
 %% last one of its page. Durable at the checkpoint's next commit.

@@ -4,7 +4,7 @@
 %%% the Monitor's business.
 -module(hb_process_monitor_pushing).
 
--export([new/6, run/4, one/3, works_since/2]).
+-export([new/6, next/1, run/4, one/3, works_since/2]).
 
 -export_type([pushing/0, part/0, stop/0]).
 
@@ -24,8 +24,8 @@
 -opaque pushing() :: #pushing{}.
 %% What stays the same from push to push.
 
--type part() :: {Seq :: pos_integer(), [map(), ...], EndsPage :: boolean()}.
-%% Results to push, the number of the first one, and whether the last one is the last of its page.
+-type part() :: hb_process_monitor_nif:part().
+%% Results to push.
 
 -type stop() :: done
               | {more, part()}
@@ -38,6 +38,15 @@
 new(ProcId, Logger, Device, Options, Marks, Works) ->
     #pushing{proc_id = ProcId, logger = Logger, device = Device, options = Options,
              marks = Marks, works = Works}.
+
+%% @doc The next part, which is to be pushed before another one is asked for. `none': there is a message once
+%% there is one. `lost': nothing more comes of this registration.
+-spec next(hb_process_monitor_nif:handle()) -> part() | none | lost.
+next(Handle) ->
+    case hb_process_monitor_nif:next_part(Handle) of
+        large -> hb_process_monitor_nif:large_part(Handle);
+        Part -> Part
+    end.
 
 %% @doc Pushes until there is something else to do. Says how many were pushed and acked, and the
 %% cursor of the last one.

@@ -129,6 +129,8 @@ handle_cast(_Cast, #state{} = State) ->
     {noreply, #state{}} | {noreply, #state{}, hibernate} | {stop, normal | {shutdown, term()} | term(), #state{}}.
 handle_info(push_next, State) ->
     push_next(State#state{pushing = false});
+handle_info({hb_cron, Epoch, page}, #state{engine = {_, Epoch, _}, part = none} = State) ->
+    next_part(State);
 handle_info({hb_cron, Epoch, What}, #state{engine = {_, Epoch, _}} = State) ->
     {noreply, from_engine(What, State)};
 handle_info({timeout, Retry, retry}, #state{retry = Retry} = State) ->
@@ -222,8 +224,6 @@ alone(State) ->
 
 %% What the engine says
 
-from_engine({page, FirstSeq, Results, EndsPage}, #state{part = none, retrying = Retrying} = State) ->
-    go_on(State#state{part = {FirstSeq, hb_process_monitor_retrying:without_pushed(Results, Retrying), EndsPage}});
 from_engine({resolved, Cursor}, #state{proc_id = ProcId} = State) ->
     log(ok, resolved_cursor, {ProcId, Cursor}, State),
     State#state{cursor = Cursor};
@@ -233,9 +233,6 @@ from_engine({failed, Class, Text, Repeats}, #state{proc_id = ProcId, engine = Re
 from_engine({passed, From, To}, #state{proc_id = ProcId} = State) ->
     log(error, passed_errors, {ProcId, {from_ms, From}, {to_ms, To}}, State),
     State;
-from_engine(lost, #state{proc_id = ProcId, cursor = Cursor} = State) ->
-    log(error, page_lost, {ProcId, Cursor}, State),
-    attach_anew(State);
 from_engine({recovered, Failures}, #state{proc_id = ProcId} = State) ->
     log(ok, recovered, {ProcId, fetch, Failures}, State),
     State.
@@ -255,21 +252,29 @@ push_next(#state{retry = none, part = {_, _, _} = Part, engine = {Handle, _, _}}
     Next = recovered(Pushed, State#state{cursor = Cursor}),
     case Stop of
         done ->
-            next_part(Handle, Next#state{part = none});
+            next_part(Next#state{part = none});
         {more, Rest} ->
             {noreply, go_on(Next#state{part = Rest})};
         {failed, Reason, Left, Host, Rest} ->
             {noreply, failed(Reason, Left, Host, Next#state{part = Rest})}
     end;
+push_next(#state{retry = none, part = none, engine = {_, _, _}} = State) ->
+    next_part(State);
 push_next(State) ->
     %% The engine went meanwhile, or a failed result waits for its time.
     {noreply, State}.
 
-next_part(Handle, State) ->
-    case hb_process_monitor_nif:next_part(Handle) of
-        true -> {noreply, State};
+next_part(#state{engine = {Handle, _, _}, retrying = Retrying, proc_id = ProcId, cursor = Cursor} = State) ->
+    case hb_process_monitor_pushing:next(Handle) of
+        {FirstSeq, Results, EndsPage} ->
+            Left = hb_process_monitor_retrying:without_pushed(Results, Retrying),
+            {noreply, go_on(State#state{part = {FirstSeq, Left, EndsPage}})};
         %% What the last one left on the heap goes now: the next may be long in coming.
-        false -> {noreply, State, hibernate}
+        none ->
+            {noreply, State, hibernate};
+        lost ->
+            log(error, page_lost, {ProcId, Cursor}, State),
+            {noreply, attach_anew(State)}
     end.
 
 %% What is left of the result that is next takes its place.
@@ -303,13 +308,8 @@ give_up(Reason, GivenUp, Refused, #state{part = {Seq, [#{<<"cursor">> := Cursor}
             ok = hb_process_monitor_meter:given_up(),
             log(error, dead_letter, {ProcId, Cursor, Reason, Attempts}, State),
             Passed = State#state{cursor = Cursor, retrying = GivenUp},
-            case Rest of
-                [] ->
-                    _ = hb_process_monitor_nif:next_part(Handle),
-                    Passed#state{part = none};
-                _ ->
-                    go_on(Passed#state{part = {Seq + 1, Rest, EndsPage}})
-            end;
+            Part = case Rest of [] -> none; _ -> {Seq + 1, Rest, EndsPage} end,
+            go_on(Passed#state{part = Part});
         full ->
             log(error, dead_letters_full, {ProcId, Cursor, Reason}, State),
             retry_later(Reason, State#state{retrying = Refused})

@@ -28,7 +28,7 @@ options(Options) ->
     Shown = maps:merge(Settings, maps:without([kept, settings], Options)),
     Shown#{cron_node := [hb_process_monitor_host_router:origin(Node) || Node <- Nodes]}.
 
-%% @doc The message and the reason of a status, in which a whole page of results may be, cut short.
+%% @doc The message and the reason of a status, in which a whole result may be, cut short.
 -spec short(gen_server:format_status()) -> gen_server:format_status().
 short(Status) ->
     maps:map(fun(message, Message) -> without_results(Message);
@@ -37,8 +37,6 @@ short(Status) ->
                 (_, Value) -> Value
              end, Status).
 
-without_results({hb_cron, Epoch, {page, Seq, Results, EndsPage}}) ->
-    {hb_cron, Epoch, {page, Seq, {results, length(Results)}, EndsPage}};
 without_results({'$gen_call', From, {redeliver, _}}) ->
     {'$gen_call', From, {redeliver, result}};
 without_results(Event) when is_tuple(Event) ->

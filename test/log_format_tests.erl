@@ -87,8 +87,8 @@ reason_is_one_short_line_test() ->
     ?assert(byte_size(hb_process_monitor_status:reason(binary:copy(<<"x">>, 100000))) < 300),
     ?assertEqual(<<"{badmatch,1}">>, hb_process_monitor_status:reason({badmatch, 1})).
 
-message_of_a_page_is_cut_short_test() ->
-    Page = {hb_cron, 1, {page, 7, [#{<<"Messages">> => []} || _ <- lists:seq(1, 100)], true}},
+message_with_a_result_is_cut_short_test() ->
+    Call = {'$gen_call', {self(), tag}, {redeliver, #{<<"Messages">> => lists:seq(1, 100)}}},
     #{message := Short, log := [{in, Short}], reason := {badarg, [{m, f, 1, []}]}} =
-        hb_process_monitor_status:short(#{message => Page, log => [{in, Page}], reason => {badarg, [{m, f, [Page], []}]}}),
-    ?assertEqual({hb_cron, 1, {page, 7, {results, 100}, true}}, Short).
+        hb_process_monitor_status:short(#{message => Call, log => [{in, Call}], reason => {badarg, [{m, f, [Call], []}]}}),
+    ?assertEqual({'$gen_call', {self(), tag}, {redeliver, result}}, Short).

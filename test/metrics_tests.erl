@@ -28,7 +28,7 @@ above(Bound, Name) ->
     Count - Below.
 
 metrics_of_a_node_at_work_count_what_it_did(Cu) ->
-    Histograms = [tick_lateness_seconds, fetch_duration_seconds, terms_duration_seconds, page_duration_seconds,
+    Histograms = [tick_lateness_seconds, fetch_duration_seconds, decode_duration_seconds, page_duration_seconds,
                   push_duration_seconds, lag_seconds, checkpoint_commit_duration_seconds],
     Before = hb_process_monitor:metrics(),
     Count = fun(Name) -> count(Name) - maps:get(count, maps:get(Name, Before)) end,
@@ -41,7 +41,7 @@ metrics_of_a_node_at_work_count_what_it_did(Cu) ->
     %% Each in its own time, and none of them for nothing.
     [?assert(Count(Name) > 0) || Name <- Histograms],
     ?assertEqual(1500, Count(lag_seconds)),
-    ?assertEqual(2, Count(terms_duration_seconds)),
+    ?assertEqual(2, Count(decode_duration_seconds)),
     ?assert(Count(fetch_duration_seconds) >= 3),
     %% The CU's results are of October 2025: none of them is less than a week old.
     #{buckets := Lags} = metric(lag_seconds),

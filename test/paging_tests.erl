@@ -13,6 +13,7 @@ all_test_() ->
         fun one_page_is_fetched_ahead_and_no_more/1,
         fun tick_during_a_fetch_is_followed_by_another_poll/1,
         fun nodes_of_every_shape_are_pushed_as_they_are/1,
+        fun result_that_is_large_is_pushed_whole_between_small_ones/1,
         fun many_processes_are_each_pushed_in_order/1,
         fun pages_that_come_as_fast_as_can_be_do_not_overtake_each_other/1,
         fun engine_ticks_by_itself_at_the_rate/1
@@ -157,6 +158,17 @@ nodes_of_every_shape_are_pushed_as_they_are(Cu) ->
     Monitor ! tick,
     [receive {result, Result} -> ?assertEqual(Expected#{<<"cursor">> => C(N)}, Result) end
      || {N, {_, Expected}} <- Numbered].
+
+%% A part of a page that is made into terms on a dirty scheduler, between two that are not.
+result_that_is_large_is_pushed_whole_between_small_ones(Cu) ->
+    Id = harness:proc_id(),
+    Self = self(),
+    dev_mu:route(Id, fun(#{<<"x">> := X}, _) -> Self ! {size, byte_size(X)}, ok end),
+    Sizes = lists:append([[40000, 1000000, 10, 40000] || _ <- lists:seq(1, 3)]),
+    test_cu:add_nodes(Cu, Id, [["{\"x\":\"", binary:copy(<<"x">>, Size), "\"}"] || Size <- Sizes]),
+    {Monitor, _} = harness:start(Cu, Id, #{cursor => earliest}),
+    Monitor ! tick,
+    [receive {size, Got} -> ?assertEqual(Size, Got) end || Size <- Sizes].
 
 many_processes_are_each_pushed_in_order(Cu) ->
     Ids = [harness:proc_id() || _ <- lists:seq(1, 50)],

@@ -15,7 +15,7 @@
 all() ->
     [{new, [engine_options], 5}, {run, [{engine, ?ANY}, slice], 20}, {interrupt, [{engine, ?ANY}], 100},
      {stop, [{engine, [stopped, closed]}], 100}, {counters, [{engine, ?ANY}], 100},
-     {register, [{engine, ?ANY}, monitor_options], 100}, {poll, [handle], 200}, {next_part, [handle], 200}, {ack, [handle, u64, cursor, bool], 200},
+     {register, [{engine, ?ANY}, monitor_options], 100}, {poll, [handle], 200}, {next_part, [handle], 200}, {large_part, [handle], 100}, {ack, [handle, u64, cursor, bool], 200},
      {give_up, [handle, u64, binary, bool, u64, binary, binary], 200}, {remove, [handle, bool], 100}, {move_to, [handle, nodes], 100},
      {letters, [{engine, ?ANY}, process, u64, most], 20}, {discard, [{engine, [alive, stopped]}, process, u64], 20},
      {forget, [{engine, [alive, stopped]}, process], 20}, {watched, [{engine, ?ANY}], 20},
@@ -76,7 +76,9 @@ answers(move_to, {error, {bad_node, Node}}) -> is_binary(Node);
 answers(check_node, {error, Why}) -> is_binary(Why);
 answers(counters, Answer) -> is_map(Answer);
 answers(metrics, Answer) -> is_map(Answer);
-answers(next_part, Answer) -> is_boolean(Answer);
+answers(next_part, large) -> true;
+answers(Function, Answer) when Function =:= next_part; Function =:= large_part ->
+    lists:member(Answer, [none, lost]) orelse tuple_size(Answer) =:= 3;
 %% Both are answered later; nobody takes that here.
 answers(snapshots, Answer) -> is_integer(Answer);
 answers(census, Answer) -> is_integer(Answer);

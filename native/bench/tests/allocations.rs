@@ -43,11 +43,12 @@ fn allocations(kind: Kind) -> u64 {
     let results = Results::new(kind);
     let first = results.page(0, EDGES, 2 * EDGES);
     let next = results.page(EDGES, EDGES, 2 * EDGES);
-    let page = page::decode(&first, &PageRequest::new(Position::Earliest), Vec::new()).unwrap();
+    let mut buffer = Vec::new();
+    let page = page::decode(&first, &PageRequest::new(Position::Earliest), &mut buffer).unwrap();
     let mut request = PageRequest::new(Position::After(page.last.unwrap()));
     request.trail = Some(page.trail.into());
     let before = ALLOCATIONS.load(Ordering::Relaxed);
-    let page = page::decode(&next, &request, page.terms).unwrap();
+    let page = page::decode(&next, &request, &mut buffer).unwrap();
     let made = ALLOCATIONS.load(Ordering::Relaxed) - before;
     assert_eq!(page.edges, EDGES);
     made

@@ -53,7 +53,7 @@ impl<'de> Visitor<'de> for EdgesSeed<'_> {
             if edges > MAX_EDGES {
                 return Err(context.fail(PageError::TooManyEdges));
             }
-            if context.writer.position() - part.start >= PART_BYTES {
+            if context.writer.position() >= PART_BYTES {
                 parts.push(part.end(context));
                 part = PartWriter::begin(context);
             }
@@ -67,28 +67,24 @@ impl<'de> Visitor<'de> for EdgesSeed<'_> {
 
 /// A part that is being written.
 struct PartWriter {
-    start: usize,
     mark: Mark,
     edges: u64,
 }
 
 impl PartWriter {
     fn begin(context: &mut Context) -> Self {
-        let start = context.writer.position();
         context.writer.begin_term();
-        Self { start, mark: context.writer.begin_list(), edges: 0 }
+        Self { mark: context.writer.begin_list(), edges: 0 }
     }
 
     fn end(self, context: &mut Context) -> Part {
         context.writer.end_list(self.mark, usize::try_from(self.edges).unwrap_or(usize::MAX));
-        Part { end: context.writer.position(), edges: self.edges }
+        Part { terms: context.writer.end_term(), edges: self.edges }
     }
 
     /// The last one is none if it has no edges.
     fn finish(self, context: &mut Context, parts: &mut Vec<Part>) {
-        if self.edges == 0 {
-            context.writer.truncate(self.start);
-        } else {
+        if self.edges > 0 {
             parts.push(self.end(context));
         }
     }

@@ -14,10 +14,9 @@ use std::marker::PhantomData;
 /// A page that holds what it should.
 #[derive(Debug)]
 pub struct Page {
-    /// The edges in the external term format, as [`Page::parts`] divides it.
-    pub terms: Vec<u8>,
-    /// Where each part ends.
-    parts: Vec<Part>,
+    /// The page in order, in parts that can be handed on one after the other. A page without edges has
+    /// none.
+    pub parts: Vec<Part>,
     /// How many edges there are.
     pub edges: u64,
     /// The cursor of the last edge; `None` if there is no edge.
@@ -31,26 +30,14 @@ pub struct Page {
     pub memory: u64,
 }
 
-/// Where a part of a page ends in its terms, and how many edges it has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Part {
-    pub(crate) end: usize,
-    pub(crate) edges: u64,
-}
-
-impl Page {
-    /// The page in order, in parts that can be handed on one after the other: each is a list of edges
-    /// as an external term, version byte included, and how many edges that has. A page without edges
-    /// has no parts.
-    #[must_use]
-    pub fn parts(&self) -> impl ExactSizeIterator<Item = (&[u8], u64)> {
-        let mut start = 0;
-        self.parts.iter().map(move |part| {
-            let terms = self.terms.get(start..part.end).unwrap_or_default();
-            start = part.end;
-            (terms, part.edges)
-        })
-    }
+/// Some edges of a page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    /// A list of the edges as an external term, version byte included, in memory of its own: what has been
+    /// handed on is given back, however large the page.
+    pub terms: Vec<u8>,
+    /// How many edges there are.
+    pub edges: u64,
 }
 
 /// Why a body is no page to go on from.
@@ -134,31 +121,26 @@ pub const MAX_STRING_BYTES: usize = 32 * 1024 * 1024;
 /// else take many times the memory that their body has.
 pub const MAX_EDGES: u64 = 10_000;
 
-/// Decodes the body of the answer to `request`. `buffer` gives its memory to the page's terms.
+/// Decodes the body of the answer to `request`. `buffer` is memory to write the parts in, one after the other.
 ///
 /// # Errors
 /// [`PageError`] if the body is no page, or none that can be gone on from.
-pub fn decode(body: &[u8], request: &PageRequest, buffer: Vec<u8>) -> Result<Page, PageError> {
-    let mut buffer = buffer;
+pub fn decode(body: &[u8], request: &PageRequest, buffer: &mut Vec<u8>) -> Result<Page, PageError> {
     // Once for the whole body: a twentieth of what it costs string by string.
     let text = std::str::from_utf8(body).map_err(|error| PageError::Utf8(error.valid_up_to()))?;
     repairing(text, |text| {
-        let mut context = Context::new(std::mem::take(&mut buffer), request);
-        match page(text, request, &mut context) {
-            Ok(found) => Ok(Page {
-                edges: found.parts.iter().map(|part| part.edges).sum(),
-                parts: found.parts,
-                last: found.last,
-                memory: context.writer.memory(),
-                trail: context.trail,
-                times: context.times,
-                terms: context.writer.into_bytes(),
-            }),
-            Err(error) => {
-                buffer = context.writer.into_bytes();
-                Err(error)
-            }
-        }
+        let mut context = Context::new(std::mem::take(buffer), request);
+        let found = page(text, request, &mut context);
+        let memory = context.writer.memory();
+        *buffer = context.writer.into_bytes();
+        found.map(|found| Page {
+            edges: found.parts.iter().map(|part| part.edges).sum(),
+            parts: found.parts,
+            last: found.last,
+            memory,
+            trail: context.trail,
+            times: context.times,
+        })
     })
 }
 

@@ -53,9 +53,15 @@ impl TermWriter {
         Self { out: buffer, memory: 0 }
     }
 
-    /// Begins another external term behind what is written so far.
+    /// Begins another external term.
     pub(crate) fn begin_term(&mut self) {
+        self.out.clear();
         self.out.push(VERSION);
+    }
+
+    /// The term that was begun, in memory of its own.
+    pub(crate) fn end_term(&mut self) -> Vec<u8> {
+        self.out.as_slice().to_vec()
     }
 
     pub(crate) fn into_bytes(self) -> Vec<u8> {

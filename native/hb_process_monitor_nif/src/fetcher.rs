@@ -1,12 +1,11 @@
-//! One fetch, on a thread of the pool: ask the CU, let the engine's decoder read the answer, send
+//! One fetch, on a thread of the pool: ask the CU, let the engine's decoder read the answer, leave
 //! the page to its monitor in parts, and tell the loop how it went.
 
 use crate::atoms;
 use crate::events::{self, Noted};
 use crate::metrics::METRICS;
 use crate::nodes::Nodes;
-use crate::pages;
-use crate::parts::{Part, Turn};
+use crate::parts::Part;
 use crate::shared::{Command, Shared};
 use crate::slot::Slot;
 use crate::start::position_term;
@@ -54,8 +53,8 @@ struct Outcome {
 enum Tell {
     Nothing,
     Message(SavedTerm),
-    /// With the number of its first result, and how long it took to decode.
-    Page(u64, Box<Page>, Duration),
+    /// With the number of its first result.
+    Page(u64, Box<Page>),
 }
 
 impl cron_io::Job for Job {
@@ -74,16 +73,9 @@ impl cron_io::Job for Job {
             .map_err(|failure| self.placed(failure));
         self.ended(since.elapsed(), outcome.as_ref());
         match outcome {
-            Ok(Outcome { fetched, tell: Tell::Page(first_seq, mut page, decode) }) => {
-                // At once: the next page can be fetched while the terms of this one are made.
-                let turn = self.slot.parts.turn();
-                self.answer(Ok(fetched));
-                // The engine counts the page from here on; counted twice it could leave the next one
-                // no room.
+            Ok(Outcome { fetched, tell: Tell::Page(first_seq, page) }) => {
                 give_back(&mut scratch.body);
-                drop(share);
-                self.hand_on(turn, first_seq, &mut page, decode);
-                scratch.terms = page.terms;
+                self.hand_on(fetched, first_seq, *page, share, &mut scratch.env);
             }
             Ok(Outcome { fetched, tell }) => {
                 if let Tell::Message(message) = tell
@@ -223,65 +215,54 @@ impl Job {
     }
 
     fn page(request: &PageRequest, scratch: &mut Scratch) -> Result<Outcome, Failure> {
-        let buffer = std::mem::take(&mut scratch.terms);
         let since = Instant::now();
-        let mut page = page::decode(&scratch.body, request, buffer)?;
-        let took = since.elapsed();
+        let mut page = page::decode(&scratch.body, request, &mut scratch.terms)?;
         let Some(last) = page.last.take() else {
-            scratch.terms = page.terms;
             return Ok(Outcome { fetched: Fetched::EmptyPage, tell: Tell::Nothing });
         };
+        METRICS.decode.observe(since.elapsed());
         let trail = Arc::new(std::mem::take(&mut page.trail));
         let fetched = Fetched::Page { edges: page.edges, last, trail, bytes: page.memory };
-        Ok(Outcome { fetched, tell: Tell::Page(request.first_seq, Box::new(page), took) })
+        Ok(Outcome { fetched, tell: Tell::Page(request.first_seq, Box::new(page)) })
     }
 
-    /// Makes the page's terms and has the monitor get them. The engine counts on it by now: should it
-    /// not succeed, the monitor has to begin anew where it stands.
-    fn hand_on(&self, turn: Turn<'_>, first_seq: u64, page: &mut Page, decode: Duration) {
-        let since = Instant::now();
-        let times = std::mem::take(&mut page.times);
-        let made = catch_unwind(AssertUnwindSafe(|| self.parts(first_seq, page)));
-        METRICS.terms.observe(decode + since.elapsed());
-        if let Ok(Some(parts)) = made {
-            // What is added after the loop has cleared them is dropped.
-            if !self.slot.is_closed() {
-                // Before it can be acked.
-                self.slot.pages.handed(&self.slot.process, first_seq, times);
-                turn.add(parts, self.slot.pid);
-            }
-        } else if turn.fail() {
-            log::error!("the BEAM refused the terms of a page of {}", self.slot.process);
-            pages::ended_early(&self.slot.process, since.elapsed(), "lost");
-            let mut env = OwnedEnv::new();
-            let message = (atoms::hb_cron(), self.slot.id.0, atoms::lost());
-            let _ = env.send_and_clear(&self.slot.pid, |env| message.encode(env));
+    /// Leaves the page to its monitor, and tells it if it waits for one.
+    fn hand_on(
+        &self,
+        fetched: Fetched,
+        first_seq: u64,
+        page: Page,
+        share: Share<'_>,
+        env: &mut OwnedEnv,
+    ) {
+        // Before it can be acked.
+        self.slot.pages.handed(&self.slot.process, first_seq, page.times);
+        let parts = parts(first_seq, page.parts);
+        let waits = self.slot.parts.add(parts, || {
+            self.answer(Ok(fetched));
+            // The engine counts the page from here on; counted twice it could leave the next one no room.
+            drop(share);
+        });
+        if waits && !self.slot.is_closed() {
+            let _ = env.send_and_clear(&self.slot.pid, |env| self.message(env, atoms::page()));
         }
-    }
-
-    /// All of them before the first is sent: a page is handed on whole or not at all.
-    fn parts(&self, first_seq: u64, page: &Page) -> Option<Vec<Part>> {
-        let mut seq = first_seq;
-        let mut left = page.parts().len();
-        page.parts()
-            .map(|(terms, edges)| {
-                left -= 1;
-                let env = OwnedEnv::new();
-                let message = env.run(|env| {
-                    let (results, _) = env.binary_to_term(terms)?;
-                    Some(self.message(env, (atoms::page(), seq, results, left == 0)))
-                });
-                seq += edges;
-                let message = message.map(|raw| env.save(raw))?;
-                Some(Part::new(env, message))
-            })
-            .collect()
     }
 
     /// Every message to a monitor: `{hb_cron, Epoch, What}`.
     fn message<'a>(&self, env: Env<'a>, what: impl Encoder) -> Term<'a> {
         (atoms::hb_cron(), self.slot.id.0, what).encode(env)
     }
+}
+
+fn parts(first_seq: u64, parts: Vec<page::Part>) -> Vec<Part> {
+    let (mut seq, mut left) = (first_seq, parts.len());
+    let numbered = parts.into_iter().map(|page::Part { terms, edges }| {
+        left -= 1;
+        let part = Part { seq, terms, ends_page: left == 0 };
+        seq += edges;
+        part
+    });
+    numbered.collect()
 }
 
 /// Empties a buffer that is kept. What it holds would else keep its memory.

@@ -51,6 +51,7 @@ mod atoms {
         failed,
         recovered,
         passed,
+        large,
         lost,
         stopped,
         busy,

@@ -23,8 +23,8 @@ pub(crate) struct Metrics {
     pub(crate) fetch: Histogram<18>,
     /// From a page's being handed on to the last ack of it.
     pub(crate) page: Histogram<18>,
-    /// Decoding a page and making its terms.
-    pub(crate) terms: Histogram<18>,
+    /// Decoding a page.
+    pub(crate) decode: Histogram<18>,
     /// From a tick's being due to its being sent.
     pub(crate) lateness: Histogram<18>,
     /// From a result's own time to its ack.
@@ -44,7 +44,7 @@ pub(crate) static METRICS: Metrics = Metrics {
     failures: [const { AtomicU64::new(0) }; Class::COUNT],
     fetch: Histogram::new(DURATIONS),
     page: Histogram::new(DURATIONS),
-    terms: Histogram::new(DURATIONS),
+    decode: Histogram::new(DURATIONS),
     lateness: Histogram::new(DURATIONS),
     lag: Histogram::new(LAGS),
 };
@@ -115,7 +115,7 @@ fn metrics(env: Env<'_>) -> NifResult<Term<'_>> {
         ("commit_failures", COMMITS.failures().encode(env)),
         ("fetch", histogram(env, &METRICS.fetch.snapshot())),
         ("page", histogram(env, &METRICS.page.snapshot())),
-        ("terms", histogram(env, &METRICS.terms.snapshot())),
+        ("decode", histogram(env, &METRICS.decode.snapshot())),
         ("lateness", histogram(env, &METRICS.lateness.snapshot())),
         ("lag", histogram(env, &METRICS.lag.snapshot())),
         ("commit", histogram(env, &COMMITS.time.snapshot())),

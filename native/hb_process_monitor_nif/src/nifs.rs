@@ -252,14 +252,27 @@ pub(crate) fn passed(handle: &Handle, seq: u64, pushed: bool, ends_page: bool) -
     atoms::ok()
 }
 
-/// The monitor is through with the part of a page that it had: it is sent the next one. `true` if that
-/// is on its way, `false` if it comes once it is there.
+/// The calling monitor has no part of a page, or is through with the one that it had: the next one, as
+/// [`Parts::take`](crate::parts::Parts::take) says. With `none` it is sent `{hb_cron, Epoch, page}` once there
+/// is one.
 #[rustler::nif]
-fn next_part(env: Env<'_>, handle: ResourceArc<Handle>) -> bool {
+fn next_part(env: Env<'_>, handle: ResourceArc<Handle>) -> Term<'_> {
+    part(env, &handle, false)
+}
+
+/// The part that `next_part` said is large, on a scheduler where that may take its time.
+#[rustler::nif(schedule = "DirtyCpu")]
+fn large_part(env: Env<'_>, handle: ResourceArc<Handle>) -> Term<'_> {
+    part(env, &handle, true)
+}
+
+fn part<'a>(env: Env<'a>, handle: &Handle, may_be_large: bool) -> Term<'a> {
     // Another process could take what is not its.
-    env.pid() == handle.slot.pid
-        && !handle.slot.is_closed()
-        && handle.slot.parts.next(env, handle.slot.pid)
+    if env.pid() == handle.slot.pid && !handle.slot.is_closed() {
+        handle.slot.parts.take(env, may_be_large)
+    } else {
+        atoms::none().to_term(env)
+    }
 }
 
 /// Ends a registration: nothing more is sent to its process, but for one word where it has to

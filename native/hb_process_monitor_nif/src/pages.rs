@@ -76,7 +76,7 @@ impl Pages {
 }
 
 /// A page ends in another way than by being acked.
-pub(crate) fn ended_early(process: &ProcessId, took: Duration, reason: &'static str) {
+fn ended_early(process: &ProcessId, took: Duration, reason: &'static str) {
     events::note(|| Noted::new("page", "exception").of(process).took(took).about("reason", reason));
 }
 

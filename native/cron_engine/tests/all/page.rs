@@ -21,9 +21,9 @@ fn assert_kind(body: impl AsRef<[u8]>, expected: &str) {
 #[test]
 fn page_without_edges_has_no_parts() {
     let page =
-        page::decode(page_of(&[]).as_bytes(), &PageRequest::new(after("x")), Vec::new()).unwrap();
-    assert!(page.terms.is_empty());
-    assert_eq!(page.parts().len(), 0);
+        page::decode(page_of(&[]).as_bytes(), &PageRequest::new(after("x")), &mut Vec::new())
+            .unwrap();
+    assert!(page.parts.is_empty());
     assert_eq!((page.edges, page.last), (0, None));
 }
 
@@ -48,7 +48,8 @@ fn page_says_when_each_result_was_made_where_its_cursor_shows_it() {
     let all = [edge(&ao(1_760_000_001_000)), edge("opaque"), edge(&ao(1_760_000_002_000))];
     let body = page_of(&all.each_ref().map(String::as_str));
     let page =
-        page::decode(body.as_bytes(), &PageRequest::new(Position::Earliest), Vec::new()).unwrap();
+        page::decode(body.as_bytes(), &PageRequest::new(Position::Earliest), &mut Vec::new())
+            .unwrap();
     assert_eq!(page.times, [1_760_000_001_000, 0, 1_760_000_002_000]);
 }
 
@@ -60,9 +61,10 @@ fn page_of_many_edges_comes_in_parts_that_are_cut_between_edges() {
         .collect();
     let body = page_of(&all.iter().map(String::as_str).collect::<Vec<_>>());
     let page =
-        page::decode(body.as_bytes(), &PageRequest::new(Position::Earliest), Vec::new()).unwrap();
+        page::decode(body.as_bytes(), &PageRequest::new(Position::Earliest), &mut Vec::new())
+            .unwrap();
     // 32 KiB hold 32 of them and a bit.
-    assert_eq!(page.parts().map(|(_, edges)| edges).collect::<Vec<_>>(), [32, 32, 32, 4]);
+    assert_eq!(page.parts.iter().map(|part| part.edges).collect::<Vec<_>>(), [32, 32, 32, 4]);
     assert_eq!(page.edges, 100);
     for (n, edge) in edges(&page).iter().enumerate() {
         assert_eq!(edge.get("n"), &Term::integer(n));
@@ -75,10 +77,10 @@ fn page_whose_last_part_is_full_has_no_empty_one_after_it() {
     let page = page::decode(
         page_of(&[&edge]).as_bytes(),
         &PageRequest::new(Position::Earliest),
-        Vec::new(),
+        &mut Vec::new(),
     )
     .unwrap();
-    assert_eq!(page.parts().map(|(_, edges)| edges).collect::<Vec<_>>(), [1]);
+    assert_eq!(page.parts.iter().map(|part| part.edges).collect::<Vec<_>>(), [1]);
 }
 
 #[test]
@@ -86,10 +88,13 @@ fn page_buffer_lends_its_memory_and_nothing_else() {
     let mut buffer = Vec::with_capacity(4096);
     buffer.extend_from_slice(b"left over");
     let memory = buffer.as_ptr();
-    let page =
-        page::decode(page_with("{}").as_bytes(), &PageRequest::new(Position::Earliest), buffer)
-            .unwrap();
-    assert_eq!(page.terms.as_ptr(), memory);
+    let page = page::decode(
+        page_with("{}").as_bytes(),
+        &PageRequest::new(Position::Earliest),
+        &mut buffer,
+    )
+    .unwrap();
+    assert_eq!(buffer.as_ptr(), memory);
     assert_eq!(edges(&page), [bare(CURSOR)]);
 }
 
@@ -210,7 +215,8 @@ fn cursor_at_the_bound_is_taken_and_beyond_it_an_error() {
 fn cursor_with_escapes_is_unescaped() {
     let body = page_of(&[r#"{"cursor":"a\/\"\\\u0000\u00e9\ud83d\ude00"}"#]);
     let page =
-        page::decode(body.as_bytes(), &PageRequest::new(Position::Earliest), Vec::new()).unwrap();
+        page::decode(body.as_bytes(), &PageRequest::new(Position::Earliest), &mut Vec::new())
+            .unwrap();
     assert_eq!(page.last, Some(cursor("a/\"\\\0é😀")));
 }
 
@@ -218,7 +224,7 @@ fn cursor_with_escapes_is_unescaped() {
 fn cursor_that_the_page_was_asked_from_is_stuck() {
     let body = page_of(&[r#"{"cursor":"a"}"#, r#"{"cursor":"b"}"#]);
     let decode = |from: &Position| {
-        page::decode(body.as_bytes(), &PageRequest::new(from.clone()), Vec::new())
+        page::decode(body.as_bytes(), &PageRequest::new(from.clone()), &mut Vec::new())
     };
     assert_eq!(decode(&after("b")).unwrap_err(), PageError::StuckCursor);
     // Only the last one is gone on from.
@@ -309,8 +315,9 @@ fn error_of_each_kind_has_its_class_in_the_log() {
         (page_of(&[r#"{"cursor":"from"}"#]), Class::StuckCursor),
         (r#"{"pageInfo":{"hasNextPage":true},"edges":[]}"#.to_owned(), Class::EmptyPage),
     ] {
-        let error = page::decode(body.as_bytes(), &PageRequest::new(after("from")), Vec::new())
-            .unwrap_err();
+        let error =
+            page::decode(body.as_bytes(), &PageRequest::new(after("from")), &mut Vec::new())
+                .unwrap_err();
         assert_eq!(Failure::from(error).class, class, "{body}");
     }
 }

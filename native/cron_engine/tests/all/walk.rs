@@ -102,7 +102,7 @@ impl Walk {
     }
 
     fn page(&mut self, body: &[u8], request: &PageRequest) -> Fetched {
-        let page = page::decode(body, request, Vec::new()).unwrap();
+        let page = page::decode(body, request, &mut Vec::new()).unwrap();
         let edges = edges(&page);
         let Some(last) = page.last else { return Fetched::EmptyPage };
         let times = edges.into_iter().map(|edge| match edge.get("Output") {

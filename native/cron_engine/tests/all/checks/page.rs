@@ -73,7 +73,7 @@ fn same_from_everywhere(body: &[u8], earliest: &Result<Page, PageError>) {
     for request in requests {
         match (earliest, decode(body, &request)) {
             (Ok(page), Ok(same)) => {
-                assert_eq!(same.terms, page.terms, "{request:?}");
+                assert_eq!(same.parts, page.parts, "{request:?}");
                 let after = |at| {
                     read(&same)
                         .cursors
@@ -101,7 +101,7 @@ fn request(from: Position) -> PageRequest {
 
 /// A page from memory that was used before, as a fetch thread's is.
 fn decode(body: &[u8], request: &PageRequest) -> Result<Page, PageError> {
-    let page = page::decode(body, request, b"left over from another page".to_vec())?;
+    let page = page::decode(body, request, &mut b"left over from another page".to_vec())?;
     let from = request.from.cursor();
     assert!(page.last.is_none() || page.last.as_ref() != from, "a page without progress");
     Ok(page)

@@ -124,7 +124,7 @@ pub(crate) fn page_with(node: &str) -> String {
 /// Decodes the body of a page asked for from the beginning: the terms of its edges. That the
 /// page says of itself what is in its terms is checked along the way.
 pub(crate) fn terms(body: impl AsRef<[u8]>) -> Result<Vec<Term>, PageError> {
-    let page = page::decode(body.as_ref(), &PageRequest::new(Position::Earliest), Vec::new())?;
+    let page = page::decode(body.as_ref(), &PageRequest::new(Position::Earliest), &mut Vec::new())?;
     let terms = term::edges(&page);
     assert_eq!(u64::try_from(terms.len()), Ok(page.edges));
     let last = terms.last().map(|edge| edge.get("cursor").clone());

@@ -51,7 +51,7 @@ fn decode(
     let Request::Page(request) = request else {
         return Ok((Fetched::Latest(decode_latest(&body)?), Vec::new()));
     };
-    let page = page::decode(&body, request, Vec::new())?;
+    let page = page::decode(&body, request, &mut Vec::new())?;
     let edges = edges(&page);
     let trail = Arc::new(page.trail);
     let fetched = match page.last {
