@@ -58,6 +58,7 @@ table() ->
      histogram(tick_lateness_seconds, {library, lateness}, <<"From when a tick was due to when it was sent.">>),
      histogram(fetch_duration_seconds, {library, fetch}, <<"A fetch, from the request to a page decoded or a failure.">>),
      histogram(decode_duration_seconds, {library, decode}, <<"Decoding a page with results.">>),
+     histogram(terms_duration_seconds, {library, terms}, <<"Making the terms of a part of a page, on a scheduler.">>),
      histogram(page_duration_seconds, {library, page}, <<"From a page's being handed to its monitor to the last ack of it.">>),
      histogram(push_duration_seconds, {meter, push}, <<"A push that succeeded, with its ack.">>),
      histogram(lag_seconds, {library, lag}, <<"From a result's own time to its ack, where its cursor shows that time.">>),

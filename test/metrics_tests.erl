@@ -28,7 +28,7 @@ above(Bound, Name) ->
     Count - Below.
 
 metrics_of_a_node_at_work_count_what_it_did(Cu) ->
-    Histograms = [tick_lateness_seconds, fetch_duration_seconds, decode_duration_seconds, page_duration_seconds,
+    Histograms = [tick_lateness_seconds, fetch_duration_seconds, decode_duration_seconds, terms_duration_seconds, page_duration_seconds,
                   push_duration_seconds, lag_seconds, checkpoint_commit_duration_seconds],
     Before = hb_process_monitor:metrics(),
     Count = fun(Name) -> count(Name) - maps:get(count, maps:get(Name, Before)) end,

@@ -25,6 +25,8 @@ pub(crate) struct Metrics {
     pub(crate) page: Histogram<18>,
     /// Decoding a page.
     pub(crate) decode: Histogram<18>,
+    /// Making the terms of a part.
+    pub(crate) terms: Histogram<18>,
     /// From a tick's being due to its being sent.
     pub(crate) lateness: Histogram<18>,
     /// From a result's own time to its ack.
@@ -45,6 +47,7 @@ pub(crate) static METRICS: Metrics = Metrics {
     fetch: Histogram::new(DURATIONS),
     page: Histogram::new(DURATIONS),
     decode: Histogram::new(DURATIONS),
+    terms: Histogram::new(DURATIONS),
     lateness: Histogram::new(DURATIONS),
     lag: Histogram::new(LAGS),
 };
@@ -116,6 +119,7 @@ fn metrics(env: Env<'_>) -> NifResult<Term<'_>> {
         ("fetch", histogram(env, &METRICS.fetch.snapshot())),
         ("page", histogram(env, &METRICS.page.snapshot())),
         ("decode", histogram(env, &METRICS.decode.snapshot())),
+        ("terms", histogram(env, &METRICS.terms.snapshot())),
         ("lateness", histogram(env, &METRICS.lateness.snapshot())),
         ("lag", histogram(env, &METRICS.lag.snapshot())),
         ("commit", histogram(env, &COMMITS.time.snapshot())),

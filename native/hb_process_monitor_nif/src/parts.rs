@@ -4,10 +4,12 @@
 //! a fifth more CPU time and a quarter more memory with 64 backlogs at once.
 
 use crate::atoms;
+use crate::metrics::METRICS;
 use rustler::types::tuple::make_tuple;
 use rustler::{Encoder, Env, Term};
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 /// The most bytes of which terms are made on a normal scheduler: twice what a part has, unless a single
 /// result is larger. It takes a tenth of a millisecond or two.
@@ -25,7 +27,9 @@ pub(crate) struct Part {
 impl Part {
     /// `{Seq, Results, EndsPage}`; `None` if the BEAM refuses it.
     fn term<'a>(&self, env: Env<'a>) -> Option<Term<'a>> {
+        let since = Instant::now();
         let (results, _) = env.binary_to_term(&self.terms)?;
+        METRICS.terms.observe(since.elapsed());
         Some(make_tuple(env, &[self.seq.encode(env), results, self.ends_page.encode(env)]))
     }
 }
