@@ -176,9 +176,8 @@ impl Monitor {
     pub(crate) fn poll(&mut self) -> Step {
         match self.stage {
             Stage::Idle | Stage::Ticked | Stage::Waiting(_) => self.begin_poll(),
-            // The next fetch comes after this poll in any case.
-            Stage::Full => Step::Nothing,
-            // The CU may have answered already: what it did not know then is asked for again.
+            // The CU may have answered already: what it did not know then is asked for again. Where the next
+            // fetch comes after this poll in any case, it forgets that.
             _ => {
                 self.again = true;
                 Step::Nothing
