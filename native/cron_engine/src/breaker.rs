@@ -298,4 +298,28 @@ mod tests {
         assert!(!breaker.allows(Lane::Slow), "the first one is under way yet");
         assert!(breaker.allows(Lane::Fast));
     }
+
+    #[test]
+    fn half_open_probe_that_says_nothing_leaves_the_one_of_the_other_lane_alone() {
+        for (ended, fast) in [(Lane::Fast, true), (Lane::Slow, false)] {
+            let mut rng = Rng::with_seed(1);
+            let (mut breaker, until) = opened(&mut rng);
+            breaker.due(until);
+            assert!(breaker.begun(Lane::Slow) && breaker.begun(Lane::Fast));
+            assert_eq!(breaker.ended(until, &mut rng, Some(ended), Verdict::Neither), None);
+            assert_eq!((breaker.allows(Lane::Fast), breaker.allows(Lane::Slow)), (fast, false));
+        }
+    }
+
+    #[test]
+    fn half_open_probe_that_says_nothing_is_followed_by_one_of_either_lane() {
+        for lane in [Lane::Fast, Lane::Slow] {
+            let mut rng = Rng::with_seed(1);
+            let (mut breaker, until) = opened(&mut rng);
+            breaker.due(until);
+            assert!(breaker.begun(lane));
+            assert_eq!(breaker.ended(until, &mut rng, Some(lane), Verdict::Neither), None);
+            assert!(breaker.allows(Lane::Fast) && breaker.allows(Lane::Slow));
+        }
+    }
 }

@@ -59,9 +59,8 @@ impl<'de> Visitor<'de> for EdgesSeed<'_> {
             }
         }
         part.finish(context, &mut parts);
-        // Every edge's cursor was checked on the way.
-        let last = if edges > 0 { Cursor::new(&cursor).ok() } else { None };
-        Ok((parts, last))
+        // Every edge's cursor was checked on the way; without edges it is empty, and none.
+        Ok((parts, Cursor::new(&cursor).ok()))
     }
 }
 

@@ -240,4 +240,10 @@ mod tests {
         assert_eq!(names.len(), Class::all().count());
         assert!(Class::all().all(|class| (class as u8) < 32));
     }
+
+    #[test]
+    fn failure_in_words_begins_with_its_class() {
+        let failure = Failure::new(Class::ConnectTimeout, "5 s are over");
+        assert_eq!(failure.to_string(), "connect_timeout: 5 s are over");
+    }
 }

@@ -229,4 +229,33 @@ mod tests {
         assert_eq!(gap.looked(now, None, None, 10), Look::Nothing);
         assert_eq!(gap.begins(now, None), Look::Nothing);
     }
+
+    #[test]
+    fn walk_reaches_the_latest_result_itself_at_its_begin_and_at_its_end() {
+        let (mut gap, now) = gap();
+        assert_eq!(gap.looked(now, Some(1000), Some(1010), 10), Look::Walk(1010));
+        assert_eq!(gap.looked(now, Some(1000), Some(1020), 10), Look::Walk(1010));
+        assert_eq!(gap.stepped(now, 10), Look::Walk(1020));
+        assert_eq!(gap.stepped(now, 10), Look::Nothing);
+    }
+
+    #[test]
+    fn first_result_behind_the_latest_one_is_not_walked_to() {
+        let (mut gap, now) = gap();
+        for (first, look) in [(50, Look::Walk(50)), (51, Look::Nothing)] {
+            assert_eq!(gap.looked(now, None, Some(50), 10), Look::Begin);
+            assert_eq!(gap.begins(now, Some(first)), look);
+        }
+    }
+
+    #[test]
+    fn first_result_that_is_not_found_is_looked_for_among_ever_more() {
+        let (mut gap, now) = gap();
+        let mut reached = Vec::new();
+        for _ in 0..5 {
+            reached.push(gap.reach());
+            assert_eq!(gap.begins(now, None), Look::Nothing);
+        }
+        assert_eq!(reached, [1000, 10_000, 100_000, 1_000_000, 1_000_000]);
+    }
 }

@@ -91,6 +91,9 @@ impl Host {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::breaker::Change;
+    use crate::verdict::Verdict;
+    use fastrand::Rng;
 
     const NOW: Time = Time::from_millis(1000);
 
@@ -107,5 +110,90 @@ mod tests {
         assert!(host.patience(false) <= Duration::from_millis(1600));
         host.answered(NOW, Duration::from_mins(1));
         assert_eq!(host.patience(false), LONGEST_PATIENCE);
+    }
+
+    /// Who may go in each lane of a host with 8 places, 2 of them slow.
+    fn heads(host: &Host) -> [Option<u64>; 2] {
+        [Lane::Fast, Lane::Slow].map(|lane| host.head(lane, &PerLane { fast: 8, slow: 2 }))
+    }
+
+    /// A host where one waits in each lane, and whose breaker has opened so often and lets a probe through.
+    fn host_after(trips: u32) -> Host {
+        let (mut host, mut rng) = (Host::default(), Rng::with_seed(1));
+        host.waiting.fast.push_back((1, MonitorId(1)));
+        host.waiting.slow.push_back((2, MonitorId(2)));
+        for _ in 0..trips {
+            let probe = host.breaker.begun(Lane::Fast).then_some(Lane::Fast);
+            let mut fail = || host.breaker.ended(NOW, &mut rng, probe, Verdict::Failed(None));
+            let opened = std::iter::repeat_with(&mut fail).flatten().next();
+            let Some(Change::Opened(until)) = opened else { panic!("it opens") };
+            assert_eq!(heads(&host), [None, None]);
+            host.breaker.due(until);
+        }
+        host
+    }
+
+    #[test]
+    fn lanes_of_a_host_that_answers_are_both_open() {
+        assert_eq!(heads(&host_after(0)), [Some(1), Some(2)]);
+    }
+
+    #[test]
+    fn probe_is_of_each_lane_in_turn_where_somebody_waits_in_both() {
+        assert_eq!(heads(&host_after(1)), [Some(1), None]);
+        assert_eq!(heads(&host_after(2)), [None, Some(2)]);
+        assert_eq!(heads(&host_after(3)), [Some(1), None]);
+    }
+
+    #[test]
+    fn probe_is_of_the_other_lane_where_nobody_waits_in_the_one_whose_turn_it_is() {
+        let (mut host, mut other) = (host_after(1), host_after(2));
+        host.waiting.fast.clear();
+        other.waiting.slow.clear();
+        assert_eq!((heads(&host), heads(&other)), ([None, Some(2)], [Some(1), None]));
+    }
+
+    #[test]
+    fn probe_of_the_fast_lane_may_go_while_a_slow_one_is_under_way() {
+        let mut host = host_after(2);
+        assert!(host.breaker.begun(Lane::Slow));
+        assert_eq!(heads(&host), [Some(1), None]);
+    }
+
+    #[test]
+    fn host_with_its_share_under_way_lets_nobody_go_and_with_its_slow_share_nobody_slow() {
+        for (fast, slow, expected) in [
+            (7, 0, [Some(1), Some(2)]),
+            (8, 0, [None, None]),
+            (7, 1, [None, None]),
+            (0, 2, [Some(1), None]),
+            (5, 1, [Some(1), Some(2)]),
+        ] {
+            let host = Host { inflight: PerLane { fast, slow }, ..host_after(0) };
+            assert_eq!(heads(&host), expected, "{fast} and {slow}");
+        }
+    }
+
+    #[test]
+    fn host_has_answered_since_any_time_up_to_its_last_answer() {
+        let mut host = Host::default();
+        assert!(!host.has_answered_since(Time::ZERO));
+        host.answered(NOW, Duration::ZERO);
+        assert!(host.has_answered_since(NOW));
+        assert!(!host.has_answered_since(NOW + Duration::from_micros(1)));
+    }
+
+    #[test]
+    fn host_is_unused_once_it_has_no_monitor_no_fetch_and_nobody_who_waits() {
+        let under_way = |fast, slow| Host { inflight: PerLane { fast, slow }, ..Host::default() };
+        assert!(Host::default().is_unused());
+        assert!(!Host { members: 1, ..Host::default() }.is_unused());
+        for (fast, slow) in [(1, 0), (0, 1), (1, 1)] {
+            assert!(!under_way(fast, slow).is_unused(), "{fast} and {slow}");
+        }
+        let (mut fast, mut slow) = (host_after(0), host_after(0));
+        fast.waiting.slow.clear();
+        slow.waiting.fast.clear();
+        assert!(!fast.is_unused() && !slow.is_unused());
     }
 }

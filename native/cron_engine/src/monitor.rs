@@ -176,9 +176,8 @@ impl Monitor {
     pub(crate) fn poll(&mut self) -> Step {
         match self.stage {
             Stage::Idle | Stage::Ticked | Stage::Waiting(_) => self.begin_poll(),
-            // The next fetch comes after this poll in any case.
-            Stage::Full => Step::Nothing,
-            // The CU may have answered already: what it did not know then is asked for again.
+            // The CU may have answered already: what it did not know then is asked for again. Where the next
+            // fetch comes after this poll in any case, it forgets that.
             _ => {
                 self.again = true;
                 Step::Nothing
@@ -290,5 +289,27 @@ impl Monitor {
     fn rest(&mut self, stage: Stage) -> Step {
         self.stage = stage;
         Step::Nothing
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ProcessId;
+    use std::time::Duration;
+
+    #[test]
+    fn waiting_again_until_the_same_time_plans_no_second_retry() {
+        let process = ProcessId::new(&[b'a'; 43]).unwrap();
+        let rate = Duration::from_secs(1);
+        let registration = Registration::new(MonitorId(1), process, rate, Position::Earliest);
+        let mut monitor = Monitor::new(Time::ZERO, registration);
+        let [soon, late] = [1000, 2000].map(Time::from_millis);
+        assert!(monitor.wait(late));
+        assert!(!monitor.wait(late));
+        assert_eq!(monitor.retry(soon), Step::Nothing);
+        assert!(!monitor.wait(late), "the retry that came was another");
+        assert_eq!(monitor.retry(late), Step::Fetch);
+        assert!(monitor.wait(late));
     }
 }

@@ -200,4 +200,44 @@ mod tests {
         nodes.replace(Arc::from([B]));
         assert_eq!(nodes.route(NOW, |_| None), Route::To(0, B));
     }
+
+    #[test]
+    fn node_of_those_that_open_together_is_the_one_whose_turn_it_is() {
+        let mut nodes = nodes();
+        assert_eq!(nodes.route(NOW, |_| Some(NOW)), Route::To(0, A));
+    }
+
+    #[test]
+    fn node_after_one_that_failed_is_shown_as_the_next_and_the_first_after_the_last() {
+        let mut nodes = nodes();
+        failed(&mut nodes, 0, None);
+        assert_eq!(nodes.next(), 1);
+        failed(&mut nodes, 1, None);
+        assert_eq!(nodes.next(), 0);
+    }
+
+    #[test]
+    fn node_at_a_host_is_the_one_picked_or_else_the_first_there() {
+        let mut nodes = Nodes::new(Arc::from([A, B, A]));
+        assert_eq!(nodes.at(B), 1);
+        nodes.failed(NOW, 1, B, None, |_| None);
+        assert_eq!([A, B, HostId(3)].map(|host| nodes.at(host)), [2, 1, 0]);
+    }
+
+    #[test]
+    fn node_to_be_left_alone_holds_up_no_third_one() {
+        let mut nodes = Nodes::new(Arc::from([A, B, HostId(3)]));
+        assert_eq!(failed(&mut nodes, 0, Some(Time::from_millis(9000))), None);
+        assert_eq!(failed(&mut nodes, 1, None), None, "there is the third");
+        assert_eq!(nodes.route(NOW, |_| None), Route::To(2, HostId(3)));
+    }
+
+    #[test]
+    fn nodes_that_are_replaced_do_not_end_the_rounds_of_failures() {
+        let mut nodes = nodes();
+        failed(&mut nodes, 0, None);
+        assert_eq!(failed(&mut nodes, 1, None), Some(1));
+        nodes.replace(Arc::from([B]));
+        assert_eq!(nodes.failed(NOW, 0, B, None, |_| None), Some(2));
+    }
 }

@@ -89,4 +89,17 @@ mod tests {
         pace.came(1, Duration::from_hours(1));
         assert_eq!(pace.gather(), None);
     }
+
+    #[test]
+    fn commands_at_the_bound_of_a_crowd_are_served_at_once_and_closer_ones_gather() {
+        let mut pace = Pace::default();
+        assert_eq!(after(&mut pace, 1, CROWDED), None);
+        assert_eq!(after(&mut pace, 1, Duration::from_micros(249)), Some(GATHER));
+    }
+
+    #[test]
+    fn ticks_that_were_many_are_looked_at_sooner_than_few() {
+        let apart = [7, 8].map(ticks_apart);
+        assert_eq!(apart, [2, 1].map(Duration::from_millis));
+    }
 }

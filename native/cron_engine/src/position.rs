@@ -104,4 +104,10 @@ mod tests {
             Err(CursorError::TooLong(MAX_CURSOR_BYTES + 1))
         );
     }
+
+    #[test]
+    fn cursor_in_a_log_shows_what_is_no_text_escaped() {
+        let cursor = Cursor::new(b"a+/=\x00\xff").unwrap();
+        assert_eq!(format!("{cursor:?}"), r"Cursor(a+/=\x00\xff)");
+    }
 }

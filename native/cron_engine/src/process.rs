@@ -58,4 +58,10 @@ mod tests {
             assert!(ProcessId::new(&id).is_none(), "{bad}");
         }
     }
+
+    #[test]
+    fn process_id_in_a_log_is_shown_as_text() {
+        let id = ProcessId::new(&[b'A'; 43]).unwrap();
+        assert_eq!(format!("{id:?}"), format!("ProcessId({})", "A".repeat(43)));
+    }
 }

@@ -116,13 +116,10 @@ impl Queue {
         if self.inflight.fast + self.inflight.slow >= self.max_inflight {
             return None;
         }
-        let fast = self.heads.fast.first();
+        let fast = self.heads.fast.first().map(|head| (*head, Lane::Fast));
         let slow = self.heads.slow.first().filter(|_| self.inflight.slow < self.slow_places());
-        let (lane, host) = match (fast, slow) {
-            (Some(fast), Some(slow)) if slow < fast => (Lane::Slow, slow.1),
-            (Some(fast), _) => (Lane::Fast, fast.1),
-            (None, slow) => (Lane::Slow, slow?.1),
-        };
+        let slow = slow.map(|head| (*head, Lane::Slow));
+        let ((_, host), lane) = fast.into_iter().chain(slow).min_by_key(|(head, _)| *head)?;
         let (_, id) = self.hosts.get_mut(&host)?.waiting.of_mut(lane).pop_front()?;
         self.waiting -= 1;
         self.refresh(host);
@@ -292,3 +289,6 @@ impl Queue {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -79,4 +79,12 @@ mod tests {
             format!("/results/{ID}?sort=DESC&limit=1&processId={ID}")
         );
     }
+
+    #[test]
+    fn first_path_asks_for_as_many_results_in_ascending_order() {
+        assert_eq!(
+            first_path(&process(), 10_000),
+            format!("/results/{ID}?sort=ASC&limit=10000&processId={ID}")
+        );
+    }
 }

@@ -47,9 +47,7 @@ impl<Id: Ord + Copy> Timers<Id> {
             self.put_far(Reverse((at, id)));
         } else {
             self.near.push(Reverse((at, id)));
-            if self.near.len() > self.limit {
-                self.spread();
-            }
+            self.spread();
         }
         self.refill();
     }
@@ -111,11 +109,13 @@ impl<Id: Ord + Copy> Timers<Id> {
         }
     }
 
-    /// What has come into the heap since may be due long before its last bucket: with few things
+    /// What has come into a heap that is full may be due long before its last bucket: with few things
     /// planned that was one far away.
     fn spread(&mut self) {
-        for entry in std::mem::take(&mut self.near) {
-            self.put_far(entry);
+        if self.near.len() > self.limit {
+            for entry in std::mem::take(&mut self.near) {
+                self.put_far(entry);
+            }
         }
     }
 }
@@ -192,5 +192,61 @@ mod tests {
             timers.forget_one(|id| id == MonitorId(0));
         }
         assert!(timers.len() < 200, "{}", timers.len());
+    }
+
+    #[test]
+    fn timers_due_within_8_ms_lie_together_and_later_ones_by_themselves() {
+        let mut timers = Timers::default();
+        for micros in [0, 8192, 10_000, 16_383, 16_384] {
+            timers.arm(Time::from_micros(micros), MonitorId(micros));
+        }
+        assert_eq!(timers.near.len(), 1);
+        assert_eq!(timers.far.values().map(Vec::len).collect::<Vec<_>>(), [3, 1]);
+    }
+
+    #[test]
+    fn timers_of_a_large_bucket_are_spread_once_there_are_twice_as_many() {
+        let mut timers = Timers::default();
+        timers.arm(Time::ZERO, MonitorId(0));
+        for id in 1..=3000 {
+            timers.arm(Time::from_millis(1000), MonitorId(id));
+        }
+        timers.pop_due(Time::ZERO);
+        for id in 3001..=6000 {
+            timers.arm(Time::from_millis(500), MonitorId(id));
+        }
+        assert_eq!((timers.near.len(), timers.far_len), (6000, 0));
+        timers.arm(Time::from_millis(500), MonitorId(6001));
+        assert_eq!((timers.near.len(), timers.far_len), (3001, 3000));
+    }
+
+    #[test]
+    fn timers_whose_things_are_gone_are_dropped_together_once_they_outnumber_the_living() {
+        for (count, purge) in [(100, 65), (1000, 501)] {
+            let mut timers = Timers::default();
+            for id in 1..=count {
+                timers.arm(Time::from_millis(id), MonitorId(id));
+            }
+            let all = timers.len();
+            for gone in 1..purge {
+                timers.forget_one(|MonitorId(id)| id > gone);
+                assert_eq!(timers.len(), all, "{gone} of {count}");
+            }
+            timers.forget_one(|MonitorId(id)| id > purge);
+            let left = all - usize::try_from(purge).unwrap();
+            assert_eq!((timers.len(), timers.stale), (left, 0));
+            let popped = std::iter::from_fn(|| timers.pop_due(Time::from_millis(count)));
+            assert!(popped.map(|(_, MonitorId(id))| id).eq(purge + 1..=count));
+        }
+    }
+
+    #[test]
+    fn timers_whose_things_are_gone_are_not_counted_again_once_they_came_up() {
+        let mut timers = Timers::default();
+        timers.arm(Time::ZERO, MonitorId(1));
+        timers.forget_one(|_| false);
+        timers.pop_due(Time::ZERO);
+        timers.dropped_stale();
+        assert_eq!(timers.stale, 0);
     }
 }

@@ -203,4 +203,43 @@ mod tests {
         assert_eq!(trail.step(1), 1000);
         assert_eq!(trail.step(1000), MAX_STEP);
     }
+
+    #[test]
+    fn trail_keeps_no_more_results_of_one_time_than_it_may() {
+        let mut trail = Trail::default();
+        for result in 0..=MAX_RUN {
+            go(&mut trail, &cursor(5, &format!("0-{}-second", result + 1))).unwrap();
+        }
+        assert!(go(&mut trail, &cursor(5, &format!("0-{MAX_RUN}-second"))).is_err());
+        assert_eq!(go(&mut trail, &cursor(5, &format!("0-{}-second", MAX_RUN + 1))), Ok(()));
+    }
+
+    #[test]
+    fn step_of_more_schedules_than_are_told_apart_is_short() {
+        let mut trail = Trail::default();
+        let mut steps = Vec::new();
+        for schedule in 0..=MAX_SCHEDULES {
+            go(&mut trail, &cursor(5, &format!("{schedule}-1-second"))).unwrap();
+            steps.push(trail.step(1000));
+        }
+        assert_eq!(steps[MAX_SCHEDULES - 2..], [14_000, 14_000, UNKNOWN_STEP]);
+    }
+
+    #[test]
+    fn trail_that_learns_of_schedules_takes_each_once_and_goes_nowhere() {
+        let of = |names: &[&str]| {
+            let mut trail = Trail::default();
+            for name in names {
+                go(&mut trail, &cursor(5, name)).unwrap();
+            }
+            trail
+        };
+        let mut trail = of(&["0-10-second"]);
+        trail.learn_from(&of(&["0-10-second"]));
+        assert_eq!((trail.step(9), trail.timestamp()), (80_000, Some(5)));
+        trail.learn_from(&of(&["0-1-second"]));
+        assert_eq!(trail.step(42), 20_000);
+        trail.learn_from(&of(&["whenever"]));
+        assert_eq!(trail.step(42), UNKNOWN_STEP);
+    }
 }

@@ -4,6 +4,7 @@
 use crate::util::scenario::{FIRST_PAGE, SECOND_PAGE, Scenario};
 use crate::util::{NOTHING, RATE, after, cursor, fetch, fetching, tick, unasked};
 use cron_engine::{Action, Position, Request};
+use std::time::Duration;
 
 /// What tells `Fetching`, with nothing unacked: no tick, and a page is taken and gone on from.
 fn assert_fetching(mut scenario: Scenario) {
@@ -196,4 +197,15 @@ fn fetching_event_of_an_unknown_id_changes_nothing() {
     let mut scenario = Scenario::fetching_ahead();
     scenario.stranger_does_nothing();
     assert_fetching_ahead(scenario);
+}
+
+#[test]
+fn fetching_after_an_answer_that_took_over_five_seconds_is_in_the_slow_lane() {
+    for (over, slow) in [(0, 0), (1, 1)] {
+        let mut scenario = Scenario::fetching();
+        scenario.now = scenario.now + Duration::from_secs(5) + Duration::from_micros(over);
+        assert_eq!(scenario.empty_page(), NOTHING);
+        assert_eq!(scenario.poll(), [fetch(Position::Earliest, 1)]);
+        assert_eq!(scenario.counters().slow, slow);
+    }
 }

@@ -143,6 +143,38 @@ fn error_text_of_a_text_in_the_wrong_place_is_short() {
 }
 
 #[test]
+fn error_text_of_something_else_says_what_was_expected_in_its_place() {
+    for (body, expected) in [
+        ("[]".to_owned(), "a page with edges"),
+        (r#"{"edges":{}}"#.to_owned(), "a list of edges"),
+        (page_of(&["1"]), "an edge with a node and a cursor"),
+        (page_with("[]"), "a node that is an object or null"),
+        (r#"{"pageInfo":[],"edges":[]}"#.to_owned(), "an object"),
+    ] {
+        let error = terms(&body).unwrap_err();
+        let PageError::Shape(text) = &error else { panic!("{error:?}") };
+        assert!(text.starts_with(&format!("expected {expected} at ")), "{error} in {body}");
+    }
+}
+
+#[test]
+fn text_of_32_mib_is_taken_and_a_longer_one_an_error() {
+    let decode = |length| {
+        let body = page_with(&format!(r#"{{"v":"{}"}}"#, "x".repeat(length)));
+        page::decode(body.as_bytes(), &PageRequest::new(Position::Earliest), Vec::new())
+    };
+    assert_eq!(decode(33_554_432).unwrap().edges, 1);
+    assert_eq!(decode(33_554_433).unwrap_err(), PageError::StringTooLong(33_554_433));
+}
+
+#[test]
+fn page_of_10_000_edges_is_taken_and_of_one_more_an_error() {
+    let decode = |edges| terms(page_of(&vec![r#"{"cursor":"c"}"#; edges]));
+    assert_eq!(decode(10_000).unwrap().len(), 10_000);
+    assert_eq!(decode(10_001).unwrap_err(), PageError::TooManyEdges);
+}
+
+#[test]
 fn latest_of_a_body_that_is_broken_is_never_none() {
     for body in [
         "",

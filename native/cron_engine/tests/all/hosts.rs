@@ -2,7 +2,10 @@
 //! other hosts, and the other monitors of the same host, keep their ticks.
 
 use crate::util::hosted::{Behaviour, Hosted, LIMIT, QUICK, RATE};
-use cron_engine::{Event, HostId, MonitorId, Time};
+use crate::util::{config, failure, registration};
+use cron_engine::{
+    Action, Class, Engine, Event, Fetched, HostId, MonitorId, Position, Registration, Time,
+};
 use std::time::Duration;
 
 #[test]
@@ -222,4 +225,29 @@ fn monitors_that_stop_while_their_host_is_dead_leave_nothing_in_its_queue() {
     node.run_for(Duration::from_mins(2));
     assert!(node.worst(0..10, 0) < Duration::from_mins(5));
     assert_eq!(node.engine.counters().queued, 0);
+}
+
+#[test]
+fn host_that_is_shut_keeps_the_turns_of_those_who_wait_for_it() {
+    let mut engine = Engine::new(config(1));
+    let mut tell = |at, event| {
+        engine.handle_event(at, event);
+        engine.handle_timeout(at);
+        let actions = std::iter::from_fn(|| engine.poll_action());
+        let fetch = |action| if let Action::Fetch { id, .. } = action { Some(id.0) } else { None };
+        actions.filter_map(fetch).collect::<Vec<_>>()
+    };
+    for (id, host) in (1..=8).map(|id| (MonitorId(id), if id > 6 { 2 } else { 1 })) {
+        let registration = registration(id, RATE * 3600, Position::Earliest);
+        let nodes = [HostId(host)].into();
+        tell(Time::ZERO, Event::Register(Registration { nodes, ..registration }));
+        tell(Time::ZERO, Event::Poll(id));
+    }
+    for (id, next) in (1..=5).zip([2, 3, 4, 5, 7]) {
+        let failed = Event::Fetched(MonitorId(id), Err(failure(Class::Connect)));
+        assert_eq!(tell(Time::ZERO, failed), [next], "after five it is shut");
+    }
+    let later = Time::ZERO + Duration::from_secs(11);
+    tell(later, Event::Poll(MonitorId(99)));
+    assert_eq!(tell(later, Event::Fetched(MonitorId(7), Ok(Fetched::EmptyPage))), [6], "and not 8");
 }

@@ -223,7 +223,10 @@ fn number_key_of_the_parser_spelt_with_escapes_is_the_same_key() {
 
 #[test]
 fn nesting_up_to_the_limit_is_taken_and_beyond_it_an_error() {
-    for (open, inner, close) in [("[", "[]", "]"), ("[", "{}", "]"), ("{\"k\":", "{}", "}")] {
+    let number = &format!("{{\"{NUMBER_KEY}\":");
+    for (open, inner, close) in
+        [("[", "[]", "]"), ("[", "{}", "]"), ("{\"k\":", "{}", "}"), (number, "[]", "}")]
+    {
         // `inner` is a level of its own, below `v`'s node.
         assert!(value(&nested(MAX_LEVELS - 1, open, inner, close)).is_ok());
         for levels in [MAX_LEVELS, MAX_LEVELS + 1, 120, 127, 128, 129, 1000] {
