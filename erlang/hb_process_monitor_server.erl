@@ -129,8 +129,9 @@ handle_cast(_Cast, #state{} = State) ->
     {noreply, #state{}} | {noreply, #state{}, hibernate} | {stop, normal | {shutdown, term()} | term(), #state{}}.
 handle_info(push_next, State) ->
     push_next(State#state{pushing = false});
-handle_info({hb_cron, Epoch, page}, #state{engine = {_, Epoch, _}, part = none} = State) ->
-    next_part(State);
+%% Unless it is found already, by a look before this came: the registration is new then.
+handle_info({hb_cron, Epoch, page}, #state{engine = {_, Epoch, _}, part = Part} = State) ->
+    case Part of none -> next_part(State); _ -> {noreply, State} end;
 handle_info({hb_cron, Epoch, What}, #state{engine = {_, Epoch, _}} = State) ->
     {noreply, from_engine(What, State)};
 handle_info({timeout, Retry, retry}, #state{retry = Retry} = State) ->

@@ -28,6 +28,8 @@ cp -L "$build/priv/$library" "$dist/priv"
 cp "$root/scripts/release.sh" "$dist/scripts"
 cp "$root"/scripts/release/*.sh "$dist/scripts/release"
 cp "$root/LICENSE" "$dist"
+# What an operator reads, and loads into Prometheus and Grafana.
+cp -R "$root"/{README,ARCHITECTURE,CHANGELOG,CONTRIBUTING}.md "$root/docs" "$dist"
 for command in install uninstall verify; do
   cat >"$dist/$command" <<EOF
 #!/usr/bin/env bash
@@ -40,6 +42,8 @@ hb_process_monitor $version for Linux on $(uname -m)
     ./install DIR      puts it into a built release of HyperBEAM: DIR has bin/, lib/ and releases/
     ./verify DIR       says what is installed, whether it loads there, and what it finds of the host
     ./uninstall DIR    makes the release what it was before, byte for byte
+
+README.md says what it does and what can be set, docs/ has the metrics, alert rules and a dashboard.
 
 The release needs OTP 25 or later. The library was built for glibc $(needed_glibc "$dist/priv/$library") or later: the
 first line of "ldd --version" says which one a system has. Commands needed: bash and coreutils, sed, grep.

@@ -13,6 +13,7 @@ all_test_() ->
         fun push_that_fails_is_logged_at_1_2_4_8_and_when_it_is_over/1,
         fun push_that_fails_is_tried_again_after_a_pause/1,
         fun push_that_sends_strays_or_exit_signals_harms_nothing/1,
+        fun page_announced_while_it_is_pushed_harms_nothing/1,
         fun push_device_that_is_missing_is_an_error_like_any_other/1,
         fun monitor_serves_its_mailbox_between_two_results/1
      ]]}.
@@ -152,6 +153,21 @@ push_that_sends_strays_or_exit_signals_harms_nothing(Cu) ->
     harness:results(1, 20),
     ?assertEqual({error, unknown_call}, gen_server:call(Monitor, stray)),
     ?assert(is_process_alive(Monitor)).
+
+page_announced_while_it_is_pushed_harms_nothing(Cu) ->
+    Id = harness:proc_id(),
+    Self = self(),
+    test_cu:add(Cu, Id, 20),
+    {Monitor, _} = harness:start(Cu, Id, #{cursor => earliest}),
+    [Epoch] = [Epoch || {Handle, Epoch, Ticker} <- tuple_to_list(sys:get_state(Monitor)), is_reference(Handle), is_pid(Ticker)],
+    dev_mu:route(Id, fun(Result, _) ->
+        self() ! {hb_cron, Epoch, page},
+        Self ! {pushed, harness:number(Result), Result, none},
+        ok
+    end),
+    Monitor ! tick,
+    harness:results(1, 20),
+    _ = sys:get_state(Monitor).
 
 push_device_that_is_missing_is_an_error_like_any_other(Cu) ->
     Id = harness:proc_id(),
