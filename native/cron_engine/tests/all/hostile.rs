@@ -161,7 +161,7 @@ fn error_text_of_something_else_says_what_was_expected_in_its_place() {
 fn text_of_32_mib_is_taken_and_a_longer_one_an_error() {
     let decode = |length| {
         let body = page_with(&format!(r#"{{"v":"{}"}}"#, "x".repeat(length)));
-        page::decode(body.as_bytes(), &PageRequest::new(Position::Earliest), Vec::new())
+        page::decode(body.as_bytes(), &PageRequest::new(Position::Earliest), &mut Vec::new())
     };
     assert_eq!(decode(33_554_432).unwrap().edges, 1);
     assert_eq!(decode(33_554_433).unwrap_err(), PageError::StringTooLong(33_554_433));
