@@ -125,7 +125,7 @@ mod tests {
         for _ in 0..trips {
             let probe = host.breaker.begun(Lane::Fast).then_some(Lane::Fast);
             let mut fail = || host.breaker.ended(NOW, &mut rng, probe, Verdict::Failed(None));
-            let opened = std::iter::repeat_with(&mut fail).flatten().next();
+            let opened = std::iter::repeat_with(&mut fail).take(100).flatten().next();
             let Some(Change::Opened(until)) = opened else { panic!("it opens") };
             assert_eq!(heads(&host), [None, None]);
             host.breaker.due(until);

@@ -23,6 +23,25 @@ fn failover_moves_all_monitors_of_a_dead_host_to_the_next_node() {
 }
 
 #[test]
+fn failover_of_who_waits_for_a_host_that_is_shut_is_at_once() {
+    let mut engine = Engine::new(config(1));
+    let mut tell = |event| {
+        engine.handle_event(Time::ZERO, event);
+        std::iter::from_fn(|| engine.poll_action()).collect::<Vec<_>>()
+    };
+    for id in (1..=6).map(MonitorId) {
+        let nodes = if id.0 == 6 { [1, 2].map(HostId).into() } else { [HostId(1)].into() };
+        let registration = registration(id, RATE, Position::Earliest);
+        tell(Event::Register(Registration { nodes, ..registration }));
+        tell(Event::Poll(id));
+    }
+    let mut fail = |id| tell(Event::Fetched(MonitorId(id), Err(failure(Class::Connect))));
+    let last = (1..=5).map(&mut fail).last().unwrap();
+    let asks = |action: &Action| matches!(action, Action::Fetch { id: MonitorId(6), node: 1, .. });
+    assert!(last.iter().any(asks), "{last:?}");
+}
+
+#[test]
 fn failover_to_a_node_that_fails_while_the_other_is_left_alone_waits_before_it_is_asked_again() {
     for other in [Behaviour::Busy(Duration::from_mins(2)), Behaviour::Refuses] {
         let mut node = Hosted::new(64);

@@ -13,6 +13,11 @@ fn bare(cursor: &str) -> Term {
     Term::map([("cursor", Term::binary(cursor))])
 }
 
+/// A cursor of AO that says this time.
+fn ao(time: u64) -> String {
+    BASE64_STANDARD.encode(format!(r#"{{"timestamp":{time},"ordinate":"1"}}"#))
+}
+
 fn assert_kind(body: impl AsRef<[u8]>, expected: &str) {
     let error = terms(body.as_ref()).expect_err(&body.as_ref().escape_ascii().to_string());
     assert_eq!(kind(&error), expected, "{error} in {}", body.as_ref().escape_ascii());
@@ -42,8 +47,6 @@ fn page_terms_are_one_map_per_edge_in_order() {
 
 #[test]
 fn page_says_when_each_result_was_made_where_its_cursor_shows_it() {
-    let ao =
-        |time: u64| BASE64_STANDARD.encode(format!(r#"{{"timestamp":{time},"ordinate":"1"}}"#));
     let edge = |cursor: &str| format!(r#"{{"node":{{}},"cursor":"{cursor}"}}"#);
     let all = [edge(&ao(1_760_000_001_000)), edge("opaque"), edge(&ao(1_760_000_002_000))];
     let body = page_of(&all.each_ref().map(String::as_str));
@@ -230,6 +233,20 @@ fn cursor_that_the_page_was_asked_from_is_stuck() {
     // Only the last one is gone on from.
     assert_eq!(decode(&after("a")).unwrap().edges, 2);
     assert_eq!(decode(&Position::Earliest).unwrap().edges, 2);
+}
+
+#[test]
+fn page_that_goes_back_behind_where_it_begins_or_its_own_edges_is_an_error_that_says_where() {
+    let from = PageRequest::new(after(&ao(5000)));
+    let walk = PageRequest { at: Some(5500), ..from.clone() };
+    for (request, times, behind) in
+        [(&from, [6000, 5999], 1), (&from, [4999, 6000], 0), (&walk, [5499, 6000], 0)]
+    {
+        let all = times.map(|time| format!(r#"{{"cursor":"{}"}}"#, ao(time)));
+        let body = page_of(&all.each_ref().map(String::as_str));
+        let error = page::decode(body.as_bytes(), request, Vec::new()).unwrap_err();
+        assert!(matches!(error, PageError::Regressed { edge, .. } if edge == behind), "{error}");
+    }
 }
 
 #[test]

@@ -186,7 +186,7 @@ fn list_of_bytes_is_no_string_of_erlang() {
 #[test]
 fn number_key_of_the_parser_is_a_key_as_any_other() {
     let values =
-        ["\"5\"", "\"\"", "\"1e999\"", "5", "-1.5", "null", "true", "[1]", "{}", "{\"x\":1}"];
+        ["\"5\"", "\"\"", "\"1e999\"", "5", "-5", "-1.5", "null", "true", "[1]", "{}", "{\"x\":1}"];
     for json in values {
         let object = format!(r#"{{"{NUMBER_KEY}":{json}}}"#);
         let expected = Term::map([(NUMBER_KEY, value(json).unwrap())]);

@@ -186,6 +186,22 @@ fn errors_from_the_very_first_result_on_are_walked_past() {
 }
 
 #[test]
+fn errors_right_behind_where_it_begins_are_walked_past_in_large_pages_whatever_it_asks_for_else() {
+    let mut all = rows(SECOND, 0, 1, 5, false);
+    let begin = Position::After(all[4].cursor("DESC"));
+    all.extend(rows(SECOND, 5, 1, 3000, true));
+    all.extend(rows(SECOND, 3005, 1, 5, false));
+    let mut walk = Walk::new(Cu::new(all), begin, 10, u64::MAX / 2);
+    walk.run_for(Duration::from_mins(5));
+    assert_eq!(walk.delivered, times(&walk.cu.good(BASE + 4000)));
+    let limits = walk.requests.iter().filter_map(|request| match request {
+        Request::Page(PageRequest { at: Some(_), limit, .. }) => Some(*limit),
+        _ => None,
+    });
+    assert!(limits.eq(std::iter::repeat_n(1000, walk.walks())) && walk.walks() > 0);
+}
+
+#[test]
 fn process_without_a_gap_is_looked_at_ever_less_often_and_never_walked() {
     let mut walk = Walk::of(rows(SECOND, 0, 1, 5, false));
     walk.run_for(Duration::from_hours(1));
