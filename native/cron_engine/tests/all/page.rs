@@ -244,7 +244,7 @@ fn page_that_goes_back_behind_where_it_begins_or_its_own_edges_is_an_error_that_
     {
         let all = times.map(|time| format!(r#"{{"cursor":"{}"}}"#, ao(time)));
         let body = page_of(&all.each_ref().map(String::as_str));
-        let error = page::decode(body.as_bytes(), request, Vec::new()).unwrap_err();
+        let error = page::decode(body.as_bytes(), request, &mut Vec::new()).unwrap_err();
         assert!(matches!(error, PageError::Regressed { edge, .. } if edge == behind), "{error}");
     }
 }
