@@ -106,7 +106,6 @@ impl TermWriter {
         // A header and a size; outside of the heap a handle in the heap and a header as well.
         self.takes(length.div_ceil(WORD) + if length > MAX_HEAP_BINARY { 9 } else { 2 });
         let [a, b, c, d] = length_bytes(bytes.len());
-        self.out.reserve(bytes.len() + 5);
         self.out.extend_from_slice(&[BINARY, a, b, c, d]);
         self.out.extend_from_slice(bytes);
     }
