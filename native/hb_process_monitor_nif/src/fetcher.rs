@@ -235,6 +235,10 @@ impl Job {
         share: Share<'_>,
         env: &mut OwnedEnv,
     ) {
+        if self.slot.is_closed() {
+            // Nobody would end a page that is handed on now.
+            return self.answer(Ok(fetched));
+        }
         // Before it can be acked.
         self.slot.pages.handed(&self.slot.process, first_seq, page.times);
         let parts = parts(first_seq, page.parts);
@@ -243,7 +247,8 @@ impl Job {
             // The engine counts the page from here on; counted twice it could leave the next one no room.
             drop(share);
         });
-        if waits && !self.slot.is_closed() {
+        if waits {
+            // A process that is gone, or registered anew, takes no notice.
             let _ = env.send_and_clear(&self.slot.pid, |env| self.message(env, atoms::page()));
         }
     }
