@@ -1,22 +1,20 @@
-//! How fast commands and ticks come to the loop, and so whether it should let some gather before it serves
+//! How fast polls and ticks come to the loop, and so whether it should let some gather before it serves
 //! them: waking for each costs more than serving it, here and in all threads that hear of it. It measures and
 //! decides; whoever runs the engine waits.
 
 use std::time::Duration;
 
-/// How long commands gather. A fetch begins that much later. With 2,000 results a second, one to a page, this and
-/// the 2 ms of [`ticks_apart`] take a seventh off the CPU time of each, beside half of both.
-const GATHER: Duration = Duration::from_millis(1);
+/// How long what happens gathers, once there is a crowd: each step from a tick to its results may come that much
+/// later. With 2,000 results a second, one to a page, it takes a sixth off the CPU time of each.
+const GATHER: Duration = Duration::from_millis(4);
 
-/// The mean time between two commands below which they gather. The drain of one backlog stays well
-/// above it, so that its pages are not held up; a thousand monitors at a tick a second come below.
-const CROWDED: Duration = Duration::from_micros(250);
+/// Over how long polls are counted.
+const WINDOW: Duration = Duration::from_millis(20);
 
-/// No time counts as longer: a quiet moment is forgotten soon, and so is a crowded one.
-const LONGEST: Duration = Duration::from_millis(2);
-
-/// Of how many looks the mean is, about.
-const LOOKS: u32 = 8;
+/// The mean time between two polls from which on they are a crowd. Polls count and nothing else, since they
+/// come with the ticks, however long the last one took: the drain of a backlog would ask for its next page as
+/// much later as its last one was held up.
+const CROWDED: Duration = Duration::from_millis(1);
 
 /// How long it is at least from one look at the ticks that are due to the next one, while nothing else happens,
 /// after so many were due: those due meanwhile are sent together. With 50,000 ticks a second 1 ms is a third of the
@@ -27,30 +25,29 @@ pub const fn ticks_apart(due: usize) -> Duration {
     if due < 8 { Duration::from_millis(2) } else { Duration::from_millis(1) }
 }
 
-/// The mean time between two commands, of late.
-#[derive(Debug)]
+/// How many polls came, of late.
+#[derive(Debug, Default)]
 pub struct Pace {
-    mean: Duration,
-}
-
-impl Default for Pace {
-    fn default() -> Self {
-        Self { mean: LONGEST }
-    }
+    polls: u32,
+    during: Duration,
+    crowded: bool,
 }
 
 impl Pace {
-    /// So many commands came in this time.
-    pub fn came(&mut self, commands: usize, during: Duration) {
-        let commands = u32::try_from(commands).unwrap_or(u32::MAX).max(1);
-        let each = (during / commands).min(LONGEST);
-        self.mean = (self.mean * (LOOKS - 1) + each) / LOOKS;
+    /// So many polls came in this time.
+    pub fn came(&mut self, polls: u32, during: Duration) {
+        self.polls = self.polls.saturating_add(polls);
+        self.during += during;
+        if self.during >= WINDOW {
+            self.crowded = CROWDED * self.polls >= self.during;
+            (self.polls, self.during) = (0, Duration::ZERO);
+        }
     }
 
     /// How long to let more of them come.
     #[must_use]
     pub fn gather(&self) -> Option<Duration> {
-        (self.mean < CROWDED).then_some(GATHER)
+        self.crowded.then_some(GATHER)
     }
 }
 
@@ -58,32 +55,44 @@ impl Pace {
 mod tests {
     use super::*;
 
-    /// After a second of so many commands at a time, as far apart.
-    fn after(pace: &mut Pace, commands: usize, apart: Duration) -> Option<Duration> {
+    /// After looks this far apart, each with so many polls.
+    fn after(pace: &mut Pace, polls: u32, apart: Duration) -> Option<Duration> {
         for _ in 0..100 {
-            pace.came(commands, apart);
+            pace.came(polls, apart);
         }
         pace.gather()
     }
 
     #[test]
-    fn commands_of_one_drain_are_served_at_once() {
+    fn commands_without_polls_are_served_at_once_however_many() {
         let mut pace = Pace::default();
         assert_eq!(pace.gather(), None);
-        assert_eq!(after(&mut pace, 1, Duration::from_micros(500)), None);
+        assert_eq!(after(&mut pace, 0, Duration::from_micros(10)), None);
     }
 
     #[test]
-    fn commands_of_thousands_gather_and_no_more_once_they_are_few() {
+    fn polls_of_thousands_gather_and_no_more_once_they_are_few() {
         let mut pace = Pace::default();
-        assert_eq!(after(&mut pace, 1, Duration::from_micros(100)), Some(GATHER));
+        assert_eq!(after(&mut pace, 1, Duration::from_micros(500)), Some(GATHER));
         // Gathered, they come at the same pace in larger groups.
-        assert_eq!(after(&mut pace, 5, Duration::from_micros(500)), Some(GATHER));
-        assert_eq!(after(&mut pace, 1, Duration::from_millis(1)), None);
+        assert_eq!(after(&mut pace, 8, GATHER), Some(GATHER));
+        assert_eq!(after(&mut pace, 3, GATHER), None);
     }
 
     #[test]
-    fn commands_after_a_long_silence_are_served_at_once() {
+    fn polls_gather_only_after_they_were_many_for_a_while() {
+        let mut pace = Pace::default();
+        pace.came(1000, WINDOW.saturating_sub(Duration::from_nanos(1)));
+        assert_eq!(pace.gather(), None);
+        pace.came(0, Duration::from_nanos(1));
+        assert_eq!(pace.gather(), Some(GATHER));
+        // The next ones count anew.
+        pace.came(0, WINDOW);
+        assert_eq!(pace.gather(), None);
+    }
+
+    #[test]
+    fn polls_after_a_long_silence_are_served_at_once() {
         let mut pace = Pace::default();
         let _ = after(&mut pace, 1, Duration::from_micros(10));
         pace.came(1, Duration::from_hours(1));
@@ -91,10 +100,15 @@ mod tests {
     }
 
     #[test]
-    fn commands_at_the_bound_of_a_crowd_are_served_at_once_and_closer_ones_gather() {
+    fn polls_at_the_bound_of_a_crowd_gather_and_fewer_are_served_at_once() {
         let mut pace = Pace::default();
-        assert_eq!(after(&mut pace, 1, CROWDED), None);
-        assert_eq!(after(&mut pace, 1, Duration::from_micros(249)), Some(GATHER));
+        pace.came(20, CROWDED * 20);
+        assert_eq!(pace.gather(), Some(GATHER));
+        pace.came(20, CROWDED * 20 + Duration::from_nanos(1));
+        assert_eq!(pace.gather(), None);
+        pace.came(u32::MAX, Duration::ZERO);
+        pace.came(1, WINDOW);
+        assert_eq!(pace.gather(), Some(GATHER));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! HTTP client's own connectors, but for what those leave out.
 
 use crate::kept::{Kept, is_end};
+use crate::pool;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -35,6 +36,7 @@ impl<C: Connector> Connector for Connections<C> {
         details: &ConnectionDetails<'_>,
         chained: Option<()>,
     ) -> Result<Option<Self::Out>, Error> {
+        pool::waits();
         // No deadline where there is no limit: it is too far away to be a time.
         let deadline = Instant::now().checked_add(*details.timeout.after);
         let made = Arc::new(AtomicBool::new(false));

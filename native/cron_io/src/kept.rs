@@ -1,6 +1,7 @@
 //! Connections that are kept for use again: tells one that the other side closed in the meantime
 //! from a failure of the request that found it closed, and a full buffer from the connection's end.
 
+use crate::pool;
 use std::io;
 use thiserror::Error;
 use ureq::unversioned::transport::{Buffers, NextTimeout, Transport};
@@ -64,6 +65,7 @@ impl<T: Transport> Transport for Kept<T> {
             // Nothing more could be read, which looks like the end of the connection.
             return Err(Trouble::Endless.into());
         }
+        pool::waits();
         let input = self.inner.await_input(timeout);
         match (self.told(input)?, &self.state) {
             (true, _) => self.state = State::Answered,
@@ -74,10 +76,12 @@ impl<T: Transport> Transport for Kept<T> {
     }
 
     /// Asked before it is put away and before it is taken out again. A connection with bytes that
-    /// nobody asked for counts as closed.
+    /// nobody asked for counts as closed; it is time enough to look for them when it is taken out.
     fn is_open(&mut self) -> bool {
-        self.state = State::Rested;
-        self.inner.is_open()
+        match std::mem::replace(&mut self.state, State::Rested) {
+            State::Answered => true,
+            State::New | State::Rested => self.inner.is_open(),
+        }
     }
 
     fn is_tls(&self) -> bool {

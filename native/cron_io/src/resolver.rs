@@ -2,6 +2,7 @@
 //! spawns a thread for each new connection that has a time limit; a hundred thousand monitors on
 //! one host need one lookup now and then.
 
+use crate::pool;
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -84,6 +85,7 @@ impl CachingResolver {
             if left.is_zero() {
                 return Err(ureq::Error::Timeout(ureq::Timeout::Resolve));
             }
+            pool::waits();
             let waited = self.inner.answered.wait_timeout(state, left);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
@@ -200,5 +202,37 @@ mod tests {
         });
         let error = resolver.addresses("slow:80", Duration::from_millis(1)).unwrap_err();
         assert!(matches!(error, ureq::Error::Timeout(ureq::Timeout::Resolve)));
+    }
+
+    struct Lookup(CachingResolver, &'static str);
+
+    impl pool::Job for Lookup {
+        type Scratch = ();
+
+        fn run(self, (): &mut ()) {
+            let _ = self.0.addresses(self.1, LONG);
+        }
+
+        fn refuse(self, error: &std::io::Error) {
+            unreachable!("{error}");
+        }
+    }
+
+    #[test]
+    fn name_whose_lookup_hangs_lets_the_next_job_of_the_pool_set_out() {
+        static BOTH: std::sync::Barrier = std::sync::Barrier::new(3);
+        let resolver = CachingResolver::with_lookup(|_| {
+            BOTH.wait();
+            Ok(Vec::new())
+        });
+        let pool = pool::Pool::new("test", 2);
+        pool.submit(Lookup(resolver.clone(), "one:80"));
+        pool.submit(Lookup(resolver, "two:80"));
+        let (met, meeting) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            BOTH.wait();
+            met.send(()).unwrap();
+        });
+        meeting.recv_timeout(LONG / 2).expect("a lookup waits for one that hangs");
     }
 }

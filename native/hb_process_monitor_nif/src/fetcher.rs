@@ -15,8 +15,8 @@ use cron_engine::{
     request,
 };
 use cron_io::{Limits, Share, Target};
+use rustler::OwnedEnv;
 use rustler::env::SavedTerm;
-use rustler::{Encoder, Env, OwnedEnv, Term};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -75,7 +75,7 @@ impl cron_io::Job for Job {
         match outcome {
             Ok(Outcome { fetched, tell: Tell::Page(first_seq, page) }) => {
                 give_back(&mut scratch.body);
-                self.hand_on(fetched, first_seq, *page, share, &mut scratch.env);
+                self.hand_on(fetched, first_seq, *page, share);
             }
             Ok(Outcome { fetched, tell }) => {
                 if let Tell::Message(message) = tell
@@ -208,7 +208,7 @@ impl Job {
     fn resolved(&self, latest: Option<Cursor>, env: &OwnedEnv) -> Outcome {
         let message = env.run(|env| {
             let position = latest.clone().map_or(Position::Earliest, Position::After);
-            self.message(env, (atoms::resolved(), position_term(env, &position)))
+            self.slot.message(env, (atoms::resolved(), position_term(env, &position)))
         });
         let tell = Tell::Message(env.save(message));
         Outcome { fetched: Fetched::Latest(latest), tell }
@@ -226,15 +226,8 @@ impl Job {
         Ok(Outcome { fetched, tell: Tell::Page(request.first_seq, Box::new(page)) })
     }
 
-    /// Leaves the page to its monitor, and tells it if it waits for one.
-    fn hand_on(
-        &self,
-        fetched: Fetched,
-        first_seq: u64,
-        page: Page,
-        share: Share<'_>,
-        env: &mut OwnedEnv,
-    ) {
+    /// Leaves the page to its monitor, whom the loop tells of it.
+    fn hand_on(&self, fetched: Fetched, first_seq: u64, page: Page, share: Share<'_>) {
         if self.slot.is_closed() {
             // Nobody would end a page that is handed on now.
             return self.answer(Ok(fetched));
@@ -242,20 +235,11 @@ impl Job {
         // Before it can be acked.
         self.slot.pages.handed(&self.slot.process, first_seq, page.times);
         let parts = parts(first_seq, page.parts);
-        let waits = self.slot.parts.add(parts, || {
+        self.slot.parts.add(parts, || {
             self.answer(Ok(fetched));
             // The engine counts the page from here on; counted twice it could leave the next one no room.
             drop(share);
         });
-        if waits {
-            // A process that is gone, or registered anew, takes no notice.
-            let _ = env.send_and_clear(&self.slot.pid, |env| self.message(env, atoms::page()));
-        }
-    }
-
-    /// Every message to a monitor: `{hb_cron, Epoch, What}`.
-    fn message<'a>(&self, env: Env<'a>, what: impl Encoder) -> Term<'a> {
-        (atoms::hb_cron(), self.slot.id.0, what).encode(env)
     }
 }
 

@@ -48,17 +48,20 @@ struct Queue {
 }
 
 impl Parts {
-    /// Adds a page; `announce` tells the engine of it. Both are done before the next page, which is asked for
-    /// once the engine has heard of this one, can be added, and before an ack of this one. Says whether the
-    /// monitor waits and is to be told.
-    pub(crate) fn add(&self, page: Vec<Part>, announce: impl FnOnce()) -> bool {
+    /// Adds a page; `tell_engine` tells the engine of it. Both are done before the next page, which is asked for
+    /// once the engine has heard of this one, can be added, and before an ack of this one.
+    pub(crate) fn add(&self, page: Vec<Part>, tell_engine: impl FnOnce()) {
         let mut queue = self.lock();
-        announce();
-        if queue.broken {
-            return false;
+        tell_engine();
+        if !queue.broken {
+            queue.ready.extend(page);
         }
-        queue.ready.extend(page);
-        !std::mem::replace(&mut queue.busy, true)
+    }
+
+    /// Whether the monitor waits for a part that is there, and is to be told so. True once.
+    pub(crate) fn announce(&self) -> bool {
+        let mut queue = self.lock();
+        !queue.ready.is_empty() && !std::mem::replace(&mut queue.busy, true)
     }
 
     /// The next part for the calling process, whose these are: `none`, which it has to wait for; `large`, if

@@ -13,7 +13,7 @@ use crate::shared::{Command, Shared};
 use crate::slot::Slot;
 use cron_checkpoint::Waiter;
 use cron_engine::pace::{Pace, ticks_apart};
-use cron_engine::{Action, Class, Config, Engine, Event, Failure, MonitorId, Time};
+use cron_engine::{Action, Class, Config, Engine, Event, Failure, Fetched, MonitorId, Time};
 use rustc_hash::FxHashMap;
 use rustler::Env;
 use std::sync::Arc;
@@ -94,11 +94,18 @@ impl Runner {
         let mut commands = std::mem::take(&mut self.commands);
         shared.take(&mut commands);
         let before = std::mem::replace(&mut self.looked, Instant::now());
-        self.pace.came(commands.len(), self.looked - before);
         let now = shared.now();
+        let mut polls = 0;
         for command in commands.drain(..) {
             match self.event(command) {
-                Ok(event) => self.engine.handle_event(now, event),
+                Ok(event) => {
+                    match &event {
+                        Event::Poll(_) => polls += 1,
+                        Event::Fetched(id, Ok(Fetched::Page { .. })) => self.announce(env, *id),
+                        _ => {}
+                    }
+                    self.engine.handle_event(now, event);
+                }
                 Err(inquiry) => {
                     let found = self.find(now, shared, &inquiry.asked);
                     inquiry.answer(found);
@@ -106,6 +113,7 @@ impl Runner {
             }
         }
         self.commands = commands;
+        self.pace.came(polls, self.looked - before);
         self.engine.handle_timeout(now);
         while let Some(action) = self.engine.poll_action() {
             if let Some(unanswered) = self.perform(env, shared, action) {
@@ -118,6 +126,16 @@ impl Runner {
             for due in due {
                 METRICS.lateness.observe(sent.since(*due));
             }
+        }
+    }
+
+    /// Tells a monitor of a page, if it waits for one.
+    fn announce(&self, env: Env<'_>, id: MonitorId) {
+        if let Some((slot, _)) = self.slots.get(&id)
+            && slot.parts.announce()
+        {
+            // A process that is gone, or registered anew, takes no notice.
+            let _ = env.send(&slot.pid, slot.message(env, atoms::page()));
         }
     }
 

@@ -1,13 +1,14 @@
 //! What the NIF crate knows of one registered monitor, shared by the loop, the fetch threads and
 //! the handle that its Erlang process holds. The engine knows none of it.
 
+use crate::atoms;
 use crate::pages::Pages;
 use crate::parts::Parts;
 use crate::shared::{Command, Shared};
 use cron_checkpoint::{Checkpoint, Track, Waiter};
 use cron_engine::{Cursor, Event, MonitorId, ProcessId};
 use cron_io::Limits;
-use rustler::{Env, LocalPid, Monitor, Resource};
+use rustler::{Encoder, Env, LocalPid, Monitor, Resource, Term};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -65,6 +66,11 @@ impl Slot {
 
     pub(crate) fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Acquire)
+    }
+
+    /// Every message to the process but ticks: `{hb_cron, Epoch, What}`.
+    pub(crate) fn message<'a>(&self, env: Env<'a>, what: impl Encoder) -> Term<'a> {
+        (atoms::hb_cron(), self.id.0, what).encode(env)
     }
 
     /// Drops what the process has not got or not acked: nothing more comes. It may be much, so this is
