@@ -37,15 +37,9 @@ start(Port) ->
 
 %% The sockets of a page that has just ended close a moment after its processes.
 start(Port, Until) ->
-    Started = start_once(Port),
-    case Started of
-        {error, {port_in_use, _}} ->
-            case now_ms() < Until of
-                true -> receive after ?CLOSING div 10 -> start(Port, Until) end;
-                false -> Started
-            end;
-        _ ->
-            Started
+    case {start_once(Port), now_ms() < Until} of
+        {{error, {port_in_use, _}}, true} -> receive after ?CLOSING div 10 -> start(Port, Until) end;
+        {Started, _} -> Started
     end.
 
 now_ms() -> erlang:monotonic_time(millisecond).
