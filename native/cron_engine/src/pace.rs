@@ -1,5 +1,5 @@
-//! How fast polls and ticks come to the loop, and so whether it should let some gather before it serves
-//! them: waking for each costs more than serving it, here and in all threads that hear of it. It measures and
+//! How fast polls, registrations and ticks come to the loop, and so whether it should let some gather before it
+//! serves them: waking for each costs more than serving it, here and in all threads that hear of it. It measures and
 //! decides; whoever runs the engine waits.
 
 use std::time::Duration;
@@ -8,39 +8,35 @@ use std::time::Duration;
 /// later. With 2,000 results a second, one to a page, it takes a sixth off the CPU time of each.
 const GATHER: Duration = Duration::from_millis(4);
 
-/// Over how long polls are counted.
+/// Over how long they are counted.
 const WINDOW: Duration = Duration::from_millis(20);
 
-/// The mean time between two polls from which on they are a crowd. Polls count and nothing else, since they
-/// come with the ticks, however long the last one took: the drain of a backlog would ask for its next page as
-/// much later as its last one was held up.
+/// The mean time from one to the next from which on they are a crowd. Polls and registrations count and nothing
+/// else, since they come however long the last ones took: the drain of a backlog asks for its next page as much
+/// later as its last one was held up.
 const CROWDED: Duration = Duration::from_millis(1);
 
-/// How long it is at least from one look at the ticks that are due to the next one, while nothing else happens,
-/// after so many were due: those due meanwhile are sent together. With 50,000 ticks a second 1 ms is a third of the
-/// CPU time that a wake-up for each takes; where they are few it takes longer until there are some to go
-/// together. A lone tick is sent when it is due.
-#[must_use]
-pub const fn ticks_apart(due: usize) -> Duration {
-    if due < 8 { Duration::from_millis(2) } else { Duration::from_millis(1) }
-}
+/// How long it is at least from one look at the ticks that are due to the next one, while nothing else happens: those
+/// due meanwhile are sent together. With 25,000 ticks a second that is a third of the CPU time that a wake-up for
+/// each takes. A lone tick is sent when it is due.
+pub const TICKS_APART: Duration = Duration::from_millis(2);
 
-/// How many polls came, of late.
+/// How many polls and registrations came, of late.
 #[derive(Debug, Default)]
 pub struct Pace {
-    polls: u32,
+    arrivals: u32,
     during: Duration,
     crowded: bool,
 }
 
 impl Pace {
-    /// So many polls came in this time.
-    pub fn came(&mut self, polls: u32, during: Duration) {
-        self.polls = self.polls.saturating_add(polls);
+    /// So many polls and registrations came in this time.
+    pub fn came(&mut self, arrivals: u32, during: Duration) {
+        self.arrivals = self.arrivals.saturating_add(arrivals);
         self.during += during;
         if self.during >= WINDOW {
-            self.crowded = CROWDED * self.polls >= self.during;
-            (self.polls, self.during) = (0, Duration::ZERO);
+            self.crowded = CROWDED * self.arrivals >= self.during;
+            (self.arrivals, self.during) = (0, Duration::ZERO);
         }
     }
 
@@ -109,11 +105,5 @@ mod tests {
         pace.came(u32::MAX, Duration::ZERO);
         pace.came(1, WINDOW);
         assert_eq!(pace.gather(), Some(GATHER));
-    }
-
-    #[test]
-    fn ticks_that_were_many_are_looked_at_sooner_than_few() {
-        let apart = [7, 8].map(ticks_apart);
-        assert_eq!(apart, [2, 1].map(Duration::from_millis));
     }
 }

@@ -12,7 +12,7 @@ use crate::outbox::OUTBOX;
 use crate::shared::{Command, Shared};
 use crate::slot::Slot;
 use cron_checkpoint::Waiter;
-use cron_engine::pace::{Pace, ticks_apart};
+use cron_engine::pace::{Pace, TICKS_APART};
 use cron_engine::{Action, Class, Config, Engine, Event, Failure, Fetched, MonitorId, Time};
 use rustc_hash::FxHashMap;
 use rustler::Env;
@@ -79,8 +79,7 @@ impl Runner {
                 return Slice::Over;
             }
             let next = self.engine.poll_timeout().map_or(left, |at| shared.until(at));
-            let apart = ticks_apart(self.engine.ticks_due().len());
-            let next = next.max(apart.saturating_sub(self.looked.elapsed()));
+            let next = next.max(TICKS_APART.saturating_sub(self.looked.elapsed()));
             if !next.is_zero() {
                 shared.wait(next.min(left));
                 if let Some(pause) = self.pace.gather() {
@@ -95,12 +94,12 @@ impl Runner {
         shared.take(&mut commands);
         let before = std::mem::replace(&mut self.looked, Instant::now());
         let now = shared.now();
-        let mut polls = 0;
+        let mut arrivals = 0;
         for command in commands.drain(..) {
             match self.event(command) {
                 Ok(event) => {
                     match &event {
-                        Event::Poll(_) => polls += 1,
+                        Event::Poll(_) | Event::Register(_) => arrivals += 1,
                         Event::Fetched(id, Ok(Fetched::Page { .. })) => self.announce(env, *id),
                         _ => {}
                     }
@@ -113,7 +112,7 @@ impl Runner {
             }
         }
         self.commands = commands;
-        self.pace.came(polls, self.looked - before);
+        self.pace.came(arrivals, self.looked - before);
         self.engine.handle_timeout(now);
         while let Some(action) = self.engine.poll_action() {
             if let Some(unanswered) = self.perform(env, shared, action) {
