@@ -1,5 +1,5 @@
-//! How fast polls, registrations and ticks come to the loop, and so whether it should let some gather before it
-//! serves them: waking for each costs more than serving it, here and in all threads that hear of it. It measures and
+//! How fast polls and ticks come to the loop, and so whether it should let some gather before it serves
+//! them: waking for each costs more than serving it, here and in all threads that hear of it. It measures and
 //! decides; whoever runs the engine waits.
 
 use std::time::Duration;
@@ -8,12 +8,12 @@ use std::time::Duration;
 /// later. With 2,000 results a second, one to a page, it takes a sixth off the CPU time of each.
 const GATHER: Duration = Duration::from_millis(4);
 
-/// Over how long they are counted.
+/// Over how long polls are counted.
 const WINDOW: Duration = Duration::from_millis(20);
 
-/// The mean time from one to the next from which on they are a crowd. Polls and registrations count and nothing
-/// else, since they come however long the last ones took: the drain of a backlog asks for its next page as much
-/// later as its last one was held up.
+/// The mean time between two polls from which on they are a crowd. Polls count and nothing else, since they
+/// come however long the last ones took: the drain of a backlog asks for its next page as much later as its last
+/// one was held up. A registration is better served at once: its ticks come as much later as it did.
 const CROWDED: Duration = Duration::from_millis(1);
 
 /// How long it is at least from one look at the ticks that are due to the next one, while nothing else happens: those
@@ -21,22 +21,22 @@ const CROWDED: Duration = Duration::from_millis(1);
 /// each takes. A lone tick is sent when it is due.
 pub const TICKS_APART: Duration = Duration::from_millis(2);
 
-/// How many polls and registrations came, of late.
+/// How many polls came, of late.
 #[derive(Debug, Default)]
 pub struct Pace {
-    arrivals: u32,
+    polls: u32,
     during: Duration,
     crowded: bool,
 }
 
 impl Pace {
-    /// So many polls and registrations came in this time.
-    pub fn came(&mut self, arrivals: u32, during: Duration) {
-        self.arrivals = self.arrivals.saturating_add(arrivals);
+    /// So many polls came in this time.
+    pub fn came(&mut self, polls: u32, during: Duration) {
+        self.polls = self.polls.saturating_add(polls);
         self.during += during;
         if self.during >= WINDOW {
-            self.crowded = CROWDED * self.arrivals >= self.during;
-            (self.arrivals, self.during) = (0, Duration::ZERO);
+            self.crowded = CROWDED * self.polls >= self.during;
+            (self.polls, self.during) = (0, Duration::ZERO);
         }
     }
 

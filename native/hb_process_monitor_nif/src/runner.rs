@@ -94,12 +94,12 @@ impl Runner {
         shared.take(&mut commands);
         let before = std::mem::replace(&mut self.looked, Instant::now());
         let now = shared.now();
-        let mut arrivals = 0;
+        let mut polls = 0;
         for command in commands.drain(..) {
             match self.event(command) {
                 Ok(event) => {
                     match &event {
-                        Event::Poll(_) | Event::Register(_) => arrivals += 1,
+                        Event::Poll(_) => polls += 1,
                         Event::Fetched(id, Ok(Fetched::Page { .. })) => self.announce(env, *id),
                         _ => {}
                     }
@@ -112,7 +112,7 @@ impl Runner {
             }
         }
         self.commands = commands;
-        self.pace.came(arrivals, self.looked - before);
+        self.pace.came(polls, self.looked - before);
         self.engine.handle_timeout(now);
         while let Some(action) = self.engine.poll_action() {
             if let Some(unanswered) = self.perform(env, shared, action) {
