@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 /// How long what happens gathers, once there is a crowd: each step from a tick to its results may come that much
-/// later. With 2,000 results a second, one to a page, it takes a sixth off the CPU time of each.
+/// later. With 2,000 results a second, one to a page, it takes a tenth off the CPU time of each.
 const GATHER: Duration = Duration::from_millis(4);
 
 /// Over how long polls are counted.

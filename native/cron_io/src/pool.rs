@@ -187,11 +187,11 @@ impl<J: Job> Inner<J> {
             state.idle.push(me.clone());
             let woken;
             (state, woken) = self.sleep(state, &me);
-            if !woken && state.jobs.is_empty() {
-                state.threads -= 1;
-                return None;
-            }
             if !woken {
+                if state.jobs.is_empty() {
+                    state.threads -= 1;
+                    return None;
+                }
                 state.setting_out += 1;
             }
         }

@@ -36,12 +36,12 @@ impl Job for Ask {
     }
 }
 
-/// A server that says of each connection when it has it, and that it has come as far as `hangs_at` lets it.
-fn server(hangs_at: impl Fn(&mut Peer) + Send + Sync + 'static) -> (Server, Receiver<usize>) {
+/// A server that plays a script with each connection, tells the connection's number, and says no more.
+fn server(script: impl Fn(&mut Peer) + Send + Sync + 'static) -> (Server, Receiver<usize>) {
     let (came, comes) = channel();
     let came = Mutex::new(came);
     let server = Server::new(move |peer| {
-        hangs_at(peer);
+        script(peer);
         came.lock().unwrap().send(peer.number).unwrap();
         peer.hang();
     });
