@@ -4,6 +4,7 @@
 use crate::json::{Context, MapEnd, write_map};
 use crate::page::{MAX_EDGES, Part};
 use crate::terms::Mark;
+use crate::trail::Refused;
 use crate::{Cursor, CursorError, PageError};
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
@@ -42,12 +43,18 @@ impl<'de> Visitor<'de> for EdgesSeed<'_> {
         let Self { context } = self;
         let mut parts = Vec::new();
         let mut edges: u64 = 0;
-        let mut cursor = Vec::new();
+        let (mut cursor, mut last) = (Vec::new(), Vec::new());
         let mut part = PartWriter::begin(context);
         while seq
             .next_element_seed(EdgeSeed { context, edge: edges, cursor: &mut cursor })?
             .is_some()
         {
+            if context.ahead.is_some() {
+                // What comes after it is later still.
+                while seq.next_element::<IgnoredAny>()?.is_some() {}
+                break;
+            }
+            std::mem::swap(&mut cursor, &mut last);
             edges += 1;
             part.edges += 1;
             if edges > MAX_EDGES {
@@ -60,7 +67,7 @@ impl<'de> Visitor<'de> for EdgesSeed<'_> {
         }
         part.finish(context, &mut parts);
         // Every edge's cursor was checked on the way; without edges it is empty, and none.
-        Ok((parts, Cursor::new(&cursor).ok()))
+        Ok((parts, Cursor::new(&last).ok()))
     }
 }
 
@@ -68,17 +75,21 @@ impl<'de> Visitor<'de> for EdgesSeed<'_> {
 struct PartWriter {
     mark: Mark,
     edges: u64,
+    /// The memory of all terms before it.
+    memory: u64,
 }
 
 impl PartWriter {
     fn begin(context: &mut Context) -> Self {
+        let memory = context.writer.memory();
         context.writer.begin_term();
-        Self { mark: context.writer.begin_list(), edges: 0 }
+        Self { mark: context.writer.begin_list(), edges: 0, memory }
     }
 
     fn end(self, context: &mut Context) -> Part {
         context.writer.end_list(self.mark, usize::try_from(self.edges).unwrap_or(usize::MAX));
-        Part { terms: context.writer.end_term(), edges: self.edges }
+        let memory = context.writer.memory().saturating_sub(self.memory);
+        Part { terms: context.writer.end_term(), edges: self.edges, memory }
     }
 
     /// The last one is none if it has no edges.
@@ -110,8 +121,9 @@ struct EdgeSeed<'c> {
 }
 
 impl EdgeSeed<'_> {
-    /// Whether this edge's cursor can be gone on from, and goes forward.
-    fn check_cursor(&mut self, found: bool) -> Result<(), PageError> {
+    /// Whether this edge's cursor can be gone on from, and goes forward. False if it lies beyond the
+    /// horizon.
+    fn check_cursor(&mut self, found: bool) -> Result<bool, PageError> {
         let edge = self.edge;
         if !found {
             return Err(PageError::Cursor { edge, reason: "there is none".into() });
@@ -120,10 +132,13 @@ impl EdgeSeed<'_> {
             CursorError::TooLong(_) => PageError::CursorTooLong { edge, reason: error.to_string() },
             CursorError::Empty => PageError::Cursor { edge, reason: error.to_string() },
         })?;
-        let Context { trail, reader, walking, times, .. } = &mut *self.context;
-        let time = trail.advance(reader, self.cursor, *walking);
-        times.push(time.map_err(|reason| PageError::Regressed { edge, reason })?.unwrap_or(0));
-        Ok(())
+        let Context { trail, reader, walking, times, horizon, ahead, .. } = &mut *self.context;
+        match trail.advance(reader, self.cursor, *walking, *horizon) {
+            Ok(time) => times.push(time.unwrap_or(0)),
+            Err(Refused::Ahead(time)) => *ahead = Some(time),
+            Err(Refused::Behind(reason)) => return Err(PageError::Regressed { edge, reason }),
+        }
+        Ok(ahead.is_none())
     }
 }
 
@@ -164,8 +179,13 @@ impl<'de> Visitor<'de> for EdgeSeed<'_> {
                 }
             }
         }
-        if let Err(error) = self.check_cursor(found) {
-            return Err(self.context.fail(error));
+        match self.check_cursor(found) {
+            Ok(true) => {}
+            Ok(false) => {
+                self.context.writer.truncate(start);
+                return Ok(());
+            }
+            Err(error) => return Err(self.context.fail(error)),
         }
         let writer = &mut self.context.writer;
         let end = node.unwrap_or_else(|| MapEnd { mark: Some(writer.begin_map()), length: 0 });

@@ -113,13 +113,16 @@ pub struct PageRequest {
     pub limit: u32,
     /// The trail up to `from`, where it is known already.
     pub trail: Option<Arc<Trail>>,
+    /// The latest time that a result may have, in ms since 1970. The engine has no clock of that
+    /// kind: the fetch sets it.
+    pub horizon: u64,
 }
 
 impl PageRequest {
     /// A full page of the results after `from`, the first ones of a monitor.
     #[must_use]
     pub const fn new(from: Position) -> Self {
-        Self { from, at: None, first_seq: 1, limit: MAX_LIMIT, trail: None }
+        Self { from, at: None, first_seq: 1, limit: MAX_LIMIT, trail: None, horizon: u64::MAX }
     }
 
     /// The trail up to where the page begins.
@@ -152,6 +155,8 @@ pub enum Fetched {
         trail: Arc<Trail>,
         /// The memory that they take.
         bytes: u64,
+        /// The page ends before a result that is too far ahead of the clock.
+        cut: bool,
     },
     /// Nothing within the patience that the fetch was given: others need its place. It is asked
     /// again with more time.

@@ -56,6 +56,8 @@ pub enum Class {
     StuckCursor,
     /// A page holds results that lie before where it was to begin, or one twice.
     CursorRegressed,
+    /// A result is dated further ahead of this node's clock than `cron_max_ahead` allows.
+    FutureCursor,
     /// A page without results says that there are more.
     EmptyPage,
     /// A fault of our own, kept from spreading.
@@ -64,7 +66,7 @@ pub enum Class {
 
 impl Class {
     /// Every class with its name, as logs and metrics spell it.
-    const NAMES: [(Self, &'static str); 25] = [
+    const NAMES: [(Self, &'static str); 26] = [
         (Self::Resolve, "resolve"),
         (Self::Connect, "connect"),
         (Self::ConnectTimeout, "connect_timeout"),
@@ -88,6 +90,7 @@ impl Class {
         (Self::CursorTooLong, "cursor_too_long"),
         (Self::StuckCursor, "stuck_cursor"),
         (Self::CursorRegressed, "cursor_regressed"),
+        (Self::FutureCursor, "future_cursor"),
         (Self::EmptyPage, "empty_page"),
         (Self::Internal, "internal"),
     ];
@@ -167,6 +170,7 @@ impl From<PageError> for Failure {
             PageError::Cursor { .. } => Class::NoCursor,
             PageError::StuckCursor => Class::StuckCursor,
             PageError::EmptyWithNext => Class::EmptyPage,
+            PageError::Ahead { .. } => Class::FutureCursor,
         };
         Self::new(class, error.to_string())
     }

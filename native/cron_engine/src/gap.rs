@@ -4,6 +4,9 @@
 //! results behind our position at all, and if so the gap is walked: pages are asked for by time,
 //! step by step, none longer than what one page surely covers.
 //!
+//! A walk begins with a page after the position that is asked for once more. The page that was empty
+//! is older than the latest result: what came in between lies behind the position and is no gap.
+//!
 //! Never in leaps, nor by bisection: that a page is empty says nothing of those behind it. How far
 //! a fruitless walk got is remembered, and the next one goes on from there.
 
@@ -75,8 +78,8 @@ impl Gap {
         self.next_look <= now
     }
 
-    /// The latest result is of the time `latest`, and the position of `from`. The page behind the
-    /// position was empty, which covers a `step`.
+    /// The latest result is of the time `latest`, and the position of `from`. A walk begins a `step`
+    /// behind that: the caller first asks for the page in between once more.
     pub(crate) fn looked(
         &mut self,
         now: Time,

@@ -27,6 +27,10 @@ pub(crate) struct Context {
     pub(crate) times: Vec<u64>,
     /// The page was asked for by a time: only cursors that say theirs can be trusted to lie behind.
     pub(crate) walking: bool,
+    /// The latest time that a result may have, in ms since 1970.
+    pub(crate) horizon: u64,
+    /// The time of the first result beyond it: the page ends before that.
+    pub(crate) ahead: Option<u64>,
     /// The error behind serde's, which has room for a text only.
     pub(crate) error: Option<PageError>,
     /// One list of entries per open object, kept for the next object at that depth.
@@ -39,6 +43,7 @@ impl Context {
             writer: TermWriter::reusing(buffer),
             trail: request.trail(),
             walking: request.at.is_some(),
+            horizon: request.horizon,
             ..Self::default()
         }
     }

@@ -12,7 +12,7 @@
 //! A monitor whose position is unresolved goes through `Resolving` first, and one whose position
 //! is not durable through `Saving`; from there to `Idle`, or to `Fetching` where somebody had asked
 //! for a poll. After pages have been empty for long, an empty page leads through `Looking`, and
-//! perhaps `Begin` and `Walking`, back to `Idle`: see the `gap` module. A fetch that fails leads
+//! perhaps `Rechecking`, `Begin` and `Walking`, back to `Idle`: see the `gap` module. A fetch that fails leads
 //! to `Waiting`, wherever it was; from there a retry or a poll begins anew. A push that fails is
 //! the monitor process's own business: it acks later. One that is paused goes no further than
 //! `Idle`, and is not ticked there.
@@ -29,7 +29,7 @@ pub use self::snapshot::{BreakerState, Doing, Snapshot, Trouble};
 use crate::credit::Credit;
 use crate::event::{MAX_LIMIT, PageRequest, Registration, Request};
 use crate::failure::Outage;
-use crate::gap::Gap;
+use crate::gap::{Gap, Look};
 use crate::nodes::Nodes;
 use crate::queue::Lane;
 use crate::{Grid, Position, Time, Trail};
@@ -61,6 +61,9 @@ enum Stage {
     Waiting(Time),
     /// The latest cursor, to see whether there is a gap.
     Looking,
+    /// A page after the position, asked for since: what came before the latest cursor was asked for
+    /// is no gap. If it is empty, this is done.
+    Rechecking(Look),
     /// The first cursor, to see where a gap begins.
     Begin,
     /// A page of the walk past a gap.
@@ -214,7 +217,10 @@ impl Monitor {
     /// The fetch under way failed. A look or a walk must not follow each retry.
     pub(crate) fn failed(&mut self, now: Time, trouble: Trouble) {
         self.trouble = Some(Box::new(trouble));
-        if matches!(self.stage, Stage::Looking | Stage::Begin | Stage::Walking) {
+        if matches!(
+            self.stage,
+            Stage::Looking | Stage::Rechecking(_) | Stage::Begin | Stage::Walking
+        ) {
             self.gap.put_off(now);
         }
     }
@@ -240,12 +246,14 @@ impl Monitor {
             first_seq: self.credit.next_seq(),
             limit,
             trail: self.trail.clone(),
+            horizon: u64::MAX,
         };
         match self.stage {
             Stage::Resolving => Some(Request::Latest),
             Stage::Looking => Some(Request::Look),
             Stage::Begin => Some(Request::First(self.gap.reach())),
             Stage::Fetching => Some(Request::Page(page)),
+            Stage::Rechecking(_) => Some(Request::Page(PageRequest { limit: MAX_LIMIT, ..page })),
             Stage::Walking => {
                 let at = Some(self.gap.at());
                 Some(Request::Page(PageRequest { at, limit: MAX_LIMIT, ..page }))

@@ -23,10 +23,12 @@ pub struct Page {
     pub last: Option<Cursor>,
     /// The trail up to the last edge.
     pub trail: Trail,
+    /// It ends before a result that is too far ahead of the clock.
+    pub cut: bool,
     /// When each edge's result was made, in ms since 1970; 0 where its cursor does not show it.
     pub times: Vec<u64>,
-    /// How many bytes the terms take once the BEAM has laid them out, roughly. Small values in
-    /// great number take several times what they take as JSON.
+    /// How many bytes the page takes, roughly: its parts as they wait, and the largest of them once the
+    /// BEAM has laid out its terms. A monitor has one part on its heap at a time.
     pub memory: u64,
 }
 
@@ -38,6 +40,9 @@ pub struct Part {
     pub terms: Vec<u8>,
     /// How many edges there are.
     pub edges: u64,
+    /// How many bytes the terms take once the BEAM has laid them out, roughly. Small values in great
+    /// number take several times what they take as JSON.
+    pub memory: u64,
 }
 
 /// Why a body is no page to go on from.
@@ -93,6 +98,20 @@ pub enum PageError {
     /// The last edge's cursor is the one that was asked from: going on would loop.
     #[error("the page ends with the cursor it was asked to begin after")]
     StuckCursor,
+    /// The next result, or the position itself, is dated further ahead of this node's clock than is
+    /// allowed. Going on from it would miss every result until that time comes.
+    #[error(
+        "{what} is dated {time} ms since 1970, which is ahead of this node's clock: check both \
+         clocks; results up to {horizon} are taken (cron_max_ahead)"
+    )]
+    Ahead {
+        /// The result or the position.
+        what: &'static str,
+        /// Its time.
+        time: u64,
+        /// The latest time that is taken.
+        horizon: u64,
+    },
     /// No edges, but `hasNextPage` is true: there is no cursor to go on from.
     #[error("the page is empty, yet it says that there is a next one")]
     EmptyWithNext,
@@ -131,17 +150,24 @@ pub fn decode(body: &[u8], request: &PageRequest, buffer: &mut Vec<u8>) -> Resul
     repairing(text, |text| {
         let mut context = Context::new(std::mem::take(buffer), request);
         let found = page(text, request, &mut context);
-        let memory = context.writer.memory();
         *buffer = context.writer.into_bytes();
         found.map(|found| Page {
             edges: found.parts.iter().map(|part| part.edges).sum(),
+            memory: memory(&found.parts),
             parts: found.parts,
             last: found.last,
-            memory,
             trail: context.trail,
+            cut: context.ahead.is_some(),
             times: context.times,
         })
     })
+}
+
+/// What parts take together, and the largest of them as terms.
+fn memory(parts: &[Part]) -> u64 {
+    let waiting: usize = parts.iter().map(|part| part.terms.len()).sum();
+    let largest = parts.iter().map(|part| part.memory).max().unwrap_or(0);
+    largest.saturating_add(u64::try_from(waiting).unwrap_or(u64::MAX))
 }
 
 /// Decodes `text` with `decode`; once more with lone halves of surrogate pairs repaired if it is no
@@ -170,6 +196,14 @@ fn page(text: &str, request: &PageRequest, context: &mut Context) -> Result<Cont
             return Err(context.error.take().unwrap_or_else(|| PageError::from_serde(&error)));
         }
     };
+    let horizon = request.horizon;
+    if let Some(time) = context.ahead.filter(|_| found.last.is_none()) {
+        return Err(PageError::Ahead { what: "the next result", time, horizon });
+    }
+    let position = context.trail.timestamp().filter(|time| *time > horizon);
+    if let Some(time) = position {
+        return Err(PageError::Ahead { what: "the position", time, horizon });
+    }
     if found.last.is_none() && found.has_next_page {
         return Err(PageError::EmptyWithNext);
     }

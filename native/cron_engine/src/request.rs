@@ -25,10 +25,13 @@ pub fn page_path(process: &ProcessId, request: &PageRequest) -> String {
     }
 }
 
-/// The path of the latest result. `/cron` has no descending order, `/results` has.
+/// How many results are looked through for the latest one that is not ahead of the clock.
+pub const LATEST_REACH: u32 = 1000;
+
+/// The path of the `count` latest results. `/cron` has no descending order, `/results` has.
 #[must_use]
-pub fn latest_path(process: &ProcessId) -> String {
-    format!("/results/{process}?sort=DESC&limit=1&processId={process}")
+pub fn latest_path(process: &ProcessId, count: u32) -> String {
+    format!("/results/{process}?sort=DESC&limit={count}&processId={process}")
 }
 
 /// The path of the first results of any kind. Errors are left out after `reach` results were
@@ -75,7 +78,7 @@ mod tests {
     #[test]
     fn latest_path_asks_for_one_result_in_descending_order() {
         assert_eq!(
-            latest_path(&process()),
+            latest_path(&process(), 1),
             format!("/results/{ID}?sort=DESC&limit=1&processId={ID}")
         );
     }

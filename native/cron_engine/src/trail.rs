@@ -18,6 +18,15 @@ const MAX_STEP: u64 = 100_000;
 /// The step of a walk while no schedule is known, in ms: the shortest interval of AO.
 const UNKNOWN_STEP: u64 = 1000;
 
+/// Why a result is not gone on to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// It lies behind, or was passed already, or does not say where it lies.
+    Behind(String),
+    /// It is of this time, which is too far ahead.
+    Ahead(u64),
+}
+
 /// The trail of a process up to a position.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Trail {
@@ -42,7 +51,7 @@ impl Trail {
         let mut trail = Self::default();
         if let Some(cursor) = position.cursor() {
             // Nothing lies before the first one.
-            let _ = trail.advance(&mut Reader::default(), cursor.as_bytes(), false);
+            let _ = trail.advance(&mut Reader::default(), cursor.as_bytes(), false, u64::MAX);
         }
         trail
     }
@@ -53,24 +62,33 @@ impl Trail {
         self.timestamp
     }
 
-    /// Goes on to the result with this cursor, and says its time, if that shows. `Err` with the
-    /// reason if that lies behind, or was passed already, or if it does not say where it lies and
-    /// that is needed.
+    /// Goes on to the result with this cursor, and says its time, if that shows. It stays where it is
+    /// if the result is refused. `needed`: a cursor must say its time. No result may be later than
+    /// `horizon`, in ms since 1970.
     pub(crate) fn advance(
         &mut self,
         reader: &mut Reader,
         cursor: &[u8],
         needed: bool,
-    ) -> Result<Option<u64>, String> {
+        horizon: u64,
+    ) -> Result<Option<u64>, Refused> {
+        let behind = |reason: String| Err(Refused::Behind(reason));
         let Some(read) = reader.read(cursor) else {
-            return if needed { Err("its cursor does not say its time".into()) } else { Ok(None) };
+            return if needed {
+                behind("its cursor does not say its time".into())
+            } else {
+                Ok(None)
+            };
         };
+        if read.timestamp > horizon {
+            return Err(Refused::Ahead(read.timestamp));
+        }
         match self.timestamp {
             Some(last) if read.timestamp < last => {
-                Err(format!("it is of {}, and the one before of {last}", read.timestamp))
+                behind(format!("it is of {}, and the one before of {last}", read.timestamp))
             }
             Some(last) if read.timestamp == last && self.run.contains(&read.identity) => {
-                Err(format!("it is of {last}, and was there before"))
+                behind(format!("it is of {last}, and was there before"))
             }
             _ => {
                 self.skip_to(read.timestamp);
@@ -138,14 +156,14 @@ mod tests {
         BASE64_STANDARD.encode(json).into_bytes()
     }
 
-    fn go(trail: &mut Trail, cursor: &[u8]) -> Result<(), String> {
-        trail.advance(&mut Reader::default(), cursor, false).map(drop)
+    fn go(trail: &mut Trail, cursor: &[u8]) -> Result<(), Refused> {
+        trail.advance(&mut Reader::default(), cursor, false, u64::MAX).map(drop)
     }
 
     #[test]
     fn trail_says_the_time_of_each_result_whose_cursor_shows_it() {
         let (mut trail, mut reader) = (Trail::default(), Reader::default());
-        let mut time = |cursor: &[u8]| trail.advance(&mut reader, cursor, false);
+        let mut time = |cursor: &[u8]| trail.advance(&mut reader, cursor, false, u64::MAX);
         assert_eq!(time(&cursor(5, "0-1-second")), Ok(Some(5)));
         assert_eq!(time(b"opaque"), Ok(None));
         assert_eq!(time(&cursor(6, "0-1-second")), Ok(Some(6)));
@@ -170,6 +188,15 @@ mod tests {
         }
         go(&mut trail, &cursor(6, "0-1-second")).unwrap();
         assert!(go(&mut trail, &cursor(5, "2-1-second")).is_err());
+    }
+
+    #[test]
+    fn result_beyond_the_horizon_is_refused_and_not_gone_on_to() {
+        let (mut trail, mut reader) = (Trail::default(), Reader::default());
+        let mut go = |time| trail.advance(&mut reader, &cursor(time, "0-1-second"), false, 10);
+        assert_eq!(go(10), Ok(Some(10)));
+        assert_eq!(go(11), Err(Refused::Ahead(11)));
+        assert_eq!(trail.timestamp(), Some(10));
     }
 
     #[test]

@@ -22,20 +22,25 @@ pub(crate) struct Outcome {
 impl Monitor {
     /// The fetch under way succeeded. `Err` if that is no answer to what was asked.
     pub(crate) fn fetched(&mut self, now: Time, fetched: Fetched) -> Result<Outcome, Unasked> {
-        let mut passed = None;
+        let (mut passed, mut cut) = (None, false);
         let step = match (self.stage, fetched) {
             (Stage::Resolving, Fetched::Latest(latest)) => {
                 self.position = latest.map_or(Position::Earliest, Position::After);
                 self.stage = Stage::Saving;
                 Step::Save
             }
-            (Stage::Fetching | Stage::Walking, Fetched::Page { edges, last, trail, bytes }) => {
+            (
+                Stage::Fetching | Stage::Rechecking(_) | Stage::Walking,
+                Fetched::Page { edges, last, trail, bytes, cut: ahead },
+            ) => {
+                cut = ahead;
                 passed = (self.stage == Stage::Walking).then(|| self.gap.passed());
                 self.gap.closed(now);
                 self.trail = Some(trail);
                 self.page(edges, last, bytes)
             }
             (Stage::Fetching, Fetched::EmptyPage) => self.empty_page(now),
+            (Stage::Rechecking(look), Fetched::EmptyPage) => self.look(look),
             (Stage::Looking, Fetched::Latest(latest)) => self.looked(now, latest.as_ref()),
             (Stage::Begin, Fetched::First(first)) => {
                 let time = first.and_then(|first| Trail::at(&Position::After(first)).timestamp());
@@ -49,6 +54,10 @@ impl Monitor {
             _ => return Err(Unasked),
         };
         self.nodes.answered();
+        if cut {
+            // The result that the page ends before is still an error.
+            return Ok(Outcome { step, recovered: None, passed });
+        }
         self.trouble = None;
         Ok(Outcome { step, recovered: self.outage.ended(), passed })
     }
@@ -91,7 +100,10 @@ impl Monitor {
         let latest = latest.and_then(|latest| latest.timestamp());
         let look = self.gap.looked(now, from, latest, trail.step(MAX_LIMIT));
         self.trail = Some(Arc::new(trail));
-        self.look(look)
+        match look {
+            Look::Nothing => self.end_poll(),
+            Look::Begin | Look::Walk(_) => self.ask(Stage::Rechecking(look)),
+        }
     }
 
     fn look(&mut self, look: Look) -> Step {

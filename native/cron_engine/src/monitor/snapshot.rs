@@ -110,9 +110,12 @@ impl Monitor {
             _ if !self.credit.is_whole() => Doing::Pushing,
             Stage::Idle => Doing::Waiting,
             Stage::Full | Stage::Draining => Doing::Pushing,
-            Stage::Ticked | Stage::Fetching | Stage::Looking | Stage::Begin | Stage::Walking => {
-                Doing::Polling
-            }
+            Stage::Ticked
+            | Stage::Fetching
+            | Stage::Looking
+            | Stage::Rechecking(_)
+            | Stage::Begin
+            | Stage::Walking => Doing::Polling,
         }
     }
 }

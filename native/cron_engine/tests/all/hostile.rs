@@ -24,13 +24,13 @@ fn decode_both(body: &[u8]) -> (bool, bool) {
         assert_eq!(u64::try_from(edges.len()), Ok(page.edges));
         assert_eq!(page.last.is_none(), edges.is_empty());
     }
-    (page.is_ok(), decode_latest(body).is_ok())
+    (page.is_ok(), decode_latest(body, u64::MAX).is_ok())
 }
 
 #[test]
 fn body_that_is_whole_is_a_page() {
     assert_eq!(terms(RICH).unwrap().len(), 3);
-    assert_eq!(decode_latest(RICH.as_bytes()), Ok(Some(cursor("c1"))));
+    assert_eq!(decode_latest(RICH.as_bytes(), u64::MAX), Ok(Some(cursor("c1"))));
 }
 
 #[test]
@@ -79,7 +79,7 @@ fn nesting_of_100_000_levels_where_something_else_should_be_is_an_error() {
         let cursor = page_of(&[&format!("{{\"cursor\":{deep}}}")]);
         for body in [deep.clone(), page_of(&[&deep]), cursor] {
             assert!(terms(&body).is_err(), "{open}");
-            assert!(decode_latest(body.as_bytes()).is_err(), "{open}");
+            assert!(decode_latest(body.as_bytes(), u64::MAX).is_err(), "{open}");
         }
         let info = format!("{{\"pageInfo\":{{\"hasNextPage\":{deep}}},\"edges\":[]}}");
         assert!(terms(info).is_err(), "{open}");
@@ -98,10 +98,14 @@ fn nesting_of_100_000_levels_in_what_is_skipped_needs_no_stack() {
             page_with(&format!("{{\"cursor\":{deep}}}")),
         ] {
             assert_eq!(terms(&body).unwrap(), [Term::map([("cursor", Term::binary(CURSOR))])]);
-            assert_eq!(decode_latest(body.as_bytes()), Ok(Some(cursor(CURSOR))));
+            assert_eq!(decode_latest(body.as_bytes(), u64::MAX), Ok(Some(cursor(CURSOR))));
         }
         let latest = page_with(&deep);
-        assert_eq!(decode_latest(latest.as_bytes()), Ok(Some(cursor(CURSOR))), "nodes are skipped");
+        assert_eq!(
+            decode_latest(latest.as_bytes(), u64::MAX),
+            Ok(Some(cursor(CURSOR))),
+            "nodes are skipped"
+        );
     }
 }
 
@@ -192,7 +196,7 @@ fn latest_of_a_body_that_is_broken_is_never_none() {
         r#"{"edges":[}"#,
         "\"edges\"",
     ] {
-        assert!(decode_latest(body.as_bytes()).is_err(), "{body}");
+        assert!(decode_latest(body.as_bytes(), u64::MAX).is_err(), "{body}");
     }
 }
 
@@ -200,7 +204,7 @@ fn latest_of_a_body_that_is_broken_is_never_none() {
 fn latest_of_a_cursor_that_is_unusable_is_an_error() {
     for cursor in ["null", "\"\"", &format!("\"{}\"", "c".repeat(4097))] {
         let body = page_of(&[&format!(r#"{{"node":{{}},"cursor":{cursor}}}"#)]);
-        let error = decode_latest(body.as_bytes()).unwrap_err();
+        let error = decode_latest(body.as_bytes(), u64::MAX).unwrap_err();
         assert!(matches!(error, PageError::Cursor { edge: 0, .. }), "{error}");
     }
 }
@@ -208,14 +212,14 @@ fn latest_of_a_cursor_that_is_unusable_is_an_error() {
 #[test]
 fn latest_of_a_list_is_an_error() {
     for body in ["[[]]", r#"[[["a"]]]"#, r#"[[{"cursor":"a"}]]"#, r#"{"edges":[["a"]]}"#] {
-        assert!(decode_latest(body.as_bytes()).is_err(), "{body}");
+        assert!(decode_latest(body.as_bytes(), u64::MAX).is_err(), "{body}");
     }
 }
 
 #[test]
 fn latest_of_no_edges_that_has_a_next_page_is_an_error() {
     let body = r#"{"pageInfo":{"hasNextPage":true},"edges":[]}"#;
-    assert!(decode_latest(body.as_bytes()).is_err());
+    assert!(decode_latest(body.as_bytes(), u64::MAX).is_err());
 }
 
 /// A change to a body: bytes put in place of others.

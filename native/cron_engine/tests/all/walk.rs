@@ -28,6 +28,9 @@ struct Walk {
     passed: Vec<(u64, u64)>,
     /// The CU does not say what is latest.
     no_latest: bool,
+    /// How far the rows are there from the request with this number on: times after which they come
+    /// at once. The last one that has begun holds.
+    bursts: Vec<(usize, u64)>,
 }
 
 impl Walk {
@@ -41,6 +44,7 @@ impl Walk {
             requests: Vec::new(),
             passed: Vec::new(),
             no_latest: false,
+            bursts: Vec::new(),
         };
         let registration = registration(ID, Duration::from_secs(10), position);
         walk.tell(Event::Register(Registration { page_limit, ..registration }));
@@ -83,7 +87,10 @@ impl Walk {
 
     fn answer(&mut self, request: Request) {
         self.now = self.now + Duration::from_millis(1);
-        let visible = self.start.saturating_add(self.now.as_micros() / 1000);
+        let asked = self.requests.len();
+        let burst = self.bursts.iter().rev().find(|(from, _)| *from <= asked);
+        let passing = self.start.saturating_add(self.now.as_micros() / 1000);
+        let visible = burst.map_or(passing, |(_, until)| *until);
         if self.no_latest && request == Request::Look {
             self.requests.push(request);
             let failed = failure(cron_engine::Class::Status);
@@ -91,8 +98,10 @@ impl Walk {
         }
         let body = self.cu.answer(&request, visible);
         let fetched = match &request {
-            Request::Latest | Request::Look => Fetched::Latest(decode_latest(&body).unwrap()),
-            Request::First(_) => Fetched::First(decode_latest(&body).unwrap()),
+            Request::Latest | Request::Look => {
+                Fetched::Latest(decode_latest(&body, u64::MAX).unwrap())
+            }
+            Request::First(_) => Fetched::First(decode_latest(&body, u64::MAX).unwrap()),
             Request::Page(page) => self.page(&body, page),
         };
         self.requests.push(request);
@@ -110,13 +119,31 @@ impl Walk {
             other => panic!("{other:?}"),
         });
         self.delivered.extend(times);
-        Fetched::Page { edges: page.edges, last, trail: Arc::new(page.trail), bytes: page.memory }
+        Fetched::Page {
+            edges: page.edges,
+            last,
+            trail: Arc::new(page.trail),
+            bytes: page.memory,
+            cut: page.cut,
+        }
     }
 
     fn walks(&self) -> usize {
         let walks =
             |request: &&Request| matches!(request, Request::Page(page) if page.at.is_some());
         self.requests.iter().filter(walks).count()
+    }
+
+    /// Results come in bursts: `results` of them before the request with each of these numbers.
+    fn in_bursts(rows: Vec<Row>, bursts: &[(usize, usize)]) -> Self {
+        let mut walk = Self::of(rows);
+        let mut there = 0;
+        for (request, results) in bursts {
+            there = (there + results).min(walk.cu.rows.len());
+            let last = there.checked_sub(1).map(|last| walk.cu.rows[last].timestamp);
+            walk.bursts.push((*request, last.unwrap_or(0)));
+        }
+        walk
     }
 
     fn looks(&self) -> usize {
@@ -258,6 +285,19 @@ fn walk_that_found_nothing_is_not_repeated_and_goes_on_when_there_is_more() {
     assert!(walk.walks() <= steps + 2, "{}", walk.walks());
 }
 
+/// 300 results that come after a page was empty and before the latest one is asked for are no gap.
+#[test]
+fn results_that_come_between_an_empty_page_and_the_look_all_arrive() {
+    // The first two requests are the first pages; it is looked after a minute of empty pages.
+    for request in 3..30 {
+        let all = rows(SECOND, 0, 1, 310, false);
+        let mut walk = Walk::in_bursts(all, &[(0, 10), (request, 300)]);
+        walk.run_for(Duration::from_mins(20));
+        assert_eq!(walk.delivered, times(&walk.cu.good(0)), "they come before request {request}");
+        assert_eq!(walk.passed, [], "there are no errors to pass");
+    }
+}
+
 /// A schedule: its index is its place in the list.
 #[derive(Debug, Clone)]
 struct Schedule {
@@ -293,6 +333,36 @@ proptest! {
         failure_persistence: None,
         ..ProptestConfig::default()
     })]
+
+    /// The same, but results come in bursts between any two requests: a CU evaluates when it is asked.
+    #[test]
+    fn every_result_arrives_whenever_results_appear(
+        schedules in prop::collection::vec(schedule(), 1..3),
+        good_first in any::<bool>(),
+        bursts in prop::collection::vec((1..12_usize, 1..2500_usize), 1..8),
+    ) {
+        let mut all = layout(&schedules, &[], good_first);
+        let end = all.iter().map(|row| row.timestamp).max().unwrap_or(BASE) + 1000;
+        all.push(Row { timestamp: end, cron: None, error: false });
+        let mut at = 0;
+        let mut bursts: Vec<_> = bursts
+            .into_iter()
+            .map(|(later, results)| {
+                at += later;
+                (at, results)
+            })
+            .collect();
+        bursts.push((at + 5, all.len()));
+        let mut walk = Walk::in_bursts(all, &bursts);
+        let wanted = times(&walk.cu.good(0));
+        for _ in 0..24 * 6 {
+            if walk.delivered.len() >= wanted.len() {
+                break;
+            }
+            walk.run_for(Duration::from_mins(10));
+        }
+        prop_assert_eq!(walk.delivered, wanted);
+    }
 
     /// Schedules that work and fail in turn, results that were asked for in between, pages of any
     /// size, a monitor that begins anywhere, rows that are all there or that come as time passes.

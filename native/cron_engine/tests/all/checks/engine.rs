@@ -174,7 +174,13 @@ fn outcome(watch: &mut Watch, index: usize, answer: &Answer) -> Result<Fetched, 
                 watch.tell(Event::Acked(fetch.id, end));
             }
             let trail = Arc::new(Trail::at(&Position::After(last.clone())));
-            Ok(Fetched::Page { edges, last, trail, bytes: u64::from(*pages_of_bytes) * PAGE_BYTES })
+            Ok(Fetched::Page {
+                edges,
+                last,
+                trail,
+                bytes: u64::from(*pages_of_bytes) * PAGE_BYTES,
+                cut: false,
+            })
         }
         (Request::Page(_), _) => Ok(Fetched::EmptyPage),
         (Request::Latest | Request::Look, Answer::Ahead(seconds)) => {
@@ -198,7 +204,7 @@ fn unasked(request: &Request, what: u8) -> Fetched {
         Request::Page(_) if what.is_multiple_of(2) => Fetched::Latest(Some(last)),
         Request::Page(_) => Fetched::First(None),
         _ if what.is_multiple_of(2) => Fetched::EmptyPage,
-        _ => Fetched::Page { edges: 1, last, trail, bytes: PAGE_BYTES },
+        _ => Fetched::Page { edges: 1, last, trail, bytes: PAGE_BYTES, cut: false },
     }
 }
 

@@ -49,13 +49,15 @@ fn decode(
         Answer::Fail(class) => return Err(Failure::new(class, "it went wrong")),
     };
     let Request::Page(request) = request else {
-        return Ok((Fetched::Latest(decode_latest(&body)?), Vec::new()));
+        return Ok((Fetched::Latest(decode_latest(&body, u64::MAX)?), Vec::new()));
     };
     let page = page::decode(&body, request, &mut Vec::new())?;
     let edges = edges(&page);
     let trail = Arc::new(page.trail);
     let fetched = match page.last {
-        Some(last) => Fetched::Page { edges: page.edges, last, trail, bytes: page.memory },
+        Some(last) => {
+            Fetched::Page { edges: page.edges, last, trail, bytes: page.memory, cut: page.cut }
+        }
         None => Fetched::EmptyPage,
     };
     Ok((fetched, edges))
