@@ -1,9 +1,9 @@
-//! What one commit writes. Later changes replace earlier ones, so a batch that could not be
-//! written takes on what comes after it and is written later as one.
+//! What one commit writes. Later changes replace earlier ones, so a batch whose commit failed
+//! absorbs the changes that came after it, and both are committed as one.
 
 use crate::{Letter, Record};
 use cron_engine::ProcessId;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A set of changes that belong together: all of them become durable, or none.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -12,8 +12,8 @@ pub struct Batch {
     pub(crate) records: BTreeMap<ProcessId, Option<Record>>,
     /// Results given up; `None` to discard one.
     pub(crate) letters: BTreeMap<(ProcessId, u64), Option<Letter>>,
-    /// Processes whose dead letters go too.
-    pub(crate) forgotten: Vec<ProcessId>,
+    /// Processes whose dead letters go too. They go before `letters` are written.
+    pub(crate) forgotten: BTreeSet<ProcessId>,
     /// The last number given to a letter, 0 for none: it outlives its letter.
     pub(crate) last_letter: u64,
 }
@@ -22,7 +22,10 @@ impl Batch {
     /// Whether there is nothing to write.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        *self == Self::default()
+        self.records.is_empty()
+            && self.letters.is_empty()
+            && self.forgotten.is_empty()
+            && self.last_letter == 0
     }
 
     /// Notes where a process stands.
@@ -41,31 +44,34 @@ impl Batch {
         self.last_letter = self.last_letter.max(id);
     }
 
-    /// Notes that a dead letter is done with.
+    /// Notes that a dead letter is discarded.
     pub fn discard(&mut self, process: ProcessId, id: u64) {
         self.letters.insert((process, id), None);
     }
 
-    /// Notes that nothing is to be known of a process any more.
+    /// Notes that a process is forgotten.
     pub fn forget(&mut self, process: ProcessId) {
-        self.letters.retain(|(of, _), _| *of != process);
+        self.drop_letters(process);
         self.records.insert(process, None);
-        self.forgotten.push(process);
+        self.forgotten.insert(process);
     }
 
-    /// Puts back what could not be written, below what has come since.
-    pub(crate) fn restore(&mut self, older: Self) {
-        for (process, record) in older.records {
-            self.records.entry(process).or_insert(record);
+    fn drop_letters(&mut self, process: ProcessId) {
+        let of = self.letters.range((process, 0)..=(process, u64::MAX));
+        let keys: Vec<_> = of.map(|(key, _)| *key).collect();
+        for key in keys {
+            self.letters.remove(&key);
         }
-        for ((process, id), letter) in older.letters {
-            if !self.forgotten.contains(&process) {
-                self.letters.entry((process, id)).or_insert(letter);
-            }
+    }
+
+    /// Adds the changes of a batch that came after this one.
+    pub(crate) fn absorb(&mut self, newer: Self) {
+        for process in newer.forgotten {
+            self.forget(process);
         }
-        // Letters are forgotten before others are noted, so the order does not matter here.
-        self.forgotten.extend(older.forgotten);
-        self.number(older.last_letter);
+        self.records.extend(newer.records);
+        self.letters.extend(newer.letters);
+        self.number(newer.last_letter);
     }
 }
 
@@ -79,7 +85,7 @@ mod tests {
     }
 
     fn record(at: u64) -> Record {
-        Record { position: Position::Earliest, watched: true, at, options: Vec::new() }
+        Record { position: Position::Earliest, watched: true, at, options: [].into() }
     }
 
     fn letter(id: u64) -> Letter {
@@ -87,27 +93,38 @@ mod tests {
     }
 
     #[test]
-    fn batch_put_back_gives_way_to_what_came_since() {
-        let mut older = Batch::default();
-        older.put(process(), record(1));
-        older.letter(process(), letter(1));
+    fn batch_gives_way_to_the_changes_that_came_after_it() {
         let mut batch = Batch::default();
-        batch.put(process(), record(2));
-        batch.restore(older);
+        batch.put(process(), record(1));
+        batch.letter(process(), letter(1));
+        let mut newer = Batch::default();
+        newer.put(process(), record(2));
+        batch.absorb(newer);
         assert_eq!(batch.records[&process()], Some(record(2)));
         assert_eq!(batch.letters[&(process(), 1)], Some(letter(1)));
     }
 
     #[test]
-    fn batch_put_back_does_not_bring_back_what_was_forgotten_since() {
-        let mut older = Batch::default();
-        older.put(process(), record(1));
-        older.letter(process(), letter(1));
+    fn batch_drops_the_letters_of_a_process_forgotten_after_it() {
         let mut batch = Batch::default();
-        batch.forget(process());
-        batch.letter(process(), letter(2));
-        batch.restore(older);
+        batch.put(process(), record(1));
+        batch.letter(process(), letter(1));
+        let mut newer = Batch::default();
+        newer.forget(process());
+        newer.letter(process(), letter(2));
+        batch.absorb(newer);
         assert_eq!(batch.records[&process()], None);
         assert_eq!(batch.letters.keys().map(|key| key.1).collect::<Vec<_>>(), [2]);
+        assert!(batch.forgotten.contains(&process()));
+    }
+
+    #[test]
+    fn batch_keeps_a_process_that_began_again_after_it_was_forgotten() {
+        let mut batch = Batch::default();
+        batch.forget(process());
+        let mut newer = Batch::default();
+        newer.put(process(), record(2));
+        batch.absorb(newer);
+        assert_eq!(batch.records[&process()], Some(record(2)));
     }
 }

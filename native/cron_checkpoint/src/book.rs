@@ -1,43 +1,71 @@
-//! What is known of each process now, and what of it is not on disk yet. It is plain data: the
+//! What is known of each process now, and which changes are not on disk yet. It is plain data: the
 //! thread that writes it, and the lock around it, are elsewhere.
+//!
+//! Every call but [`Book::watched_from`], [`Book::expire_from`] and [`Book::records_from`] takes time
+//! that does not grow with the number of processes: callers hold a lock that normal schedulers wait for.
 
 use crate::batch::Batch;
 use crate::record::{Letter, Record};
 use crate::store::Contents;
+use crate::track::Track;
 use cron_engine::{Position, ProcessId};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// The book of a node.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Book {
-    /// Boxed, so that growing moves pointers: who acks waits for it.
-    entries: HashMap<ProcessId, Box<Entry>>,
-    letters: BTreeSet<(ProcessId, u64)>,
+    /// In order, so that it can be walked in slices. A hash map would also hold its lock for
+    /// milliseconds whenever it grows.
+    entries: BTreeMap<ProcessId, Box<Entry>>,
+    /// The bytes of each dead letter.
+    letters: BTreeMap<(ProcessId, u64), u64>,
+    letter_bytes: u64,
+    /// The bytes of letters in `pending`, and of those that the writer has taken and not written yet.
+    unwritten: (u64, u64),
     last_letter: u64,
-    pending: Batch,
+    /// `None` if nothing is ever written: then everything counts as durable.
+    pending: Option<Batch>,
+    /// The number of the batch that collects changes, and of the last one that is durable.
+    collecting: u64,
+    durable: u64,
 }
 
 #[derive(Debug)]
 struct Entry {
-    /// Of the latest registration; 0 for what was read from disk.
+    /// Of the latest registration; 0 for a record read from disk.
     epoch: u64,
+    /// The latest registration's acks, while it lasts.
+    track: Option<Arc<Track>>,
+    /// The process was stopped: its registration is still to end, as one not to be resumed.
+    stopped: bool,
     record: Record,
-    start: Start,
+    /// The batch with which the starting point is durable, or a later position on the same way.
+    start: u64,
 }
 
-/// Whether a crash would leave where a process began, or a later place on the same way.
+/// How many dead letters there may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Start {
-    Unwritten,
-    /// It is in the batch that is being written.
-    Writing,
-    Durable,
+pub struct LetterLimits {
+    /// In number.
+    pub count: u64,
+    /// In bytes.
+    pub bytes: u64,
+    /// In bytes that are not on disk yet, and so in memory.
+    pub unwritten_bytes: u64,
 }
 
-/// There are as many dead letters as there may be.
+/// There is no room for another dead letter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("there are as many dead letters as cron_dead_letters_max allows")]
+#[error(
+    "the dead letters are full: discard some, or raise cron_dead_letters_max or cron_dead_letters_max_bytes"
+)]
 pub struct Full;
+
+/// The process has a registration that has not ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the process is monitored: stop its monitor first")]
+pub struct Monitored;
 
 impl Book {
     /// The book that a file holds.
@@ -48,143 +76,330 @@ impl Book {
                 // Its monitor ran until the file was last written, results or not.
                 record.at = record.at.max(written);
             }
-            let known = record.position != Position::Unresolved;
-            let start = if known { Start::Durable } else { Start::Unwritten };
-            Box::new(Entry { epoch: 0, record, start })
+            Box::new(Entry { epoch: 0, track: None, stopped: false, record, start: 0 })
         };
         let entries = records.into_iter().map(|(of, record)| (of, entry(record))).collect();
-        Self { entries, letters, last_letter, pending: Batch::default() }
+        let letter_bytes = letters.values().sum();
+        let pending = Some(Batch::default());
+        Self {
+            entries,
+            letters,
+            letter_bytes,
+            unwritten: (0, 0),
+            last_letter,
+            pending,
+            collecting: 1,
+            durable: 0,
+        }
     }
 
-    pub(crate) fn find(&self, process: &ProcessId) -> Option<&Record> {
+    /// A book that is never written. It has no room for dead letters.
+    pub(crate) fn in_memory() -> Self {
+        Self { pending: None, durable: u64::MAX, ..Self::new(Contents::default()) }
+    }
+
+    /// Whether it is never written.
+    pub(crate) const fn is_in_memory(&self) -> bool {
+        self.pending.is_none()
+    }
+
+    /// What is known of a process, with its latest ack.
+    pub(crate) fn find(&mut self, process: &ProcessId, now: u64) -> Option<&Record> {
+        self.settle(process, now);
         self.entries.get(process).map(|entry| &entry.record)
     }
 
     /// Whether a process that begins at `position` would still do so after a crash.
     pub(crate) fn is_durable(&self, process: &ProcessId, position: &Position) -> bool {
         let entry = self.entries.get(process).filter(|e| e.record.position == *position);
-        entry.is_some_and(|entry| entry.start == Start::Durable)
+        let known = entry.filter(|entry| entry.record.position != Position::Unresolved);
+        known.is_some_and(|entry| entry.start <= self.durable)
     }
 
-    /// The processes to be resumed, and their options.
-    pub(crate) fn watched(&self) -> Vec<(ProcessId, Vec<u8>)> {
-        let watched = self.entries.iter().filter(|(_, entry)| entry.record.watched);
-        watched.map(|(process, entry)| (*process, entry.record.options.clone())).collect()
+    /// At most `limit` of the processes from `from` on: those to be resumed with their options, and
+    /// the process to go on from.
+    pub(crate) fn watched_from(
+        &self,
+        from: Option<&ProcessId>,
+        limit: usize,
+    ) -> (Vec<(ProcessId, Arc<[u8]>)>, Option<ProcessId>) {
+        let (slice, next) = self.slice(from, limit);
+        let watched = slice.filter(|(_, entry)| entry.record.watched);
+        (watched.map(|(process, e)| (*process, Arc::clone(&e.record.options))).collect(), next)
     }
 
-    /// A registration begins.
-    pub(crate) fn begin(&mut self, process: ProcessId, epoch: u64, record: Record) {
-        if self.entries.get(&process).is_none_or(|entry| entry.epoch <= epoch) {
-            self.pending.put(process, record.clone());
-            let same = self.entries.get(&process).filter(|e| e.record.position == record.position);
-            let start = same.map_or(Start::Unwritten, |entry| entry.start);
-            self.entries.insert(process, Box::new(Entry { epoch, record, start }));
+    /// At most `limit` records from `from` on, and the process to go on from.
+    pub(crate) fn records_from(
+        &self,
+        from: Option<&ProcessId>,
+        limit: usize,
+    ) -> (Vec<(ProcessId, Record)>, Option<ProcessId>) {
+        let (slice, next) = self.slice(from, limit);
+        (slice.map(|(process, entry)| (*process, entry.record.clone())).collect(), next)
+    }
+
+    /// Looks at most at `limit` processes from `from` on, and forgets those that were stopped before
+    /// `before` and have no dead letter. Says how many, and the process to go on from.
+    pub(crate) fn expire_from(
+        &mut self,
+        from: Option<&ProcessId>,
+        limit: usize,
+        before: u64,
+    ) -> (usize, Option<ProcessId>) {
+        let (slice, next) = self.slice(from, limit);
+        let old = |(process, entry): (&ProcessId, &Box<Entry>)| {
+            let Entry { track, record, .. } = &**entry;
+            let expired = track.is_none() && !record.watched && record.at < before;
+            (expired && self.letters_of(*process) == 0).then_some(*process)
+        };
+        let expired: Vec<ProcessId> = slice.filter_map(old).collect();
+        for process in &expired {
+            self.remove(*process);
         }
+        (expired.len(), next)
+    }
+
+    fn slice(
+        &self,
+        from: Option<&ProcessId>,
+        limit: usize,
+    ) -> (impl Iterator<Item = (&ProcessId, &Box<Entry>)>, Option<ProcessId>) {
+        let rest = || {
+            from.map_or_else(
+                || self.entries.range::<ProcessId, _>(..),
+                |from| self.entries.range(from..),
+            )
+        };
+        let next = rest().nth(limit).map(|(process, _)| *process);
+        (rest().take(limit), next)
+    }
+
+    /// A registration begins at `position`. False if a later one has begun.
+    pub(crate) fn begin(&mut self, track: &Arc<Track>, record: Record) -> bool {
+        let (process, epoch) = (track.process, track.epoch);
+        if self.entries.get(&process).is_some_and(|entry| entry.epoch > epoch) {
+            return false;
+        }
+        self.put(process, &record);
+        let same = self.entries.get(&process).filter(|e| e.record.position == record.position);
+        let start = same.map_or(self.collecting, |entry| entry.start);
+        let track = Some(Arc::clone(track));
+        let entry = Entry { epoch, track, stopped: false, record, start };
+        self.entries.insert(process, Box::new(entry));
+        true
     }
 
     /// A registration stands here now.
-    pub(crate) fn moved(&mut self, process: ProcessId, epoch: u64, position: Position, now: u64) {
-        self.change(process, epoch, |record| {
-            record.position = position;
-            record.at = now;
+    pub(crate) fn moved(&mut self, process: &ProcessId, epoch: u64, position: Position, now: u64) {
+        let collecting = self.collecting;
+        self.change(process, epoch, |entry| {
+            if entry.record.position == Position::Unresolved {
+                entry.start = collecting;
+            }
+            entry.record.position = position;
+            entry.record.at = now;
         });
     }
 
-    /// A registration ended; `watched` says whether it is to be resumed.
-    pub(crate) fn ended(&mut self, process: ProcessId, epoch: u64, watched: bool, now: u64) {
-        self.change(process, epoch, |record| {
-            record.watched = watched;
-            record.at = now;
-        });
-    }
-
-    fn change(&mut self, process: ProcessId, epoch: u64, change: impl FnOnce(&mut Record)) {
-        if let Some(entry) = self.entries.get_mut(&process).filter(|entry| entry.epoch == epoch) {
-            change(&mut entry.record);
-            self.pending.put(process, entry.record.clone());
+    /// Takes the latest ack of a process's registration into its record.
+    pub(crate) fn settle(&mut self, process: &ProcessId, now: u64) {
+        let track = self.entries.get(process).and_then(|entry| entry.track.clone());
+        if let Some(track) = track {
+            self.settle_track(&track, now);
         }
     }
 
-    /// A result is given up; its letter gets a number. What an older registration gives up only gets
-    /// the number: its process is forgotten, or has the result pushed anew by the latest one.
+    /// Takes the latest ack of a registration into its process's record. One that has ended, or is
+    /// not the latest, changes nothing.
+    pub(crate) fn settle_track(&mut self, track: &Track, now: u64) {
+        if let Some(cursor) = track.take()
+            && self.is_live(&track.process, track.epoch)
+        {
+            self.moved(&track.process, track.epoch, Position::After(cursor), now);
+        }
+    }
+
+    /// Whether that is the process's latest registration, and has not ended.
+    fn is_live(&self, process: &ProcessId, epoch: u64) -> bool {
+        let entry = self.entries.get(process);
+        entry.is_some_and(|entry| entry.epoch == epoch && entry.track.is_some())
+    }
+
+    /// A registration ended; `watched` says whether it is to be resumed, unless it was stopped.
+    pub(crate) fn ended(&mut self, process: &ProcessId, epoch: u64, watched: bool, now: u64) {
+        self.settle(process, now);
+        self.change(process, epoch, |entry| {
+            entry.record.watched = watched && !entry.stopped;
+            entry.record.at = now;
+            entry.track = None;
+        });
+    }
+
+    /// The process is not to be resumed, if its latest registration is older than `fence`.
+    pub(crate) fn stopped(&mut self, process: &ProcessId, fence: u64, now: u64) {
+        let Some(entry) = self.entries.get(process).filter(|entry| entry.epoch < fence) else {
+            return;
+        };
+        if !entry.record.watched {
+            return;
+        }
+        let epoch = entry.epoch;
+        self.change(process, epoch, |entry| {
+            entry.stopped = true;
+            entry.record.watched = false;
+            entry.record.at = now;
+        });
+    }
+
+    /// Has the process resumed with these options, if its latest registration has ended.
+    pub(crate) fn set_options(&mut self, process: &ProcessId, options: Arc<[u8]>) {
+        let idle = self.entries.get(process).filter(|entry| entry.track.is_none());
+        if let Some(epoch) = idle.map(|entry| entry.epoch) {
+            self.change(process, epoch, |entry| entry.record.options = options);
+        }
+    }
+
+    fn change(&mut self, process: &ProcessId, epoch: u64, change: impl FnOnce(&mut Entry)) {
+        if let Some(entry) = self.entries.get_mut(process).filter(|entry| entry.epoch == epoch) {
+            change(entry);
+            if let Some(pending) = &mut self.pending {
+                pending.put(*process, entry.record.clone());
+            }
+        }
+    }
+
+    fn put(&mut self, process: ProcessId, record: &Record) {
+        if let Some(pending) = &mut self.pending {
+            pending.put(process, record.clone());
+        }
+    }
+
+    /// A result is given up; its letter gets a number. A letter of a registration that is not live
+    /// only gets the number: its process is forgotten, or the next registration pushes the result.
     pub(crate) fn give_up(
         &mut self,
         process: ProcessId,
         epoch: u64,
         mut letter: Letter,
-        max: u64,
+        limits: LetterLimits,
     ) -> Result<u64, Full> {
-        let latest = self.entries.get(&process).is_some_and(|entry| entry.epoch == epoch);
-        if latest && self.letter_count() >= max {
-            return Err(Full);
+        let latest = self.is_live(&process, epoch);
+        let bytes = letter.bytes();
+        let Some(pending) = &mut self.pending else { return Err(Full) };
+        if latest {
+            let count = u64::try_from(self.letters.len()).unwrap_or(u64::MAX);
+            let unwritten = self.unwritten.0.saturating_add(self.unwritten.1);
+            let fits = count < limits.count
+                && self.letter_bytes.saturating_add(bytes) <= limits.bytes
+                && (unwritten == 0 || unwritten.saturating_add(bytes) <= limits.unwritten_bytes);
+            if !fits {
+                return Err(Full);
+            }
         }
         self.last_letter += 1;
-        self.pending.number(self.last_letter);
+        pending.number(self.last_letter);
         if latest {
             letter.id = self.last_letter;
-            self.letters.insert((process, letter.id));
-            self.pending.letter(process, letter);
+            self.letters.insert((process, letter.id), bytes);
+            self.letter_bytes += bytes;
+            self.unwritten.0 += bytes;
+            pending.letter(process, letter);
         }
         Ok(self.last_letter)
     }
 
-    /// A dead letter is done with; false if there is none with this number.
-    pub(crate) fn discard(&mut self, process: ProcessId, id: u64) -> bool {
-        let known = self.letters.remove(&(process, id));
-        if known {
-            self.pending.discard(process, id);
+    /// A dead letter is discarded: its bytes; `None` if there is none with this number.
+    pub(crate) fn discard(&mut self, process: ProcessId, id: u64) -> Option<u64> {
+        let bytes = self.letters.remove(&(process, id))?;
+        self.letter_bytes -= bytes;
+        if let Some(pending) = &mut self.pending {
+            pending.discard(process, id);
         }
-        known
+        Some(bytes)
     }
 
-    /// Nothing is to be known of a process any more. What its old registrations say comes too
-    /// late from now on.
-    pub(crate) fn forget(&mut self, process: ProcessId) {
+    /// Whether there is a dead letter with this number.
+    pub(crate) fn has_letter(&self, process: ProcessId, id: u64) -> bool {
+        self.letters.contains_key(&(process, id))
+    }
+
+    /// Forgets a process, and says how many bytes of dead letters go with it. What its older
+    /// registrations say is ignored from now on.
+    ///
+    /// # Errors
+    /// [`Monitored`] if its latest registration has not ended: its acks would be lost.
+    pub(crate) fn forget(&mut self, process: ProcessId) -> Result<u64, Monitored> {
+        if self.entries.get(&process).is_some_and(|entry| entry.track.is_some()) {
+            return Err(Monitored);
+        }
+        Ok(self.remove(process))
+    }
+
+    fn remove(&mut self, process: ProcessId) -> u64 {
         self.entries.remove(&process);
-        self.letters.retain(|(of, _)| *of != process);
-        self.pending.forget(process);
+        let of = self.letters.range((process, 0)..=(process, u64::MAX));
+        let letters: Vec<_> = of.map(|(key, bytes)| (*key, *bytes)).collect();
+        let mut freed = 0;
+        for (key, bytes) in letters {
+            self.letters.remove(&key);
+            freed += bytes;
+        }
+        self.letter_bytes -= freed;
+        if let Some(pending) = &mut self.pending {
+            pending.forget(process);
+        }
+        freed
+    }
+
+    /// Drops the letters with these keys: their content is lost.
+    pub(crate) fn lose_letters(&mut self, lost: &[(ProcessId, u64)]) {
+        for (process, id) in lost {
+            self.discard(*process, *id);
+        }
+    }
+
+    /// Whether the letter with this key is among the changes that the writer has not taken.
+    pub(crate) fn is_pending_letter(&self, key: &(ProcessId, u64)) -> bool {
+        self.pending.as_ref().is_some_and(|pending| pending.letters.contains_key(key))
+    }
+
+    /// The keys of all dead letters, and the last number given to one.
+    pub(crate) fn letters(&self) -> (Vec<(ProcessId, u64)>, u64) {
+        (self.letters.keys().copied().collect(), self.last_letter)
     }
 
     pub(crate) fn letter_count(&self) -> u64 {
         u64::try_from(self.letters.len()).unwrap_or(u64::MAX)
     }
 
-    /// How many of them are of one process.
+    /// The bytes of all dead letters.
+    pub(crate) const fn letter_bytes(&self) -> u64 {
+        self.letter_bytes
+    }
+
+    /// How many dead letters a process has.
     pub(crate) fn letters_of(&self, process: ProcessId) -> u64 {
         let of = self.letters.range((process, 0)..=(process, u64::MAX));
         u64::try_from(of.count()).unwrap_or(u64::MAX)
     }
 
     pub(crate) fn has_pending(&self) -> bool {
-        !self.pending.is_empty()
+        self.pending.as_ref().is_some_and(|pending| !pending.is_empty())
     }
 
-    /// Takes what is to be written. One batch at a time is.
-    pub(crate) fn take_pending(&mut self) -> Batch {
-        let batch = std::mem::take(&mut self.pending);
-        self.starts(&batch, Start::Unwritten, Start::Writing);
-        batch
+    /// Takes the changes that are to be written, and the number to say [`Book::written`] with.
+    pub(crate) fn take_pending(&mut self) -> (Batch, u64) {
+        let batch = self.pending.as_mut().map(std::mem::take).unwrap_or_default();
+        let number = self.collecting;
+        self.collecting += 1;
+        self.unwritten = (0, self.unwritten.0.saturating_add(self.unwritten.1));
+        (batch, number)
     }
 
-    /// All of the batch is on disk.
-    pub(crate) fn written(&mut self, batch: &Batch) {
-        self.starts(batch, Start::Writing, Start::Durable);
-    }
-
-    /// Nothing of the batch may be on disk.
-    pub(crate) fn restore(&mut self, batch: Batch) {
-        self.starts(&batch, Start::Writing, Start::Unwritten);
-        self.pending.restore(batch);
-    }
-
-    fn starts(&mut self, batch: &Batch, from: Start, to: Start) {
-        for process in batch.records.keys() {
-            let entry = self.entries.get_mut(process);
-            let known = entry.filter(|entry| entry.record.position != Position::Unresolved);
-            if let Some(entry) = known.filter(|entry| entry.start == from) {
-                entry.start = to;
-            }
-        }
+    /// The batch with this number is on disk, and all before it.
+    pub(crate) fn written(&mut self, number: u64) {
+        self.durable = self.durable.max(number);
+        self.unwritten.1 = 0;
     }
 }
 
@@ -192,6 +407,8 @@ impl Book {
 mod tests {
     use super::*;
     use cron_engine::Cursor;
+
+    const LIMITS: LetterLimits = LetterLimits { count: 10, bytes: 1000, unwritten_bytes: 1000 };
 
     fn process() -> ProcessId {
         ProcessId::new(&[b'p'; 43]).unwrap()
@@ -202,78 +419,166 @@ mod tests {
     }
 
     fn record(position: Position) -> Record {
-        Record { position, watched: true, at: 1, options: Vec::new() }
+        Record { position, watched: true, at: 1, options: [].into() }
+    }
+
+    fn letter(bytes: usize) -> Letter {
+        Letter { id: 0, at: 0, attempts: 1, cursor: vec![], result: vec![0; bytes], error: vec![] }
+    }
+
+    fn book() -> Book {
+        Book::new(Contents::default())
+    }
+
+    /// A registration of the process that begins here.
+    fn begin(book: &mut Book, epoch: u64, position: Position) -> Arc<Track> {
+        let track = Arc::new(Track::new(process(), epoch));
+        book.begin(&track, record(position));
+        track
     }
 
     #[test]
-    fn book_takes_no_word_of_an_older_registration() {
-        let mut book = Book::default();
-        book.begin(process(), 2, record(after("two")));
-        book.moved(process(), 1, after("one"), 5);
-        book.ended(process(), 1, false, 5);
-        book.begin(process(), 1, record(after("one")));
-        assert_eq!(book.find(&process()), Some(&record(after("two"))));
+    fn book_ignores_an_older_registration() {
+        let mut book = book();
+        begin(&mut book, 2, after("two"));
+        book.moved(&process(), 1, after("one"), 5);
+        book.ended(&process(), 1, false, 5);
+        begin(&mut book, 1, after("one"));
+        assert_eq!(book.find(&process(), 5), Some(&record(after("two"))));
     }
 
     #[test]
     fn book_knows_a_start_as_durable_once_its_batch_is_written() {
-        let mut book = Book::default();
+        let mut book = book();
         let durable = |book: &Book, at: &str| book.is_durable(&process(), &after(at));
-        book.begin(process(), 1, record(after("one")));
+        begin(&mut book, 1, after("one"));
         assert!(!durable(&book, "one"));
-        let batch = book.take_pending();
+        let (_, failed) = book.take_pending();
         assert!(!durable(&book, "one"), "it is only being written");
-        book.restore(batch);
-        let batch = book.take_pending();
-        book.written(&batch);
-        assert!(durable(&book, "one"));
-        book.moved(process(), 1, after("two"), 5);
-        book.begin(process(), 2, record(after("two")));
-        assert!(
-            durable(&book, "two"),
-            "it goes on where it was: a crash leaves at least its start"
-        );
-        let batch = book.take_pending();
-        book.begin(process(), 3, record(after("elsewhere")));
-        book.written(&batch);
+        let (_, number) = book.take_pending();
+        assert!(failed < number);
+        book.written(number);
+        assert!(durable(&book, "one"), "the later batch has absorbed the one that failed");
+        book.moved(&process(), 1, after("two"), 5);
+        begin(&mut book, 2, after("two"));
+        assert!(durable(&book, "two"), "it goes on: a crash leaves at least its start");
+        let (_, number) = book.take_pending();
+        begin(&mut book, 3, after("elsewhere"));
+        book.written(number);
         assert!(!durable(&book, "elsewhere"), "that was not in the batch");
     }
 
     #[test]
-    fn book_of_a_file_without_a_start_does_not_take_the_one_found_later_for_durable() {
+    fn book_of_a_file_without_a_start_does_not_take_a_later_one_for_durable() {
         let mut contents = Contents::default();
         contents.records.insert(process(), record(Position::Unresolved));
         let mut book = Book::new(contents);
-        book.begin(process(), 1, record(Position::Unresolved));
-        book.moved(process(), 1, after("found"), 5);
+        begin(&mut book, 1, Position::Unresolved);
+        book.moved(&process(), 1, after("found"), 5);
         assert!(!book.is_durable(&process(), &after("found")));
     }
 
     #[test]
-    fn book_forgets_a_process_and_what_its_registration_says_after_that() {
-        let mut book = Book::default();
-        book.begin(process(), 1, record(Position::Earliest));
-        let letter =
-            Letter { id: 0, at: 0, attempts: 1, cursor: vec![], result: vec![], error: vec![] };
-        book.give_up(process(), 1, letter.clone(), 10).unwrap();
-        book.forget(process());
-        book.moved(process(), 1, after("late"), 5);
-        book.give_up(process(), 1, letter, 10).unwrap();
-        assert_eq!(book.find(&process()), None);
-        assert_eq!(book.letter_count(), 0);
+    fn book_in_memory_is_always_durable_and_collects_nothing() {
+        let mut book = Book::in_memory();
+        let track = begin(&mut book, 1, after("one"));
+        assert!(book.is_durable(&process(), &after("one")));
+        assert_eq!(book.give_up(process(), 1, letter(1), LIMITS), Err(Full));
+        track.note(1, Cursor::new(b"two").unwrap());
+        assert_eq!(book.find(&process(), 5).map(|r| r.position.clone()), Some(after("two")));
+        book.ended(&process(), 1, true, 6);
+        assert!(!book.has_pending());
     }
 
     #[test]
-    fn book_takes_no_more_letters_than_it_may() {
-        let mut book = Book::default();
-        book.begin(process(), 1, record(Position::Earliest));
-        let letter =
-            Letter { id: 0, at: 0, attempts: 1, cursor: vec![], result: vec![], error: vec![] };
-        assert_eq!(book.give_up(process(), 1, letter.clone(), 1), Ok(1));
-        assert_eq!(book.give_up(process(), 1, letter.clone(), 1), Err(Full));
-        assert!(book.discard(process(), 1));
-        assert!(!book.discard(process(), 1));
-        assert_eq!(book.give_up(process(), 1, letter, 1), Ok(2), "a number is never given twice");
+    fn process_with_a_live_registration_is_not_forgotten() {
+        let mut book = book();
+        let track = begin(&mut book, 1, Position::Earliest);
+        track.note(1, Cursor::new(b"one").unwrap());
+        assert_eq!(book.forget(process()), Err(Monitored));
+        assert_eq!(book.find(&process(), 5).map(|r| r.position.clone()), Some(after("one")));
+        book.ended(&process(), 1, true, 5);
+        assert_eq!(book.forget(process()), Ok(0));
+        assert_eq!(book.find(&process(), 5), None);
+    }
+
+    #[test]
+    fn forgotten_process_ignores_its_old_registration() {
+        let mut book = book();
+        begin(&mut book, 1, Position::Earliest);
+        book.give_up(process(), 1, letter(7), LIMITS).unwrap();
+        book.ended(&process(), 1, false, 5);
+        assert_eq!(book.forget(process()).unwrap(), letter(7).bytes());
+        book.moved(&process(), 1, after("late"), 5);
+        book.give_up(process(), 1, letter(7), LIMITS).unwrap();
+        assert_eq!(book.find(&process(), 5), None);
+        assert_eq!((book.letter_count(), book.letter_bytes()), (0, 0));
+    }
+
+    #[test]
+    fn stopped_process_is_not_resumed_however_its_registration_ends() {
+        let mut book = book();
+        begin(&mut book, 4, Position::Earliest);
+        book.stopped(&process(), 4, 5);
+        assert!(book.find(&process(), 5).unwrap().watched, "the fence is older");
+        book.stopped(&process(), 5, 5);
+        book.ended(&process(), 4, true, 6);
+        assert!(!book.find(&process(), 6).unwrap().watched);
+        begin(&mut book, 7, Position::Earliest);
+        book.ended(&process(), 7, true, 8);
+        assert!(book.find(&process(), 8).unwrap().watched, "it was started again");
+    }
+
+    #[test]
+    fn letters_beyond_a_limit_in_number_or_bytes_are_refused() {
+        let mut book = book();
+        begin(&mut book, 1, Position::Earliest);
+        let own = letter(0).bytes();
+        let mut give_up = |bytes, limits| book.give_up(process(), 1, letter(bytes), limits);
+        let few = LetterLimits { count: 1, ..LIMITS };
+        assert_eq!(give_up(0, few), Ok(1));
+        assert_eq!(give_up(0, few), Err(Full));
+        let small = LetterLimits { bytes: 3 * own, ..LIMITS };
+        assert_eq!(give_up(1 + usize::try_from(own).unwrap(), small), Err(Full));
+        assert_eq!(give_up(usize::try_from(own).unwrap(), small), Ok(2));
+        let unwritten = LetterLimits { unwritten_bytes: 3 * own, ..LIMITS };
+        assert_eq!(give_up(0, unwritten), Err(Full));
+        let (_, number) = book.take_pending();
+        assert_eq!(book.give_up(process(), 1, letter(0), unwritten), Err(Full), "it is in memory");
+        book.written(number);
+        assert_eq!(book.give_up(process(), 1, letter(0), unwritten), Ok(3));
+        assert_eq!(book.discard(process(), 2), Some(2 * own));
+        assert_eq!(book.discard(process(), 2), None);
+        assert_eq!(book.letter_bytes(), 2 * own);
+        assert_eq!(book.give_up(process(), 1, letter(0), LIMITS), Ok(4), "no number comes twice");
+    }
+
+    #[test]
+    fn stopped_processes_expire_in_slices_and_others_do_not() {
+        let mut contents = Contents { written: 0, ..Contents::default() };
+        let processes: Vec<_> =
+            (0..10).map(|n| ProcessId::new(format!("{n:0>43}").as_bytes()).unwrap()).collect();
+        for (n, process) in processes.iter().enumerate() {
+            let at = u64::try_from(n).unwrap();
+            let record = Record { watched: n % 2 == 0, at, ..record(Position::Earliest) };
+            contents.records.insert(*process, record);
+        }
+        contents.letters.insert((processes[1], 1), 5);
+        let mut book = Book::new(contents);
+        let (mut from, mut expired) = (None, 0);
+        loop {
+            let (count, next) = book.expire_from(from.as_ref(), 3, 6);
+            expired += count;
+            if next.is_none() {
+                break;
+            }
+            from = next;
+        }
+        // Of 1, 3 and 5 the first has a dead letter.
+        assert_eq!(expired, 2);
+        let left = |n: usize, book: &mut Book| book.find(&processes[n], 9).is_some();
+        let kept: Vec<_> = (0..10).filter(|n| left(*n, &mut book)).collect();
+        assert_eq!(kept, [0, 1, 2, 4, 6, 7, 8, 9]);
     }
 
     #[test]
@@ -282,8 +587,8 @@ mod tests {
         let other = ProcessId::new(&[b'o'; 43]).unwrap();
         contents.records.insert(process(), record(Position::Earliest));
         contents.records.insert(other, Record { watched: false, ..record(Position::Earliest) });
-        let book = Book::new(contents);
-        assert_eq!(book.find(&process()).unwrap().at, 100);
-        assert_eq!(book.find(&other).unwrap().at, 1);
+        let mut book = Book::new(contents);
+        assert_eq!(book.find(&process(), 5).unwrap().at, 100);
+        assert_eq!(book.find(&other, 5).unwrap().at, 1);
     }
 }

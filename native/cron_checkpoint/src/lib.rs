@@ -16,17 +16,21 @@
 mod batch;
 mod book;
 mod checkpoint;
+mod file_identity;
 mod meter;
 #[cfg(test)]
 mod power_tests;
 mod record;
+mod rewrite;
 mod store;
 mod track;
 mod writer;
 
 pub use batch::Batch;
-pub use book::Full;
-pub use checkpoint::{Begin, Checkpoint, Status, Waiter, now};
+pub use book::{Full, LetterLimits, Monitored};
+pub use checkpoint::{
+    Begun, Checkpoint, LettersAnswer, Settings, Status, UNWRITTEN_LETTERS, Waiter, now,
+};
 pub use meter::{COMMITS, Commit, Meter};
 pub use record::{Letter, Record};
 pub use store::{OpenError, Page, Store, StoreError};

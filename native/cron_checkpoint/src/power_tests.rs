@@ -172,7 +172,7 @@ impl Model {
                 letters.insert((process, letter.id), letter);
             }
         }
-        assert!(known.iter().eq(letters.keys()), "the letters' keys and the letters");
+        assert!(known.keys().eq(letters.keys()), "the letters' keys and the letters");
         Self { records: records.into_iter().collect(), letters, last_letter, written }
     }
 
@@ -214,7 +214,7 @@ impl Model {
                         position: Position::After(cursor),
                         watched: random.bool(),
                         at: random.u64(..),
-                        options: vec![random.u8(..); random.usize(0..300)],
+                        options: vec![random.u8(..); random.usize(0..300)].into(),
                     };
                     batch.put(process, record.clone());
                     self.records.insert(process, record);

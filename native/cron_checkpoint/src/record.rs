@@ -2,6 +2,7 @@
 //! version of its own, so that a later one can read what this one wrote.
 
 use cron_engine::{Cursor, Position};
+use std::sync::Arc;
 
 /// The version of the layout. It is the first byte of every value.
 const VERSION: u8 = 1;
@@ -15,8 +16,8 @@ pub struct Record {
     pub watched: bool,
     /// When the position was noted, in ms since the Unix epoch.
     pub at: u64,
-    /// The monitor's options, opaque here.
-    pub options: Vec<u8>,
+    /// The monitor's options, opaque here. Shared: a record is copied with each commit.
+    pub options: Arc<[u8]>,
 }
 
 /// A result that was given up.
@@ -64,11 +65,18 @@ impl Record {
             2 => Position::After(Cursor::new(cursor).ok()?),
             _ => return None,
         };
-        Some(Self { position, watched: *watched != 0, at, options: options.to_vec() })
+        Some(Self { position, watched: *watched != 0, at, options: options.into() })
     }
 }
 
 impl Letter {
+    /// How many bytes [`Letter::encode`] gives.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        let parts = self.cursor.len() + self.error.len() + self.result.len();
+        u64::try_from(parts).unwrap_or(u64::MAX).saturating_add(1 + 8 + 8 + 4 + 4)
+    }
+
     /// The bytes that say this letter, without its number, which is in its key.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
@@ -122,7 +130,7 @@ mod tests {
                     position: position.clone(),
                     watched,
                     at: 1_760_000_000_000,
-                    options: b"options".to_vec(),
+                    options: b"options"[..].into(),
                 };
                 assert_eq!(Record::decode(&record.encode()), Some(record));
             }
@@ -139,13 +147,14 @@ mod tests {
             result: vec![0; 1000],
             error: Vec::new(),
         };
+        assert_eq!(letter.bytes(), u64::try_from(letter.encode().len()).unwrap());
         assert_eq!(Letter::decode(7, &letter.encode()), Some(letter));
     }
 
     #[test]
     fn bytes_cut_anywhere_or_of_another_version_are_no_record() {
         let position = Position::After(Cursor::new(b"cursor").unwrap());
-        let bytes = Record { position, watched: true, at: 1, options: Vec::new() }.encode();
+        let bytes = Record { position, watched: true, at: 1, options: [].into() }.encode();
         for end in 0..bytes.len() {
             assert_eq!(Record::decode(&bytes[..end]), None, "{end}");
         }

@@ -2,13 +2,14 @@
 //! committing a batch. When to commit, and what to do when that fails, is the writer's.
 
 use crate::batch::Batch;
+use crate::file_identity::FileIdentity;
 use crate::record::{Letter, Record};
 use cron_engine::ProcessId;
 use redb::{
     Database, DatabaseError, ReadableDatabase, ReadableTable, StorageBackend, StorageError,
     TableDefinition,
 };
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -76,7 +77,8 @@ impl Page {
 #[derive(Debug, Default)]
 pub(crate) struct Contents {
     pub(crate) records: HashMap<ProcessId, Record>,
-    pub(crate) letters: BTreeSet<(ProcessId, u64)>,
+    /// With the bytes of each.
+    pub(crate) letters: BTreeMap<(ProcessId, u64), u64>,
     /// The last number given to a letter.
     pub(crate) last_letter: u64,
     /// When the file was last written, in ms since the Unix epoch.
@@ -88,6 +90,8 @@ pub(crate) struct Contents {
 pub struct Store {
     /// `None` only while it is being dropped: redb may panic on a damaged file then.
     database: Option<Database>,
+    /// `None` if it is no file.
+    file: Option<FileIdentity>,
 }
 
 impl Store {
@@ -96,7 +100,22 @@ impl Store {
     /// # Errors
     /// [`OpenError`] says what to do.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
-        Self::guarded(|| builder().create(path))
+        FileIdentity::make_private(path).map_err(|error| OpenError::Io(error.to_string()))?;
+        let mut store = Self::guarded(|| builder().create(path))?;
+        store.file = FileIdentity::of(path);
+        Ok(store)
+    }
+
+    /// Its file was moved to `path`.
+    pub(crate) fn placed(&mut self, path: &Path) {
+        self.file = FileIdentity::of(path);
+    }
+
+    /// Whether the path that it was opened at still leads to it. A file that was deleted or replaced
+    /// takes commits that the next start of the node does not find.
+    #[must_use]
+    pub fn is_in_place(&self, path: &Path) -> bool {
+        self.file.is_none() || self.file == FileIdentity::of(path)
     }
 
     /// Opens what `backend` holds, or makes it: a checkpoint that is not a file.
@@ -109,7 +128,7 @@ impl Store {
 
     fn guarded(open: impl FnOnce() -> Result<Database, DatabaseError>) -> Result<Self, OpenError> {
         match catch_unwind(AssertUnwindSafe(open)) {
-            Ok(Ok(database)) => Ok(Self { database: Some(database) }),
+            Ok(Ok(database)) => Ok(Self { database: Some(database), file: None }),
             Ok(Err(error)) => Err(classify(error)),
             Err(_) => Err(OpenError::Corrupt("redb panicked while it opened it".into())),
         }
@@ -132,9 +151,11 @@ impl Store {
             }
             if let Some(table) = existing(transaction.open_table(LETTERS))? {
                 for entry in table.iter()? {
-                    let (key, _) = entry?;
+                    let (key, value) = entry?;
                     let (process, id) = key.value();
-                    contents.letters.extend(ProcessId::new(process).map(|process| (process, id)));
+                    let bytes = u64::try_from(value.value().len()).unwrap_or(u64::MAX);
+                    let process = ProcessId::new(process);
+                    contents.letters.extend(process.map(|process| ((process, id), bytes)));
                 }
             }
             if let Some(table) = existing(transaction.open_table(TIMES))? {
@@ -217,6 +238,31 @@ impl Store {
             Ok(())
         })
         .map_err(|error| StoreError::new(&error))
+    }
+
+    /// Reads one dead letter.
+    pub(crate) fn letter(&self, process: &ProcessId, id: u64) -> Option<Letter> {
+        let read = self.run(|database| {
+            let transaction = database.begin_read()?;
+            let Some(table) = existing(transaction.open_table(LETTERS))? else { return Ok(None) };
+            let value = table.get((process.as_str().as_bytes(), id))?;
+            Ok(value.and_then(|value| Letter::decode(id, value.value())))
+        });
+        read.ok().flatten()
+    }
+
+    /// Gives the room of deleted values back to the file system.
+    ///
+    /// # Errors
+    /// [`StoreError`]: the file must be opened again.
+    pub(crate) fn compact(&mut self) -> Result<(), StoreError> {
+        let Some(database) = &mut self.database else { return Ok(()) };
+        let compacted = catch_unwind(AssertUnwindSafe(|| database.compact()));
+        match compacted {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(StoreError(error.to_string())),
+            Err(_) => Err(StoreError("redb panicked while it compacted the file".into())),
+        }
     }
 
     /// Whatever redb makes of a damaged file, a panic included, ends here as an error.

@@ -1,49 +1,86 @@
-//! The acks of one registration, on their way to the writer. Noting one takes a lock that is held
-//! for an assignment, and wakes nobody while the track is waiting to be written anyway.
+//! The acks of one registration, on their way to the writer. Noting an ack takes one short lock. It
+//! calls on the writer at most twice between two commits: for the first ack, and when many results
+//! are at stake.
 
 use cron_engine::{Cursor, ProcessId};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// A crash of the node repeats what was acked since the last commit. From this many results of one
+/// process on, the writer commits after the short interval instead of the long one.
+const AT_STAKE: u64 = 100;
 
 /// One registration's acks.
 #[derive(Debug)]
 pub struct Track {
     pub(crate) process: ProcessId,
-    /// Registrations of a process have rising epochs: what an older one says comes too late.
+    /// Registrations of a process have rising epochs: an ack of an older one is ignored.
     pub(crate) epoch: u64,
-    acked: Mutex<Option<(u64, Cursor)>>,
+    acked: Mutex<Acked>,
     dirty: AtomicBool,
 }
 
+#[derive(Debug, Default)]
+struct Acked {
+    /// The number and cursor of the last edge acked.
+    last: Option<(u64, Cursor)>,
+    /// The number up to which the writer has taken the acks.
+    taken: u64,
+}
+
+/// What the writer has to hear of an ack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Noted {
+    /// Nothing: it knows that this track has acks.
+    Known,
+    /// This track has acks now.
+    First,
+    /// Many results of this track are not durable.
+    AtStake,
+}
+
 impl Track {
-    pub(crate) fn new(process: ProcessId, epoch: u64) -> Self {
-        Self { process, epoch, acked: Mutex::new(None), dirty: AtomicBool::new(false) }
+    pub(crate) const fn new(process: ProcessId, epoch: u64) -> Self {
+        let acked = Mutex::new(Acked { last: None, taken: 0 });
+        Self { process, epoch, acked, dirty: AtomicBool::new(false) }
     }
 
-    /// Notes that all is acked up to the edge with number `seq`, which has this cursor. True if
-    /// the writer must be told: it does not know yet that there is something here.
-    pub(crate) fn note(&self, seq: u64, cursor: Cursor) -> bool {
-        let mut acked = self.acked.lock().unwrap_or_else(PoisonError::into_inner);
-        if acked.as_ref().is_some_and(|(last, _)| *last >= seq) {
-            return false;
+    /// Notes that all is acked up to the edge with number `seq`, which has this cursor.
+    pub(crate) fn note(&self, seq: u64, cursor: Cursor) -> Noted {
+        let mut acked = self.lock();
+        if acked.last.as_ref().is_some_and(|(last, _)| *last >= seq) {
+            return Noted::Known;
         }
-        *acked = Some((seq, cursor));
+        let before = acked.last.replace((seq, cursor)).map_or(0, |(last, _)| last);
+        let limit = acked.taken.saturating_add(AT_STAKE);
         drop(acked);
-        !self.dirty.swap(true, Ordering::AcqRel)
+        if !self.dirty.swap(true, Ordering::AcqRel) {
+            return Noted::First;
+        }
+        if before < limit && seq >= limit { Noted::AtStake } else { Noted::Known }
     }
 
-    /// The number and cursor of the last edge acked, for those who look on.
+    /// The number and cursor of the last edge acked.
     #[must_use]
     pub fn acked(&self) -> Option<(u64, Cursor)> {
-        self.acked.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.lock().last.clone()
     }
 
-    /// The cursor of the last edge acked, for the writer, who knows now.
+    /// The cursor of the last edge acked, if the writer has not taken it yet.
     pub(crate) fn take(&self) -> Option<Cursor> {
-        // First the flag: an ack in between is one time too often with the writer, never too few.
-        self.dirty.store(false, Ordering::Release);
-        let acked = self.acked.lock().unwrap_or_else(PoisonError::into_inner);
-        acked.as_ref().map(|(_, cursor)| cursor.clone())
+        // The flag first: an ack in between reaches the writer once too often, never too seldom.
+        if !self.dirty.swap(false, Ordering::AcqRel) {
+            return None;
+        }
+        let mut acked = self.lock();
+        let (seq, cursor) = acked.last.clone()?;
+        acked.taken = seq;
+        drop(acked);
+        Some(cursor)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Acked> {
+        self.acked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -55,24 +92,43 @@ mod tests {
         Cursor::new(text.as_bytes()).unwrap()
     }
 
+    fn track() -> Track {
+        Track::new(ProcessId::new(&[b'a'; 43]).unwrap(), 1)
+    }
+
     #[test]
-    fn track_tells_the_writer_once_until_it_is_taken() {
-        let track = Track::new(ProcessId::new(&[b'a'; 43]).unwrap(), 1);
+    fn track_calls_on_the_writer_once_until_it_is_taken() {
+        let track = track();
         assert_eq!(track.take(), None);
-        assert!(track.note(1, cursor("one")));
-        assert!(!track.note(2, cursor("two")));
+        assert_eq!(track.note(1, cursor("one")), Noted::First);
+        assert_eq!(track.note(2, cursor("two")), Noted::Known);
         assert_eq!(track.take(), Some(cursor("two")));
-        assert!(track.note(3, cursor("three")));
+        assert_eq!(track.take(), None, "it was taken");
+        assert_eq!(track.note(3, cursor("three")), Noted::First);
         assert_eq!(track.acked(), Some((3, cursor("three"))));
     }
 
     #[test]
+    fn track_with_many_acks_since_it_was_taken_says_so_once() {
+        let track = track();
+        for round in 0..2 {
+            let said: Vec<_> = (1..=3 * AT_STAKE)
+                .map(|n| track.note(round * 3 * AT_STAKE + n, cursor("c")))
+                .collect();
+            assert_eq!(said.iter().filter(|noted| **noted == Noted::First).count(), 1);
+            assert_eq!(said.iter().filter(|noted| **noted == Noted::AtStake).count(), 1);
+            assert!(track.take().is_some());
+        }
+    }
+
+    #[test]
     fn track_never_goes_back() {
-        let track = Track::new(ProcessId::new(&[b'a'; 43]).unwrap(), 1);
-        assert!(track.note(2, cursor("two")));
+        let track = track();
+        assert_eq!(track.note(2, cursor("two")), Noted::First);
         assert_eq!(track.take(), Some(cursor("two")));
-        assert!(!track.note(1, cursor("one")));
-        assert!(!track.note(2, cursor("again")));
-        assert_eq!(track.take(), Some(cursor("two")));
+        assert_eq!(track.note(1, cursor("one")), Noted::Known);
+        assert_eq!(track.note(2, cursor("again")), Noted::Known);
+        assert_eq!(track.take(), None);
+        assert_eq!(track.acked(), Some((2, cursor("two"))));
     }
 }

@@ -2,7 +2,7 @@
 //! file can be opened again.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
-use cron_checkpoint::{Checkpoint, Page};
+use cron_checkpoint::{Checkpoint, Page, Settings};
 use cron_engine::Position;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -41,7 +41,7 @@ fn file_open_here_already_is_shared_until_it_is_closed() {
     let path = dir.path().join("checkpoint");
     let first = open(&path, NEVER);
     let _track = begin(&first, process(0), 1, after(1));
-    let (second, known) = Checkpoint::open(&path, NEVER, 10).unwrap();
+    let (second, known) = Checkpoint::open(&path, Settings::new(NEVER, 10)).unwrap();
     assert!(known);
     assert_eq!(number(&second.find(&process(0)).unwrap()), 1, "though no commit holds it yet");
     close(&second);
@@ -61,7 +61,7 @@ fn file_opened_while_it_is_being_closed_is_opened_after_that() {
     let (said, opened) = channel();
     let thread = std::thread::spawn({
         let path = path.clone();
-        move || said.send(Checkpoint::open(&path, NEVER, 10))
+        move || said.send(Checkpoint::open(&path, Settings::new(NEVER, 10)))
     });
     let early = opened.recv_timeout(Duration::from_millis(100)).map(|opened| opened.is_ok());
     assert!(early.is_err(), "one that takes nothing more is given to nobody");
@@ -88,7 +88,7 @@ fn word_said_before_the_close_is_durable_though_the_writer_was_busy() {
     close(&checkpoint);
     look(&copy(&path), |copy| {
         assert_eq!(number(&copy.find(&process(0)).unwrap()), 2);
-        assert_eq!(copy.letters(process(0), Page::ALL).unwrap().0.len(), 1);
+        assert_eq!(read_letters(copy, process(0), Page::ALL).unwrap().0.len(), 1);
     });
 }
 
@@ -153,7 +153,7 @@ fn letters_of_a_closed_file_are_refused_at_once() {
     let checkpoint = open(&dir.path().join("checkpoint"), NEVER);
     close(&checkpoint);
     let started = Instant::now();
-    assert!(checkpoint.letters(process(0), Page::ALL).is_err());
+    assert!(read_letters(&checkpoint, process(0), Page::ALL).is_err());
     assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
 }
 

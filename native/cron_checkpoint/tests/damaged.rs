@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 #![allow(clippy::indexing_slicing, reason = "test code")]
 
-use cron_checkpoint::{Checkpoint, OpenError, Page, Record};
+use cron_checkpoint::{Checkpoint, OpenError, Page, Record, Settings};
 use cron_engine::Position;
 use std::path::{Path, PathBuf};
 use tempfile::tempdir;
@@ -35,7 +35,7 @@ fn said(checkpoint: &Checkpoint) -> Said {
         assert_eq!(record.options, options(1), "of {index}");
         Some(number(&record))
     };
-    let letters = checkpoint.letters(process(0), Page::ALL).unwrap().0;
+    let letters = read_letters(&checkpoint, process(0), Page::ALL).unwrap().0;
     ((0..20).map(stands).collect(), letters.into_iter().map(|letter| letter.result).collect())
 }
 
@@ -175,7 +175,7 @@ fn file_of_an_older_format_is_refused_and_left_alone() {
     let dir = tempdir().unwrap();
     let path = dir.path().join("checkpoint");
     std::fs::write(&path, &bytes).unwrap();
-    let refused = Checkpoint::open(&path, NEVER, 10).err();
+    let refused = Checkpoint::open(&path, Settings::new(NEVER, 10)).err();
     assert_eq!(refused, Some(OpenError::OldFormat(2)));
     assert!(std::fs::read(&path).unwrap() == bytes);
     assert!(aside(&path).is_empty());
@@ -185,7 +185,7 @@ fn file_of_an_older_format_is_refused_and_left_alone() {
 fn record_of_an_unknown_layout_or_process_is_damage() {
     let table = redb::TableDefinition::<&[u8], &[u8]>::new("monitors");
     let record =
-        Record { position: Position::Earliest, watched: true, at: 1, options: Vec::new() }.encode();
+        Record { position: Position::Earliest, watched: true, at: 1, options: [].into() }.encode();
     let mut later = record.clone();
     later[0] = 2;
     let it = process(0);

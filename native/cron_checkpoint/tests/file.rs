@@ -2,7 +2,7 @@
 //! order, through closing, opening and both at once.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
-use cron_checkpoint::{Begin, Checkpoint, Full, Page, Waiter};
+use cron_checkpoint::{Checkpoint, Full, Page, Settings, Waiter};
 use cron_engine::Position;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -36,7 +36,7 @@ fn letters_are_read_page_by_page_within_a_number_and_a_size() {
     let other = begin(&checkpoint, process(1), 2, Position::Earliest);
     checkpoint.give_up(&other, 1, letter(1)).unwrap();
     let page = |page| {
-        let (letters, more) = checkpoint.letters(it, page).unwrap();
+        let (letters, more) = read_letters(&checkpoint, it, page).unwrap();
         (letters.iter().map(|letter| letter.id).collect::<Vec<_>>(), more)
     };
     assert_eq!(page(Page { letters: 3, ..Page::ALL }), (ids[..3].to_vec(), true));
@@ -62,7 +62,8 @@ fn everything_said_then_closed_is_found_when_opened() {
     checkpoint.located(&track, after(30), Box::new(|| ()));
     let track = begin(&checkpoint, forgotten, 4, after(40));
     checkpoint.give_up(&track, 1, letter(41)).unwrap();
-    checkpoint.forget(forgotten, Box::new(|| ()));
+    checkpoint.ended(&track, true, None);
+    checkpoint.forget(forgotten, Box::new(|| ())).unwrap();
     let said = checkpoint.find(&ending).unwrap();
     close(&checkpoint);
 
@@ -74,7 +75,7 @@ fn everything_said_then_closed_is_found_when_opened() {
     let mut watched = checkpoint.watched();
     watched.sort();
     assert_eq!(watched, [(acking, options(1)), (locating, options(3))]);
-    let letters = checkpoint.letters(acking, Page::ALL).unwrap().0;
+    let letters = read_letters(&checkpoint, acking, Page::ALL).unwrap().0;
     let found: Vec<_> = letters.iter().map(|letter| letter.id).collect();
     assert_eq!(found, [ids[0], ids[2]]);
     let expected = letter(4);
@@ -82,7 +83,7 @@ fn everything_said_then_closed_is_found_when_opened() {
     assert_eq!((&letters[1].cursor, &letters[1].error), (&expected.cursor, &expected.error));
     assert_eq!(letters[1].attempts, expected.attempts);
     assert!(letters[1].at > 0);
-    assert!(checkpoint.letters(forgotten, Page::ALL).unwrap().0.is_empty());
+    assert!(read_letters(&checkpoint, forgotten, Page::ALL).unwrap().0.is_empty());
     assert_eq!(checkpoint.status().letters, 2);
     close(&checkpoint);
 }
@@ -148,8 +149,7 @@ fn waiter_of_each_call_runs_when_its_word_is_in_the_file() {
     let (_dir, path) = place();
     let checkpoint = open(&path, NEVER);
     let it = process(0);
-    let start = Begin { position: Position::Unresolved, options: options(1) };
-    let track = checkpoint.begin(it, 1, start);
+    let track = begin(&checkpoint, it, 1, Position::Unresolved);
     let (waiter, copied) = copying(&path);
     checkpoint.flush(waiter);
     look(&wait(&copied), |copy| assert_eq!(copy.watched(), [(it, options(1))]));
@@ -163,12 +163,12 @@ fn waiter_of_each_call_runs_when_its_word_is_in_the_file() {
     checkpoint.flush(waiter);
     look(&wait(&copied), |copy| {
         assert_eq!(copy.find(&it).unwrap().position, after(2));
-        assert_eq!(copy.letters(it, Page::ALL).unwrap().0[0].id, id);
+        assert_eq!(read_letters(copy, it, Page::ALL).unwrap().0[0].id, id);
     });
 
     let (waiter, copied) = copying(&path);
     assert!(checkpoint.discard(it, id, waiter));
-    look(&wait(&copied), |copy| assert!(copy.letters(it, Page::ALL).unwrap().0.is_empty()));
+    look(&wait(&copied), |copy| assert!(read_letters(copy, it, Page::ALL).unwrap().0.is_empty()));
 
     let (waiter, copied) = copying(&path);
     checkpoint.acked(&track, 3, cursor(3));
@@ -179,7 +179,7 @@ fn waiter_of_each_call_runs_when_its_word_is_in_the_file() {
     });
 
     let (waiter, copied) = copying(&path);
-    checkpoint.forget(it, waiter);
+    checkpoint.forget(it, waiter).unwrap();
     look(&wait(&copied), |copy| assert_eq!(copy.find(&it), None));
     close(&checkpoint);
 }
@@ -202,7 +202,7 @@ fn older_registration_changes_nothing_and_a_later_one_may_begin_further_back() {
     let check = |copy: &Checkpoint| {
         let record = copy.find(&process(0)).unwrap();
         assert_eq!((number(&record), record.watched, record.options), (10, true, options(2)));
-        assert!(copy.letters(process(0), Page::ALL).unwrap().0.is_empty());
+        assert!(read_letters(copy, process(0), Page::ALL).unwrap().0.is_empty());
     };
     look(&copy(&path), check);
     checkpoint.acked(&new, 1, cursor(11));
@@ -213,7 +213,7 @@ fn older_registration_changes_nothing_and_a_later_one_may_begin_further_back() {
 #[test]
 fn letter_too_many_is_refused_and_its_result_is_not_acked() {
     let (_dir, path) = place();
-    let (checkpoint, _) = Checkpoint::open(&path, NEVER, 2).unwrap();
+    let (checkpoint, _) = Checkpoint::open(&path, Settings::new(NEVER, 2)).unwrap();
     let track = begin(&checkpoint, process(0), 1, after(0));
     let other = begin(&checkpoint, process(1), 2, after(0));
     let first = checkpoint.give_up(&track, 1, letter(1)).unwrap();
@@ -225,13 +225,12 @@ fn letter_too_many_is_refused_and_its_result_is_not_acked() {
     assert!(checkpoint.discard(process(1), second, Box::new(|| ())));
     close(&checkpoint);
     // The limit counts what the file holds, and the number of what it holds no more is not reused.
-    let (checkpoint, _) = Checkpoint::open(&path, NEVER, 2).unwrap();
+    let (checkpoint, _) = Checkpoint::open(&path, Settings::new(NEVER, 2)).unwrap();
     let track = begin(&checkpoint, process(0), 3, after(1));
     let third = checkpoint.give_up(&track, 1, letter(2)).unwrap();
     assert!(third > second, "{third} was given already");
     assert_eq!(checkpoint.give_up(&track, 2, letter(3)), Err(Full));
-    let ids: Vec<_> = checkpoint
-        .letters(process(0), Page::ALL)
+    let ids: Vec<_> = read_letters(&checkpoint, process(0), Page::ALL)
         .unwrap()
         .0
         .iter()
@@ -252,7 +251,8 @@ fn forgotten_process_stays_so_whatever_its_old_registration_says() {
     flush(&checkpoint);
     checkpoint.acked(&old, 2, cursor(2));
     checkpoint.give_up(&old, 3, letter(3)).unwrap();
-    checkpoint.forget(process(0), Box::new(|| ()));
+    checkpoint.ended(&old, true, None);
+    checkpoint.forget(process(0), Box::new(|| ())).unwrap();
     checkpoint.acked(&old, 4, cursor(4));
     checkpoint.give_up(&old, 5, letter(5)).unwrap();
     checkpoint.located(&old, after(6), Box::new(|| ()));
@@ -261,8 +261,12 @@ fn forgotten_process_stays_so_whatever_its_old_registration_says() {
     close(&checkpoint);
     look(&copy(&path), |copy| {
         assert_eq!(copy.find(&process(0)), None);
-        assert!(copy.letters(process(0), Page::ALL).unwrap().0.is_empty());
-        assert_eq!(copy.letters(process(1), Page::ALL).unwrap().0.len(), 1, "of another process");
+        assert!(read_letters(copy, process(0), Page::ALL).unwrap().0.is_empty());
+        assert_eq!(
+            read_letters(copy, process(1), Page::ALL).unwrap().0.len(),
+            1,
+            "of another process"
+        );
         assert_eq!(copy.status().letters, 1);
     });
 }

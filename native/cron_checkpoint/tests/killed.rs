@@ -9,7 +9,7 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 use tempfile::tempdir;
 
-use cron_checkpoint::{Checkpoint, Page};
+use cron_checkpoint::{Checkpoint, Page, Settings};
 
 #[allow(dead_code, reason = "each test crate uses its own part")]
 mod util;
@@ -26,7 +26,8 @@ const GIVEN_UP: u64 = 3;
 fn other_process_that_writes_a_file() {
     let Some(path) = std::env::var_os(WRITTEN) else { return };
     let (checkpoint, _) =
-        Checkpoint::open(Path::new(&path), Duration::from_millis(1), 1_000_000).unwrap();
+        Checkpoint::open(Path::new(&path), Settings::new(Duration::from_millis(1), 1_000_000))
+            .unwrap();
     let from = checkpoint.find(&process(0)).map_or(0, |record| number(&record));
     let track = begin(&checkpoint, process(0), 1, after(from));
     for result in from + 1.. {
@@ -83,10 +84,10 @@ fn process_killed_at_any_moment_leaves_letters_and_cursor_together() {
         durable = heard.try_iter().last().unwrap_or(durable);
 
         assert_eq!(dir.path().read_dir().unwrap().count(), 1, "round {round}: moved aside");
-        let (checkpoint, _) = Checkpoint::open(&path, NEVER, 1_000_000).unwrap();
+        let (checkpoint, _) = Checkpoint::open(&path, Settings::new(NEVER, 1_000_000)).unwrap();
         let found = number(&checkpoint.find(&process(0)).unwrap());
         assert!(found >= durable, "round {round}: {found} is found, {durable} was called durable");
-        let letters = checkpoint.letters(process(0), Page::ALL).unwrap().0;
+        let letters = read_letters(&checkpoint, process(0), Page::ALL).unwrap().0;
         let given_up = letters.iter().map(|letter| letter.cursor.clone());
         let passed = (1..=found).filter(|result| result % GIVEN_UP == 0);
         let passed = passed.map(|result| result.to_string().into_bytes());

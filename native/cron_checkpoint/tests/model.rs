@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 #![allow(clippy::indexing_slicing, reason = "test code")]
 
-use cron_checkpoint::{Checkpoint, Page, Track};
+use cron_checkpoint::{Checkpoint, Page, Settings, Track};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -77,10 +77,12 @@ struct World {
     last_letter: u64,
     known: Known,
     durable: Known,
+    /// The processes whose latest registration has not ended.
+    live: BTreeSet<usize>,
 }
 
 fn opened(path: &std::path::Path) -> Checkpoint {
-    let (checkpoint, known) = Checkpoint::open(path, NEVER, LETTERS).unwrap();
+    let (checkpoint, known) = Checkpoint::open(path, Settings::new(NEVER, LETTERS)).unwrap();
     assert!(!known);
     checkpoint
 }
@@ -98,6 +100,7 @@ impl World {
             last_letter: 0,
             known: Known::default(),
             durable: Known::default(),
+            live: BTreeSet::new(),
         }
     }
 
@@ -114,6 +117,7 @@ impl World {
                 let epoch = self.epoch;
                 self.registrations.push(Registration { process: index, epoch, last: None, track });
                 self.known.entries.insert(index, (epoch, at, true));
+                self.live.insert(index);
             }
             Word::Acked(ago, seq) => {
                 let Some(track) = self.acked(ago, seq) else { return };
@@ -127,10 +131,16 @@ impl World {
                 self.checkpoint.ended(&track, watched, None);
                 if let Some(entry) = self.known.entries.get_mut(&process).filter(|e| e.0 == epoch) {
                     entry.2 = watched;
+                    self.live.remove(&process);
                 }
             }
             Word::Forget(index) => {
-                self.checkpoint.forget(process(index), Box::new(|| ()));
+                let forgotten = self.checkpoint.forget(process(index), Box::new(|| ()));
+                let live = self.live.contains(&index);
+                assert_eq!(forgotten.is_err(), live, "only what is not monitored is forgotten");
+                if live {
+                    return;
+                }
                 self.known.entries.remove(&index);
                 self.known.letters.retain(|(of, _)| *of != index);
                 self.flush();
@@ -151,6 +161,7 @@ impl World {
                 close(&self.checkpoint);
                 self.checkpoint = opened(&self.path);
                 self.registrations.clear();
+                self.live.clear();
                 self.durable = self.known.clone();
             }
         }
@@ -168,6 +179,7 @@ impl World {
         let track = Arc::clone(&registration.track);
         if let Some(entry) = self.known.entries.get_mut(&process)
             && entry.0 == epoch
+            && self.live.contains(&process)
             && newer
         {
             entry.1 = seq;
@@ -179,7 +191,8 @@ impl World {
         let Some(registration) = self.registration(ago) else { return };
         let (process, epoch) = (registration.process, registration.epoch);
         let track = Arc::clone(&registration.track);
-        let latest = self.known.entries.get(&process).is_some_and(|entry| entry.0 == epoch);
+        let latest = self.live.contains(&process)
+            && self.known.entries.get(&process).is_some_and(|entry| entry.0 == epoch);
         let given = self.checkpoint.give_up(&track, seq, letter(seq));
         if latest && self.known.letters.len() >= usize::try_from(LETTERS).unwrap() {
             assert!(given.is_err(), "there is no room");
@@ -215,7 +228,7 @@ fn find(checkpoint: &Checkpoint) -> Entries {
 fn seen(checkpoint: &Checkpoint) -> (Entries, BTreeSet<(usize, u64)>) {
     let mut letters = BTreeSet::new();
     for index in 0..PROCESSES {
-        let of = checkpoint.letters(process(index), Page::ALL).unwrap().0;
+        let of = read_letters(checkpoint, process(index), Page::ALL).unwrap().0;
         letters.extend(of.into_iter().map(|letter| (index, letter.id)));
     }
     (find(checkpoint), letters)

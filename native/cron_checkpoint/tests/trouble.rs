@@ -2,7 +2,7 @@
 //! disk that is full.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
-use cron_checkpoint::{Checkpoint, OpenError, Page};
+use cron_checkpoint::{Checkpoint, OpenError, Page, Settings};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -47,7 +47,7 @@ fn file_that_another_process_has_open_is_locked_until_that_is_gone() {
         }
     });
     wait(&held);
-    assert_eq!(Checkpoint::open(&path, NEVER, 10).err(), Some(OpenError::Locked));
+    assert_eq!(Checkpoint::open(&path, Settings::new(NEVER, 10)).err(), Some(OpenError::Locked));
     assert_eq!(dir.path().read_dir().unwrap().count(), 1, "it was not moved aside");
     child.kill().unwrap();
     child.wait().unwrap();
@@ -66,7 +66,7 @@ fn path_that_cannot_be_used_is_an_error_of_the_system() {
     let missing = dir.path().join("missing/checkpoint");
     let paths = [&below_file, &missing, dir.path(), Path::new("/proc/checkpoint"), Path::new("")];
     for path in paths {
-        match Checkpoint::open(path, NEVER, 10).err() {
+        match Checkpoint::open(path, Settings::new(NEVER, 10)).err() {
             Some(OpenError::Io(reason)) => assert!(!reason.is_empty()),
             other => panic!("{}: {other:?}", path.display()),
         }
@@ -150,7 +150,7 @@ fn full_disk_holds_up_everything_and_loses_nothing() {
     look(&copy(&disk.path()), |copy| {
         for index in 0..10 {
             assert_eq!(number(&copy.find(&process(index)).unwrap()), 2);
-            let letters = copy.letters(process(index), Page::ALL).unwrap().0;
+            let letters = read_letters(copy, process(index), Page::ALL).unwrap().0;
             assert_eq!(letters.first().map(|letter| letter.result.len()), Some(200_000));
         }
         assert_eq!(number(&copy.find(&process(20)).unwrap()), 1);
@@ -184,7 +184,7 @@ fn file_closed_on_a_full_disk_holds_what_was_durable_and_calls_no_more_so() {
 fn file_begun_on_a_full_disk_is_an_error_until_there_is_room() {
     let Some(disk) = Disk::new() else { return };
     disk.fill();
-    match Checkpoint::open(&disk.path(), NEVER, 10).err() {
+    match Checkpoint::open(&disk.path(), Settings::new(NEVER, 10)).err() {
         Some(OpenError::Io(_)) => (),
         other => panic!("{other:?}"),
     }

@@ -1,7 +1,7 @@
 //! What the tests of the checkpoint share: short names for what is said to it, and waiting with a
 //! deadline.
 
-use cron_checkpoint::{Begin, Checkpoint, Letter, Record, Track, Waiter};
+use cron_checkpoint::{Checkpoint, Letter, Page, Record, Settings, StoreError, Track, Waiter};
 use cron_engine::{Cursor, Position, ProcessId};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -49,13 +49,13 @@ pub(crate) fn letter(number: u64) -> Letter {
 }
 
 /// The options with this number.
-pub(crate) fn options(number: u64) -> Vec<u8> {
-    format!("options {number}").into_bytes()
+pub(crate) fn options(number: u64) -> Arc<[u8]> {
+    format!("options {number}").into_bytes().into()
 }
 
 /// Opens a file that is not open here yet, with room for ten letters.
 pub(crate) fn open(path: &Path, interval: Duration) -> Checkpoint {
-    let (checkpoint, known) = Checkpoint::open(path, interval, 10).unwrap();
+    let (checkpoint, known) = Checkpoint::open(path, Settings::new(interval, 10)).unwrap();
     assert!(!known, "{} is open already", path.display());
     checkpoint
 }
@@ -72,7 +72,18 @@ pub(crate) fn begin(
     epoch: u64,
     position: Position,
 ) -> Arc<Track> {
-    checkpoint.begin(process, epoch, Begin { position, options: options(epoch) })
+    checkpoint.begin(process, epoch, options(epoch), |_| position).track
+}
+
+/// Dead letters of a process, and whether there are more, as soon as the writer answers.
+pub(crate) fn read_letters(
+    checkpoint: &Checkpoint,
+    process: ProcessId,
+    page: Page,
+) -> Result<(Vec<Letter>, bool), StoreError> {
+    let (said, heard) = sync_channel(1);
+    checkpoint.letters(process, page, Box::new(move |letters| said.send(letters).unwrap()));
+    wait(&heard)
 }
 
 /// A waiter, and where it says that it ran.

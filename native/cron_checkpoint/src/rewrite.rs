@@ -1,0 +1,107 @@
+//! Writes a file anew from memory, after it was deleted or replaced under a running node. Dead
+//! letters are copied from the old file, which stays readable while it is open.
+
+use crate::batch::Batch;
+use crate::checkpoint::{Checkpoint, SLICE, now};
+use crate::file_identity::FileIdentity;
+use crate::store::{OpenError, Store, StoreError};
+use crate::writer::beside;
+use std::path::Path;
+
+/// How many records, and how many bytes of letters, one commit of a rewrite holds.
+const RECORDS: usize = 20_000;
+const LETTER_BYTES: u64 = 8 << 20;
+
+/// Why a file could not be written anew.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RewriteError {
+    /// The new file could not be made.
+    #[error("it was deleted or replaced, and a new file cannot be made: {0}")]
+    Open(#[from] OpenError),
+    /// The new file could not be written.
+    #[error("it was deleted or replaced, and the new file cannot be written: {0}")]
+    Write(#[from] StoreError),
+    /// The new file could not be put in place.
+    #[error("it was deleted or replaced, and the new file cannot be put in place: {0}")]
+    Place(#[from] std::io::Error),
+}
+
+/// Writes all that the book knows to a new file at the checkpoint's path, and opens it. Another file
+/// at that path is moved aside. `unwritten` are changes that the caller commits next: their letters
+/// are in no file yet.
+pub(crate) fn rewrite(
+    checkpoint: &Checkpoint,
+    old: Option<&Store>,
+    unwritten: &Batch,
+) -> Result<Store, RewriteError> {
+    let path = &checkpoint.shared.path;
+    let fresh = beside(path, "new");
+    let written = write(checkpoint, old, unwritten, &fresh);
+    let (mut store, letters, lost) = match written {
+        Ok(written) => written,
+        Err(error) => {
+            let _ = std::fs::remove_file(&fresh);
+            return Err(error);
+        }
+    };
+    if FileIdentity::of(path).is_some() {
+        std::fs::rename(path, beside(path, "replaced"))?;
+    }
+    std::fs::rename(&fresh, path)?;
+    store.placed(path);
+    checkpoint.lock().status.replaced += 1;
+    log::error!(
+        "checkpoint {} was deleted or replaced while the node ran: written anew from memory, with \
+         {letters} dead letters; {lost} are lost",
+        path.display()
+    );
+    Ok(store)
+}
+
+fn write(
+    checkpoint: &Checkpoint,
+    old: Option<&Store>,
+    unwritten: &Batch,
+    fresh: &Path,
+) -> Result<(Store, usize, usize), RewriteError> {
+    let store = Store::open(fresh)?;
+    let (mut batch, mut from) = (Batch::default(), None);
+    loop {
+        let (records, next) = checkpoint.lock().book.records_from(from.as_ref(), SLICE);
+        for (process, record) in records {
+            batch.put(process, record);
+        }
+        if next.is_none() || batch.records.len() >= RECORDS {
+            store.commit(&std::mem::take(&mut batch), now())?;
+        }
+        if next.is_none() {
+            break;
+        }
+        from = next;
+    }
+    let (keys, last_letter) = checkpoint.lock().book.letters();
+    let (mut copied, mut bytes, mut lost) = (0, 0, Vec::new());
+    batch.number(last_letter);
+    for (process, id) in keys {
+        match old.and_then(|old| old.letter(&process, id)) {
+            Some(letter) => {
+                copied += 1;
+                bytes += letter.bytes();
+                batch.letter(process, letter);
+            }
+            None if unwritten.letters.contains_key(&(process, id)) => {}
+            None => lost.push((process, id)),
+        }
+        if bytes >= LETTER_BYTES {
+            store.commit(&std::mem::take(&mut batch), now())?;
+            bytes = 0;
+        }
+    }
+    store.commit(&batch, now())?;
+    let mut state = checkpoint.lock();
+    // A letter that came after the caller took its changes is in no file yet, and not lost.
+    lost.retain(|key| !state.book.is_pending_letter(key));
+    state.book.lose_letters(&lost);
+    drop(state);
+    Ok((store, copied, lost.len()))
+}
