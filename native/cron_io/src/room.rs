@@ -4,6 +4,9 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+/// The bytes of each body that need no room.
+pub(crate) const FREE_BYTES: u64 = 1 << 20;
+
 /// The bytes of all bodies under way, beyond the first MiB of each.
 #[derive(Debug)]
 pub struct Room {
@@ -33,6 +36,13 @@ impl Room {
 }
 
 impl Share<'_> {
+    /// Has the share cover at least `bytes`, less the first MiB, while pages take `buffered`: what
+    /// came takes more memory decoded than as a body. False as of [`Share::grow`].
+    pub fn cover(&mut self, bytes: u64, buffered: u64) -> bool {
+        let more = bytes.saturating_sub(FREE_BYTES).saturating_sub(self.bytes);
+        more == 0 || self.grow(more, buffered)
+    }
+
     /// Takes this many bytes more, while pages take `buffered`. False if that would be beyond the
     /// budget, unless this is the only large body: one page is always allowed.
     pub fn grow(&mut self, bytes: u64, buffered: u64) -> bool {
@@ -69,6 +79,19 @@ mod tests {
         let (mut first, mut second) = (room.share(), room.share());
         assert!(first.grow(1, 0));
         assert!(!second.grow(1, 9));
+    }
+
+    #[test]
+    fn share_covers_what_a_body_takes_decoded_beyond_what_it_has() {
+        let room = Room::new(10);
+        let (mut first, mut second) = (room.share(), room.share());
+        assert!(first.grow(4, 0) && first.cover(FREE_BYTES + 3, 0));
+        assert_eq!(room.taken.load(Ordering::Acquire), 4);
+        assert!(first.cover(FREE_BYTES + 8, 0) && second.cover(FREE_BYTES, 0));
+        assert!(!second.cover(FREE_BYTES + 3, 0));
+        assert_eq!(room.taken.load(Ordering::Acquire), 11, "what was refused is given back later");
+        drop(second);
+        assert_eq!(room.taken.load(Ordering::Acquire), 8);
     }
 
     #[test]

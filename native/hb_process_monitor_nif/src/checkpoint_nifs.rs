@@ -1,22 +1,61 @@
-//! The functions that have to do with the checkpoint. Those that wait for its file run on a dirty
-//! scheduler. An engine without a checkpoint knows nothing, and answers so.
+//! The functions that ask or change the checkpoint. None waits for the disk, but for
+//! `close_checkpoints/1`, which the application calls when it ends: a call that has to be durable is
+//! answered later, with `{hb_cron_answer, Number, Answer}`.
 // Arguments come decoded from terms: rustler hands them over by value.
 #![allow(clippy::needless_pass_by_value)]
 
 use crate::atoms;
+use crate::inspect::{millis, next_question};
 use crate::nifs::{EngineHandle, named, passed};
+use crate::outbox::OUTBOX;
 use crate::slot::Handle;
 use crate::start::bytes_term;
 use cron_checkpoint::{Checkpoint, Letter, Page, Waiter};
 use cron_engine::ProcessId;
 use cron_engine::histogram::micros;
-use rustler::{Atom, Binary, Encoder, Env, Error, NifResult, ResourceArc, Term};
+use rustler::{Atom, Binary, Encoder, Env, Error, LocalPid, NifResult, ResourceArc, Term};
 use std::collections::HashMap;
-use std::sync::mpsc;
+use std::sync::Arc;
 use std::time::Duration;
 
-/// How long a change may take to become durable before its caller is told that it has not.
-const DURABLE_LIMIT: Duration = Duration::from_secs(30);
+/// A caller that waits until a change is durable. It is answered however that ends. Callers ask in
+/// processes of their own, so an answer that is not waited for does no harm.
+struct Durable {
+    pid: LocalPid,
+    number: u64,
+    durable: bool,
+}
+
+impl Durable {
+    /// The number of the answer, and what answers.
+    fn waiter(env: Env<'_>) -> (u64, Waiter) {
+        let number = next_question();
+        let mut caller = Self { pid: env.pid(), number, durable: false };
+        let waiter = Box::new(move || {
+            caller.durable = true;
+            drop(caller);
+        });
+        (number, waiter)
+    }
+}
+
+impl Drop for Durable {
+    fn drop(&mut self) {
+        let (number, durable) = (self.number, self.durable);
+        OUTBOX.answer(self.pid, move |env| {
+            let answer = if durable {
+                atoms::ok().encode(env)
+            } else {
+                (atoms::error(), "the checkpoint was closed before this was durable").encode(env)
+            };
+            (atoms::hb_cron_answer(), number, answer).encode(env)
+        });
+    }
+}
+
+fn process_id(process: &Binary<'_>) -> NifResult<ProcessId> {
+    ProcessId::new(process).ok_or(Error::BadArg)
+}
 
 /// Gives a result up: `ok`, or `full` if there is no room for it. Acks it if there is.
 #[rustler::nif]
@@ -29,40 +68,68 @@ fn give_up<'a>(
     result: Binary<'a>,
     error: Binary<'a>,
 ) -> NifResult<Atom> {
-    let (checkpoint, track) = handle.checkpoint().ok_or(Error::BadArg)?;
-    let [cursor, result, error] = [cursor, result, error].map(|part| part.as_slice().to_vec());
-    let letter = Letter { id: 0, at: 0, attempts, cursor, result, error };
-    if checkpoint.give_up(track, seq, letter).is_err() {
-        return Ok(atoms::full());
-    }
-    Ok(passed(&handle, seq, false, ends_page))
+    Ok(given_up(&handle, seq, ends_page, attempts, [cursor, result, error]))
 }
 
-/// A page of the dead letters of a process, the oldest first, whether there are more of them, and how
-/// many it has in all.
-#[rustler::nif(schedule = "DirtyIo")]
+/// The same, of a result whose copy takes too long for a normal scheduler.
+#[rustler::nif(schedule = "DirtyCpu")]
+fn give_up_large<'a>(
+    handle: ResourceArc<Handle>,
+    seq: u64,
+    cursor: Binary<'a>,
+    ends_page: bool,
+    attempts: u64,
+    result: Binary<'a>,
+    error: Binary<'a>,
+) -> NifResult<Atom> {
+    Ok(given_up(&handle, seq, ends_page, attempts, [cursor, result, error]))
+}
+
+fn given_up(
+    handle: &Handle,
+    seq: u64,
+    ends_page: bool,
+    attempts: u64,
+    parts: [Binary<'_>; 3],
+) -> Atom {
+    let [cursor, result, error] = parts.map(|part| part.as_slice().to_vec());
+    let letter = Letter { id: 0, at: 0, attempts, cursor, result, error };
+    match handle.shared.checkpoint.give_up(&handle.slot.track, seq, letter) {
+        Ok(_) => passed(handle, seq, false, ends_page),
+        Err(_) => atoms::full(),
+    }
+}
+
+/// Asks for dead letters of a process, the oldest first. The answer is `{ok, Letters, More, All}`, or an error.
+#[rustler::nif]
 fn letters<'a>(
     env: Env<'a>,
     engine: ResourceArc<EngineHandle>,
     process: Binary<'a>,
     after: u64,
     most: (usize, usize),
-) -> NifResult<Term<'a>> {
-    let process = ProcessId::new(&process).ok_or(Error::BadArg)?;
+) -> NifResult<u64> {
+    let process = process_id(&process)?;
     let (letters, bytes) = most;
     if letters == 0 {
         return Err(Error::BadArg);
     }
-    let Some(checkpoint) = &engine.shared.checkpoint else {
-        return Ok((atoms::ok(), Vec::<Atom>::new(), false, 0).encode(env));
+    let (number, pid, shared) = (next_question(), env.pid(), Arc::clone(&engine.shared));
+    let answer = move |found: Result<(Vec<Letter>, bool), cron_checkpoint::StoreError>| {
+        OUTBOX.answer(pid, move |env| {
+            let answer = match &found {
+                Ok((letters, more)) => {
+                    let all = shared.checkpoint.letters_of(process);
+                    let letters: Vec<_> = letters.iter().map(|it| letter_term(env, it)).collect();
+                    (atoms::ok(), letters, *more, all).encode(env)
+                }
+                Err(error) => (atoms::error(), error.to_string()).encode(env),
+            };
+            (atoms::hb_cron_answer(), number, answer).encode(env)
+        });
     };
-    match checkpoint.letters(process, Page { after, letters, bytes }) {
-        Ok((letters, more)) => {
-            let letters: Vec<_> = letters.iter().map(|letter| letter_term(env, letter)).collect();
-            Ok((atoms::ok(), letters, more, checkpoint.letters_of(process)).encode(env))
-        }
-        Err(error) => Ok((atoms::error(), error.to_string()).encode(env)),
-    }
+    engine.shared.checkpoint.letters(process, Page { after, letters, bytes }, Box::new(answer));
+    Ok(number)
 }
 
 fn letter_term<'a>(env: Env<'a>, letter: &Letter) -> Term<'a> {
@@ -71,82 +138,105 @@ fn letter_term<'a>(env: Env<'a>, letter: &Letter) -> Term<'a> {
     (letter.id, letter.at, letter.attempts, cursor, result, error).encode(env)
 }
 
-/// A dead letter is done with: `ok`, `not_found`, or an error if that is not durable.
-#[rustler::nif(schedule = "DirtyIo")]
+/// Discards a dead letter: `not_found`, or the number of the answer, which is `ok` once that is durable.
+#[rustler::nif]
 fn discard<'a>(
     env: Env<'a>,
     engine: ResourceArc<EngineHandle>,
     process: Binary<'a>,
     id: u64,
 ) -> NifResult<Term<'a>> {
-    let process = ProcessId::new(&process).ok_or(Error::BadArg)?;
-    let mut known = false;
-    let durable = wait(engine.shared.checkpoint.as_ref(), |checkpoint, waiter| {
-        known = checkpoint.discard(process, id, waiter);
-    });
-    let done = if known { atoms::ok() } else { atoms::not_found() };
-    Ok(durable_term(env, durable, done))
+    let process = process_id(&process)?;
+    if !engine.shared.checkpoint.has_letter(process, id) {
+        return Ok(atoms::not_found().encode(env));
+    }
+    let (number, waiter) = Durable::waiter(env);
+    // Should another caller have been quicker, this one hears of that letter's end all the same.
+    let _ = engine.shared.checkpoint.discard(process, id, waiter);
+    Ok(number.encode(env))
 }
 
-/// Nothing is to be known of a process any more.
-#[rustler::nif(schedule = "DirtyIo")]
+/// Whether a process has a dead letter with this number.
+#[rustler::nif]
+fn has_letter(engine: ResourceArc<EngineHandle>, process: Binary<'_>, id: u64) -> NifResult<bool> {
+    Ok(engine.shared.checkpoint.has_letter(process_id(&process)?, id))
+}
+
+/// Forgets a process: `monitored` if its registration has not ended, or the number of the answer, which is
+/// `ok` once that is durable.
+#[rustler::nif]
 fn forget<'a>(
     env: Env<'a>,
     engine: ResourceArc<EngineHandle>,
     process: Binary<'a>,
 ) -> NifResult<Term<'a>> {
-    let process = ProcessId::new(&process).ok_or(Error::BadArg)?;
-    let durable = wait(engine.shared.checkpoint.as_ref(), |checkpoint, waiter| {
-        checkpoint.forget(process, waiter);
-    });
-    Ok(durable_term(env, durable, atoms::ok()))
+    let process = process_id(&process)?;
+    let (number, waiter) = Durable::waiter(env);
+    Ok(match engine.shared.checkpoint.forget(process, waiter) {
+        Ok(()) => number.encode(env),
+        Err(_) => atoms::monitored().encode(env),
+    })
 }
 
-/// Makes a change and waits until it is durable.
-fn wait(checkpoint: Option<&Checkpoint>, change: impl FnOnce(&Checkpoint, Waiter)) -> bool {
-    let Some(checkpoint) = checkpoint else { return true };
-    let (done, durable) = mpsc::sync_channel(1);
-    // Should nobody wait any more, nobody need be told.
-    change(checkpoint, Box::new(move || done.send(()).unwrap_or_default()));
-    durable.recv_timeout(DURABLE_LIMIT).is_ok()
+/// A process is stopped: it is not to be resumed, unless it was registered with the number `fence` or later.
+#[rustler::nif]
+fn stopped(engine: ResourceArc<EngineHandle>, process: Binary<'_>, fence: u64) -> NifResult<Atom> {
+    engine.shared.checkpoint.stopped(&process_id(&process)?, fence);
+    Ok(atoms::ok())
 }
 
-fn durable_term(env: Env<'_>, durable: bool, done: Atom) -> Term<'_> {
-    if durable {
-        return done.encode(env);
-    }
-    (atoms::error(), "the checkpoint cannot be written at present").encode(env)
+/// The number of the answer, which is `ok` once all that was said so far is durable.
+#[rustler::nif]
+fn flush(env: Env<'_>, engine: ResourceArc<EngineHandle>) -> u64 {
+    let (number, waiter) = Durable::waiter(env);
+    engine.shared.checkpoint.flush(waiter);
+    number
+}
+
+/// A process whose registration has ended is to be resumed with these options.
+#[rustler::nif]
+fn keep_options(
+    engine: ResourceArc<EngineHandle>,
+    process: Binary<'_>,
+    kept: Binary<'_>,
+) -> NifResult<Atom> {
+    engine.shared.checkpoint.set_options(&process_id(&process)?, kept.as_slice());
+    Ok(atoms::ok())
 }
 
 /// The processes that are to be resumed, and what was kept of their options.
-#[rustler::nif(schedule = "DirtyIo")]
+#[rustler::nif(schedule = "DirtyCpu")]
 fn watched(env: Env<'_>, engine: ResourceArc<EngineHandle>) -> Vec<(Term<'_>, Term<'_>)> {
-    let watched = engine.shared.checkpoint.as_ref().map(Checkpoint::watched).unwrap_or_default();
-    let pair = |(process, kept): &(ProcessId, Vec<u8>)| {
+    let pair = |(process, kept): &(ProcessId, Arc<[u8]>)| {
         (bytes_term(env, process.as_str().as_bytes()), bytes_term(env, kept))
     };
-    watched.iter().map(pair).collect()
+    engine.shared.checkpoint.watched().iter().map(pair).collect()
 }
 
-/// How the checkpoint fares: commits, how long the last one took in µs, dead letters, and whether
-/// it cannot be written at present.
+/// How the checkpoint fares: commits, how long the last one took in µs, how long the one under way has taken
+/// in ms, dead letters, whether it cannot be written at present, and how often its file was written anew.
 #[rustler::nif]
 fn checkpoint_status(
     env: Env<'_>,
     engine: ResourceArc<EngineHandle>,
 ) -> NifResult<HashMap<Atom, u64>> {
-    let status = engine.shared.checkpoint.as_ref().map(Checkpoint::status).unwrap_or_default();
+    let status = engine.shared.checkpoint.status();
     let counts = [
         ("commits", status.commits),
         ("last_commit_us", micros(status.last_commit)),
+        ("writing_for_ms", millis(status.writing_for)),
         ("dead_letters", status.letters),
+        ("dead_letter_bytes", status.letter_bytes),
         ("failing", u64::from(status.failing.is_some())),
+        ("replaced", status.replaced),
     ];
     named(env, counts)
 }
 
-/// Makes all checkpoints of this node durable and closes their files: `ok`, or `timeout`.
+/// Makes all checkpoints of this node durable and closes their files: the paths of those that are not durable
+/// within the limit, and why.
 #[rustler::nif(schedule = "DirtyIo")]
-fn close_checkpoints(limit_ms: u32) -> bool {
-    Checkpoint::close_all(Duration::from_millis(limit_ms.into()))
+fn close_checkpoints(limit_ms: u32) -> Vec<(String, String)> {
+    let left = Checkpoint::close_all(Duration::from_millis(limit_ms.into()));
+    left.into_iter().map(|(path, reason)| (path.display().to_string(), reason)).collect()
 }

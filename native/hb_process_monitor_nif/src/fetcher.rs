@@ -11,7 +11,7 @@ use crate::slot::Slot;
 use crate::start::position_term;
 use cron_engine::{
     Class, Cursor, Event, Failure, Fetched, PageRequest, Position, Request, decode_latest,
-    page::{self, Page},
+    page::{self, Page, PageError},
     request,
 };
 use cron_io::{Limits, Share, Target};
@@ -170,7 +170,7 @@ impl Job {
     fn fetch(&self, scratch: &mut Scratch, share: &mut Share<'_>) -> Result<Outcome, Failure> {
         let process = &self.slot.process;
         let path = match &self.request {
-            Request::Latest | Request::Look => request::latest_path(process),
+            Request::Latest | Request::Look => request::latest_path(process, 1),
             Request::First(reach) => request::first_path(process, *reach),
             Request::Page(page) => request::page_path(process, page),
         };
@@ -181,28 +181,44 @@ impl Job {
             None => self.slot.limits,
         };
         let since = Instant::now();
-        let room = &mut |bytes| share.grow(bytes, self.shared.counters().buffered);
-        match self.shared.client.get(target, &path, &limits, &mut scratch.body, room) {
-            Err(failure) if is_late(&failure, since, patience) => {
-                return Ok(Outcome { fetched: Fetched::TooSlow, tell: Tell::Nothing });
+        let get = |path: &str, body: &mut Vec<u8>, share: &mut Share<'_>| {
+            let room = &mut |bytes| share.grow(bytes, self.shared.counters().buffered);
+            match self.shared.client.get(target, path, &limits, body, room) {
+                Err(failure) if is_late(&failure, since, patience) => Ok(false),
+                Err(failure) => Err(failure),
+                Ok(()) => Ok(true),
             }
-            other => other?,
+        };
+        let too_slow = || Ok(Outcome { fetched: Fetched::TooSlow, tell: Tell::Nothing });
+        if !get(&path, &mut scratch.body, share)? {
+            return too_slow();
         }
-        match &self.request {
-            Request::Latest => {
-                let latest = decode_latest(&scratch.body)?;
-                Ok(self.resolved(latest, &scratch.env))
-            }
-            Request::Look => {
-                let fetched = Fetched::Latest(decode_latest(&scratch.body)?);
-                Ok(Outcome { fetched, tell: Tell::Nothing })
+        let horizon = self.slot.horizon();
+        let latest = match &self.request {
+            Request::Page(request) => {
+                let request = PageRequest { horizon, ..request.clone() };
+                return self.page(&request, scratch, share);
             }
             Request::First(_) => {
-                let fetched = Fetched::First(decode_latest(&scratch.body)?);
-                Ok(Outcome { fetched, tell: Tell::Nothing })
+                let fetched = Fetched::First(decode_latest(&scratch.body, horizon)?);
+                return Ok(Outcome { fetched, tell: Tell::Nothing });
             }
-            Request::Page(request) => Self::page(request, scratch),
+            Request::Latest | Request::Look => match decode_latest(&scratch.body, horizon) {
+                Err(PageError::Ahead { .. }) => {
+                    // The results before that one are found among more of them.
+                    let path = request::latest_path(process, request::LATEST_REACH);
+                    if !get(&path, &mut scratch.body, share)? {
+                        return too_slow();
+                    }
+                    decode_latest(&scratch.body, horizon)?
+                }
+                latest => latest?,
+            },
+        };
+        if self.request == Request::Latest {
+            return Ok(self.resolved(latest, &scratch.env));
         }
+        Ok(Outcome { fetched: Fetched::Latest(latest), tell: Tell::Nothing })
     }
 
     fn resolved(&self, latest: Option<Cursor>, env: &OwnedEnv) -> Outcome {
@@ -214,15 +230,26 @@ impl Job {
         Outcome { fetched: Fetched::Latest(latest), tell }
     }
 
-    fn page(request: &PageRequest, scratch: &mut Scratch) -> Result<Outcome, Failure> {
+    fn page(
+        &self,
+        request: &PageRequest,
+        scratch: &mut Scratch,
+        share: &mut Share<'_>,
+    ) -> Result<Outcome, Failure> {
         let since = Instant::now();
         let mut page = page::decode(&scratch.body, request, &mut scratch.terms)?;
         let Some(last) = page.last.take() else {
             return Ok(Outcome { fetched: Fetched::EmptyPage, tell: Tell::Nothing });
         };
         METRICS.decode.observe(since.elapsed());
+        // A page of small values takes several times the memory of its body.
+        if !share.cover(page.memory, self.shared.counters().buffered) {
+            let text = format!("a page that takes {} bytes decoded has no room", page.memory);
+            return Err(Failure::new(Class::NoRoom, text));
+        }
         let trail = Arc::new(std::mem::take(&mut page.trail));
-        let fetched = Fetched::Page { edges: page.edges, last, trail, bytes: page.memory };
+        let fetched =
+            Fetched::Page { edges: page.edges, last, trail, bytes: page.memory, cut: page.cut };
         Ok(Outcome { fetched, tell: Tell::Page(request.first_seq, Box::new(page)) })
     }
 
@@ -245,9 +272,9 @@ impl Job {
 
 fn parts(first_seq: u64, parts: Vec<page::Part>) -> Vec<Part> {
     let (mut seq, mut left) = (first_seq, parts.len());
-    let numbered = parts.into_iter().map(|page::Part { terms, edges }| {
+    let numbered = parts.into_iter().map(|page::Part { terms, edges, memory }| {
         left -= 1;
-        let part = Part { seq, terms, ends_page: left == 0 };
+        let part = Part { seq, terms, memory, ends_page: left == 0 };
         seq += edges;
         part
     });

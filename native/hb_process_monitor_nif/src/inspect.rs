@@ -27,8 +27,13 @@ use std::time::{Duration, Instant};
 /// The most monitors that can be asked about at once: a millisecond of the loop.
 const MOST: usize = 1000;
 
-/// Inquiries are numbered through the library's life: an answer that comes too late fits no other one.
-static NEXT_INQUIRY: AtomicU64 = AtomicU64::new(1);
+/// Questions are numbered through the library's life: an answer that comes too late fits no other one.
+static NEXT_QUESTION: AtomicU64 = AtomicU64::new(1);
+
+/// A number for a question that is answered with `{hb_cron_answer, Number, Answer}`.
+pub(crate) fn next_question() -> u64 {
+    NEXT_QUESTION.fetch_add(1, Ordering::Relaxed)
+}
 
 /// One monitor as the loop knows it.
 pub(crate) struct Inspected {
@@ -74,30 +79,25 @@ impl Inquiry {
 impl Drop for Inquiry {
     fn drop(&mut self) {
         let found = std::mem::replace(&mut self.found, Found::Nothing);
-        OUTBOX.answer(Answer { asker: self.asker, number: self.number, found });
+        let number = self.number;
+        OUTBOX.answer(self.asker, move |env| {
+            (atoms::hb_cron_answer(), number, found.term(env)).encode(env)
+        });
     }
 }
 
-/// On its way to whoever asked.
-pub(crate) struct Answer {
-    pub(crate) asker: LocalPid,
-    number: u64,
-    found: Found,
-}
-
-impl Answer {
-    /// `{hb_cron_inspected, Number, Rows | Counts}`.
-    pub(crate) fn term<'a>(&self, env: Env<'a>) -> Term<'a> {
-        let found = match &self.found {
-            Found::Nothing => Vec::<Atom>::new().encode(env),
-            Found::Monitors(shared, monitors) => {
+impl Found {
+    /// A list of rows, or of counts.
+    fn term<'a>(&self, env: Env<'a>) -> Term<'a> {
+        match self {
+            Self::Nothing => Vec::<Atom>::new().encode(env),
+            Self::Monitors(shared, monitors) => {
                 let rows: Vec<_> =
                     monitors.iter().map(|monitor| row(env, shared, monitor)).collect();
                 rows.encode(env)
             }
-            Found::Census(census) => counts(env, census),
-        };
-        (atoms::hb_cron_inspected(), self.number, found).encode(env)
+            Self::Census(census) => counts(env, census),
+        }
     }
 }
 
@@ -123,7 +123,7 @@ fn census(env: Env<'_>, engine: ResourceArc<EngineHandle>) -> u64 {
 
 /// The number that the answer will have.
 fn ask(env: Env<'_>, engine: &EngineHandle, asked: Asked) -> u64 {
-    let number = NEXT_INQUIRY.fetch_add(1, Ordering::Relaxed);
+    let number = next_question();
     let inquiry = Inquiry { asker: env.pid(), number, asked, found: Found::Nothing };
     engine.shared.push(Command::Inspect(inquiry));
     number
@@ -165,7 +165,7 @@ fn row<'a>(env: Env<'a>, shared: &Shared, monitor: &Inspected) -> Term<'a> {
         .zip(&snapshot.breakers)
         .map(|(target, breaker)| (target.to_string(), breaker_term(env, *breaker)))
         .collect();
-    let letters = shared.checkpoint.as_ref().map_or(0, |file| file.letters_of(slot.process));
+    let letters = shared.checkpoint.letters_of(slot.process);
     let parts = [
         slot.id.0.encode(env),
         doing(snapshot.doing).encode(env),
@@ -184,15 +184,11 @@ fn row<'a>(env: Env<'a>, shared: &Shared, monitor: &Inspected) -> Term<'a> {
 
 /// The number of the last result acked, and where that is; `None` if nobody here knows.
 fn standing(shared: &Shared, slot: &Slot, snapshot: &Snapshot) -> (u64, Option<Position>) {
-    let acked = match &slot.track {
-        Some(track) => track.acked(),
-        None => slot.acked(),
-    };
-    match acked {
+    match slot.track.acked() {
         Some((seq, cursor)) => (seq, Some(Position::After(cursor))),
         None if snapshot.received == 0 => (0, Some(snapshot.position.clone())),
         None => {
-            let record = shared.checkpoint.as_ref().and_then(|file| file.find(&slot.process));
+            let record = shared.checkpoint.find(&slot.process);
             (0, record.map(|record| record.position))
         }
     }
@@ -284,8 +280,8 @@ fn ask_cu(
     limits: &Limits,
 ) -> Result<Position, Failure> {
     let mut body = Vec::new();
-    let path = request::latest_path(process);
+    let path = request::latest_path(process, 1);
     // One answer more or less does not matter to the memory that pages may take.
     shared.client.get(node, &path, limits, &mut body, &mut |_| true)?;
-    Ok(decode_latest(&body)?.map_or(Position::Earliest, Position::After))
+    Ok(decode_latest(&body, u64::MAX)?.map_or(Position::Earliest, Position::After))
 }

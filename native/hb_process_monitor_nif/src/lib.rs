@@ -2,8 +2,8 @@
 //! engine's input and output on threads of its own, and talks to Erlang processes in messages.
 //!
 //! # In scope
-//! * [`nifs`]: the functions that Erlang calls, each of microseconds but `run/2`; those that wait
-//!   for the checkpoint's file are in [`checkpoint_nifs`]
+//! * [`nifs`]: the functions that Erlang calls, each of microseconds but `run/2` and `new/1`; those of
+//!   the checkpoint are in [`checkpoint_nifs`]
 //! * [`runner`]: the loop that drives the engine, in slices
 //! * [`fetcher`]: one fetch, from the request to the page's [`parts`], which are handed out one by one
 //! * [`inspect`]: what an operator asks
@@ -44,7 +44,7 @@ mod atoms {
         hb_cron,
         hb_cron_log,
         hb_cron_events,
-        hb_cron_inspected,
+        hb_cron_answer,
         failing,
         page,
         resolved,
@@ -62,6 +62,8 @@ mod atoms {
         durable,
         full,
         not_found,
+        monitored,
+        too_large,
         new,
         resumed,
         overruled,

@@ -12,12 +12,12 @@ use crate::runner::{Runner, Slice, saved};
 use crate::shared::{Command, Shared};
 use crate::slot::{Handle, Slot};
 use crate::start::{Origin, Start, Wanted, position_term};
-use cron_checkpoint::{Begin, Checkpoint, Waiter};
+use cron_checkpoint::{Begun, Checkpoint, LetterLimits, Settings, UNWRITTEN_LETTERS, Waiter};
 use cron_engine::{Config, Cursor, Event, MonitorId, Position, ProcessId, Registration};
 use cron_io::{Client, ClientOptions};
 use log::LevelFilter;
 use rustler::{
-    Atom, Binary, Decoder, Encoder, Env, Error, LocalPid, Monitor, NifResult, OwnedEnv, Resource,
+    Atom, Binary, Decoder, Encoder, Env, Error, LocalPid, Monitor, NifResult, Resource,
     ResourceArc, Term,
 };
 use std::collections::HashMap;
@@ -77,23 +77,20 @@ fn new<'a>(env: Env<'a>, options: Term<'a>) -> NifResult<Term<'a>> {
         }
     };
     let checkpoint = match path(options.checkpoint)? {
-        None => None,
-        Some(path) => {
-            let interval = Duration::from_millis(options.checkpoint_interval.into());
-            match Checkpoint::open(&path, interval, options.dead_letters_max) {
-                Ok((checkpoint, _)) => Some(checkpoint),
-                Err(error) => {
-                    let unavailable = atoms::checkpoint_unavailable();
-                    let reason = (unavailable, options.checkpoint, error.to_string());
-                    return Ok((atoms::error(), reason).encode(env));
-                }
+        None => Checkpoint::in_memory(),
+        Some(path) => match Checkpoint::open(&path, settings(&options)) {
+            Ok((checkpoint, _)) => checkpoint,
+            Err(error) => {
+                let unavailable = atoms::checkpoint_unavailable();
+                let reason = (unavailable, options.checkpoint, error.to_string());
+                return Ok((atoms::error(), reason).encode(env));
             }
-        }
+        },
     };
     let config = Config {
         max_inflight,
         max_buffered: options.max_buffered,
-        checkpoint: checkpoint.is_some(),
+        checkpoint: !checkpoint.is_in_memory(),
         // Nodes that start together must not draw the same pauses.
         seed: fastrand::u64(..),
     };
@@ -104,6 +101,20 @@ fn new<'a>(env: Env<'a>, options: Term<'a>) -> NifResult<Term<'a>> {
     env.monitor(&engine, &env.pid()).ok_or(Error::BadArg)?;
     log::debug!("engine started, at most {max_inflight} fetches at once");
     Ok((atoms::ok(), engine).encode(env))
+}
+
+fn settings(options: &EngineOptions<'_>) -> Settings {
+    let letters = LetterLimits {
+        count: options.dead_letters_max,
+        bytes: options.dead_letters_max_bytes,
+        unwritten_bytes: UNWRITTEN_LETTERS,
+    };
+    let expire_after = options.expire_after;
+    Settings {
+        interval: Duration::from_millis(options.checkpoint_interval.into()),
+        letters,
+        expire_after: (expire_after > 0).then(|| Duration::from_millis(expire_after)),
+    }
 }
 
 /// Runs the engine's loop for a slice.
@@ -122,10 +133,23 @@ fn run(env: Env<'_>, engine: ResourceArc<EngineHandle>, slice_ms: u32) -> NifRes
     })
 }
 
+/// A number that no registration has yet: all later ones have it or a higher one.
+#[rustler::nif]
+fn next_epoch() -> u64 {
+    NEXT_EPOCH.load(Ordering::Relaxed)
+}
+
 /// Makes `run/2` return soon.
 #[rustler::nif]
 fn interrupt(engine: ResourceArc<EngineHandle>) -> Atom {
     engine.shared.interrupt();
+    atoms::ok()
+}
+
+/// Makes `run/2` return soon, but not at once: its process has messages.
+#[rustler::nif]
+fn mail(engine: ResourceArc<EngineHandle>) -> Atom {
+    engine.shared.mail();
     atoms::ok()
 }
 
@@ -159,18 +183,15 @@ fn register<'a>(
     }
     let epoch = NEXT_EPOCH.fetch_add(1, Ordering::Relaxed);
     let (id, shared) = (MonitorId(epoch), Arc::clone(&engine.shared));
-    let mut start = Start { position, origin: Origin::New };
-    let (mut track, mut durable) = (None, true);
-    if let Some(checkpoint) = &shared.checkpoint {
-        let wanted = Wanted { position: start.position, go_on: options.go_on };
-        start = Start::choose(wanted, checkpoint.find(&process), options.stale_after);
-        let begin =
-            Begin { position: start.position.clone(), options: options.kept.as_slice().to_vec() };
-        durable = start.position == Position::Unresolved
-            || checkpoint.is_durable(&process, &start.position);
-        track = Some(checkpoint.begin(process, epoch, begin));
-    }
-    let slot = Arc::new(Slot::new(id, env.pid(), process, options.limits(), track));
+    let wanted = Wanted { position, go_on: options.go_on };
+    let mut start = Start { position: Position::Unresolved, origin: Origin::New };
+    let Begun { track, durable } =
+        shared.checkpoint.begin(process, epoch, options.kept.as_slice(), |stored| {
+            start = Start::choose(wanted, stored, options.stale_after);
+            start.position.clone()
+        });
+    let max_ahead = options.max_ahead();
+    let slot = Arc::new(Slot::new(id, env.pid(), process, options.limits(), track, max_ahead));
     let rate = Duration::from_millis(options.rate.into());
     let handle = ResourceArc::new(Handle { shared, slot: Arc::clone(&slot) });
     env.monitor(&handle, &env.pid()).ok_or(Error::BadArg)?;
@@ -185,9 +206,9 @@ fn register<'a>(
         ..Registration::new(id, process, rate, position)
     };
     engine.shared.push(Command::Register { slot, nodes, registration });
-    // Not before: the loop does not heed what it is told of a monitor that it does not know.
-    if let Some(checkpoint) = engine.shared.checkpoint.as_ref().filter(|_| !durable) {
-        checkpoint.flush(saved(&engine.shared, id));
+    // After the registration: the loop drops events of monitors that it does not know.
+    if !durable {
+        engine.shared.checkpoint.flush(saved(&engine.shared, id));
     }
     Ok((atoms::ok(), handle, epoch, origin).encode(env))
 }
@@ -234,12 +255,8 @@ fn ack(
     cursor: Binary<'_>,
     ends_page: bool,
 ) -> NifResult<Atom> {
-    if let Some((checkpoint, track)) = handle.checkpoint() {
-        let cursor = Cursor::new(&cursor).map_err(|_| Error::BadArg)?;
-        checkpoint.acked(track, seq, cursor);
-    } else {
-        handle.slot.note(seq, &cursor);
-    }
+    let cursor = Cursor::new(&cursor).map_err(|_| Error::BadArg)?;
+    handle.shared.checkpoint.acked(&handle.slot.track, seq, cursor);
     Ok(passed(&handle, seq, true, ends_page))
 }
 
@@ -252,24 +269,24 @@ pub(crate) fn passed(handle: &Handle, seq: u64, pushed: bool, ends_page: bool) -
     atoms::ok()
 }
 
-/// The calling monitor has no part of a page, or is through with the one that it had: the next one, as
+/// The calling monitor has no part of a page, or has pushed the one that it had: the next one, as
 /// [`Parts::take`](crate::parts::Parts::take) says. With `none` it is sent `{hb_cron, Epoch, page}` once there
 /// is one.
 #[rustler::nif]
-fn next_part(env: Env<'_>, handle: ResourceArc<Handle>) -> Term<'_> {
-    part(env, &handle, false)
+fn next_part(env: Env<'_>, handle: ResourceArc<Handle>, heap_limit: u64) -> Term<'_> {
+    part(env, &handle, heap_limit, false)
 }
 
 /// The part that `next_part` said is large, on a scheduler where that may take its time.
 #[rustler::nif(schedule = "DirtyCpu")]
-fn large_part(env: Env<'_>, handle: ResourceArc<Handle>) -> Term<'_> {
-    part(env, &handle, true)
+fn large_part(env: Env<'_>, handle: ResourceArc<Handle>, heap_limit: u64) -> Term<'_> {
+    part(env, &handle, heap_limit, true)
 }
 
-fn part<'a>(env: Env<'a>, handle: &Handle, may_be_large: bool) -> Term<'a> {
+fn part<'a>(env: Env<'a>, handle: &Handle, heap_limit: u64, may_be_large: bool) -> Term<'a> {
     // Another process could take what is not its.
     if env.pid() == handle.slot.pid && !handle.slot.is_closed() {
-        handle.slot.parts.take(env, may_be_large)
+        handle.slot.parts.take(env, heap_limit, may_be_large)
     } else {
         atoms::none().to_term(env)
     }
@@ -280,13 +297,10 @@ fn part<'a>(env: Env<'a>, handle: &Handle, may_be_large: bool) -> Term<'a> {
 #[rustler::nif]
 fn remove(handle: ResourceArc<Handle>, watched: bool) -> Atom {
     let (id, pid) = (handle.slot.id.0, handle.slot.pid);
-    // On the checkpoint's thread, where sending is allowed.
     let waiter: Waiter = Box::new(move || {
-        let message = (atoms::hb_cron(), id, atoms::durable());
-        let _ = OwnedEnv::new().send_and_clear(&pid, |env| message.encode(env));
+        OUTBOX.answer(pid, move |env| (atoms::hb_cron(), id, atoms::durable()).encode(env));
     });
-    let first = handle.close(watched, Some(waiter));
-    if first && handle.checkpoint().is_some() { atoms::wait() } else { atoms::durable() }
+    if handle.close(watched, Some(waiter)) { atoms::wait() } else { atoms::durable() }
 }
 
 fn tell(handle: &Handle, event: Event) -> Atom {

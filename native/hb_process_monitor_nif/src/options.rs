@@ -21,6 +21,9 @@ pub(crate) struct EngineOptions<'a> {
     /// In milliseconds.
     pub(crate) checkpoint_interval: u32,
     pub(crate) dead_letters_max: u64,
+    pub(crate) dead_letters_max_bytes: u64,
+    /// In milliseconds; 0 for never.
+    pub(crate) expire_after: u64,
 }
 
 /// The path that an option gives; `None` for `false`.
@@ -55,6 +58,8 @@ pub(crate) struct MonitorOptions<'a> {
     pub(crate) walk_after: u32,
     /// How old a cursor of the checkpoint may be; 0 for any age.
     pub(crate) stale_after: u64,
+    /// How far ahead of the clock a result may be dated; 0 for any time.
+    pub(crate) max_ahead: u64,
     /// Whether what the checkpoint knows is preferred to `cursor`.
     pub(crate) go_on: bool,
     /// Whether nothing is to be polled.
@@ -77,6 +82,10 @@ impl MonitorOptions<'_> {
         }
         let bytes = self.cursor.decode::<Binary<'_>>()?;
         Cursor::new(&bytes).map(Position::After).map_err(|_| Error::BadArg)
+    }
+
+    pub(crate) fn max_ahead(&self) -> Option<Duration> {
+        (self.max_ahead > 0).then(|| Duration::from_millis(self.max_ahead))
     }
 
     pub(crate) fn limits(&self) -> Limits {

@@ -3,7 +3,6 @@
 
 use crate::atoms;
 use crate::events::Noted;
-use crate::inspect::Answer;
 use crate::metrics::METRICS;
 use crate::slot::Slot;
 use cron_engine::Report;
@@ -28,6 +27,9 @@ pub(crate) struct Record {
     pub(crate) text: String,
 }
 
+/// Makes the term of a message.
+type Build = Box<dyn for<'a> FnOnce(Env<'a>) -> Term<'a> + Send>;
+
 /// The queue to the thread. There is one for the library, as there is one `log`.
 pub(crate) struct Outbox {
     state: Mutex<State>,
@@ -39,8 +41,8 @@ struct State {
     records: VecDeque<Record>,
     /// Bounded by the monitors: each has few reports, thinned out by the engine.
     reports: VecDeque<(Arc<Slot>, Report)>,
-    /// As many at most as there are processes that wait for one.
-    answers: VecDeque<Answer>,
+    /// Bounded by the processes that wait for one.
+    answers: VecDeque<(LocalPid, Build)>,
     dropped: u64,
     sink: Option<LocalPid>,
     events: VecDeque<Noted>,
@@ -91,8 +93,13 @@ impl Outbox {
         self.start();
     }
 
-    pub(crate) fn answer(&'static self, answer: Answer) {
-        self.lock().answers.push_back(answer);
+    /// Sends `pid` a message that `build` makes on this thread. It may be called on any thread.
+    pub(crate) fn answer(
+        &'static self,
+        pid: LocalPid,
+        build: impl for<'a> FnOnce(Env<'a>) -> Term<'a> + Send + 'static,
+    ) {
+        self.lock().answers.push_back((pid, Box::new(build)));
         self.wake.notify_one();
         self.start();
     }
@@ -146,9 +153,9 @@ impl Outbox {
             let dropped = if record.is_some() { std::mem::take(&mut state.dropped) } else { 0 };
             let events = state.take_events();
             drop(state);
-            if let Some(answer) = answer {
-                // Who has given up waiting is gone.
-                let _ = env.send_and_clear(&answer.asker, |env| answer.term(env));
+            if let Some((pid, build)) = answer {
+                // A process that has stopped waiting is gone.
+                let _ = env.send_and_clear(&pid, build);
             }
             if let Some((asked, events)) = events {
                 // Should it have died, the next one asks anew.

@@ -15,12 +15,17 @@ use std::time::Instant;
 /// result is larger. It takes a tenth of a millisecond or two.
 const MAX_BYTES: usize = 64 * 1024;
 
+/// A garbage collection holds the old and the new copy of a heap.
+const HEAP_COPIES: u64 = 2;
+
 /// Some results of a page.
 pub(crate) struct Part {
     /// The number of the first one.
     pub(crate) seq: u64,
     /// A list of them, as an external term.
     pub(crate) terms: Vec<u8>,
+    /// How many bytes they take on a heap, roughly.
+    pub(crate) memory: u64,
     pub(crate) ends_page: bool,
 }
 
@@ -64,11 +69,16 @@ impl Parts {
         !queue.ready.is_empty() && !std::mem::replace(&mut queue.busy, true)
     }
 
-    /// The next part for the calling process, whose these are: `none`, which it has to wait for; `large`, if
-    /// its terms are not to be made on a normal scheduler, where `may_be_large` says that this is one;
-    /// `lost`, and nothing from then on, if they cannot be made at all.
-    pub(crate) fn take<'a>(&self, env: Env<'a>, may_be_large: bool) -> Term<'a> {
+    /// The next part for the calling process, which owns these: `none`, which it has to wait for; `large`, if
+    /// its terms must not be made on the normal scheduler that this is, unless `may_be_large`;
+    /// `{too_large, Bytes}`, if the VM would kill the process, whose heap may have `heap_limit` bytes, for
+    /// taking it; `lost`, and nothing from then on, if its terms cannot be made at all.
+    pub(crate) fn take<'a>(&self, env: Env<'a>, heap_limit: u64, may_be_large: bool) -> Term<'a> {
         let mut queue = self.lock();
+        let front = queue.ready.front().map_or(0, |part| part.memory);
+        if heap_limit > 0 && front.saturating_mul(HEAP_COPIES) > heap_limit {
+            return (atoms::too_large(), front).encode(env);
+        }
         if !may_be_large && queue.ready.front().is_some_and(|part| part.terms.len() > MAX_BYTES) {
             return atoms::large().to_term(env);
         }

@@ -19,6 +19,12 @@ use rustler::Env;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+/// How long the messages of the loop's process may wait while a slice runs.
+pub(crate) const MAIL_LIMIT: Duration = Duration::from_millis(500);
+
+/// The messages that a slice may send: their terms are the process's memory until the slice ends.
+const MAX_SENT: u32 = 65_536;
+
 /// How a slice ended.
 pub(crate) enum Slice {
     /// Its time was up, or somebody asked: run the next one.
@@ -40,6 +46,8 @@ pub(crate) struct Runner {
     commands: Vec<Command>,
     pace: Pace,
     looked: Instant,
+    /// Messages sent in this slice.
+    sent: u32,
     /// Hosts whose breakers are open, and since when.
     left_alone: FxHashMap<String, Instant>,
 }
@@ -53,13 +61,16 @@ impl Runner {
             commands: Vec::new(),
             pace: Pace::default(),
             looked: Instant::now(),
+            sent: 0,
             left_alone: FxHashMap::default(),
         }
     }
 
     /// Runs for at most `length`.
     pub(crate) fn slice(&mut self, env: Env<'_>, shared: &Arc<Shared>, length: Duration) -> Slice {
-        let end = Instant::now() + length;
+        let began = Instant::now();
+        let (end, mail_from) = (began + length, began + MAIL_LIMIT);
+        self.sent = 0;
         loop {
             if shared.is_stopped() {
                 // Handles live on until their monitors have heard of it and were collected.
@@ -74,8 +85,10 @@ impl Runner {
             }
             self.step(env, shared);
             shared.publish(self.engine.counters());
-            let left = end.saturating_duration_since(Instant::now());
-            if shared.take_interrupt() || left.is_zero() {
+            let now = Instant::now();
+            let left = end.saturating_duration_since(now).min(MAIL_LIMIT);
+            let mail = now >= mail_from && shared.take_mail();
+            if shared.take_interrupt() || mail || left.is_zero() || self.sent >= MAX_SENT {
                 return Slice::Over;
             }
             let next = self.engine.poll_timeout().map_or(left, |at| shared.until(at));
@@ -129,12 +142,13 @@ impl Runner {
     }
 
     /// Tells a monitor of a page, if it waits for one.
-    fn announce(&self, env: Env<'_>, id: MonitorId) {
+    fn announce(&mut self, env: Env<'_>, id: MonitorId) {
         if let Some((slot, _)) = self.slots.get(&id)
             && slot.parts.announce()
         {
             // A process that is gone, or registered anew, takes no notice.
             let _ = env.send(&slot.pid, slot.message(env, atoms::page()));
+            self.sent += 1;
         }
     }
 
@@ -201,9 +215,8 @@ impl Runner {
                 shared.pool.submit(job);
             }
             Action::Save { id, position } => {
-                let track = self.slots.get(&id).and_then(|(slot, _)| slot.track.as_ref());
-                if let Some((checkpoint, track)) = shared.checkpoint.as_ref().zip(track) {
-                    checkpoint.located(track, position, saved(shared, id));
+                if let Some((slot, _)) = self.slots.get(&id) {
+                    shared.checkpoint.located(&slot.track, position, saved(shared, id));
                 }
             }
             Action::Breaker { id, node, open_for } => {

@@ -40,11 +40,13 @@ pub(crate) struct Shared {
     wake: Condvar,
     stopped: AtomicBool,
     interrupted: AtomicBool,
+    /// The loop's process has messages: its slice is to end, but not at once.
+    mail: AtomicBool,
     started: Instant,
     counters: Mutex<Counters>,
     /// The node list registered last. Nearly all monitors have the same one.
     nodes: Mutex<Option<Arc<Nodes>>>,
-    pub(crate) checkpoint: Option<Checkpoint>,
+    pub(crate) checkpoint: Checkpoint,
     pub(crate) client: Client,
     pub(crate) room: Room,
     pub(crate) pool: Pool<fetcher::Job>,
@@ -56,13 +58,14 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Shared {
-    pub(crate) fn new(config: &Config, client: Client, checkpoint: Option<Checkpoint>) -> Self {
+    pub(crate) fn new(config: &Config, client: Client, checkpoint: Checkpoint) -> Self {
         METRICS.engine_started();
         Self {
             inbox: Mutex::default(),
             wake: Condvar::new(),
             stopped: AtomicBool::new(false),
             interrupted: AtomicBool::new(false),
+            mail: AtomicBool::new(false),
             started: Instant::now(),
             counters: Mutex::default(),
             nodes: Mutex::default(),
@@ -130,6 +133,16 @@ impl Shared {
         self.interrupted.store(true, Ordering::Release);
         drop(lock(&self.inbox));
         self.wake.notify_one();
+    }
+
+    /// Has the loop's slice end within [`MAIL_LIMIT`](crate::runner::MAIL_LIMIT). It wakes nothing.
+    pub(crate) fn mail(&self) {
+        self.mail.store(true, Ordering::Release);
+    }
+
+    /// Whether the loop's process has messages; no more after that.
+    pub(crate) fn take_mail(&self) -> bool {
+        self.mail.swap(false, Ordering::AcqRel)
     }
 
     /// Whether somebody asked the loop to return; asks no more after that.

@@ -2,18 +2,17 @@
 //! the handle that its Erlang process holds. The engine knows none of it.
 
 use crate::atoms;
+use crate::inspect::millis;
 use crate::pages::Pages;
 use crate::parts::Parts;
 use crate::shared::{Command, Shared};
-use cron_checkpoint::{Checkpoint, Track, Waiter};
-use cron_engine::{Cursor, Event, MonitorId, ProcessId};
+use cron_checkpoint::{Track, Waiter, now};
+use cron_engine::{Event, MonitorId, ProcessId};
 use cron_io::Limits;
 use rustler::{Encoder, Env, LocalPid, Monitor, Resource, Term};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-
-/// The number of the last ack, and the bytes of its cursor.
-type LastAck = Mutex<(u64, Vec<u8>)>;
+use std::time::Duration;
 
 /// One registration of a monitor.
 pub(crate) struct Slot {
@@ -22,12 +21,12 @@ pub(crate) struct Slot {
     pub(crate) pid: LocalPid,
     pub(crate) process: ProcessId,
     pub(crate) limits: Limits,
-    /// Its acks on their way to the checkpoint, where there is one.
-    pub(crate) track: Option<Arc<Track>>,
+    /// Its acks on their way to the checkpoint.
+    pub(crate) track: Arc<Track>,
+    /// How far ahead of the clock a result may be dated.
+    max_ahead: Option<Duration>,
     /// What was fetched and the process has not got yet.
     pub(crate) parts: Parts,
-    /// Where there is no checkpoint to know it, in memory that is used again.
-    acked: Option<Box<LastAck>>,
     /// What it has got and not acked yet.
     pub(crate) pages: Pages,
     /// Set once nothing more may be sent to the process.
@@ -40,28 +39,17 @@ impl Slot {
         pid: LocalPid,
         process: ProcessId,
         limits: Limits,
-        track: Option<Arc<Track>>,
+        track: Arc<Track>,
+        max_ahead: Option<Duration>,
     ) -> Self {
         let closed = AtomicBool::new(false);
         let (parts, pages) = (Parts::default(), Pages::default());
-        let acked = track.is_none().then(Box::default);
-        Self { id, pid, process, limits, track, parts, acked, pages, closed }
+        Self { id, pid, process, limits, track, max_ahead, parts, pages, closed }
     }
 
-    /// Notes an ack where there is no checkpoint to do so.
-    pub(crate) fn note(&self, seq: u64, cursor: &[u8]) {
-        if let Some(acked) = &self.acked {
-            let mut acked = acked.lock().unwrap_or_else(PoisonError::into_inner);
-            acked.0 = seq;
-            acked.1.clear();
-            acked.1.extend_from_slice(cursor);
-        }
-    }
-
-    /// What was noted so.
-    pub(crate) fn acked(&self) -> Option<(u64, Cursor)> {
-        let acked = self.acked.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner);
-        Some((acked.0, Cursor::new(&acked.1).ok()?))
+    /// The latest time that a result may have now, in ms since 1970.
+    pub(crate) fn horizon(&self) -> u64 {
+        self.max_ahead.map_or(u64::MAX, |ahead| now().saturating_add(millis(ahead)))
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -93,17 +81,10 @@ impl Handle {
     pub(crate) fn close(&self, watched: bool, waiter: Option<Waiter>) -> bool {
         let first = !self.slot.closed.swap(true, Ordering::AcqRel);
         if first {
-            if let Some((checkpoint, track)) = self.checkpoint() {
-                checkpoint.ended(track, watched, waiter);
-            }
+            self.shared.checkpoint.ended(&self.slot.track, watched, waiter);
             self.shared.push(Command::Event(Event::Removed(self.slot.id)));
         }
         first
-    }
-
-    /// The checkpoint and this registration's place in it, where there is one.
-    pub(crate) fn checkpoint(&self) -> Option<(&Checkpoint, &Arc<Track>)> {
-        self.shared.checkpoint.as_ref().zip(self.slot.track.as_ref())
     }
 
     fn owner_gone(&self) {

@@ -33,14 +33,15 @@ pub(crate) struct Wanted {
 impl Start {
     /// Chooses between what is `wanted` and what is `stored`. A stored position older than
     /// `stale_after` ms does not count, unless that is 0.
-    pub(crate) fn choose(wanted: Wanted, stored: Option<Record>, stale_after: u64) -> Self {
+    pub(crate) fn choose(wanted: Wanted, stored: Option<&Record>, stale_after: u64) -> Self {
         let Wanted { position: wanted, go_on } = wanted;
         let known = stored.filter(|record| record.position != Position::Unresolved);
         let Some(Record { position: stored, at, .. }) = known else {
             return Self { position: wanted, origin: Origin::New };
         };
+        let stored = stored.clone();
         if wanted == Position::Unresolved || go_on {
-            let age = now().saturating_sub(at);
+            let age = now().saturating_sub(*at);
             if stale_after > 0 && age > stale_after {
                 return Self { position: wanted, origin: Origin::Stale(stored) };
             }
