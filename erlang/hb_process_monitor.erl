@@ -81,26 +81,23 @@ start(ProcID, Rate) ->
 start(ProcID, Rate, Cursor) ->
     start(ProcID, #{rate => Rate, cursor => Cursor}).
 
-%% @doc Stops a monitor: what it is pushing is finished, nothing more begins. Does not wait.
+%% @doc Stops a monitor: it finishes the push under way, and begins nothing more. Does not wait. By the pid of a
+%% monitor that crashed it stops the one that was started in its place.
 -spec stop(Monitor :: pid()) -> stop.
 stop(Monitor) when is_pid(Monitor) ->
     ok = ensure_loaded(),
-    %% At once and not when the monitor gets to it: a start that follows must not find it.
-    ok = hb_process_monitor_registry:release(Monitor),
-    Monitor ! stop.
+    ok = hb_process_monitor_stopping:stop(Monitor),
+    stop.
 
-%% @doc Stops a monitor and waits until it has ended, at most `Timeout' ms. After
-%% `{error, timeout}' it is stopping still, and ends when the push that it is at returns.
--spec stop(Monitor :: pid(), timeout()) -> ok | {error, timeout}.
+%% @doc Stops a monitor and waits until it has ended and its acks are durable, at most `Timeout' ms. After
+%% `{error, timeout}' it is still stopping, and ends when the push under way returns. After
+%% `{error, not_durable}' it has ended, and the checkpoint cannot be written: if the node ends before it can,
+%% results are pushed again, and the process may be resumed. A monitor that crashed and is about to be started
+%% again is not started.
+-spec stop(Monitor :: pid(), timeout()) -> ok | {error, timeout | not_durable}.
 stop(Monitor, Timeout) when is_pid(Monitor) ->
-    Ref = monitor(process, Monitor),
-    stop = stop(Monitor),
-    receive
-        {'DOWN', Ref, process, _, _} -> ok
-    after Timeout ->
-        demonitor(Ref, [flush]),
-        {error, timeout}
-    end.
+    ok = ensure_loaded(),
+    hb_process_monitor_stopping:stop(Monitor, Timeout).
 
 %% @doc Starts monitoring every process that was monitored when this node was last up and had not
 %% been stopped, each with the options it was started with and from where it stood; one that was paused
@@ -113,17 +110,12 @@ resume_all() ->
 
 %% @doc Forgets a process that is not monitored: its cursor, its dead letters, and that it was to be
 %% resumed. Without a cursor the next start begins after the latest result. Returns once that is
-%% durable.
+%% durable. `{error, monitored}': it has a monitor, or one that is stopping, or that crashed and is about to be
+%% started again; nothing was forgotten.
 -spec forget(process_id()) -> ok | {error, monitored | binary()}.
 forget(ProcID) ->
     Engine = engine(),
-    ProcId = hb_process_monitor_opts:proc_id(ProcID),
-    case hb_process_monitor_registry:find(ProcId) of
-        {ok, _} -> {error, monitored};
-        none ->
-            _ = hb_process_monitor_registry:take_cursor(ProcId),
-            hb_process_monitor_nif:forget(Engine, ProcId)
-    end.
+    hb_process_monitor_stopping:forget(Engine, hb_process_monitor_opts:proc_id(ProcID)).
 
 %% @doc The results of a process that could not be pushed, the oldest first.
 -spec dead_letters(process_id()) -> {ok, [dead_letter()]} | {error, Reason :: binary()}.

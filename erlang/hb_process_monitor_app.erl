@@ -3,7 +3,7 @@
 -behaviour(application).
 
 -export([start/2, prep_stop/1, stop/1]).
--export([specification/0, why_down/0]).
+-export([specification/0, why_down/0, is_stopping/0]).
 
 %% Set while the application runs, and left behind if it ends otherwise than by being stopped.
 -define(RUNNING, {?MODULE, running}).
@@ -27,33 +27,40 @@ start(_Type, _Args) ->
 resume(Crashed) ->
     _ = Crashed andalso hb_process_monitor:resume_all(),
     #{cron_processes := Processes} = hb_process_monitor_registry:node_options(),
-    lists:foreach(fun start_process/1, Processes).
-
-start_process({ProcId, Options}) -> hb_process_monitor:start(ProcId, Options);
-start_process(ProcId) -> hb_process_monitor:start(ProcId).
+    hb_process_monitor_starting:start_configured(Processes).
 
 %% @private
 -spec prep_stop(term()) -> term().
 prep_stop(State) ->
     %% Called in either case. A tree that died by itself is gone by now.
     _ = whereis(hb_process_monitor_sup) =/= undefined andalso persistent_term:erase(?RUNNING),
+    %% The ticker is not to be in a long slice when its supervisor stops it.
+    ok = case hb_process_monitor_registry:engine() of
+        {ok, Engine, _} -> hb_process_monitor_nif:interrupt(Engine);
+        none -> ok
+    end,
     State.
 
 %% @private
 -spec stop(term()) -> ok.
 stop(_State) ->
     ok = hb_process_monitor_observer:retire(),
-    _ = hb_process_monitor_nif:close_checkpoints(?CLOSE_LIMIT),
-    ok.
+    lists:foreach(fun({Path, Reason}) ->
+        hb_process_monitor_host:log(undefined, {error, checkpoint_not_durable, {Path, Reason}})
+    end, hb_process_monitor_nif:close_checkpoints(?CLOSE_LIMIT)).
 
 %% @doc Why the supervision tree is down, for a monitor that is not in it. Who stops the application does
 %% not want its monitors started again.
 -spec why_down() -> {shutdown, application_stopped} | application_died.
 why_down() ->
-    case persistent_term:get(?RUNNING, false) of
-        false -> {shutdown, application_stopped};
-        true -> application_died
+    case is_stopping() of
+        true -> {shutdown, application_stopped};
+        false -> application_died
     end.
+
+%% @doc Whether the application is being stopped, or was.
+-spec is_stopping() -> boolean().
+is_stopping() -> not persistent_term:get(?RUNNING, false).
 
 %% @doc What `hb_process_monitor.app' says, for `application:load/1'. Dropped into another
 %% application's directory, the modules come without that file.

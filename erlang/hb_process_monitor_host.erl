@@ -7,7 +7,7 @@
 -module(hb_process_monitor_host).
 
 -export([detect/0, describe/0]).
--export([option/1, start_logger/0, register_with/1, log/2]).
+-export([option/1, start_logger/0, end_logger/1, register_with/1, log/2]).
 %% Pushing
 -export([device/1, device_name/1, push/4, adapters/0]).
 %% For adapters
@@ -88,6 +88,12 @@ call_if_there(Module, Function, Args) ->
         false -> undefined
     end.
 
+%% What only observes must not end its caller, whatever the host's logger does.
+observed(Module, Function, Args) ->
+    try call_if_there(Module, Function, Args)
+    catch _:_ -> undefined
+    end.
+
 %% @doc What of the host is used: for an operator who wants to know before anything is started.
 -spec describe() -> #{options := module() | none, logger := module() | none,
                       router := {hb_process_monitor_host_router:source(), Origins :: [binary()]},
@@ -146,20 +152,29 @@ push({Adapter, What}, Result, State, Options) ->
 
 %% @doc Starts a logger of the host, where it has one.
 -spec start_logger() -> logger().
-start_logger() -> call_if_there(hb_logger, start, []).
+start_logger() ->
+    case observed(hb_logger, start, []) of
+        Logger when is_pid(Logger) -> Logger;
+        _ -> undefined
+    end.
+
+%% @doc Ends a logger that {@link start_logger/0} started. The host's never ends by itself.
+-spec end_logger(logger() | none) -> ok.
+end_logger(Logger) when is_pid(Logger) -> exit(Logger, shutdown), ok;
+end_logger(_) -> ok.
 
 %% @doc Registers the calling process with a logger.
 -spec register_with(logger()) -> ok.
 register_with(undefined) ->
     ok;
 register_with(Logger) ->
-    _ = call_if_there(hb_logger, register, [Logger]),
+    _ = observed(hb_logger, register, [Logger]),
     ok.
 
 %% @doc Logs to the monitor's logger, and to OTP's.
 -spec log(logger(), entry()) -> ok.
 log(Logger, {Status, Type, Details} = Entry) ->
-    _ = is_pid(Logger) andalso call_if_there(hb_logger, log, [Logger, Entry]),
+    _ = is_pid(Logger) andalso observed(hb_logger, log, [Logger, Entry]),
     Report = #{what => Type, details => Details},
     Meta = #{domain => [hb_process_monitor], report_cb => fun hb_process_monitor_log_format:report/2},
     case Status of

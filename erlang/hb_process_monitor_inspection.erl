@@ -32,21 +32,8 @@ census() ->
         Counts -> maps:from_list(Counts)
     end.
 
-%% In a process of its own: an answer that comes too late would lie in the mailbox of an operator's shell.
 asked(Ask) ->
     case hb_process_monitor_registry:engine() of
-        {ok, Engine, _Ticker} ->
-            {Asker, Tag} = {self(), make_ref()},
-            {_, Ref} = spawn_monitor(fun() -> Asker ! {Tag, answer(Ask(Engine))} end),
-            receive
-                {Tag, Answer} -> demonitor(Ref, [flush]), Answer;
-                {'DOWN', Ref, process, _, _} -> timeout
-            end;
-        none ->
-            []
-    end.
-
-answer(Number) ->
-    receive {hb_cron_inspected, Number, Answer} -> Answer
-    after ?PATIENCE -> timeout
+        {ok, Engine, _Ticker} -> hb_process_monitor_answer:of_library(fun() -> Ask(Engine) end, ?PATIENCE);
+        none -> []
     end.

@@ -1,10 +1,13 @@
-%%% @doc Sees monitors end. One that was killed from outside stays dead, and that is logged; one that
-%%% crashed by itself is started again from its acked cursor, later each time, and each for itself:
-%%% monitors share no restart intensity.
+%%% @doc Sees monitors end. One that was stopped stays so. Any other end is a crash, a kill included: the VM
+%%% kills processes, too, when code is purged or a heap grows too large. Such a monitor is started again from its
+%%% acked cursor, later each time, and each for itself: monitors share no restart intensity.
+%%%
+%%% It holds no state that matters: starts that are owed are in {@link hb_process_monitor_restarts}, and a new
+%%% keeper carries them out.
 -module(hb_process_monitor_keeper).
 -behaviour(gen_server).
 
--export([start_link/0, watch/0, ending/2]).
+-export([start_link/0, watch/0, start_later/3]).
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2, format_status/1]).
 
 %% The first and the longest pause before a crashed monitor is started again, in ms.
@@ -12,21 +15,8 @@
 -define(LONGEST, 300000).
 %% A monitor that has lived so long, in ms, crashes for the first time again.
 -define(SETTLED, 600000).
-
-%% How often it looks for cursors that were left for a supervisor which never came back for them, and how
-%% long they are kept, in ms.
+%% How often crashes of processes that are not monitored any more are forgotten, in ms.
 -define(SWEEP, 60000).
--define(KEPT, 3600000).
-
-%% Of a monitor nothing is kept here as long as it lives: all is in its rows of the registry.
--record(state, {
-    %% What is to become of a monitor that has said that it is crashing; its rows go with it.
-    ending = #{} :: #{pid() => ended()},
-    %% How often a process's monitor has crashed lately, and when it was started again.
-    crashes = #{} :: #{ProcId :: binary() => {pos_integer(), StartedMs :: integer()}}
-}).
-
--type ended() :: {ProcId :: binary(), hb_process_monitor_host:logger(), Next :: hb_process_monitor_opts:monitor() | stays}.
 
 -spec start_link() -> gen_server:start_ret().
 start_link() ->
@@ -37,108 +27,129 @@ start_link() ->
 watch() ->
     gen_server:cast(?MODULE, {watch, self()}).
 
-%% @doc The calling monitor is ending. Should that be a crash, the next one is started with these options,
-%% the acked cursor among them; `stays': that is not for the keeper to do.
--spec ending(Reason :: term(), hb_process_monitor_opts:monitor() | stays) -> ok.
-ending(Reason, _Next) when Reason =:= normal; Reason =:= shutdown -> ok;
-ending({shutdown, _}, _Next) -> ok;
-ending(_Reason, Next) ->
-    case hb_process_monitor_registry:who(self()) of
-        {ok, ProcId, Logger, stopping} -> gen_server:cast(?MODULE, {ending, self(), {ProcId, Logger, stays}});
-        {ok, ProcId, Logger, _} -> gen_server:cast(?MODULE, {ending, self(), {ProcId, Logger, Next}});
-        none -> ok
-    end.
+%% @doc A process could not be started, for the `Failures'th time: it is tried again later.
+-spec start_later(ProcId :: binary(), hb_process_monitor_restarts:start(), Failures :: pos_integer()) -> Pause :: non_neg_integer().
+start_later(ProcId, Start, Failures) ->
+    Pause = pause(Failures),
+    Token = hb_process_monitor_restarts:plan(ProcId, Start, Pause),
+    ok = gen_server:cast(?MODULE, {planned, ProcId, Token, Pause, Failures}),
+    Pause.
 
 %% @private
--spec init([]) -> {ok, #state{}}.
+-spec init([]) -> {ok, no_state}.
 init([]) ->
-    %% After a restart. One that introduces itself meanwhile is watched twice, which does no harm.
-    lists:foreach(fun(Monitor) -> monitor(process, Monitor) end, hb_process_monitor_registry:monitors()),
+    %% After a restart. A monitor that asks to be watched meanwhile is watched twice, which does no harm.
+    lists:foreach(fun(Monitor) -> monitor(process, Monitor) end, hb_process_monitor_registry:all_monitors()),
+    lists:foreach(fun({ProcId, Token, Ms}) -> arm(ProcId, Token, Ms, 1) end, hb_process_monitor_restarts:all()),
     _ = erlang:send_after(?SWEEP, self(), sweep),
-    {ok, #state{}}.
+    {ok, no_state}.
 
 %% @private
--spec handle_call(term(), gen_server:from(), #state{}) -> {reply, {error, unknown_call}, #state{}}.
+-spec handle_call(term(), gen_server:from(), no_state) -> {reply, {error, unknown_call}, no_state}.
 handle_call(_Call, _From, State) ->
     {reply, {error, unknown_call}, State}.
 
 %% @private
--spec handle_cast(term(), #state{}) -> {noreply, #state{}}.
+-spec handle_cast(term(), no_state) -> {noreply, no_state}.
 handle_cast({watch, Monitor}, State) ->
     _ = monitor(process, Monitor),
     {noreply, State};
-handle_cast({ending, Monitor, Ended}, #state{ending = Ending} = State) ->
-    {noreply, State#state{ending = Ending#{Monitor => Ended}}};
+handle_cast({planned, ProcId, Token, Pause, Failures}, State) ->
+    ok = arm(ProcId, Token, Pause, Failures),
+    {noreply, State};
 handle_cast(_Cast, State) ->
     {noreply, State}.
 
 %% @private
--spec handle_info(term(), #state{}) -> {noreply, #state{}}.
-handle_info({'DOWN', _, process, Monitor, Reason}, #state{ending = Ending} = State) ->
-    Ended = case Ending of
-        #{Monitor := Told} -> Told;
-        #{} -> left_behind(Monitor)
+-spec handle_info(term(), no_state) -> {noreply, no_state}.
+handle_info({'DOWN', _, process, Monitor, Reason}, State) ->
+    ok = ended(Reason, Monitor),
+    {noreply, State};
+handle_info({start, ProcId, Token, Failures}, State) ->
+    _ = case hb_process_monitor_restarts:start_of(ProcId, Token) of
+        {ok, Start} -> start(ProcId, Token, Start, Failures);
+        cancelled -> ok
     end,
-    ok = hb_process_monitor_registry:leave(Monitor),
-    {noreply, ended(Reason, Ended, State#state{ending = maps:remove(Monitor, Ending)})};
-handle_info({start, ProcId, Logger, Options, Crashes}, #state{crashes = All} = State) ->
-    Started = State#state{crashes = All#{ProcId => {Crashes, now_ms()}}},
-    case hb_process_monitor_sup:start_monitor([ProcId, Options]) of
-        {ok, _} -> {noreply, Started};
-        {error, Reason} -> {noreply, ended(Reason, {ProcId, Logger, Options}, Started)}
-    end;
+    {noreply, State};
 handle_info(sweep, State) ->
-    _ = hb_process_monitor_registry:drop_cursors(?KEPT),
+    ok = hb_process_monitor_restarts:settle(fun hb_process_monitor_registry:is_monitored/1),
     _ = erlang:send_after(?SWEEP, self(), sweep),
     {noreply, State};
 handle_info(_Stray, State) ->
     {noreply, State}.
 
-%% Whose monitor that was, and what the next one is started with where it did not get to say it: with what
-%% it was started with itself, where the checkpoint says. Without a checkpoint that is where it began, which
-%% repeats results but loses none.
--spec left_behind(Monitor :: pid()) -> ended() | none.
-left_behind(Monitor) ->
-    case hb_process_monitor_registry:who(Monitor) of
-        none -> none;
-        {ok, ProcId, Logger, stopping} -> {ProcId, Logger, stays};
-        %% That is for its own supervisor to do.
-        {ok, ProcId, Logger, #{supervised := true}} -> {ProcId, Logger, stays};
-        {ok, ProcId, Logger, Options} ->
-            case hb_process_monitor_registry:node_options() of
-                #{cron_checkpoint := false} -> {ProcId, Logger, Options};
-                #{} -> {ProcId, Logger, Options#{cursor => undefined}}
+%% A monitor that was stopped is not the monitor of its process any more. One that ended while no keeper ran has
+%% the reason `noproc', whatever it was: its place says whether it was stopped.
+ended(Reason, Monitor) ->
+    _ = case hb_process_monitor_registry:who(Monitor) of
+        none -> ok;
+        {ok, ProcId, _, stopping} -> stopped(Reason, ProcId);
+        {ok, ProcId, Logger, #{supervised := true}} -> supervised(Reason, ProcId, Logger);
+        {ok, ProcId, _, Options} ->
+            case is_shutdown(Reason) orelse hb_process_monitor_app:is_stopping() of
+                true -> cut_short(Reason, ProcId);
+                false -> crashed(Reason, ProcId, Monitor, Options)
             end
+    end,
+    hb_process_monitor_registry:leave(Monitor).
+
+is_shutdown(normal) -> true;
+is_shutdown(shutdown) -> true;
+is_shutdown({shutdown, _}) -> true;
+is_shutdown(_) -> false.
+
+stopped(Reason, ProcId) ->
+    is_shutdown(Reason) orelse Reason =:= noproc orelse
+        hb_process_monitor_host:log(undefined, {error, monitor_died, {ProcId, Reason}}).
+
+%% That one is for its own supervisor to start again.
+supervised(Reason, ProcId, Logger) ->
+    is_shutdown(Reason) orelse Reason =:= noproc orelse
+        hb_process_monitor_host:log(Logger, {error, monitor_died, {ProcId, Reason}}).
+
+%% The application stops, and its supervisor does not wait for a push for ever.
+cut_short(killed, ProcId) ->
+    hb_process_monitor_host:log(undefined, {error, push_cut_short, {ProcId, application_stopped}});
+cut_short(_Reason, _ProcId) ->
+    ok.
+
+crashed(Reason, ProcId, Monitor, Options) ->
+    %% The restart is planned first: nothing that only logs can prevent it.
+    case hb_process_monitor_registry:plan_restart(Monitor, {fun pause/1, ?SETTLED}) of
+        {ok, ProcId, Logger, Token, Pause} ->
+            ok = arm(ProcId, Token, Pause, 1),
+            hb_process_monitor_host:log(Logger, {error, monitor_crashed, {ProcId, Reason, {again_in_ms, Pause}}});
+        none ->
+            hb_process_monitor_host:end_logger(Options)
     end.
 
-%% One that has left nothing behind took leave of its own accord.
-ended(_Reason, none, State) ->
-    State;
-ended(Reason, _Ended, State) when Reason =:= normal; Reason =:= shutdown; Reason =:= noproc ->
-    State;
-ended({shutdown, _}, _Ended, State) ->
-    State;
-ended(killed, {ProcId, Logger, _}, State) ->
-    hb_process_monitor_host:log(Logger, {error, monitor_died, {ProcId, killed}}),
-    State;
-ended(Reason, {ProcId, Logger, stays}, State) ->
-    hb_process_monitor_host:log(Logger, {error, monitor_died, {ProcId, Reason}}),
-    State;
-ended(Reason, {ProcId, Logger, Options}, #state{crashes = All} = State) ->
-    Recent = maps:filter(fun(_, {_, Started}) -> now_ms() - Started =< ?SETTLED end, All),
-    {Before, _} = maps:get(ProcId, Recent, {0, none}),
-    Crashes = Before + 1,
-    Pause = rand:uniform(min(?LONGEST, ?FIRST bsl min(Crashes - 1, 32))),
-    hb_process_monitor_host:log(Logger, {error, monitor_crashed, {ProcId, Reason, {again_in_ms, Pause}}}),
-    _ = erlang:send_after(Pause, self(), {start, ProcId, Logger, Options, Crashes}),
-    State#state{crashes = Recent}.
+pause(Count) -> rand:uniform(min(?LONGEST, ?FIRST bsl min(Count - 1, 32))).
+
+arm(ProcId, Token, Ms, Failures) ->
+    _ = erlang:send_after(Ms, self(), {start, ProcId, Token, Failures}),
+    ok.
+
+start(ProcId, Token, {monitor, Options} = Start, Failures) ->
+    case hb_process_monitor_sup:start_monitor([ProcId, Options#{token => Token}]) of
+        {ok, Monitor} when is_pid(Monitor) -> ok;
+        %% It was cancelled, or another start was first.
+        {ok, undefined} -> hb_process_monitor_restarts:cancel(ProcId, Token);
+        {error, Reason} -> again(ProcId, Token, Start, Reason, Failures)
+    end;
+start(ProcId, Token, Start, Failures) ->
+    case hb_process_monitor_starting:start_owed(ProcId, Start) of
+        {ok, _} -> hb_process_monitor_restarts:cancel(ProcId, Token);
+        {error, Reason} -> again(ProcId, Token, Start, Reason, Failures)
+    end.
+
+again(ProcId, Token, Start, Reason, Failures) ->
+    hb_process_monitor_restarts:cancel(ProcId, Token) andalso
+        hb_process_monitor_starting:not_started(ProcId, Start, Reason, Failures + 1).
 
 %% @private
 %% How many and not which.
 -spec format_status(gen_server:format_status()) -> gen_server:format_status().
-format_status(#{state := #state{ending = Ending, crashes = Crashes}} = Status) ->
-    Status#{state := #{crashing => map_size(Ending), crashed_lately => map_size(Crashes)}};
+format_status(#{state := _} = Status) ->
+    Status#{state := #{planned_starts => length(hb_process_monitor_restarts:all())}};
 format_status(Status) ->
     Status.
-
-now_ms() -> erlang:monotonic_time(millisecond).

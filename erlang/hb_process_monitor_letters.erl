@@ -14,6 +14,8 @@
 %% does nothing else meanwhile.
 -define(BATCH, 100).
 -define(BYTES, 4194304).
+%% How long a redelivery may take to become durable, in ms.
+-define(DURABLE, 30000).
 
 %% @doc All of a process, the oldest first.
 -spec all(hb_process_monitor_nif:engine(), ProcId :: binary()) ->
@@ -41,7 +43,7 @@ unpacked({Id, At, Attempts, Cursor, Result, Error}) ->
 -spec page(hb_process_monitor_nif:engine(), ProcId :: binary(), After :: non_neg_integer(), Limit :: pos_integer()) ->
     {ok, [packed()], Next :: pos_integer() | done, All :: non_neg_integer()} | {error, Reason :: binary()}.
 page(Engine, ProcId, After, Limit) ->
-    case hb_process_monitor_nif:letters(Engine, ProcId, After, {Limit, ?BYTES}) of
+    case hb_process_monitor_checkpoint:letters(Engine, ProcId, After, {Limit, ?BYTES}) of
         {ok, Page, true, All} -> {ok, Page, element(1, lists:last(Page)), All};
         {ok, Page, false, All} -> {ok, Page, done, All};
         {error, Reason} -> {error, Reason}
@@ -55,8 +57,11 @@ redeliver(Engine, ProcId, Id) ->
         {none, _} -> {error, not_monitored};
         {_, {error, Reason}} -> {error, Reason};
         {{ok, {Monitor, _, _}}, {ok, Result}} ->
-            try hb_process_monitor_server:redeliver(Monitor, Result) of
-                ok -> discard(Engine, ProcId, Id);
+            try hb_process_monitor_server:redeliver(Monitor, Id, Result) of
+                %% The monitor has discarded it: what is left is to see that durable.
+                ok -> hb_process_monitor_checkpoint:flush(Engine, ?DURABLE);
+                {error, not_found} -> {error, not_found};
+                {error, not_monitored} -> {error, not_monitored};
                 {error, Reason} -> {error, {push_failed, Reason}}
             catch
                 exit:_ -> {error, not_monitored}
@@ -76,7 +81,4 @@ one(_Engine, _ProcId, _Id) ->
 -spec discard(hb_process_monitor_nif:engine(), ProcId :: binary(), Id :: pos_integer()) ->
     ok | {error, not_found | binary()}.
 discard(Engine, ProcId, Id) ->
-    case hb_process_monitor_nif:discard(Engine, ProcId, Id) of
-        not_found -> {error, not_found};
-        Done -> Done
-    end.
+    hb_process_monitor_checkpoint:discard(Engine, ProcId, Id).

@@ -12,7 +12,8 @@
 %% @doc All modules of the application.
 -spec modules() -> [module(), ...].
 modules() ->
-    [hb_process_monitor, ?MODULE, hb_process_monitor_app, hb_process_monitor_delivery,
+    [hb_process_monitor, ?MODULE, hb_process_monitor_answer, hb_process_monitor_app,
+     hb_process_monitor_checkpoint, hb_process_monitor_delivery,
      hb_process_monitor_dashboard, hb_process_monitor_dashboard_api,
      hb_process_monitor_dashboard_sup, hb_process_monitor_dashboard_web,
      hb_process_monitor_doctor, hb_process_monitor_events, hb_process_monitor_events_none,
@@ -26,9 +27,9 @@ modules() ->
      hb_process_monitor_page_charts, hb_process_monitor_page_script, hb_process_monitor_page_style,
      hb_process_monitor_prometheus,
      hb_process_monitor_pushing, hb_process_monitor_redelivery, hb_process_monitor_registration,
-     hb_process_monitor_registry, hb_process_monitor_retrying, hb_process_monitor_scheduling,
+     hb_process_monitor_registry, hb_process_monitor_restarts, hb_process_monitor_retrying, hb_process_monitor_scheduling,
      hb_process_monitor_server, hb_process_monitor_settings, hb_process_monitor_stalls,
-     hb_process_monitor_starting, hb_process_monitor_status, hb_process_monitor_sup,
+     hb_process_monitor_starting, hb_process_monitor_status, hb_process_monitor_stopping, hb_process_monitor_sup,
      hb_process_monitor_supervised, hb_process_monitor_table, hb_process_monitor_totals, ?LAST].
 
 %% @doc Loads what is not loaded. A release boots in embedded mode: there a module that is not in

@@ -5,11 +5,12 @@
 %% Loading
 -export([loaded/0, file/0]).
 %% The engine, of its owner
--export([new/1, run/2, interrupt/1, stop/1, counters/1]).
+-export([new/1, run/2, interrupt/1, mail/1, stop/1, counters/1, next_epoch/0]).
 %% A registration, of its monitor
--export([register/2, poll/1, next_part/1, large_part/1, ack/4, give_up/7, move_to/2, remove/2]).
+-export([register/2, poll/1, next_part/2, large_part/2, ack/4, give_up/7, give_up_large/7, move_to/2, remove/2]).
 %% The checkpoint
--export([letters/4, discard/3, forget/2, watched/1, checkpoint_status/1, close_checkpoints/1]).
+-export([letters/4, has_letter/3, discard/3, forget/2, stopped/3, keep_options/3, flush/1, watched/1,
+         checkpoint_status/1, close_checkpoints/1]).
 %% For an operator
 -export([snapshots/2, census/1, probe/4, library_version/0]).
 %% What is counted and what happens, of all engines
@@ -21,9 +22,10 @@
               snapshot/0, breaker/0]).
 
 -on_load(on_load/0).
--nifs([new/1, run/2, interrupt/1, stop/1, counters/1,
-       register/2, poll/1, next_part/1, large_part/1, ack/4, give_up/7, move_to/2, remove/2,
-       letters/4, discard/3, forget/2, watched/1, checkpoint_status/1, close_checkpoints/1,
+-nifs([new/1, run/2, interrupt/1, mail/1, stop/1, counters/1, next_epoch/0,
+       register/2, poll/1, next_part/2, large_part/2, ack/4, give_up/7, give_up_large/7, move_to/2, remove/2,
+       letters/4, has_letter/3, discard/3, forget/2, stopped/3, keep_options/3, flush/1, watched/1,
+       checkpoint_status/1, close_checkpoints/1,
        snapshots/2, census/1, probe/4, library_version/0, metrics/0, events_to_self/1, check_node/1, log_to_self/1]).
 
 -define(LIBRARY, "hb_process_monitor_nif").
@@ -48,8 +50,12 @@
     checkpoint := false | binary(),
     checkpoint_interval := pos_integer(),
     dead_letters_max := non_neg_integer(),
+    dead_letters_max_bytes := non_neg_integer(),
+    expire_after := non_neg_integer(),
     cacertfile := false | binary()
 }.
+%% `checkpoint': the path of its file; `false' keeps it in memory. `expire_after' in ms; 0: a stopped process is
+%% never forgotten.
 
 -type origin() :: new | resumed | {overruled | stale, Stored :: binary() | earliest}.
 %% Where a starting point comes from: from the caller; from the checkpoint; from the caller, against
@@ -71,11 +77,13 @@
     max_page_bytes := pos_integer(),
     walk_after := pos_integer(),
     stale_after := non_neg_integer(),
+    max_ahead := non_neg_integer(),
     go_on := boolean(),
     paused := boolean(),
     kept := binary()
 }.
-%% `go_on': where the checkpoint knows the process, it goes on from there, whatever `cursor' says.
+%% `go_on': where the checkpoint knows the process, it goes on from there, whatever `cursor' says. `max_ahead':
+%% how far ahead of the clock a result may be dated, in ms; 0: any time.
 
 -type breaker() :: closed | half_open | {open, ForMs :: non_neg_integer()}.
 %% How the breaker of a CU's host stands.
@@ -172,6 +180,10 @@ run(_Engine, _SliceMs) -> erlang:nif_error(not_loaded()).
 -spec interrupt(engine()) -> ok.
 interrupt(_Engine) -> erlang:nif_error(not_loaded()).
 
+%% @doc The process that calls {@link run/2} has messages: that returns within half a second.
+-spec mail(engine()) -> ok.
+mail(_Engine) -> erlang:nif_error(not_loaded()).
+
 %% @doc Ends the engine: nothing is fetched any more.
 -spec stop(engine()) -> ok.
 stop(_Engine) -> erlang:nif_error(not_loaded()).
@@ -180,6 +192,10 @@ stop(_Engine) -> erlang:nif_error(not_loaded()).
 %% `ticks', `missed_ticks', `fetches' and `failures' since its start.
 -spec counters(engine()) -> #{atom() => non_neg_integer()}.
 counters(_Engine) -> erlang:nif_error(not_loaded()).
+
+%% @doc A number that no registration has yet: all later ones have it or a higher one.
+-spec next_epoch() -> epoch().
+next_epoch() -> erlang:nif_error(not_loaded()).
 
 %% @doc Registers the calling process. From now on it gets `tick', and
 %% `{hb_cron, Epoch, What}' where `What' is `page': {@link next_part/1} has one; `{resolved, Cursor}',
@@ -194,15 +210,18 @@ register(_Engine, _Options) -> erlang:nif_error(not_loaded()).
 poll(_Handle) -> erlang:nif_error(not_loaded()).
 
 %% @doc The next part of what was fetched, once the last one is done with. Pages come in parts, one at a
-%% time, so that no more than one is on the heap. `none': the process is told once there is one. `large':
-%% {@link large_part/1} has it. `lost': it cannot be made, and nothing more comes until the process
-%% registers anew.
--spec next_part(handle()) -> part() | none | large | lost.
-next_part(_Handle) -> erlang:nif_error(not_loaded()).
+%% time, so that no more than one is on the heap. `none': a message says when there is one. `large':
+%% {@link large_part/2} has it. `too_large': with it the heap would exceed `HeapLimit' bytes, at which the VM
+%% kills the process; 0 for no limit. The part stays. `lost': it cannot be made, and nothing more comes until
+%% the process registers anew.
+-spec next_part(handle(), HeapLimit :: non_neg_integer()) ->
+    part() | none | large | {too_large, Bytes :: pos_integer()} | lost.
+next_part(_Handle, _HeapLimit) -> erlang:nif_error(not_loaded()).
 
-%% @doc As {@link next_part/1}, on a dirty scheduler.
--spec large_part(handle()) -> part() | none | lost.
-large_part(_Handle) -> erlang:nif_error(not_loaded()).
+%% @doc As {@link next_part/2}, on a dirty scheduler.
+-spec large_part(handle(), HeapLimit :: non_neg_integer()) ->
+    part() | none | {too_large, Bytes :: pos_integer()} | lost.
+large_part(_Handle, _HeapLimit) -> erlang:nif_error(not_loaded()).
 
 %% @doc Acks all results up to number `Seq', whose cursor this is. `EndsPage' says that it is the
 %% last one of its page. Durable at the checkpoint's next commit.
@@ -216,6 +235,12 @@ ack(_Handle, _Seq, _Cursor, _EndsPage) -> erlang:nif_error(not_loaded()).
 give_up(_Handle, _Seq, _Cursor, _EndsPage, _Attempts, _Result, _Error) ->
     erlang:nif_error(not_loaded()).
 
+%% @doc As {@link give_up/7}, on a dirty scheduler: for a result whose copy takes long.
+-spec give_up_large(handle(), Seq :: pos_integer(), Cursor :: binary(), EndsPage :: boolean(),
+                    Attempts :: pos_integer(), Result :: binary(), Error :: binary()) -> ok | full.
+give_up_large(_Handle, _Seq, _Cursor, _EndsPage, _Attempts, _Result, _Error) ->
+    erlang:nif_error(not_loaded()).
+
 %% @doc The monitor asks these nodes from now on, in turn.
 -spec move_to(handle(), Nodes :: [binary(), ...]) -> ok | {error, {bad_node, binary()}}.
 move_to(_Handle, _Nodes) -> erlang:nif_error(not_loaded()).
@@ -226,42 +251,64 @@ move_to(_Handle, _Nodes) -> erlang:nif_error(not_loaded()).
 -spec remove(handle(), Watched :: boolean()) -> durable | wait.
 remove(_Handle, _Watched) -> erlang:nif_error(not_loaded()).
 
-%% @doc Dead letters of a process, the oldest first: those whose numbers come after one, so many at most, and
-%% no more once they have come to so many bytes. `More': there are further ones; `All': how many it has.
--spec letters(engine(), ProcId :: binary(), After :: non_neg_integer(), {Letters :: pos_integer(), Bytes :: non_neg_integer()}) ->
-    {ok, [letter()], More :: boolean(), All :: non_neg_integer()} | {error, Reason :: binary()}.
+%% @doc Asks for dead letters of a process, the oldest first: those whose numbers come after one, so many at
+%% most, and no more once they have come to so many bytes. The calling process is sent
+%% `{hb_cron_answer, Number, {ok, [letter()], More, All} | {error, Reason}}'. `More': there are further ones;
+%% `All': how many it has.
+-spec letters(engine(), ProcId :: binary(), After :: non_neg_integer(),
+              {Letters :: pos_integer(), Bytes :: non_neg_integer()}) -> Number :: pos_integer().
 letters(_Engine, _ProcId, _After, _Most) -> erlang:nif_error(not_loaded()).
 
-%% @doc A dead letter is done with. Waits until that is durable.
--spec discard(engine(), ProcId :: binary(), Id :: non_neg_integer()) ->
-    ok | not_found | {error, Reason :: binary()}.
+%% @doc Whether a process has a dead letter with this number.
+-spec has_letter(engine(), ProcId :: binary(), Id :: non_neg_integer()) -> boolean().
+has_letter(_Engine, _ProcId, _Id) -> erlang:nif_error(not_loaded()).
+
+%% @doc Discards a dead letter. The calling process is sent `{hb_cron_answer, Number, ok | {error, Reason}}' once
+%% that is durable.
+-spec discard(engine(), ProcId :: binary(), Id :: non_neg_integer()) -> not_found | Number :: pos_integer().
 discard(_Engine, _ProcId, _Id) -> erlang:nif_error(not_loaded()).
 
-%% @doc Forgets a process, its dead letters included. Waits until that is durable.
--spec forget(engine(), ProcId :: binary()) -> ok | {error, Reason :: binary()}.
+%% @doc Forgets a process and its dead letters, unless a registration of it has not ended. The calling process is
+%% sent `{hb_cron_answer, Number, ok | {error, Reason}}' once that is durable.
+-spec forget(engine(), ProcId :: binary()) -> monitored | Number :: pos_integer().
 forget(_Engine, _ProcId) -> erlang:nif_error(not_loaded()).
+
+%% @doc A process is stopped: it is not to be resumed, however its registration ends, unless the number of that
+%% is `Fence' or higher.
+-spec stopped(engine(), ProcId :: binary(), Fence :: epoch()) -> ok.
+stopped(_Engine, _ProcId, _Fence) -> erlang:nif_error(not_loaded()).
+
+%% @doc A process whose registration has ended is to be resumed with these options.
+-spec keep_options(engine(), ProcId :: binary(), Kept :: binary()) -> ok.
+keep_options(_Engine, _ProcId, _Kept) -> erlang:nif_error(not_loaded()).
+
+%% @doc The calling process is sent `{hb_cron_answer, Number, ok | {error, Reason}}' once all that was said so far
+%% is durable.
+-spec flush(engine()) -> Number :: pos_integer().
+flush(_Engine) -> erlang:nif_error(not_loaded()).
 
 %% @doc The processes that are to be resumed, and what was kept of their options.
 -spec watched(engine()) -> [{ProcId :: binary(), Kept :: binary()}].
 watched(_Engine) -> erlang:nif_error(not_loaded()).
 
-%% @doc How the checkpoint fares: `commits', `last_commit_us', `dead_letters', and `failing', which
-%% is 1 while it cannot be written.
+%% @doc How the checkpoint fares: `commits', `last_commit_us', `writing_for_ms' of the commit under way,
+%% `dead_letters', `dead_letter_bytes', `failing', which is 1 while it cannot be written, and `replaced', how
+%% often its file was found deleted or replaced and written anew.
 -spec checkpoint_status(engine()) -> #{atom() => non_neg_integer()}.
 checkpoint_status(_Engine) -> erlang:nif_error(not_loaded()).
 
-%% @doc Makes all checkpoints of this node durable and closes their files; false if that takes
-%% longer than `LimitMs' for one of them.
--spec close_checkpoints(LimitMs :: pos_integer()) -> boolean().
+%% @doc Makes all checkpoints of this node durable and closes their files. Those that are not durable within
+%% `LimitMs', and why.
+-spec close_checkpoints(LimitMs :: pos_integer()) -> [{Path :: string(), Reason :: string()}].
 close_checkpoints(_LimitMs) -> erlang:nif_error(not_loaded()).
 
 %% @doc Asks how these registrations fare, 1000 of them at most. The calling process is sent
-%% `{hb_cron_inspected, Number, [snapshot()]}' when the loop has come to it; those that have ended are left
+%% `{hb_cron_answer, Number, [snapshot()]}' when the loop has come to it; those that have ended are left
 %% out, and of an engine that has stopped are all.
 -spec snapshots(engine(), [epoch()]) -> Number :: pos_integer().
 snapshots(_Engine, _Epochs) -> erlang:nif_error(not_loaded()).
 
-%% @doc Asks how many registrations wait for what. The calling process is sent `{hb_cron_inspected, Number,
+%% @doc Asks how many registrations wait for what. The calling process is sent `{hb_cron_answer, Number,
 %% [{Doing, Count}]}', likewise; `failing' among them are those of all whose last fetch failed.
 -spec census(engine()) -> Number :: pos_integer().
 census(_Engine) -> erlang:nif_error(not_loaded()).

@@ -2,7 +2,8 @@
 %%% option comes from the caller's map, then from the host, then from here.
 -module(hb_process_monitor_opts).
 
--export([for_monitor/2, settings/1, moved/2, is_paused/1, set_paused/2, for_library/3, for_node/0, describe/0, sources/0]).
+-export([for_monitor/2, settings/1, moved/2, is_paused/1, set_paused/2, own_logger/1, for_library/3, for_node/0,
+         describe/0, sources/0]).
 -export([proc_id/1, is_proc_id/1, rate/1, cursor/1]).
 
 -export_type([monitor/0, node_options/0, cursor/0]).
@@ -20,11 +21,15 @@
     cron_push := term(),
     settings := hb_process_monitor_settings:shared(),
     paused => true,
-    supervised => true
+    supervised => true,
+    own_logger => true,
+    registered => true,
+    token => hb_process_monitor_restarts:token()
 }.
 %% The options of one monitor; those that hardly any has are there only if they are set. `settings' are
 %% all others of scope monitor of the README's table; `routed' says that the node is the host's choice,
-%% which may change.
+%% which may change. `own_logger': the logger was started for this monitor, and ends with it. `registered': it has
+%% been registered before, so it goes on from where the checkpoint says. `token': it is a planned start.
 
 -type node_options() :: #{atom() => term()}.
 %% All options of scope node of the README's table.
@@ -51,12 +56,15 @@ table() ->
      {cron_max_page_bytes, monitor, 67108864, range(1024, ?MAX_U32)},
      {cron_walk_after, monitor, 60000, range(1, ?MAX_U32)},
      {cron_stale_after, monitor, infinity, or_infinity(range(1, 1 bsl 53))},
+     {cron_max_ahead, monitor, 3600000, or_infinity(range(1, 1 bsl 53))},
      {cron_max_inflight, node, 64, range(1, 1024)},
      {cron_max_buffered_bytes, node, 268435456, range(1, 1 bsl 53)},
      {cron_cacertfile, node, undefined, fun is_path/1},
      {cron_checkpoint, node, <<"cron-checkpoint.redb">>, fun(V) -> V =:= false orelse is_path(V) end},
      {cron_checkpoint_interval, node, 50, range(1, ?MAX_U32)},
      {cron_dead_letters_max, node, 10000, range(0, 1 bsl 53)},
+     {cron_dead_letters_max_bytes, node, 268435456, range(0, 1 bsl 53)},
+     {cron_forget_stopped_after, node, infinity, or_infinity(range(1, 1 bsl 53))},
      {cron_processes, node, [], fun is_processes/1},
      {cron_events, node, auto, one_of([auto, true, false])},
      {cron_log_level, node, info, one_of([none, error, warning, info, debug, trace])}].
@@ -107,6 +115,11 @@ is_paused(Options) -> maps:get(paused, Options, false).
 set_paused(true, #{kept := Kept} = Options) -> Options#{paused => true, kept := Kept#{paused => true}};
 set_paused(false, #{kept := Kept} = Options) -> maps:remove(paused, Options#{kept := maps:remove(paused, Kept)}).
 
+%% @doc The logger that ends with the monitor; `none' if that is the caller's.
+-spec own_logger(monitor()) -> hb_process_monitor_host:logger() | none.
+own_logger(#{own_logger := true, logger := Logger}) -> Logger;
+own_logger(#{}) -> none.
+
 %% What a checkpoint keeps of what was given, to start the monitor again: neither where it began nor
 %% what does not outlive a node.
 kept(Given) ->
@@ -133,12 +146,15 @@ for_library(ProcId, Cursor, Options) ->
     #{cron_node := Nodes, cron_page_limit := PageLimit, cron_timeout := Timeout,
       cron_connect_timeout := ConnectTimeout, cron_first_byte_timeout := FirstByteTimeout,
       cron_max_page_bytes := MaxPageBytes, cron_walk_after := WalkAfter,
-      cron_stale_after := StaleAfter} = hb_process_monitor_settings:get(Shared),
+      cron_stale_after := StaleAfter, cron_max_ahead := MaxAhead} = hb_process_monitor_settings:get(Shared),
     #{process => ProcId, rate => Rate, cursor => Cursor, nodes => Nodes, page_limit => PageLimit,
       connect_timeout => ConnectTimeout, first_byte_timeout => FirstByteTimeout, timeout => Timeout,
       max_page_bytes => MaxPageBytes, walk_after => WalkAfter,
-      stale_after => case StaleAfter of infinity -> 0; _ -> StaleAfter end,
+      stale_after => or_zero(StaleAfter), max_ahead => or_zero(MaxAhead),
       paused => maps:get(paused, Options, false), go_on => false, kept => term_to_binary(Kept)}.
+
+or_zero(infinity) -> 0;
+or_zero(Ms) -> Ms.
 
 %% An option of scope node is for the host to set. In a monitor's map it may only say what is so.
 given({Key, monitor, _, Check}, Key, Value) -> check(Key, Check, Value);
@@ -263,10 +279,13 @@ is_backoff(_) ->
 is_path(Path) -> (is_binary(Path) andalso Path =/= <<>>) orelse
     (is_list(Path) andalso Path =/= [] andalso io_lib:char_list(Path)).
 
-is_processes(List) when is_list(List) ->
-    lists:all(fun({_Id, Opts}) -> is_map(Opts); (Id) -> is_binary(Id) orelse is_list(Id) end, List);
-is_processes(_) ->
-    false.
+%% What is wrong with one of them does not keep the others from being started: each is checked by itself.
+is_processes(List) -> is_list(List) andalso is_integer(catch_length(List)).
+
+catch_length(List) ->
+    try length(List)
+    catch error:badarg -> improper
+    end.
 
 range(Low, High) -> fun(V) -> is_integer(V) andalso V >= Low andalso V =< High end.
 

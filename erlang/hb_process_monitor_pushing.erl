@@ -4,9 +4,12 @@
 %%% the Monitor's business.
 -module(hb_process_monitor_pushing).
 
--export([new/6, next/1, run/4, one/3, works_since/2]).
+-export([new/6, next/1, run/4, one/3, give_up/7, works_since/2]).
 
 -export_type([pushing/0, part/0, stop/0]).
+
+%% The most bytes that are copied on a normal scheduler: it takes a few ten microseconds.
+-define(LARGE, 65536).
 
 -record(pushing, {
     proc_id :: binary(),
@@ -40,12 +43,21 @@ new(ProcId, Logger, Device, Options, Marks, Works) ->
              marks = Marks, works = Works}.
 
 %% @doc The next part, which is to be pushed before another one is asked for. `none': there is a message once
-%% there is one. `lost': nothing more comes of this registration.
--spec next(hb_process_monitor_nif:handle()) -> part() | none | lost.
+%% there is one. `too_large': the VM would kill this process for taking it. `lost': nothing more comes of this
+%% registration.
+-spec next(hb_process_monitor_nif:handle()) -> part() | none | {too_large, Bytes :: pos_integer()} | lost.
 next(Handle) ->
-    case hb_process_monitor_nif:next_part(Handle) of
-        large -> hb_process_monitor_nif:large_part(Handle);
+    Limit = heap_limit(),
+    case hb_process_monitor_nif:next_part(Handle, Limit) of
+        large -> hb_process_monitor_nif:large_part(Handle, Limit);
         Part -> Part
+    end.
+
+%% At so many bytes the VM kills this process; 0 if it does not.
+heap_limit() ->
+    case process_info(self(), max_heap_size) of
+        {max_heap_size, #{size := Words, kill := true}} -> Words * erlang:system_info(wordsize);
+        _ -> 0
     end.
 
 %% @doc Pushes until there is something else to do. Says how many were pushed and acked, and the
@@ -102,6 +114,16 @@ one(Result, Cursor, #pushing{marks = Marks} = Pushing) ->
     case Outcome of
         ok -> hb_process_monitor_meter:settle(hb_process_monitor_meter:pushed(now_us() - Now, hb_process_monitor_meter:tally()));
         {error, Reason, Left, _Host} -> {error, Reason, Left}
+    end.
+
+%% @doc Gives a result up: it becomes a dead letter. `full': there is no room for it.
+-spec give_up(hb_process_monitor_nif:handle(), Seq :: pos_integer(), Cursor :: binary(), EndsPage :: boolean(),
+              Attempts :: pos_integer(), Result :: map(), Reason :: term()) -> ok | full.
+give_up(Handle, Seq, Cursor, EndsPage, Attempts, Result, Reason) ->
+    [Packed, Error] = [term_to_binary(Result), term_to_binary(Reason)],
+    case byte_size(Packed) + byte_size(Error) > ?LARGE of
+        true -> hb_process_monitor_nif:give_up_large(Handle, Seq, Cursor, EndsPage, Attempts, Packed, Error);
+        false -> hb_process_monitor_nif:give_up(Handle, Seq, Cursor, EndsPage, Attempts, Packed, Error)
     end.
 
 begins(Now, #pushing{marks = Marks, options = Options}) ->

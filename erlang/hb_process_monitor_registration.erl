@@ -3,7 +3,7 @@
 %%% monitor's business, and so is what the engine sends.
 -module(hb_process_monitor_registration).
 
--export([register/5, remove/3, await_durable/1, follow_router/4, log_origin/4]).
+-export([register/5, remove/3, follow_router/4, log_origin/4]).
 
 -export_type([registration/0, wait/0]).
 
@@ -13,10 +13,6 @@
 
 -type wait() :: durable | {wait, hb_process_monitor_nif:epoch()}.
 %% Whether there is something to wait for until all that was acked is durable.
-
-%% How long the checkpoint may take to become durable before the monitor ends, in ms. Whoever waits
-%% for the end has a time-out of their own; this one only bounds what is left behind.
--define(DURABLE_LIMIT, 60000).
 
 %% @doc Registers the calling process with the engine that runs, and says where it begins. `GoOn': where
 %% the checkpoint knows the process, it goes on from there, whatever the cursor. `none': there is no engine
@@ -48,15 +44,6 @@ remove(Watched, {Handle, Epoch, _Ticker}, Marks) ->
     end,
     ok = hb_process_monitor_marks:set_epoch(Marks, 0),
     Wait.
-
-%% @doc Waits for that, within bounds.
--spec await_durable(wait()) -> ok.
-await_durable(durable) ->
-    ok;
-await_durable({wait, Epoch}) ->
-    receive {hb_cron, Epoch, durable} -> ok
-    after ?DURABLE_LIMIT -> ok
-    end.
 
 %% @doc The process may have moved to another CU: the host's router is asked again, as often as a
 %% failure is worth a report, where the CU is its choice. Says what the options are from now on.

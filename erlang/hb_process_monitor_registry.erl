@@ -4,11 +4,11 @@
 
 -export([create/0]).
 %% Monitors
--export([find/1, claim/5, who/1, set_options/2, release/1, leave/1, monitors/0]).
+-export([find/1, is_monitored/1, claim/6, who/1, set_options/2, release/1, stop/1, leave/1, monitors/0, all_monitors/0]).
+%% Monitors that crashed
+-export([plan_restart/2]).
 %% For those who look on
 -export([size/0, page/2, page_of/1, marks/1, stopping/1, set_trouble/2, trouble/1, counts/0]).
-%% Where a monitor stood, for the next one without a checkpoint
--export([leave_cursor/2, take_cursor/1, drop_cursors/1]).
 %% The engine
 -export([set_engine/3, engine/0, node_options/0]).
 %% Push devices
@@ -23,16 +23,14 @@
 %% Why the last push failed, how often it did for this result, when, and when it is tried again, in ms of
 %% the monotonic clock.
 
-%% {ProcId, Monitor, Logger, Options}: who monitors ProcId. {Monitor, ProcId, Marks}: the way back. In
+%% {ProcId, Monitor, Logger, Options}: the monitor of ProcId. {Monitor, ProcId, Marks}: the way back. In
 %% order, so that it can be read page by page; all pids come before all binaries.
 -define(NAMES, hb_process_monitor_names).
-%% {ProcId, Monitor}: who still has a push of ProcId to finish. A bag.
+%% {ProcId, Monitor, OwnLogger}: a monitor that was stopped and has not ended, and the logger that ends with it,
+%% or `none'. A bag.
 -define(LEAVING, hb_process_monitor_leaving).
-%% {Monitor, Trouble}: whose pushes fail. Nearly none.
+%% {Monitor, Trouble}: a monitor whose pushes fail. Nearly none.
 -define(TROUBLE, hb_process_monitor_trouble).
-%% {ProcId, Cursor, At}: where one ended that somebody else is to start again, and when, in ms of the
-%% monotonic clock.
--define(LEFT, hb_process_monitor_left).
 %% {engine, Engine, Ticker, NodeOptions}
 -define(ENGINE, hb_process_monitor_engine).
 
@@ -43,7 +41,6 @@ create() ->
     ?NAMES = ets:new(?NAMES, [ordered_set, {write_concurrency, true} | Options]),
     ?LEAVING = ets:new(?LEAVING, [bag | Options]),
     ?TROUBLE = ets:new(?TROUBLE, [set | Options]),
-    ?LEFT = ets:new(?LEFT, [set | Options]),
     ?ENGINE = ets:new(?ENGINE, [set | Options]),
     ok.
 
@@ -61,26 +58,72 @@ find(ProcId) ->
             none
     end.
 
-%% @doc Makes the calling process the monitor of `ProcId'. Says who is still finishing a push of
-%% it: nothing may be fetched before they are down.
+%% @doc Whether a process has a monitor, or one that crashed and is to be started again.
+-spec is_monitored(ProcId :: binary()) -> boolean().
+is_monitored(ProcId) ->
+    HasMonitor = fun() -> rows(?NAMES, ProcId) =/= [] end,
+    %% The new monitor takes its place before the planned start goes: it may do so between the first two looks.
+    HasMonitor() orelse hb_process_monitor_restarts:is_planned(ProcId) orelse HasMonitor().
+
+%% @doc Makes `Monitor', the calling process, the monitor of `ProcId'. Says which older ones have not ended:
+%% nothing may be fetched before they have. `Token': it is a planned start, which may have been cancelled.
 -spec claim(ProcId :: binary(), Monitor :: pid(), hb_process_monitor_host:logger(),
-            hb_process_monitor_opts:monitor(), hb_process_monitor_marks:marks()) ->
-    {ok, Leaving :: [pid()]} | {taken, entry()}.
-claim(ProcId, Monitor, Logger, Options, Marks) ->
+            hb_process_monitor_opts:monitor(), hb_process_monitor_marks:marks(), hb_process_monitor_restarts:token() | none) ->
+    {ok, Leaving :: [pid()]} | {taken, entry()} | cancelled.
+claim(ProcId, Monitor, Logger, Options, Marks, Token) ->
     case ets:insert_new(?NAMES, [{ProcId, Monitor, Logger, Options}, {Monitor, ProcId, Marks}]) of
         true ->
-            {ok, [Pid || {_, Pid} <- ets:lookup(?LEAVING, ProcId), is_process_alive(Pid)]};
+            case take_restart(ProcId, Token) of
+                true ->
+                    {ok, [Pid || {_, Pid, _} <- ets:lookup(?LEAVING, ProcId), is_process_alive(Pid)]};
+                false ->
+                    ok = leave(Monitor),
+                    cancelled
+            end;
         false ->
             case find(ProcId) of
                 {ok, Entry} ->
                     {taken, Entry};
                 none ->
                     _ = [forget(Row) || {_, Dead, _, _} = Row <- ets:lookup(?NAMES, ProcId), not is_process_alive(Dead)],
-                    claim(ProcId, Monitor, Logger, Options, Marks)
+                    claim(ProcId, Monitor, Logger, Options, Marks, Token)
             end
     end.
 
-%% @doc Whose monitor that is, dead or alive, and what it was started with; once it is stopping, only whose.
+%% A start that a caller asks for takes the place of one that is planned.
+take_restart(ProcId, none) ->
+    ok = hb_process_monitor_restarts:forget(ProcId),
+    true;
+take_restart(ProcId, Token) ->
+    hb_process_monitor_restarts:cancel(ProcId, Token).
+
+%% @doc A monitor died otherwise than by being stopped: plans its restart. `Pause' gives the pause in ms, from the
+%% number of crashes; crashes older than `SettledMs' do not count. `none': it had been stopped, or is not the
+%% process's monitor any more.
+-spec plan_restart(Monitor :: pid(), {Pause :: fun((pos_integer()) -> non_neg_integer()), SettledMs :: pos_integer()}) ->
+    {ok, ProcId :: binary(), hb_process_monitor_host:logger(), hb_process_monitor_restarts:token(),
+     Pause :: non_neg_integer()} | none.
+plan_restart(Monitor, {Pause, Settled}) ->
+    case who(Monitor) of
+        {ok, ProcId, Logger, Options} when Options =/= stopping ->
+            Ms = Pause(hb_process_monitor_restarts:crashed(ProcId, Monitor, Settled)),
+            Token = hb_process_monitor_restarts:plan(ProcId, {monitor, Options}, Ms),
+            %% In this order the process counts as monitored at any time.
+            Owned = ets:select_delete(?NAMES, [{{ProcId, Monitor, '_', '_'}, [], [true]}]) =:= 1,
+            %% A stop may have come before the start was planned.
+            case Owned andalso not lists:keymember(Monitor, 2, ets:lookup(?LEAVING, ProcId)) of
+                true ->
+                    {ok, ProcId, Logger, Token, Ms};
+                false ->
+                    _ = hb_process_monitor_restarts:cancel(ProcId, Token),
+                    none
+            end;
+        _ ->
+            none
+    end.
+
+%% @doc The process of a monitor, dead or alive, and what it was started with; only the process once it is
+%% stopping.
 -spec who(Monitor :: pid()) ->
     {ok, ProcId :: binary(), hb_process_monitor_host:logger(), hb_process_monitor_opts:monitor() | stopping} | none.
 who(Monitor) ->
@@ -113,11 +156,42 @@ release(Monitor) ->
     end).
 
 release(ProcId, Monitor) ->
-    true = ets:insert(?LEAVING, {ProcId, Monitor}),
     case ets:lookup(?NAMES, ProcId) of
-        [{_, Monitor, _, _} = Row] -> forget(Row);
-        _ -> ok
+        [{_, Monitor, _, Options} = Row] ->
+            true = ets:insert(?LEAVING, {ProcId, Monitor, hb_process_monitor_opts:own_logger(Options)}),
+            forget(Row);
+        _ ->
+            lists:keymember(Monitor, 2, ets:lookup(?LEAVING, ProcId)) orelse
+                ets:insert(?LEAVING, {ProcId, Monitor, none}),
+            ok
     end.
+
+%% @doc Stops the process that this is or was the monitor of, unless another start has come since: its restart
+%% is cancelled, or its monitor's place is free. Says which monitor is to end.
+-spec stop(Monitor :: pid()) -> {ok, ProcId :: binary(), Current :: pid() | none} | none.
+stop(Monitor) ->
+    case {rows(?NAMES, Monitor), hb_process_monitor_restarts:crashed(Monitor)} of
+        {[{_, ProcId, _}], Crashed} ->
+            ok = release(Monitor),
+            %% Should it have crashed at this moment, its restart may be planned already.
+            _ = Crashed =:= none orelse hb_process_monitor_restarts:drop(ProcId),
+            {ok, ProcId, Monitor};
+        {[], {ok, ProcId}} ->
+            {ok, ProcId, stop_restarted(ProcId)};
+        {[], none} ->
+            none
+    end.
+
+%% The restart waits, or its monitor has taken its place in between.
+stop_restarted(ProcId) ->
+    _ = [hb_process_monitor_host:end_logger(hb_process_monitor_opts:own_logger(Options))
+         || {monitor, Options} <- hb_process_monitor_restarts:drop(ProcId)],
+    Current = case rows(?NAMES, ProcId) of
+        [{_, Successor, _, _}] -> ok = release(Successor), Successor;
+        [] -> none
+    end,
+    ok = hb_process_monitor_restarts:forget(ProcId),
+    Current.
 
 %% @doc A monitor ends; all that it wrote goes.
 -spec leave(Monitor :: pid()) -> ok.
@@ -128,14 +202,15 @@ leave(Monitor) ->
                 true = ets:delete(?TROUBLE, Monitor),
                 ok = release(ProcId, Monitor),
                 true = ets:delete(?NAMES, Monitor),
-                true = ets:delete_object(?LEAVING, {ProcId, Monitor}),
-                ok;
+                Own = [Logger || {_, Pid, Logger} <- ets:lookup(?LEAVING, ProcId), Pid =:= Monitor],
+                true = ets:match_delete(?LEAVING, {ProcId, Monitor, '_'}),
+                lists:foreach(fun hb_process_monitor_host:end_logger/1, Own);
             [] ->
                 ok
         end
     end).
 
-%% Who only looks on may do so while the application does not run: then there is nothing.
+%% Inspection works while the application does not run: then there is nothing.
 rows(Table, Key) ->
     try ets:lookup(Table, Key)
     catch error:badarg -> []
@@ -157,6 +232,11 @@ forget({_, Monitor, _, _} = Row) ->
 -spec monitors() -> [pid()].
 monitors() ->
     ets:select(?NAMES, [{{'_', '$1', '_', '_'}, [], ['$1']}]).
+
+%% @doc The same, and those that are stopping, or dead and not seen to be.
+-spec all_monitors() -> [pid()].
+all_monitors() ->
+    ets:select(?NAMES, [{{'$1', '_', '_'}, [], ['$1']}]).
 
 %% @doc How many processes are monitored on this node, about: while one ends it may still count.
 -spec size() -> non_neg_integer().
@@ -210,7 +290,7 @@ marks(Monitor) ->
 %% @doc The monitors of a process that are stopping, and still there.
 -spec stopping(ProcId :: binary()) -> [pid()].
 stopping(ProcId) ->
-    [Pid || {_, Pid} <- rows(?LEAVING, ProcId), is_process_alive(Pid)].
+    [Pid || {_, Pid, _} <- rows(?LEAVING, ProcId), is_process_alive(Pid)].
 
 %% @doc The calling monitor's pushes fail, or do not any more.
 -spec set_trouble(Monitor :: pid(), trouble() | none) -> ok.
@@ -226,25 +306,6 @@ trouble(Monitor) ->
         [{_, Trouble}] -> Trouble;
         [] -> none
     end.
-
-%% @doc A monitor that somebody else starts again ends here.
--spec leave_cursor(ProcId :: binary(), hb_process_monitor_opts:cursor()) -> ok.
-leave_cursor(ProcId, Cursor) ->
-    unless_gone(fun() -> true = ets:insert(?LEFT, {ProcId, Cursor, erlang:monotonic_time(millisecond)}), ok end).
-
-%% @doc Where the one before left off, told once.
--spec take_cursor(ProcId :: binary()) -> {ok, hb_process_monitor_opts:cursor()} | none.
-take_cursor(ProcId) ->
-    case ets:take(?LEFT, ProcId) of
-        [{_, Cursor, _}] -> {ok, Cursor};
-        [] -> none
-    end.
-
-%% @doc Drops what was left longer than so many ms ago: nobody comes for it any more.
--spec drop_cursors(OlderMs :: non_neg_integer()) -> non_neg_integer().
-drop_cursors(OlderMs) ->
-    Before = erlang:monotonic_time(millisecond) - OlderMs,
-    ets:select_delete(?LEFT, [{{'_', '_', '$1'}, [{'<', '$1', Before}], [true]}]).
 
 %% @doc Makes `Engine' the one to register with. It runs until `Ticker' is down.
 -spec set_engine(hb_process_monitor_nif:engine(), Ticker :: pid(),

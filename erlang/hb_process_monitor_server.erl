@@ -4,8 +4,15 @@
 -module(hb_process_monitor_server).
 -behaviour(gen_server).
 
--export([start_link/2, engine_up/1, pause/1, resume/1, redeliver/2]).
+-export([start_link/2, engine_up/1, pause/1, resume/1, redeliver/3]).
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2, terminate/2, format_status/1]).
+
+%% How long the checkpoint may take to become durable before a monitor that was stopped ends, in ms. A caller
+%% that waits for the end has a time-out of its own; this one only bounds what is left behind.
+-define(DURABLE_LIMIT, 60000).
+%% The first and the longest pause after a part that was too large for the heap, in ms.
+-define(FIRST_REFUSED, 1000).
+-define(LONGEST_REFUSED, 300000).
 
 -record(state, {
     proc_id :: binary(),
@@ -33,8 +40,12 @@
     %% The result that is next failed, and is tried again when this timer fires or a tick comes.
     retry = none :: none | reference(),
     redelivery = hb_process_monitor_redelivery:new() :: hb_process_monitor_redelivery:redelivery(),
-    %% It was registered before: what the checkpoint says of its start is no news.
-    known = false :: boolean()
+    %% This process was registered before: what the checkpoint says of its start is no news.
+    known = false :: boolean(),
+    %% Parts in a row that the VM would kill this process for taking.
+    refused = 0 :: non_neg_integer(),
+    %% It was stopped, and ends once all that was acked is durable, or this timer fires.
+    stopping = none :: none | {hb_process_monitor_nif:epoch(), reference()}
 }).
 
 %% @doc Starts a monitor; `ignore' if the process has one.
@@ -57,21 +68,18 @@ pause(Monitor) ->
 resume(Monitor) ->
     gen_server:cast(Monitor, {pause, false}).
 
-%% @doc Pushes a dead letter's result once more, between two results.
--spec redeliver(Monitor :: pid(), Result :: map()) -> ok | {error, Reason :: term()}.
-redeliver(Monitor, Result) ->
-    gen_server:call(Monitor, {redeliver, Result}, infinity).
+%% @doc Pushes a dead letter once more, between two results, and discards it.
+-spec redeliver(Monitor :: pid(), Id :: pos_integer(), Result :: map()) -> ok | {error, Reason :: term()}.
+redeliver(Monitor, Id, Result) ->
+    gen_server:call(Monitor, {redeliver, Id, Result}, infinity).
 
 %% @private
 -spec init({binary(), hb_process_monitor_opts:monitor()}) -> {ok, #state{}, hibernate} | ignore.
-init({ProcId, #{rate := Rate, cursor := Cursor, logger := GivenLogger} = Options}) ->
+init({ProcId, Given}) ->
     _ = process_flag(trap_exit, true),
-    Logger = case GivenLogger of
-        undefined -> hb_process_monitor_host:start_logger();
-        _ -> GivenLogger
-    end,
+    {Token, #{rate := Rate, cursor := Cursor, logger := Logger} = Options} = with_logger(token(Given)),
     Marks = hb_process_monitor_marks:new(),
-    case hb_process_monitor_registry:claim(ProcId, self(), Logger, Options, Marks) of
+    case hb_process_monitor_registry:claim(ProcId, self(), Logger, Options, Marks, Token) of
         {ok, Leaving} ->
             ok = hb_process_monitor_status:label({hb_process_monitor, ProcId}),
             ok = hb_process_monitor_host:register_with(Logger),
@@ -82,35 +90,62 @@ init({ProcId, #{rate := Rate, cursor := Cursor, logger := GivenLogger} = Options
             Push = hb_process_monitor_host:device(Settings),
             Works = hb_process_monitor_registry:device(Push),
             State = #state{
-                proc_id = ProcId, options = Options, logger = Logger,
-                cursor = hb_process_monitor_supervised:first_cursor(ProcId, Cursor, Options),
+                proc_id = ProcId, options = Options, logger = Logger, cursor = Cursor,
                 pushing_with = hb_process_monitor_pushing:new(ProcId, Logger, Push, Options, Marks, Works),
                 retrying = hb_process_monitor_retrying:new(Settings), marks = Marks, tree = hb_process_monitor_supervised:tree(Options),
                 leaving = maps:from_list([{monitor(process, Pid), Pid} || Pid <- Leaving])
             },
             log(ok, started_monitor, {ProcId, Rate, Cursor}, State),
-            %% Most of its life it waits: without what starting left on its heap.
+            %% It waits for most of its life: without what starting left on its heap.
             {ok, attach(State), hibernate};
         {taken, _Entry} ->
-            %% A logger of our own making has nobody to log to it.
-            _ = Logger =:= GivenLogger orelse exit(Logger, kill),
+            ok = hb_process_monitor_host:end_logger(hb_process_monitor_opts:own_logger(Options)),
+            ignore;
+        cancelled ->
             ignore
+    end.
+
+token(Options) ->
+    case maps:take(token, Options) of
+        {Token, Rest} -> {Token, Rest};
+        error -> {none, Options}
+    end.
+
+%% A logger that the caller did not give is started for this monitor. It outlives a crash of the monitor.
+with_logger({Token, #{logger := undefined} = Options}) ->
+    {Token, own_logger(Options)};
+with_logger({Token, #{own_logger := true, logger := Logger} = Options}) ->
+    case is_process_alive(Logger) of
+        true -> {Token, Options};
+        false -> {Token, own_logger(Options)}
+    end;
+with_logger(Given) ->
+    Given.
+
+own_logger(Options) ->
+    case hb_process_monitor_host:start_logger() of
+        undefined -> Options#{logger := undefined};
+        Logger -> Options#{logger := Logger, own_logger => true}
     end.
 
 %% @private
 -spec handle_call(term(), gen_server:from(), #state{}) ->
     {reply, ok | {error, term()}, #state{}} | {noreply, #state{}}.
-handle_call({redeliver, Result}, From, #state{leaving = Leaving, redelivery = Redelivery} = State)
+handle_call(_Call, _From, #state{stopping = {_, _}} = State) ->
+    {reply, {error, not_monitored}, State};
+handle_call({redeliver, Id, Result}, From, #state{proc_id = ProcId, leaving = Leaving, redelivery = Redelivery} = State)
         when map_size(Leaving) > 0 ->
-    {noreply, State#state{redelivery = hb_process_monitor_redelivery:wait(From, Result, Redelivery)}};
-handle_call({redeliver, Result}, _From, #state{cursor = Cursor, pushing_with = With, redelivery = Redelivery} = State) ->
-    {Answer, Next} = hb_process_monitor_redelivery:push(Result, Cursor, With, Redelivery),
+    {noreply, State#state{redelivery = hb_process_monitor_redelivery:wait(From, {ProcId, Id, Result}, Redelivery)}};
+handle_call({redeliver, Id, Result}, _From, #state{proc_id = ProcId, cursor = Cursor, pushing_with = With} = State) ->
+    {Answer, Next} = hb_process_monitor_redelivery:push({ProcId, Id, Result}, Cursor, With, State#state.redelivery),
     {reply, Answer, State#state{redelivery = Next}};
 handle_call(_Call, _From, #state{} = State) ->
     {reply, {error, unknown_call}, State}.
 
 %% @private
 -spec handle_cast(term(), #state{}) -> {noreply, #state{}} | {noreply, #state{}, hibernate}.
+handle_cast(_Cast, #state{stopping = {_, _}} = State) ->
+    {noreply, State};
 handle_cast(engine_up, State) ->
     {noreply, attach_to_new(State)};
 handle_cast({pause, Paused}, #state{options = Options} = State) ->
@@ -127,68 +162,110 @@ handle_cast(_Cast, #state{} = State) ->
 %% @private
 -spec handle_info(term(), #state{}) ->
     {noreply, #state{}} | {noreply, #state{}, hibernate} | {stop, normal | {shutdown, term()} | term(), #state{}}.
+handle_info(Message, #state{stopping = {Epoch, Timer}} = State) ->
+    stopping(Message, Epoch, Timer, State);
 handle_info(push_next, State) ->
     push_next(State#state{pushing = false});
-%% Unless it is found already, by a look before this came: the registration is new then.
+%% Ignore the message if a part is in hand: next_part/1 was called before it came.
 handle_info({hb_cron, Epoch, page}, #state{engine = {_, Epoch, _}, part = Part} = State) ->
     case Part of none -> next_part(State); _ -> {noreply, State} end;
 handle_info({hb_cron, Epoch, What}, #state{engine = {_, Epoch, _}} = State) ->
     {noreply, from_engine(What, State)};
 handle_info({timeout, Retry, retry}, #state{retry = Retry} = State) ->
     {noreply, go_on(State#state{retry = none})};
-handle_info(tick, #state{options = #{paused := true}} = State) ->
-    {noreply, State};
-handle_info(tick, #state{retry = Retry} = State) when Retry =/= none ->
-    _ = erlang:cancel_timer(Retry),
-    {noreply, go_on(State#state{retry = none})};
-handle_info(tick, #state{engine = {Handle, _, _}} = State) ->
-    {noreply, State#state{ticked = hb_process_monitor_nif:poll(Handle) =:= stopped}};
-handle_info(tick, #state{engine = none} = State) ->
-    {noreply, State#state{ticked = true}};
+handle_info(tick, State) ->
+    tick(drop_ticks(State));
 handle_info(stop, State) ->
-    {stop, normal, State};
+    stop(State);
 handle_info({'DOWN', Ref, process, _, _}, #state{tree = Ref} = State) ->
     {stop, hb_process_monitor_app:why_down(), State};
 handle_info({'DOWN', Ref, process, _, _}, #state{leaving = Leaving} = State) ->
     {noreply, attach(alone(State#state{leaving = maps:remove(Ref, Leaving)}))};
-%% A state of another shape, after a reload, is an end that the keeper sees, and not a Monitor that hears
-%% nothing any more.
+%% Match #state{}: after a reload a stale state must crash, not drop messages.
 handle_info(_Stray, #state{} = State) ->
+    {noreply, State}.
+
+%% Ticks that have piled up are one.
+drop_ticks(State) ->
+    receive tick -> drop_ticks(State)
+    after 0 -> State
+    end.
+
+tick(#state{options = #{paused := true}} = State) ->
+    {noreply, State};
+tick(#state{retry = Retry} = State) when Retry =/= none ->
+    _ = erlang:cancel_timer(Retry),
+    {noreply, go_on(State#state{retry = none})};
+tick(#state{engine = {Handle, _, _}} = State) ->
+    {noreply, State#state{ticked = hb_process_monitor_nif:poll(Handle) =:= stopped}};
+tick(#state{engine = none} = State) ->
+    {noreply, State#state{ticked = true}}.
+
+%% Ends, once all that was acked is durable.
+stop(State) ->
+    ok = hb_process_monitor_registry:release(self()),
+    {Wait, #state{cursor = Cursor, redelivery = Redelivery} = Detached} = detach(false, State),
+    Answered = hb_process_monitor_redelivery:refuse_waiting(Redelivery),
+    Stopping = Detached#state{redelivery = Answered, cursor = Cursor},
+    case Wait of
+        %% There is no engine now: a caller that waits for the end waits for the checkpoint as well.
+        durable ->
+            {stop, {shutdown, detached}, Stopping};
+        {wait, Epoch} ->
+            Timer = erlang:start_timer(?DURABLE_LIMIT, self(), not_durable),
+            {noreply, Stopping#state{stopping = {Epoch, Timer}}}
+    end.
+
+stopping({hb_cron, Epoch, durable}, Epoch, _Timer, State) ->
+    {stop, normal, State};
+stopping({timeout, Timer, not_durable}, _Epoch, Timer, #state{proc_id = ProcId, cursor = Cursor} = State) ->
+    log(error, not_durable, {ProcId, Cursor}, State),
+    {stop, {shutdown, not_durable}, State};
+stopping({'DOWN', Ref, process, _, _}, _Epoch, _Timer, #state{tree = Ref} = State) ->
+    {stop, hb_process_monitor_app:why_down(), State};
+stopping(_Message, _Epoch, _Timer, State) ->
     {noreply, State}.
 
 %% @private
 -spec terminate(term(), #state{}) -> ok.
-terminate(Reason, #state{proc_id = ProcId, options = Options, cursor = Cursor} = State) ->
-    ok = case hb_process_monitor_supervised:is_supervised(Options) of
-        true when Reason =/= normal ->
-            ok = hb_process_monitor_registry:leave_cursor(ProcId, Cursor),
-            hb_process_monitor_keeper:ending(Reason, stays);
-        _ ->
-            hb_process_monitor_keeper:ending(Reason, Options#{cursor := Cursor})
-    end,
-    ok = hb_process_monitor_registry:release(self()),
-    %% Only who is stopped is not to be resumed.
-    {Wait, _} = detach(Reason =/= normal, State),
-    ok = hb_process_monitor_registration:await_durable(Wait),
-    hb_process_monitor_registry:leave(self()).
+terminate(Reason, State) ->
+    %% A process that is stopped is not to be resumed: its registration has ended by now. The acks of any other
+    %% are in the checkpoint's book, which outlives this process.
+    _ = detach(true, State),
+    case Reason of
+        normal -> hb_process_monitor_registry:leave(self());
+        shutdown -> hb_process_monitor_registry:leave(self());
+        {shutdown, _} -> hb_process_monitor_registry:leave(self());
+        %% The keeper finds its place, and starts another monitor with the options there.
+        _ -> ok
+    end.
 
 %% The registration with the engine
 
 attach(#state{engine = none, leaving = Leaving, proc_id = ProcId, options = Options} = State) when map_size(Leaving) =:= 0 ->
-    GoOn = not State#state.known andalso hb_process_monitor_supervised:is_supervised(Options),
+    %% Started again with the options that it was first started with, it goes on from its last ack.
+    GoOn = not State#state.known andalso
+        (hb_process_monitor_supervised:is_supervised(Options) orelse maps:is_key(registered, Options)),
     case hb_process_monitor_registration:register(ProcId, State#state.cursor, GoOn, Options, State#state.marks) of
         {ok, {Handle, _, _} = Registration, Origin, Start} ->
             _ = State#state.ticked andalso hb_process_monitor_nif:poll(Handle),
             _ = State#state.known orelse
                 hb_process_monitor_registration:log_origin(Origin, Start, ProcId, State#state.logger),
-            State#state{engine = Registration, cursor = Start, ticked = false, known = true};
+            registered(State#state{engine = Registration, cursor = Start, ticked = false, known = true});
         none ->
             State
     end;
 attach(State) ->
     State.
 
-%% What the one before sent is asked for again.
+registered(#state{options = #{registered := true}} = State) ->
+    State;
+registered(#state{proc_id = ProcId, options = Options} = State) ->
+    Registered = Options#{registered => true},
+    ok = hb_process_monitor_registry:set_options(ProcId, Registered),
+    State#state{options = Registered}.
+
+%% Fetch again what the old engine delivered and was not acked.
 attach_to_new(#state{engine = {_, _, Ticker}} = State) ->
     case hb_process_monitor_registry:engine() of {ok, _, Ticker} -> State; _ -> attach_anew(State) end;
 attach_to_new(State) ->
@@ -198,8 +275,8 @@ attach_anew(State) ->
     {_, Detached} = detach(true, State),
     attach(Detached).
 
-%% Registered anew, as what it is now: what was fetched for it goes, and holds up nobody. The pause is
-%% kept with its options, in the checkpoint and for a next monitor.
+%% Registers anew, as paused or not: what was fetched is dropped. The pause is kept with the options, in the
+%% checkpoint and for a restart.
 set_paused(Paused, #state{proc_id = ProcId, cursor = Cursor, options = Options} = State) ->
     With = hb_process_monitor_opts:set_paused(Paused, Options),
     ok = hb_process_monitor_registry:set_options(ProcId, With),
@@ -269,14 +346,33 @@ next_part(#state{engine = {Handle, _, _}, retrying = Retrying, proc_id = ProcId,
     case hb_process_monitor_pushing:next(Handle) of
         {FirstSeq, Results, EndsPage} ->
             Left = hb_process_monitor_retrying:without_pushed(Results, Retrying),
-            {noreply, go_on(State#state{part = {FirstSeq, Left, EndsPage}})};
+            {noreply, go_on(accepted(State#state{part = {FirstSeq, Left, EndsPage}}))};
         %% What the last one left on the heap goes now: the next may be long in coming.
         none ->
             {noreply, State, hibernate};
+        {too_large, Bytes} ->
+            {noreply, refused(Bytes, State)};
         lost ->
             log(error, page_lost, {ProcId, Cursor}, State),
             {noreply, attach_anew(State)}
     end.
+
+%% The VM would kill this process for taking the next part, again and again.
+refused(Bytes, #state{refused = Before, proc_id = ProcId, cursor = Cursor} = State) ->
+    Refused = Before + 1,
+    Reason = {result_too_large, {bytes, Bytes}, process_info(self(), max_heap_size)},
+    _ = Refused band (Refused - 1) =:= 0 andalso
+        log(error, result_too_large, {ProcId, Cursor, {bytes, Bytes}, Refused}, State),
+    Pause = rand:uniform(min(?LONGEST_REFUSED, ?FIRST_REFUSED bsl min(Refused - 1, 32))),
+    Trouble = {hb_process_monitor_status:reason(Reason), Refused, now_ms(), now_ms() + Pause},
+    ok = hb_process_monitor_registry:set_trouble(self(), Trouble),
+    State#state{refused = Refused, retry = erlang:start_timer(Pause, self(), retry)}.
+
+accepted(#state{refused = 0} = State) ->
+    State;
+accepted(#state{} = State) ->
+    ok = hb_process_monitor_registry:set_trouble(self(), none),
+    State#state{refused = 0}.
 
 %% What is left of the result that is next takes its place.
 failed(Reason, Left, Host, #state{part = {Seq, [Result | Rest], EndsPage}, pushing_with = With} = State) ->
@@ -302,8 +398,7 @@ retry_later(Reason, #state{retrying = Retrying} = State) ->
 give_up(Reason, GivenUp, Refused, #state{part = {Seq, [#{<<"cursor">> := Cursor} = Result | Rest], EndsPage}} = State) ->
     #state{engine = {Handle, _, _}, proc_id = ProcId, options = Options} = State,
     #{cron_push_attempts := Attempts} = hb_process_monitor_opts:settings(Options),
-    case hb_process_monitor_nif:give_up(Handle, Seq, Cursor, EndsPage andalso Rest =:= [], Attempts,
-                                        term_to_binary(Result), term_to_binary(Reason)) of
+    case hb_process_monitor_pushing:give_up(Handle, Seq, Cursor, EndsPage andalso Rest =:= [], Attempts, Result, Reason) of
         ok ->
             ok = hb_process_monitor_registry:set_trouble(self(), none),
             ok = hb_process_monitor_meter:given_up(),

@@ -3,7 +3,9 @@
 %%% monitors in a supervisor of the host's are {@link hb_process_monitor_supervised}'s business.
 -module(hb_process_monitor_starting).
 
--export([ensure_started/0, engine/0, start_monitor/2, resume_all/0]).
+-export([ensure_started/0, engine/0, start_monitor/2]).
+%% Starts that no caller waits for
+-export([resume_all/0, start_configured/1, configured/1, start_owed/2, not_started/4]).
 
 -export_type([started/0]).
 
@@ -71,16 +73,70 @@ already_monitored(ProcId, {Monitor, Logger, #{rate := Rate, cursor := Cursor}}) 
     ok = hb_process_monitor_host:log(Logger, {ok, already_monitored, {ProcId, Rate, Cursor}}),
     {Monitor, Logger}.
 
-%% @doc Starts the monitors of all processes that are to be resumed, and says what became of each.
+%% @doc Starts the monitors of all processes that are to be resumed, and says what became of each. One that
+%% cannot be started is logged, and tried again later.
 -spec resume_all() -> [{ProcId :: binary(), started() | {error, Reason :: term()}}].
 resume_all() ->
-    lists:append([resume(ProcId, Kept) || {ProcId, Kept} <- hb_process_monitor_nif:watched(engine())]).
+    lists:append([resume(ProcId, {kept, Kept}) || {ProcId, Kept} <- hb_process_monitor_nif:watched(engine())]).
 
-resume(ProcId, Kept) ->
-    try binary_to_term(Kept, [safe]) of
+resume(ProcId, Start) ->
+    case start_owed(ProcId, Start) of
         %% That is for its own supervisor to do.
-        #{supervised := true} -> [];
-        Options -> [{ProcId, hb_process_monitor:start(ProcId, Options)}]
-    catch
-        error:Reason -> [{ProcId, {error, Reason}}]
+        {ok, none} -> [];
+        {ok, Started} -> [{ProcId, Started}];
+        {error, Reason} ->
+            ok = not_started(ProcId, Start, Reason, 1),
+            [{ProcId, {error, Reason}}]
     end.
+
+%% @doc Starts the monitors of the processes that the host's configuration names, each by itself.
+-spec start_configured([term()]) -> ok.
+start_configured(Entries) ->
+    lists:foreach(fun(Entry) ->
+        try configured(Entry) of
+            {ProcId, Start} ->
+                case start_owed(ProcId, Start) of
+                    {ok, _} -> ok;
+                    {error, Reason} -> not_started(ProcId, Start, Reason, 1)
+                end
+        catch
+            error:Reason ->
+                hb_process_monitor_host:log(undefined, {error, bad_cron_process, {Entry, Reason}})
+        end
+    end, Entries).
+
+%% @doc The process of an entry of `cron_processes', and what it is to be started with. Raises what is wrong
+%% with it.
+-spec configured(Entry :: term()) -> {ProcId :: binary(), hb_process_monitor_restarts:start()}.
+configured({ProcID, Options}) when is_map(Options) -> {hb_process_monitor_opts:proc_id(ProcID), {given, Options}};
+configured(ProcID) -> {hb_process_monitor_opts:proc_id(ProcID), {given, #{}}}.
+
+%% @doc Starts what is owed to a process; `none': it is not for us to start.
+-spec start_owed(ProcId :: binary(), hb_process_monitor_restarts:start()) ->
+    {ok, started() | none} | {error, Reason :: term()}.
+start_owed(ProcId, Start) ->
+    try options(Start) of
+        #{supervised := true} -> {ok, none};
+        Options -> {ok, hb_process_monitor:start(ProcId, Options)}
+    catch
+        error:Reason -> {error, Reason}
+    end.
+
+options({given, Options}) ->
+    Options;
+options({kept, Kept}) ->
+    %% Not `safe': the options of a push module that is not loaded yet are atoms that no other module has. The
+    %% file is this node's own, and only its user can write it.
+    case binary_to_term(Kept) of
+        Options when is_map(Options) -> Options;
+        Other -> error({bad_kept_options, Other})
+    end.
+
+%% @doc A process could not be started, for the `Failures'th time. It is tried again; that is logged at 1, 2,
+%% 4, 8, ...
+-spec not_started(ProcId :: binary(), hb_process_monitor_restarts:start(), Reason :: term(), Failures :: pos_integer()) -> ok.
+not_started(ProcId, Start, Reason, Failures) ->
+    Pause = hb_process_monitor_keeper:start_later(ProcId, Start, Failures),
+    Failures band (Failures - 1) =:= 0 andalso
+        hb_process_monitor_host:log(undefined, {error, not_started, {ProcId, Reason, {again_in_ms, Pause}}}),
+    ok.

@@ -37,8 +37,8 @@ short(Status) ->
                 (_, Value) -> Value
              end, Status).
 
-without_results({'$gen_call', From, {redeliver, _}}) ->
-    {'$gen_call', From, {redeliver, result}};
+without_results({'$gen_call', From, {redeliver, Id, _}}) ->
+    {'$gen_call', From, {redeliver, Id, result}};
 without_results(Event) when is_tuple(Event) ->
     list_to_tuple([without_results(Part) || Part <- tuple_to_list(Event)]);
 without_results(Other) ->

@@ -31,6 +31,7 @@ start_monitor(Args) ->
 init(tree) ->
     ok = hb_process_monitor_host:detect(),
     ok = hb_process_monitor_registry:create(),
+    ok = hb_process_monitor_restarts:create(),
     ok = hb_process_monitor_meter:create(),
     ok = hb_process_monitor_stalls:create(),
     {ok, {#{strategy => one_for_one, intensity => 10, period => 10}, [

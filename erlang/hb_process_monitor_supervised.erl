@@ -4,7 +4,7 @@
 
 -export([child_spec/2, start_link/2]).
 %% In the monitor
--export([is_supervised/1, first_cursor/3, tree/1]).
+-export([is_supervised/1, tree/1]).
 
 %% How long the application may take to end and to start again, in ms.
 -define(START_LIMIT, 5000).
@@ -52,16 +52,6 @@ await_started(Until) ->
 %% @doc Whether these are the options of one.
 -spec is_supervised(hb_process_monitor_opts:monitor()) -> boolean().
 is_supervised(Options) -> maps:get(supervised, Options, false).
-
-%% @doc Where the calling monitor begins. Its supervisor starts it with the same arguments each time. Where
-%% there is a checkpoint, that knows better; where there is none, the one before has left word.
--spec first_cursor(ProcId :: binary(), hb_process_monitor_opts:cursor(), hb_process_monitor_opts:monitor()) ->
-    hb_process_monitor_opts:cursor().
-first_cursor(ProcId, Cursor, Options) ->
-    case is_supervised(Options) andalso hb_process_monitor_registry:take_cursor(ProcId) of
-        {ok, Left} -> Left;
-        _ -> Cursor
-    end.
 
 %% @doc What tells the calling monitor, where it is not in our tree, that this has ended.
 -spec tree(hb_process_monitor_opts:monitor()) -> reference() | none.

@@ -1,19 +1,26 @@
 %%% @doc The ticker: owns the engine and runs its loop, one slice after the other. Between two
-%%% slices it serves its mailbox like any process. When it ends, the engine ends with it; the next
-%%% one makes a new engine and tells the monitors, who bring their cursors along.
+%%% slices it serves the messages that came before the last one ended, so no number of them holds up the
+%%% loop. When it ends, the engine ends with it; the next ticker makes a new engine and has the monitors
+%%% register with that.
 -module(hb_process_monitor_ticker).
 -behaviour(gen_server).
 
 -export([start_link/0, register_with/1, counters/0, asleep_during/1]).
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2, handle_continue/2, terminate/2, format_status/1]).
 
-%% How long a slice may last, in ms: the longest that this process is deaf.
--define(SLICE, 500).
+%% How long a slice may last, in ms. A slice waits for its turn behind the host's file operations, so it is
+%% given up seldom: for messages of this process, after half a second at the earliest, or when it is
+%% interrupted.
+-define(SLICE, 60000).
+%% The same while the application starts or stops.
+-define(SHORT_SLICE, 100).
+%% The same if the node has one dirty IO scheduler: the host's file operations wait for a slice to end.
+-define(ONE_SCHEDULER_SLICE, 5).
 
 -record(state, {
     engine :: hb_process_monitor_nif:engine(),
     %% Loggers that this process is registered with, to register once with each.
-    loggers = #{} :: #{reference() => pid()}
+    loggers = #{} :: #{pid() => true}
 }).
 
 -spec start_link() -> gen_server:start_ret().
@@ -23,8 +30,14 @@ start_link() ->
 %% @doc Has the ticker register with a monitor's logger. hb_logger registers its caller, so the
 %% ticker must do that itself.
 -spec register_with(hb_process_monitor_host:logger()) -> ok.
-register_with(undefined) -> ok;
-register_with(Logger) -> gen_server:cast(?MODULE, {register_with, Logger}).
+register_with(undefined) ->
+    ok;
+register_with(Logger) ->
+    ok = gen_server:cast(?MODULE, {register_with, Logger}),
+    case hb_process_monitor_registry:engine() of
+        {ok, Engine, _} -> hb_process_monitor_nif:mail(Engine);
+        none -> ok
+    end.
 
 %% @doc What the engine has done and holds.
 -spec counters() -> #{atom() => non_neg_integer()}.
@@ -87,9 +100,12 @@ init([]) ->
     _ = process_flag(trap_exit, true),
     #{cron_max_inflight := MaxInflight, cron_max_buffered_bytes := MaxBuffered,
       cron_checkpoint := Checkpoint, cron_checkpoint_interval := Interval,
-      cron_dead_letters_max := LettersMax, cron_cacertfile := CaCertFile} = Options = hb_process_monitor_opts:for_node(),
+      cron_dead_letters_max := LettersMax, cron_dead_letters_max_bytes := LetterBytes,
+      cron_forget_stopped_after := ForgetAfter, cron_cacertfile := CaCertFile} = Options = hb_process_monitor_opts:for_node(),
     New = #{max_inflight => MaxInflight, max_buffered => MaxBuffered, checkpoint => path(Checkpoint),
             checkpoint_interval => Interval, dead_letters_max => LettersMax,
+            dead_letters_max_bytes => LetterBytes,
+            expire_after => case ForgetAfter of infinity -> 0; _ -> ForgetAfter end,
             cacertfile => path(CaCertFile)},
     case hb_process_monitor_nif:new(New) of
         {ok, Engine} ->
@@ -103,47 +119,63 @@ path(None) when None =:= false; None =:= undefined -> false;
 path(Path) -> unicode:characters_to_binary(Path).
 
 %% @private
--spec handle_continue(tell_monitors, #state{}) -> {noreply, #state{}, 0}.
+-spec handle_continue(tell_monitors, #state{}) -> {noreply, #state{}}.
 handle_continue(tell_monitors, State) ->
     %% A monitor writes its row before it looks for an engine, so none is left out.
     lists:foreach(fun hb_process_monitor_server:engine_up/1, hb_process_monitor_registry:monitors()),
-    {noreply, State, 0}.
+    ok = warn_of_schedulers(),
+    self() ! run,
+    {noreply, State}.
+
+warn_of_schedulers() ->
+    case erlang:system_info(dirty_io_schedulers) of
+        1 -> hb_process_monitor_host:log(undefined, {error, one_dirty_io_scheduler, {start_the_node_with, '+SDio', 10}});
+        _ -> ok
+    end.
 
 %% @private
--spec handle_call(term(), gen_server:from(), #state{}) -> {reply, {error, unknown_call}, #state{}, 0}.
+-spec handle_call(term(), gen_server:from(), #state{}) -> {reply, {error, unknown_call}, #state{}}.
 handle_call(_Call, _From, State) ->
-    {reply, {error, unknown_call}, State, 0}.
+    {reply, {error, unknown_call}, State}.
 
 %% @private
--spec handle_cast(term(), #state{}) -> {noreply, #state{}, 0}.
-handle_cast({register_with, Logger}, #state{loggers = Loggers} = State) ->
-    case lists:member(Logger, maps:values(Loggers)) of
-        true ->
-            {noreply, State, 0};
-        false ->
-            ok = hb_process_monitor_host:register_with(Logger),
-            {noreply, State#state{loggers = Loggers#{monitor(process, Logger) => Logger}}, 0}
-    end;
+-spec handle_cast(term(), #state{}) -> {noreply, #state{}}.
+handle_cast({register_with, Logger}, #state{loggers = Loggers} = State) when not is_map_key(Logger, Loggers) ->
+    _ = monitor(process, Logger),
+    ok = hb_process_monitor_host:register_with(Logger),
+    {noreply, State#state{loggers = Loggers#{Logger => true}}};
 handle_cast(_Cast, State) ->
-    {noreply, State, 0}.
+    {noreply, State}.
 
-%% The mailbox is empty, so it is the loop's turn.
 %% @private
--spec handle_info(term(), #state{}) -> {noreply, #state{}, 0} | {stop, engine_stopped, #state{}}.
-handle_info(timeout, #state{engine = Engine} = State) ->
-    case hb_process_monitor_nif:run(Engine, ?SLICE) of
-        ok -> {noreply, State, 0};
-        _StoppedOrBusy -> {stop, engine_stopped, State}
+-spec handle_info(term(), #state{}) -> {noreply, #state{}} | {stop, engine_stopped, #state{}}.
+handle_info(run, #state{engine = Engine} = State) ->
+    case hb_process_monitor_nif:run(Engine, slice()) of
+        ok ->
+            self() ! run,
+            {noreply, State};
+        _StoppedOrBusy ->
+            {stop, engine_stopped, State}
     end;
-handle_info({'DOWN', Ref, process, _, _}, #state{loggers = Loggers} = State) ->
-    {noreply, State#state{loggers = maps:remove(Ref, Loggers)}, 0};
+handle_info({'DOWN', _, process, Logger, _}, #state{loggers = Loggers} = State) ->
+    {noreply, State#state{loggers = maps:remove(Logger, Loggers)}};
 handle_info(_Stray, State) ->
-    {noreply, State, 0}.
+    {noreply, State}.
+
+slice() ->
+    case erlang:system_info(dirty_io_schedulers) of
+        1 -> ?ONE_SCHEDULER_SLICE;
+        _ ->
+            case hb_process_monitor_app:is_stopping() of
+                true -> ?SHORT_SLICE;
+                false -> ?SLICE
+            end
+    end.
 
 %% @private
 -spec format_status(gen_server:format_status()) -> gen_server:format_status().
 format_status(#{state := #state{engine = Engine, loggers = Loggers}} = Status) ->
-    Shown = #{counters => hb_process_monitor_nif:counters(Engine), loggers => maps:values(Loggers)},
+    Shown = #{counters => hb_process_monitor_nif:counters(Engine), loggers => map_size(Loggers)},
     hb_process_monitor_status:short(Status#{state := Shown});
 format_status(Status) ->
     Status.
