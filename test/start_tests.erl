@@ -50,7 +50,9 @@ bad_test_() ->
             %% Of scope node: no monitor can change them.
             {cron_max_inflight, 7}, {cron_log_level, debug}, {cron_checkpoint, false}]]
         ++ [?_assertError({bad_option, cron_node, Bad}, ?M:start(Id, #{cron_node => Bad})) || Bad <- [
-            <<"localhost">>, <<"ftp://host">>, <<"http://host/?q=1">>, "", [], [<<"http://ok">>, <<"bad">>], 5]]
+            <<"localhost">>, <<"ftp://host">>, <<"http://host/?q=1">>,
+            <<"http://127.0.0.1:99999">>, <<"http://host:+80">>, <<"http://host:">>, <<"http://127.1">>,
+            <<"http://@host">>, <<"http://ho st">>, <<"http://host#x">>, <<"http://">>, <<"http://[::1">>, "", [], [<<"http://ok">>, <<"bad">>], 5]]
         ++ [?_assertEqual(none, hb_process_monitor_registry:find(Id))]
     end}.
 

@@ -9,7 +9,7 @@ use crate::head;
 use crate::kept::is_stale;
 use crate::resolver::CachingResolver;
 use crate::roots::{CaFileError, roots};
-use crate::target::{Target, origin_of};
+use crate::target::Target;
 use cron_engine::{Class, Failure};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -109,7 +109,9 @@ impl Client {
             let location = head::location(&response);
             discard(&mut response);
             let location = location?;
-            url = target.redirect(&location).ok_or_else(|| elsewhere(&location))?;
+            url = target
+                .redirect(&location)
+                .map_err(|error| Failure::new(Class::Redirect, printable(&error.to_string())))?;
         }
         Err(Failure::new(Class::Redirect, format!("more than {MAX_REDIRECTS} redirects")))
     }
@@ -159,10 +161,4 @@ fn discard(response: &mut Response<Body>) {
         let body = response.body_mut().with_config().limit(MAX_DISCARDED_BYTES);
         let _ = std::io::copy(&mut body.reader(), &mut std::io::sink());
     }
-}
-
-/// A location may repeat what it was asked with, and hold a password: only its origin is told.
-fn elsewhere(location: &str) -> Failure {
-    let to = origin_of(location).unwrap_or_else(|| "what is no URL of HTTP".into());
-    Failure::new(Class::Redirect, format!("a redirect to {}", printable(&to)))
 }

@@ -23,10 +23,11 @@ mod resolver;
 mod room;
 mod roots;
 mod target;
+mod url;
 
 pub use client::{Client, ClientOptions, Limits};
 pub use head::MAX_RETRY_AFTER;
 pub use pool::{Job, Pool};
 pub use room::{Room, Share};
 pub use roots::CaFileError;
-pub use target::{Target, TargetError};
+pub use target::{RedirectError, Target, TargetError};

@@ -1,10 +1,9 @@
 //! The base URL of a Compute Unit: checked once, at registration, so that a bad one is the
 //! caller's error and not a monitor's.
 
+use crate::url::{Url, check_characters, credentials};
 use base64::prelude::{BASE64_STANDARD, Engine};
-use percent_encoding::percent_decode_str;
 use std::fmt;
-use std::net::IpAddr;
 use thiserror::Error;
 use ureq::http::Uri;
 
@@ -23,15 +22,50 @@ pub struct Target {
 }
 
 /// Why a text is no base URL.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum TargetError {
-    /// No `http` or `https` URL with a host.
+    /// No `http` or `https` URL.
     #[error("not a URL: give http://host:port or https://host:port")]
     Malformed,
+    /// With a host that is neither a name nor an address.
+    #[error("the host is no name, no IPv4 address of four numbers and no IPv6 address in brackets")]
+    Host,
+    /// With a colon behind the host and no port.
+    #[error("the port is no number from 1 to 65535: write host:port, or leave the colon out")]
+    Port,
+    /// With user information that cannot be sent.
+    #[error(
+        "the user information is not user:password: write special characters in percent encoding"
+    )]
+    User,
+    /// With a space, a control character, or another character that no URL may hold.
+    #[error("a character that a URL may not hold: use percent encoding, and Punycode for the host")]
+    Character,
     /// With a query or a fragment.
-    #[error("a base URL has no query: it would end up in the middle of the path")]
+    #[error("a base URL has no query and no fragment: they would end up within the path")]
     Query,
+}
+
+/// Why a redirect is not followed.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum RedirectError {
+    /// To a path that does not begin with a slash.
+    #[error("a redirect to a relative path: only those that begin with a slash are followed")]
+    Relative,
+    /// To a URL of another scheme than HTTP's.
+    #[error("a redirect to a URL that is not one of HTTP")]
+    Scheme,
+    /// To what is no URL.
+    #[error("a redirect to what is no URL: {0}")]
+    Malformed(TargetError),
+    /// With user information.
+    #[error("a redirect that brings user information")]
+    User,
+    /// To another scheme, host or port.
+    #[error("a redirect to {0}: only one to the same scheme, host and port is followed")]
+    Elsewhere(String),
 }
 
 impl Target {
@@ -40,21 +74,17 @@ impl Target {
     /// # Errors
     /// [`TargetError`] if it is none.
     pub fn new(text: &str) -> Result<Self, TargetError> {
-        let uri: Uri = text.parse().map_err(|_| TargetError::Malformed)?;
-        let origin = origin(&uri).ok_or(TargetError::Malformed)?;
-        if uri.query().is_some() || text.contains('#') {
+        let url = Url::parse(text)?;
+        let origin = url.origin().ok_or(TargetError::Malformed)?;
+        if url.rest.contains(['?', '#']) {
             return Err(TargetError::Query);
         }
-        let (scheme, rest) = text.split_once("://").ok_or(TargetError::Malformed)?;
-        let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-        let (user, host) = match authority.rsplit_once('@') {
-            Some((user, host)) => (Some(user), host),
-            None => (None, authority),
-        };
-        let base = format!("{scheme}://{host}{}", path.trim_end_matches('/'));
-        let authority_end = scheme.len() + "://".len() + host.len();
-        let loopback = uri.host().is_some_and(is_loopback);
-        Ok(Self { base, authority_end, origin, authorization: user.map(basic), loopback })
+        let authorization = url.user.map(basic).transpose()?;
+        let base = format!("{}://{}{}", url.scheme, url.address, url.rest.trim_end_matches('/'));
+        // What the HTTP client would refuse later.
+        base.parse::<Uri>().map_err(|_| TargetError::Malformed)?;
+        let authority_end = url.scheme.len() + "://".len() + url.address.len();
+        Ok(Self { base, authority_end, origin, authorization, loopback: url.is_loopback() })
     }
 
     /// What to send as the header `Authorization`, if anything.
@@ -76,44 +106,43 @@ impl Target {
     }
 
     /// Where a redirect leads to from here, if it stays at this origin and brings no credentials.
-    #[must_use]
-    pub fn redirect(&self, location: &str) -> Option<String> {
+    ///
+    /// # Errors
+    /// [`RedirectError`] if it is not to be followed. A location may repeat what it was asked with,
+    /// and hold a password: the error names its origin only.
+    pub fn redirect(&self, location: &str) -> Result<String, RedirectError> {
+        // A fragment is for the client, and there is nothing here that has one.
+        let location = location.split('#').next().unwrap_or_default();
+        check_characters(location).map_err(RedirectError::Malformed)?;
         if location.starts_with('/') && !location.starts_with("//") {
-            return Some(format!("{}{location}", self.base.get(..self.authority_end)?));
+            let origin = self.base.get(..self.authority_end).unwrap_or_default();
+            return Ok(format!("{origin}{location}"));
         }
-        let uri: Uri = location.parse().ok()?;
-        let foreign = uri.authority()?.as_str().contains('@') || origin(&uri)? != self.origin;
-        (!foreign).then(|| location.to_owned())
+        let scheme = self.base.split(':').next().unwrap_or_default();
+        let absolute = match location.strip_prefix("//") {
+            Some(rest) => format!("{scheme}://{rest}"),
+            None => location.to_owned(),
+        };
+        if !absolute.contains("://") {
+            let is_scheme = |(scheme, _): (&str, &str)| !scheme.contains(['/', '?']);
+            let other = absolute.split_once(':').is_some_and(is_scheme);
+            return Err(if other { RedirectError::Scheme } else { RedirectError::Relative });
+        }
+        let url = Url::parse(&absolute).map_err(RedirectError::Malformed)?;
+        let origin = url.origin().ok_or(RedirectError::Scheme)?;
+        if origin != self.origin {
+            return Err(RedirectError::Elsewhere(origin));
+        }
+        if url.user.is_some() {
+            return Err(RedirectError::User);
+        }
+        Ok(absolute)
     }
 }
 
-/// The credentials of a URL, `user:password` in percent encoding, as a header says them.
-fn basic(user: &str) -> String {
-    let decoded: Vec<u8> = percent_decode_str(user).collect();
-    format!("Basic {}", BASE64_STANDARD.encode(decoded))
-}
-
-fn is_loopback(host: &str) -> bool {
-    let address = host.trim_start_matches('[').trim_end_matches(']').parse();
-    host.eq_ignore_ascii_case("localhost")
-        || address.is_ok_and(|address: IpAddr| address.to_canonical().is_loopback())
-}
-
-/// What may be logged of a URL: its origin, if it has one.
-pub(crate) fn origin_of(url: &str) -> Option<String> {
-    origin(&url.parse().ok()?)
-}
-
-/// Scheme, host and port of a URL, in one spelling. User information is no part of it.
-fn origin(uri: &Uri) -> Option<String> {
-    let default_port = match uri.scheme_str()? {
-        "http" => 80,
-        "https" => 443,
-        _ => return None,
-    };
-    let host = uri.host().filter(|host| !host.is_empty())?;
-    let port = uri.port_u16().unwrap_or(default_port);
-    Some(format!("{}://{}:{port}", uri.scheme_str()?, host.to_ascii_lowercase()))
+/// The credentials of a URL as a header says them.
+fn basic(user: &str) -> Result<String, TargetError> {
+    Ok(format!("Basic {}", BASE64_STANDARD.encode(credentials(user)?)))
 }
 
 /// What may be logged of a base URL: its origin, never what may be a secret.
@@ -143,11 +172,30 @@ mod tests {
 
     #[test]
     fn target_of_anything_else_is_refused() {
-        for text in ["", "localhost", "localhost:6363", "ftp://host", "http://", "http://a b", "/x"]
-        {
-            assert_eq!(Target::new(text), Err(TargetError::Malformed), "{text}");
+        for (text, error) in [
+            ("", TargetError::Malformed),
+            ("localhost", TargetError::Malformed),
+            ("localhost:6363", TargetError::Malformed),
+            ("ftp://host", TargetError::Malformed),
+            ("/x", TargetError::Malformed),
+            ("http:/host", TargetError::Malformed),
+            (" http://host", TargetError::Malformed),
+            ("http://", TargetError::Host),
+            ("http:///x", TargetError::Host),
+            ("http://:80", TargetError::Host),
+            ("http://me@:80", TargetError::Host),
+            ("http://a b", TargetError::Character),
+            ("http://127.0.0.1:99999", TargetError::Port),
+            ("http://h:+80", TargetError::Port),
+            ("http://h:", TargetError::Port),
+            ("http://@host", TargetError::User),
+            ("http://a@b@host", TargetError::User),
+            ("http://host/?key=1", TargetError::Query),
+            ("http://host?key=1", TargetError::Query),
+            ("http://host#x", TargetError::Query),
+        ] {
+            assert_eq!(Target::new(text), Err(error), "{text}");
         }
-        assert_eq!(Target::new("http://host/?key=1"), Err(TargetError::Query));
     }
 
     #[test]
@@ -164,6 +212,8 @@ mod tests {
         assert_eq!(target.join("/x"), "http://host:1/cu/x");
         assert_eq!(target.redirect("/y").unwrap(), "http://host:1/y");
         assert_eq!(Target::new("http://host").unwrap().authorization(), None);
+        let token = Target::new("http://TOKEN@host").unwrap();
+        assert_eq!(token.authorization(), Some("Basic VE9LRU46"));
     }
 
     #[test]
@@ -171,6 +221,7 @@ mod tests {
         for url in [
             "localhost",
             "LocalHost:1",
+            "localhost.",
             "127.0.0.1",
             "127.1.2.3:80",
             "[::1]:80",
@@ -178,7 +229,9 @@ mod tests {
         ] {
             assert!(Target::new(&format!("http://{url}/x")).unwrap().is_loopback(), "{url}");
         }
-        for url in ["localhost.example", "128.0.0.1", "[::2]", "user:localhost@host"] {
+        for url in
+            ["localhost.example", "128.0.0.1", "[::2]", "user:localhost@host", "localhost.com."]
+        {
             assert!(!Target::new(&format!("http://{url}/x")).unwrap().is_loopback(), "{url}");
         }
     }
@@ -191,19 +244,40 @@ mod tests {
     }
 
     #[test]
+    fn redirect_loses_its_fragment() {
+        let target = Target::new("http://host:1/base").unwrap();
+        assert_eq!(target.redirect("/x?y#z").unwrap(), "http://host:1/x?y");
+        assert_eq!(target.redirect("http://host:1/x#z").unwrap(), "http://host:1/x");
+        assert_eq!(target.redirect("//host:1/x").unwrap(), "http://host:1/x");
+    }
+
+    #[test]
     fn redirect_elsewhere_is_refused() {
         let target = Target::new("http://host/base").unwrap();
-        for location in [
-            "//evil/x",
-            "http://evil/",
-            "https://host/",
-            "http://host:81/",
-            "http://user:password@host/",
-            "http://host@evil/",
-            "x",
-            "",
+        let elsewhere = |origin: &str| RedirectError::Elsewhere(origin.into());
+        for (location, error) in [
+            ("//evil/x", elsewhere("http://evil:80")),
+            ("http://evil/", elsewhere("http://evil:80")),
+            ("https://host/", elsewhere("https://host:443")),
+            ("http://host:81/", elsewhere("http://host:81")),
+            ("http://host@evil/", elsewhere("http://evil:80")),
+            ("http://user:password@host/", RedirectError::User),
+            ("http://host:99999/", RedirectError::Malformed(TargetError::Port)),
+            ("http://host:+80/", RedirectError::Malformed(TargetError::Port)),
+            ("http://host:/", RedirectError::Malformed(TargetError::Port)),
+            ("http:///", RedirectError::Malformed(TargetError::Host)),
+            ("///x", RedirectError::Malformed(TargetError::Host)),
+            ("http://evil\\@host/", RedirectError::Malformed(TargetError::Character)),
+            ("/a b", RedirectError::Malformed(TargetError::Character)),
+            ("ftp://host/", RedirectError::Scheme),
+            ("mailto:me", RedirectError::Scheme),
+            ("http:/x", RedirectError::Scheme),
+            ("x", RedirectError::Relative),
+            ("../x?y=z:w", RedirectError::Relative),
+            ("?x=y", RedirectError::Relative),
+            ("", RedirectError::Relative),
         ] {
-            assert_eq!(target.redirect(location), None, "{location}");
+            assert_eq!(target.redirect(location), Err(error), "{location}");
         }
     }
 }

@@ -79,10 +79,19 @@ fn redirect_elsewhere_is_told_by_its_origin() {
             .detail
     };
     let location = "https://user:pass-secret@Evil.test:8443/x?from=a%20cursor";
-    assert_eq!(told(location), "a redirect to https://evil.test:8443");
-    assert_eq!(told("file:///etc/passwd"), "a redirect to what is no URL of HTTP");
-    let long = told(&format!("http://{}/", "x.".repeat(1000)));
-    assert_eq!(long.chars().count(), "a redirect to ".len() + 200 + 1);
+    assert_eq!(
+        told(location),
+        "a redirect to https://evil.test:8443: only one to the same scheme, host and port is followed"
+    );
+    assert_eq!(told("file:///etc/passwd"), "a redirect to a URL that is not one of HTTP");
+    assert_eq!(
+        told("elsewhere?user:pass-secret"),
+        "a redirect to a relative path: only those that begin with a slash are followed"
+    );
+    let malformed = told("https://user:pass-secret@Evil.test:84430/x?from=a%20cursor");
+    assert!(malformed.starts_with("a redirect to what is no URL: the port is no"), "{malformed}");
+    let long = told(&format!("http://{}/", "x.".repeat(120)));
+    assert_eq!(long.chars().count(), 200 + 1);
 }
 
 #[test]
