@@ -7,15 +7,18 @@ use crate::connector::connections;
 use crate::failure::{failure, printable};
 use crate::head;
 use crate::kept::is_stale;
+use crate::proxy::{ProxyError, check_environment, is_exempt};
 use crate::resolver::CachingResolver;
 use crate::roots::{CaFileError, roots};
 use crate::target::Target;
 use cron_engine::{Class, Failure};
+use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use ureq::http::{Response, StatusCode, header};
 use ureq::tls::TlsConfig;
-use ureq::{Agent, Body};
+use ureq::{Agent, Body, Timeout};
 
 /// How many redirects are followed.
 const MAX_REDIRECTS: usize = 3;
@@ -57,6 +60,31 @@ pub struct ClientOptions {
 #[derive(Debug, Clone)]
 pub struct Client {
     agent: Agent,
+    proxy: Result<(), ProxyError>,
+    suspects: Arc<Suspects>,
+}
+
+/// Origins of which a kept connection was found dead, and when: what a firewall or a restarted server
+/// forgot, it forgot of all connections that rested by then.
+#[derive(Debug, Default)]
+struct Suspects(Mutex<HashMap<String, Instant>>);
+
+impl Suspects {
+    fn add(&self, target: &Target) {
+        let mut suspects = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        suspects.retain(|_, since| since.elapsed() < MAX_IDLE_AGE);
+        suspects.insert(target.to_string(), Instant::now());
+    }
+
+    /// How long a connection may have rested that is used again.
+    fn max_idle_age(&self, target: &Target) -> Duration {
+        let suspects = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if suspects.is_empty() {
+            return MAX_IDLE_AGE;
+        }
+        let since = suspects.get(&target.to_string());
+        since.map_or(MAX_IDLE_AGE, |since| since.elapsed().min(MAX_IDLE_AGE))
+    }
 }
 
 impl Client {
@@ -81,7 +109,8 @@ impl Client {
             .tls_config(TlsConfig::builder().root_certs(roots).build())
             .build();
         let resolver = CachingResolver::default();
-        Ok(Self { agent: Agent::with_parts(config, connections(), resolver) })
+        let agent = Agent::with_parts(config, connections(), resolver);
+        Ok(Self { agent, proxy: check_environment(), suspects: Arc::default() })
     }
 
     /// Fetches `path` of `target` into `body`.
@@ -125,6 +154,12 @@ impl Client {
         limits: &Limits,
         deadline: Instant,
     ) -> Result<Response<Body>, Failure> {
+        if let Err(error) = &self.proxy
+            && !target.is_loopback()
+            && !is_exempt(url)
+        {
+            return Err(Failure::new(Class::Connect, error.to_string()));
+        }
         let call = |max_idle_age| {
             let mut request = self.agent.get(url);
             if let Some(authorization) = target.authorization() {
@@ -145,9 +180,16 @@ impl Client {
             }
             config.build().call()
         };
-        match call(MAX_IDLE_AGE) {
-            // Its like are as old: none of them is tried.
-            Err(error) if is_stale(&error) => call(Duration::ZERO),
+        match call(self.suspects.max_idle_age(target)) {
+            Err(error) if is_stale(&error) => {
+                self.suspects.add(target);
+                call(Duration::ZERO)
+            }
+            Err(error @ ureq::Error::Timeout(Timeout::RecvResponse | Timeout::Global)) => {
+                // It may have been a kept connection's, where the kernel does not tell.
+                self.suspects.add(target);
+                Err(error)
+            }
             answered => answered,
         }
         .map_err(|error| failure(&error, limits))

@@ -3,13 +3,15 @@
 
 use crate::kept::{Kept, is_end};
 use crate::pool;
+use crate::proxy::{ProxyError, Socks, at_proxy};
+use crate::tcp::Tcp;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 use ureq::Error;
 use ureq::unversioned::transport::{
     Buffers, ConnectProxyConnector, ConnectionDetails, Connector, NextTimeout, RustlsConnector,
-    SocksConnector, TcpConnector, Transport,
+    Transport,
 };
 
 /// What makes the connections of a client.
@@ -21,9 +23,9 @@ pub(crate) struct Connections<C> {
 /// The connector of a client.
 pub(crate) fn connections() -> Connections<impl Connector> {
     let chain =
-        ().chain(SocksConnector::default())
+        ().chain(Socks::default())
             .chain(ConnectProxyConnector::default())
-            .chain(TcpConnector::default())
+            .chain(Tcp)
             .chain(Tls::default());
     Connections { chain }
 }
@@ -42,7 +44,8 @@ impl<C: Connector> Connector for Connections<C> {
         let made = Arc::new(AtomicBool::new(false));
         let (connect, until_made) = (Arc::clone(&details.run_connector), Arc::clone(&made));
         let to_proxy = move |details: &ConnectionDetails<'_>| {
-            let (inner, made) = (connect(details)?, Arc::clone(&until_made));
+            let inner = connect(details).map_err(at_proxy)?;
+            let made = Arc::clone(&until_made);
             Ok(Box::new(Hurried { inner, deadline, made }) as Box<dyn Transport>)
         };
         let details = ConnectionDetails {
@@ -59,7 +62,11 @@ impl<C: Connector> Connector for Connections<C> {
             run_connector: Arc::new(to_proxy),
             register_shutdown: Arc::clone(&details.register_shutdown),
         };
-        let connected = self.chain.connect(&details, chained)?;
+        let connected = self.chain.connect(&details, chained).map_err(|error| match error {
+            // The name of the target is resolved before.
+            Error::HostNotFound => ProxyError::Unknown.into(),
+            error => error,
+        })?;
         made.store(true, Ordering::Relaxed);
         Ok(connected.map(Kept::new))
     }

@@ -2,6 +2,7 @@
 //! its option, and hold no secret and no more of the peer's text than a line.
 
 use crate::client::Limits;
+use crate::proxy::ProxyError;
 use cron_engine::{Class, Failure};
 use std::io;
 use std::time::Duration;
@@ -25,7 +26,14 @@ pub(crate) fn failure(error: &Error, limits: &Limits) -> Failure {
         Error::ConnectionFailed | Error::ConnectProxyFailed(_) => {
             Failure::new(Class::Connect, printable(&error.to_string()))
         }
-        Error::Other(trouble) => Failure::new(Class::Protocol, printable(&trouble.to_string())),
+        Error::Other(trouble) => {
+            let class = match trouble.downcast_ref() {
+                Some(ProxyError::Unknown) => Class::Resolve,
+                Some(_) => Class::Connect,
+                None => Class::Protocol,
+            };
+            Failure::new(class, printable(&trouble.to_string()))
+        }
         _ => Failure::new(Class::Protocol, printable(&error.to_string())),
     }
 }

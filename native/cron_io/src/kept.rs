@@ -32,7 +32,10 @@ impl<T> Kept<T> {
     /// A connection that has rested, and ends before a byte of an answer, was closed meanwhile.
     fn told<R>(&self, outcome: Result<R, ureq::Error>) -> Result<R, ureq::Error> {
         outcome.map_err(|error| match (&self.state, &error) {
-            (State::Rested, ureq::Error::Io(io)) if is_end(io) => Trouble::Closed.into(),
+            // Closed, or not acknowledged; what TLS says of a record that came is no such error.
+            (State::Rested, ureq::Error::Io(io)) if io.get_ref().is_none() || is_end(io) => {
+                Trouble::Closed.into()
+            }
             _ => error,
         })
     }

@@ -19,10 +19,12 @@ mod failure;
 mod head;
 mod kept;
 mod pool;
+mod proxy;
 mod resolver;
 mod room;
 mod roots;
 mod target;
+mod tcp;
 mod url;
 
 pub use client::{Client, ClientOptions, Limits};

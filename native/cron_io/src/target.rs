@@ -123,10 +123,15 @@ impl Target {
             Some(rest) => format!("{scheme}://{rest}"),
             None => location.to_owned(),
         };
-        if !absolute.contains("://") {
-            let is_scheme = |(scheme, _): (&str, &str)| !scheme.contains(['/', '?']);
-            let other = absolute.split_once(':').is_some_and(is_scheme);
-            return Err(if other { RedirectError::Scheme } else { RedirectError::Relative });
+        let is_scheme = |scheme: &&str| !scheme.contains(['/', '?']);
+        let Some(scheme) = absolute.split(':').next().filter(is_scheme) else {
+            return Err(RedirectError::Relative);
+        };
+        if scheme == absolute {
+            return Err(RedirectError::Relative);
+        }
+        if !["http", "https"].iter().any(|http| http.eq_ignore_ascii_case(scheme)) {
+            return Err(RedirectError::Scheme);
         }
         let url = Url::parse(&absolute).map_err(RedirectError::Malformed)?;
         let origin = url.origin().ok_or(RedirectError::Scheme)?;
@@ -271,7 +276,7 @@ mod tests {
             ("/a b", RedirectError::Malformed(TargetError::Character)),
             ("ftp://host/", RedirectError::Scheme),
             ("mailto:me", RedirectError::Scheme),
-            ("http:/x", RedirectError::Scheme),
+            ("http:/x", RedirectError::Malformed(TargetError::Malformed)),
             ("x", RedirectError::Relative),
             ("../x?y=z:w", RedirectError::Relative),
             ("?x=y", RedirectError::Relative),

@@ -107,9 +107,9 @@ fn check_host(host: &str) -> Result<(), TargetError> {
 /// such as `127.1` and `0x7f000001`, which this library would not know for what they are.
 fn is_name(host: &str) -> bool {
     let name = host.strip_suffix('.').unwrap_or(host);
-    let in_label = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
     let is_label =
-        |label: &str| (1..=MAX_LABEL).contains(&label.len()) && label.bytes().all(in_label);
+        |label: &str| (1..=MAX_LABEL).contains(&label.len()) && label.bytes().all(is_allowed);
     if name.len() > MAX_NAME || !name.split('.').all(is_label) {
         return false;
     }

@@ -8,9 +8,11 @@
 mod util;
 
 use cron_engine::Class;
-use cron_io::Client;
+use cron_io::{Client, ClientOptions, Limits};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Barrier, Mutex};
+use std::time::Duration;
+use util::ca::Ca;
 use util::{LIMITS, Peer, Server, client, get, ok};
 
 fn ask(client: &Client, server: &Server) -> Result<Vec<u8>, Class> {
@@ -204,8 +206,84 @@ fn kept_connection_that_does_not_answer_is_a_timeout_and_not_asked_again() {
     });
     let client = client();
     assert_eq!(ask(&client, &server).unwrap(), b"real");
-    let limits = cron_io::Limits { first_byte: util::SHORT, ..LIMITS };
+    let limits = Limits { first_byte: util::SHORT, ..LIMITS };
     let failure = get(&client, &server.url(), &limits).unwrap_err();
     assert_eq!(failure.class, Class::FirstByteTimeout);
     assert_eq!(server.connections(), 1);
+}
+
+#[test]
+fn connections_that_a_firewall_forgot_cost_a_connect_timeout() {
+    const MANY: usize = 40;
+    for tls in [false, true] {
+        let (arrived, forgotten) = (Arc::new(Barrier::new(MANY)), Arc::new(Barrier::new(MANY + 1)));
+        let all_forgotten = Arc::clone(&forgotten);
+        let script = move |peer: &mut Peer| {
+            if peer.number > MANY {
+                return peer.answer_all(&ok("later"));
+            }
+            peer.request();
+            arrived.wait();
+            peer.send(ok("real"));
+            // It is put away for use again.
+            peer.forget();
+            forgotten.wait();
+            peer.hang();
+        };
+        let ca = Ca::new();
+        let (server, scheme) = if tls {
+            (ca.serves("127.0.0.1", |_| {}, script), "https")
+        } else {
+            (Server::new(script), "http")
+        };
+        let cacertfile = Some(ca.file.path().to_owned());
+        let client = Client::new(&ClientOptions { connections: MANY, cacertfile }).unwrap();
+        let url = format!("{scheme}://{}", server.address);
+        // The first is well below the second, which no answer may take.
+        let (connect, first_byte) = (Duration::from_secs(2), Duration::from_secs(15));
+        let limits = Limits { connect, first_byte, ..LIMITS };
+        let all_get = |expected: &str| {
+            std::thread::scope(|scope| {
+                for _ in 0..MANY {
+                    scope.spawn(|| {
+                        assert_eq!(get(&client, &url, &limits).unwrap(), expected.as_bytes());
+                    });
+                }
+            });
+        };
+        all_get("real");
+        all_forgotten.wait();
+        all_get("later");
+        assert_eq!(server.connections(), 2 * MANY);
+    }
+}
+
+#[test]
+fn connection_found_dead_spares_those_that_rest_with_it() {
+    let (arrived, forgotten) = (Arc::new(Barrier::new(3)), Arc::new(Barrier::new(4)));
+    let all_forgotten = Arc::clone(&forgotten);
+    let server = Server::new(move |peer| {
+        if peer.number > 3 {
+            return peer.answer_all(&ok("later"));
+        }
+        peer.request();
+        arrived.wait();
+        peer.send(ok("real"));
+        peer.forget();
+        forgotten.wait();
+        peer.hang();
+    });
+    let client = client();
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| assert_eq!(ask(&client, &server).unwrap(), b"real"));
+        }
+    });
+    all_forgotten.wait();
+    // As where the kernel does not tell: the time for a connection is longer than that for an answer.
+    let limits = Limits { first_byte: util::SHORT, ..LIMITS };
+    let failure = get(&client, &server.url(), &limits).unwrap_err();
+    assert_eq!(failure.class, Class::FirstByteTimeout);
+    assert_eq!(ask(&client, &server).unwrap(), b"later");
+    assert_eq!(server.connections(), 4);
 }

@@ -205,3 +205,58 @@ fn proxy_that_hangs_or_drips_is_a_connect_timeout() {
         assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
     }
 }
+
+#[test]
+fn proxy_that_is_none_is_told_by_its_variable_and_not_passed_over() {
+    let server = Server::answering(ok("direct"));
+    for (url, expected) in [
+        (
+            "ftp://pass-secret@proxy:1",
+            "the variable HTTP_PROXY names no proxy: its scheme is none of",
+        ),
+        ("proxy://x", "its scheme is none of http, https, socks4"),
+        ("http://user:pass-secret@proxy:99999", "names no proxy: the port is no number"),
+        ("http://proxy:+80", "names no proxy: the port is no number"),
+        ("proxy:", "names no proxy: the port is no number"),
+        ("socks5://", "names no proxy: the host is no name"),
+        ("http://127.1:1", "names no proxy: the host is no name"),
+        ("http://us%zzer:%ff@proxy:1", "names no proxy: it is no URL"),
+        (" ", "names no proxy: a character that a URL may not hold"),
+    ] {
+        let told = outcome(&unspecified(&server), &[("HTTP_PROXY", url)]);
+        assert!(told.contains("class: Connect,") && told.contains(expected), "{url}: {told}");
+        assert!(!told.contains("secret"), "{told}");
+        // Neither is another one taken for it, nor are those exempt held up that need none.
+        let other = proxy();
+        let environment = [("HTTPS_PROXY", url), ("HTTP_PROXY", &of(&other))];
+        let told = outcome(&unspecified(&server), &environment);
+        assert!(told.contains("the variable HTTPS_PROXY names no proxy"), "{url}: {told}");
+        let exempt = [("HTTP_PROXY", url), ("NO_PROXY", "cu.test,0.0.0.0")];
+        assert_eq!(outcome(&unspecified(&server), &exempt), "Ok(\"direct\")", "{url}");
+        let local = format!("http://{}", server.address);
+        assert_eq!(outcome(&local, &[("HTTP_PROXY", url)]), "Ok(\"direct\")", "{url}");
+    }
+    assert_eq!(outcome(&unspecified(&server), &[("HTTP_PROXY", "")]), "Ok(\"direct\")");
+}
+
+#[test]
+fn proxy_whose_name_does_not_resolve_is_told_as_the_proxy() {
+    for scheme in ["http", "https", "socks5h", "socks4a"] {
+        let url = format!("{scheme}://user:secret@no-such-proxy.invalid:1");
+        let told = outcome("http://cu.test", &[("ALL_PROXY", &url)]);
+        assert!(told.contains("class: Resolve,"), "{told}");
+        assert!(told.contains("the name of the proxy does not resolve"), "{told}");
+        assert!(!told.contains("secret"), "{told}");
+    }
+}
+
+#[test]
+fn proxy_that_is_down_is_told_as_the_proxy() {
+    let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    for scheme in ["http", "socks5h"] {
+        let url = format!("{scheme}://{address}");
+        let told = outcome("http://cu.test", &[("ALL_PROXY", &url)]);
+        assert!(told.contains("class: Connect,"), "{told}");
+        assert!(told.contains("the proxy: Connection refused"), "{told}");
+    }
+}

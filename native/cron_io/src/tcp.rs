@@ -1,0 +1,271 @@
+//! TCP connections. Beyond what the HTTP client's own do, every address of a name is tried whatever
+//! the error of the one before, and a peer that no longer acknowledges what it is sent is noticed
+//! within the time that a new connection would be given.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+use ureq::unversioned::resolver::ResolvedSocketAddrs;
+use ureq::unversioned::transport::{
+    Buffers, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout, Transport,
+};
+use ureq::{Error, config::Config};
+
+/// The least time for one of several addresses.
+const MIN_SHARE: Duration = Duration::from_millis(10);
+
+/// The least time within which a peer must acknowledge what it is sent: long enough for a packet
+/// to be lost and sent again.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const MIN_UNACKNOWLEDGED: Duration = Duration::from_secs(1);
+
+/// Connects over TCP, unless something else has.
+#[derive(Debug, Default)]
+pub(crate) struct Tcp;
+
+impl<In: Transport> Connector<In> for Tcp {
+    type Out = Either<In, TcpTransport>;
+
+    fn connect(
+        &self,
+        details: &ConnectionDetails<'_>,
+        chained: Option<In>,
+    ) -> Result<Option<Self::Out>, Error> {
+        if let Some(connected) = chained {
+            return Ok(Some(Either::A(connected)));
+        }
+        let budget = Budget::new(details.timeout);
+        let stream = each_address(&details.addrs, &budget, |address, timeout| {
+            Ok(connect(address, timeout)?)
+        })?;
+        configure(&stream, details.config)?;
+        let (input, output) =
+            (details.config.input_buffer_size(), details.config.output_buffer_size());
+        let buffers = LazyBuffers::new(input, output);
+        Ok(Some(Either::B(TcpTransport { stream, buffers, read: None, write: None })))
+    }
+}
+
+/// The time that there is for several attempts together.
+pub(crate) struct Budget {
+    /// None where there is no limit: it is too far away to be a time.
+    deadline: Option<Instant>,
+    timeout: NextTimeout,
+}
+
+impl Budget {
+    pub(crate) fn new(timeout: NextTimeout) -> Self {
+        Self { deadline: Instant::now().checked_add(*timeout.after), timeout }
+    }
+
+    /// What an attempt gets that is followed by others, or by none: half of what is left, or all.
+    pub(crate) fn share(&self, is_last: bool) -> Result<NextTimeout, Error> {
+        let Some(deadline) = self.deadline else { return Ok(self.timeout) };
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(Error::Timeout(self.timeout.reason));
+        }
+        let share = if is_last { left } else { (left / 2).max(MIN_SHARE).min(left) };
+        Ok(NextTimeout { after: share.into(), ..self.timeout })
+    }
+}
+
+/// Tries one address after the other; the last one's error, if none does. Which errors are of one
+/// address only depends on firewalls, routes and policies of both ends, so all are taken for such.
+fn each_address<T>(
+    addresses: &ResolvedSocketAddrs,
+    budget: &Budget,
+    mut connect: impl FnMut(SocketAddr, NextTimeout) -> Result<T, Error>,
+) -> Result<T, Error> {
+    let mut last = Error::HostNotFound;
+    for (index, address) in addresses.iter().enumerate() {
+        // Out of time, it is the time that is told.
+        let share = budget.share(index + 1 == addresses.len())?;
+        match connect(*address, share) {
+            Ok(connected) => return Ok(connected),
+            Err(Error::Io(error)) if error.kind() == ErrorKind::TimedOut => {
+                last = Error::Timeout(budget.timeout.reason);
+            }
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+fn connect(address: SocketAddr, timeout: NextTimeout) -> io::Result<TcpStream> {
+    match timeout.not_zero() {
+        Some(timeout) if !timeout.is_not_happening() => {
+            TcpStream::connect_timeout(&address, *timeout)
+        }
+        _ => TcpStream::connect(address),
+    }
+}
+
+fn configure(stream: &TcpStream, config: &Config) -> io::Result<()> {
+    stream.set_nodelay(config.no_delay())?;
+    // A firewall that forgets a connection drops what is sent on it without a word. The kernel would
+    // send it again for a quarter of an hour, and the limit of the request is one of slow answers.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    if let Some(limit) = config.timeouts().connect {
+        let limit = limit.max(MIN_UNACKNOWLEDGED);
+        socket2::SockRef::from(stream).set_tcp_user_timeout(Some(limit))?;
+    }
+    Ok(())
+}
+
+/// A TCP connection.
+#[derive(Debug)]
+pub(crate) struct TcpTransport {
+    stream: TcpStream,
+    buffers: LazyBuffers,
+    /// The timeouts that are set, to set them only when they change.
+    read: Option<Duration>,
+    write: Option<Duration>,
+}
+
+/// What a socket is to be told of a timeout, and when it is over.
+fn limit(timeout: NextTimeout) -> Result<(Option<Duration>, Option<Instant>), Error> {
+    if timeout.after.is_zero() {
+        return Err(Error::Timeout(timeout.reason));
+    }
+    if timeout.after.is_not_happening() {
+        return Ok((None, None));
+    }
+    // Below a microsecond a socket takes it for no limit.
+    let limit = (*timeout.after).max(Duration::from_micros(1));
+    Ok((Some(limit), Instant::now().checked_add(limit)))
+}
+
+/// A socket's own timeout is told as this; the kernel's, of a connection, as `TimedOut`.
+fn is_limit(error: &io::Error) -> bool {
+    error.kind() == ErrorKind::WouldBlock
+}
+
+impl Transport for TcpTransport {
+    fn buffers(&mut self) -> &mut dyn Buffers {
+        &mut self.buffers
+    }
+
+    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
+        let (limit, _) = limit(timeout)?;
+        if limit != self.write {
+            self.stream.set_write_timeout(limit)?;
+            self.write = limit;
+        }
+        let output = self.buffers.output().get(..amount).unwrap_or_default();
+        (&self.stream).write_all(output).map_err(|error| {
+            if is_limit(&error) { Error::Timeout(timeout.reason) } else { error.into() }
+        })
+    }
+
+    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
+        let (mut limit, deadline) = limit(timeout)?;
+        loop {
+            if limit != self.read {
+                self.stream.set_read_timeout(limit)?;
+                self.read = limit;
+            }
+            match (&self.stream).read(self.buffers.input_append_buf()) {
+                Ok(amount) => {
+                    self.buffers.input_appended(amount);
+                    return Ok(amount > 0);
+                }
+                Err(error) if is_limit(&error) => return Err(Error::Timeout(timeout.reason)),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error.into()),
+            }
+            let Some(deadline) = deadline else { continue };
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(Error::Timeout(timeout.reason));
+            }
+            limit = Some(left);
+        }
+    }
+
+    /// A connection that rests has nothing to say: what can be read is its end, or nothing that was
+    /// asked for.
+    fn is_open(&mut self) -> bool {
+        let probe = || -> io::Result<bool> {
+            self.stream.set_nonblocking(true)?;
+            let read = (&self.stream).read(&mut [0]);
+            self.stream.set_nonblocking(false)?;
+            Ok(read.is_err_and(|error| error.kind() == ErrorKind::WouldBlock))
+        };
+        probe().unwrap_or(false)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+    use ureq::Timeout;
+
+    fn budget(limit: Duration) -> Budget {
+        let reason = Timeout::Connect;
+        Budget::new(NextTimeout { after: limit.into(), reason, per_read: None, per_write: None })
+    }
+
+    fn addresses(ports: &[u16]) -> ResolvedSocketAddrs {
+        let mut addresses = ResolvedSocketAddrs::from_fn(|_| ([127, 0, 0, 1], 0).into());
+        for port in ports {
+            addresses.push(([127, 0, 0, 1], *port).into());
+        }
+        addresses
+    }
+
+    const LONG: Duration = Duration::from_secs(20);
+
+    #[test]
+    fn address_after_one_with_any_error_is_tried() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let good = listener.local_addr().unwrap().port();
+        // EPERM, EAGAIN, EACCES, EINVAL, EMFILE, EAFNOSUPPORT, EADDRNOTAVAIL, ENETUNREACH,
+        // ECONNRESET, ETIMEDOUT, ECONNREFUSED, EHOSTUNREACH
+        for code in [1, 11, 13, 22, 24, 97, 99, 101, 104, 110, 111, 113] {
+            let connected =
+                each_address(&addresses(&[1, good]), &budget(LONG), |address, share| {
+                    if address.port() == 1 {
+                        return Err(io::Error::from_raw_os_error(code).into());
+                    }
+                    Ok(connect(address, share)?)
+                });
+            assert_eq!(connected.unwrap().peer_addr().unwrap().port(), good, "{code}");
+        }
+    }
+
+    #[test]
+    fn addresses_that_all_fail_are_told_by_the_last_error() {
+        let mut errors = [13, 110, 111].into_iter();
+        let mut fail = |_: SocketAddr, _: NextTimeout| -> Result<(), Error> {
+            Err(io::Error::from_raw_os_error(errors.next().unwrap()).into())
+        };
+        let told = each_address(&addresses(&[1, 2, 3]), &budget(LONG), &mut fail).unwrap_err();
+        assert!(matches!(told, Error::Io(error) if error.kind() == ErrorKind::ConnectionRefused));
+        let mut errors = [111, 110].into_iter();
+        let told = each_address(&addresses(&[1, 2]), &budget(LONG), |_, _| -> Result<(), Error> {
+            Err(io::Error::from_raw_os_error(errors.next().unwrap()).into())
+        });
+        assert!(matches!(told, Err(Error::Timeout(Timeout::Connect))));
+    }
+
+    #[test]
+    fn each_address_leaves_time_for_those_after_it() {
+        let mut shares = Vec::new();
+        let failed = each_address(&addresses(&[1, 2, 3]), &budget(LONG), |_, share| {
+            shares.push(*share.after);
+            Err::<(), _>(Error::ConnectionFailed)
+        });
+        assert!(failed.is_err());
+        assert!(shares[0] <= LONG / 2 && shares[1] <= LONG / 2, "{shares:?}");
+        assert!(shares[2] > LONG / 2, "{shares:?}");
+    }
+
+    #[test]
+    fn addresses_without_time_left_are_a_timeout() {
+        let never = |_: SocketAddr, _: NextTimeout| -> Result<(), Error> { unreachable!() };
+        let told = each_address(&addresses(&[1]), &budget(Duration::ZERO), never);
+        assert!(matches!(told, Err(Error::Timeout(Timeout::Connect))));
+    }
+}
