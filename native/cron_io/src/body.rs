@@ -5,8 +5,8 @@ use crate::client::Limits;
 use crate::failure::{failure, printable};
 use crate::head;
 use cron_engine::{Class, Failure};
-use flate2::read::MultiGzDecoder;
-use std::io::{self, Read};
+use flate2::bufread::GzDecoder;
+use std::io::{self, BufRead, BufReader, Read};
 use ureq::Body;
 use ureq::http::{HeaderMap, Response, header};
 
@@ -32,7 +32,7 @@ pub(crate) fn read(
     let reader = response.body_mut().with_config().limit(limits.max_bytes).reader();
     let mut sent = Sent { reader, limits, failure: None };
     let filled = if gzip {
-        fill(&mut MultiGzDecoder::new(&mut sent), limits, body, room)
+        fill(&mut Members::new(BufReader::new(&mut sent)), limits, body, room)
     } else {
         fill(&mut sent, limits, body, room)
     };
@@ -127,6 +127,51 @@ fn fill(
         }
         body.reserve_exact(usize::try_from(step).unwrap_or(usize::MAX));
         body.extend_from_slice(&next);
+    }
+}
+
+/// Inflates gzip of one or more members. As gunzip does, it takes zeros behind the last one, which
+/// some servers pad a body with.
+struct Members<R> {
+    /// `None` once all has been read.
+    member: Option<GzDecoder<R>>,
+}
+
+impl<R: BufRead> Members<R> {
+    fn new(sent: R) -> Self {
+        Self { member: Some(GzDecoder::new(sent)) }
+    }
+}
+
+impl<R: BufRead> Read for Members<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while let Some(mut member) = self.member.take() {
+            let read = member.read(buffer);
+            if !matches!(read, Ok(0)) {
+                self.member = Some(member);
+                return read;
+            }
+            let mut rest = member.into_inner();
+            match rest.fill_buf()?.first() {
+                None => {}
+                Some(0) => skip_zeros(&mut rest)?,
+                Some(_) => self.member = Some(GzDecoder::new(rest)),
+            }
+        }
+        Ok(0)
+    }
+}
+
+fn skip_zeros(rest: &mut impl BufRead) -> io::Result<()> {
+    loop {
+        let zeros = rest.fill_buf()?;
+        if zeros.iter().any(|byte| *byte != 0) {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "bytes behind its padding"));
+        }
+        match zeros.len() {
+            0 => return Ok(()),
+            count => rest.consume(count),
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 //! HTTP client's own connectors, but for what those leave out.
 
 use crate::kept::{Kept, is_end};
+use crate::plain::Plain;
 use crate::pool;
 use crate::proxy::{ProxyError, Socks, at_proxy};
 use crate::tcp::Tcp;
@@ -31,7 +32,7 @@ pub(crate) fn connections() -> Connections<impl Connector> {
 }
 
 impl<C: Connector> Connector for Connections<C> {
-    type Out = Kept<C::Out>;
+    type Out = Plain<Kept<C::Out>>;
 
     fn connect(
         &self,
@@ -68,7 +69,7 @@ impl<C: Connector> Connector for Connections<C> {
             error => error,
         })?;
         made.store(true, Ordering::Relaxed);
-        Ok(connected.map(Kept::new))
+        Ok(connected.map(|connected| Plain::new(Kept::new(connected))))
     }
 }
 

@@ -1,5 +1,5 @@
 //! What the head of a response says beside its status: where a redirect leads, when to come back,
-//! how the body is framed. The bodies themselves are `body.rs`'s.
+//! how the body is framed. The bodies themselves are `body.rs`'s, and heads come rewritten (`plain.rs`).
 
 use cron_engine::{Class, Failure};
 use std::time::{Duration, SystemTime};
@@ -59,6 +59,103 @@ pub(crate) fn check_framing<B>(response: &Response<B>) -> Result<(), Failure> {
         return Ok(());
     };
     Err(Failure::new(Class::Protocol, doubt))
+}
+
+/// The headers that are read, here and by the HTTP client. That one takes no more than 128 in all, so
+/// all others are left out.
+const READ: [HeaderName; 7] = [
+    header::CONNECTION,
+    header::CONTENT_ENCODING,
+    header::CONTENT_LENGTH,
+    header::DATE,
+    header::LOCATION,
+    header::RETRY_AFTER,
+    header::TRANSFER_ENCODING,
+];
+
+/// What comes behind a head.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Follows {
+    /// Another head: this one is of an interim response.
+    Head,
+    /// A body in chunks.
+    Chunks,
+    /// Any other body, or none.
+    Raw,
+}
+
+/// The length of a head that begins with `input`, if it has come whole. Its end is not within the
+/// first `scanned` bytes.
+pub(crate) fn end(input: &[u8], scanned: usize) -> Option<usize> {
+    let from = scanned.saturating_sub(3);
+    let mut rest = input.get(from..)?;
+    while let Some(at) = rest.iter().position(|byte| *byte == b'\n') {
+        rest = rest.get(at + 1..)?;
+        for blank in [b"\n".as_slice(), b"\r\n"] {
+            if rest.starts_with(blank) {
+                return Some(input.len() - rest.len() + blank.len());
+            }
+        }
+    }
+    None
+}
+
+/// Writes a whole head in its plain form: each header in one line, and only those that are read or
+/// that are malformed, for the HTTP client to refuse.
+pub(crate) fn plain(head: &[u8], plain: &mut Vec<u8>) -> Follows {
+    let mut lines =
+        head.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+    let status = lines.next().unwrap_or_default();
+    plain.extend_from_slice(status);
+    plain.extend_from_slice(b"\r\n");
+    let mut headers: Vec<Vec<u8>> = Vec::new();
+    for line in lines.filter(|line| !line.is_empty()) {
+        match headers.last_mut() {
+            Some(folded) if line.starts_with(b" ") || line.starts_with(b"\t") => {
+                folded.truncate(folded.trim_ascii_end().len());
+                folded.push(b' ');
+                folded.extend_from_slice(line.trim_ascii());
+            }
+            _ => headers.push(line.to_vec()),
+        }
+    }
+    let (mut chunked, mut codings, mut lengths) = (false, 0, 0);
+    for header in headers {
+        let parts = parts(&header);
+        let is = |name: &HeaderName| {
+            parts.is_some_and(|(own, _)| own.eq_ignore_ascii_case(name.as_str().as_bytes()))
+        };
+        if parts.is_some() && !READ.iter().any(is) {
+            continue;
+        }
+        if is(&header::TRANSFER_ENCODING) {
+            codings += 1;
+            chunked = parts.is_some_and(|(_, value)| value.eq_ignore_ascii_case(b"chunked"));
+        }
+        lengths += usize::from(is(&header::CONTENT_LENGTH));
+        plain.extend_from_slice(&header);
+        plain.extend_from_slice(b"\r\n");
+    }
+    plain.extend_from_slice(b"\r\n");
+    match status.get(8..12) {
+        Some(b" 101" | b" 204" | b" 304") => Follows::Raw,
+        Some([b' ', b'1', ..]) => Follows::Head,
+        // Of others `check_framing` refuses the body.
+        Some(_) if chunked && codings == 1 && lengths == 0 && status.starts_with(b"HTTP/1.1") => {
+            Follows::Chunks
+        }
+        _ => Follows::Raw,
+    }
+}
+
+/// Name and value of a header that is well-formed.
+fn parts(header: &[u8]) -> Option<(&[u8], &[u8])> {
+    let colon = header.iter().position(|byte| *byte == b':')?;
+    let (name, value) = (header.get(..colon)?, header.get(colon + 1..)?);
+    let is_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
+    let is_control = |byte: &u8| byte.is_ascii_control() && *byte != b'\t';
+    let good = !name.is_empty() && name.iter().all(is_token) && !value.iter().any(is_control);
+    good.then_some((name, value.trim_ascii()))
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {

@@ -13,11 +13,13 @@
 #![deny(missing_docs)]
 
 mod body;
+mod chunk;
 mod client;
 mod connector;
 mod failure;
 mod head;
 mod kept;
+mod plain;
 mod pool;
 mod proxy;
 mod resolver;

@@ -79,6 +79,18 @@ fn body_in_gzip_of_several_members_is_inflated() {
 }
 
 #[test]
+fn body_in_gzip_padded_with_zeros_is_inflated() {
+    for zeros in [1, 2, 511, 100_000] {
+        let padded = [gzip(b"{\"edges\""), gzip(b":[]}"), vec![0; zeros]].concat();
+        assert_eq!(encoded("gzip", padded).get(&LIMITS).unwrap(), b"{\"edges\":[]}", "{zeros}");
+    }
+    // Within the bound of what is sent.
+    let padded = [gzip(b"{}"), vec![0; 20_000]].concat();
+    is_too_large(&encoded("gzip", &padded), 10_000, "is");
+    is_too_large(&chunked("content-encoding: gzip\r\n", &padded), 10_000, "is");
+}
+
+#[test]
 fn body_as_it_is_is_taken() {
     for encoding in ["identity", "", "IDENTITY", "identity, identity"] {
         assert_eq!(encoded(encoding, b"{}").get(&LIMITS).unwrap(), b"{}", "{encoding}");
@@ -124,6 +136,10 @@ fn gzip_that_is_damaged_is_refused() {
         good[..good.len() - 1].to_vec(),
         good[..5].to_vec(),
         [good.as_slice(), b"and more"].concat(),
+        [good.as_slice(), b"\0\0and more"].concat(),
+        [good.as_slice(), b"\0", &good].concat(),
+        [b"\0", good.as_slice()].concat(),
+        b"\0\0".to_vec(),
         b"{\"edges\":[]}".to_vec(),
         Vec::new(),
     ] {

@@ -97,13 +97,36 @@ fn chunks_that_drip_are_a_timeout() {
 }
 
 #[test]
-fn trailers_without_end_are_a_timeout() {
-    let server = Server::new(|peer| {
-        peer.request();
-        peer.send("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0\r\n");
-        peer.flood("x: y\r\n".repeat(1000));
-    });
-    times_out(&server, &TOTAL, Class::Timeout, NOT_WHOLE);
+fn trailers_or_extensions_that_flood_are_refused() {
+    for (chunks, flood, told) in [
+        ("0\r\n", "x: y\r\n".repeat(1000), "trailers without end"),
+        ("0\r\n", "y".repeat(1000), "trailers without end"),
+        ("1;", "y".repeat(1000), "its line is too long"),
+        ("", format!("1;{}\r\n \r\n", "y".repeat(1000)), "more extensions than data"),
+    ] {
+        let server = Server::new(move |peer| {
+            peer.request();
+            peer.send("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n");
+            peer.send(chunks);
+            peer.flood(&flood);
+        });
+        let failure = server.fails();
+        assert_eq!(failure.class, Class::Protocol);
+        assert!(failure.detail.contains(told), "{failure}");
+    }
+}
+
+#[test]
+fn trailers_or_extensions_that_drip_are_a_timeout() {
+    for (chunks, drip) in [("0\r\n", "x: y\r\n"), ("1;", "y"), ("", "1;x=y\r\n \r\n")] {
+        let server = Server::new(move |peer| {
+            peer.request();
+            peer.send("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n");
+            peer.send(chunks);
+            peer.drip(drip.as_bytes());
+        });
+        times_out(&server, &TOTAL, Class::Timeout, NOT_WHOLE);
+    }
 }
 
 #[test]

@@ -260,3 +260,20 @@ fn proxy_that_is_down_is_told_as_the_proxy() {
         assert!(told.contains("the proxy: Connection refused"), "{told}");
     }
 }
+
+#[test]
+fn proxy_whose_answer_has_much_to_say_is_used() {
+    let proxy = Server::new(|peer| {
+        peer.request();
+        peer.send(
+            "HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n",
+        );
+        peer.send("x: y\r\n".repeat(50));
+        peer.send("x: y\r\n folded\r\n\r\n");
+        let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n";
+        peer.answer_all(
+            format!("{head}\r\n7;an-extension=of-some-length\r\nproxied\r\n0\r\n\r\n").as_bytes(),
+        );
+    });
+    assert_eq!(outcome("http://cu.test", &[("HTTP_PROXY", &of(&proxy))]), "Ok(\"proxied\")");
+}

@@ -9,7 +9,7 @@ mod util;
 
 use cron_engine::{Class, Failure};
 use std::time::Duration;
-use util::{LIMITS, Server, ok, with_headers};
+use util::{LIMITS, Server, client, get, ok, with_headers};
 
 fn once(answer: impl Into<Vec<u8>>) -> Result<Vec<u8>, Failure> {
     Server::answering_once(answer).get(&LIMITS)
@@ -176,7 +176,11 @@ fn chunks_that_are_no_chunks_are_refused() {
         "\r\n{}\r\n0\r\n\r\n",
         "\u{ff12}\r\n{}\r\n0\r\n\r\n",
         "2\r\n{}and more\r\n0\r\n\r\n",
-        "00000000000000000000000000000000002\r\n{}\r\n0\r\n\r\n",
+        "+2\r\n{}\r\n0\r\n\r\n",
+        "2 2\r\n{}\r\n0\r\n\r\n",
+        "2\n{}\n0\n\n",
+        "2\r\n{}\r\n0\r\nx: y\n\r\n",
+        "2;x\ry\r\n{}\r\n0\r\n\r\n",
         &endless,
     ] {
         let class = chunked(bad).map_err(|failure| failure.class);
@@ -185,6 +189,60 @@ fn chunks_that_are_no_chunks_are_refused() {
     // The largest number there is, and the body ends before.
     assert_eq!(chunked("FFFFFFFFFFFFFFFF\r\n{}").unwrap_err().class, Class::Connect);
     assert_eq!(chunked("1;x=y\r\n{\r\n01\r\n}\r\n0\r\nx: y\r\n\r\n").unwrap(), b"{}");
+    assert_eq!(chunked("2\r\n{}\r\n0\r\n").unwrap(), b"{}");
+}
+
+#[test]
+fn chunks_with_long_lines_are_taken() {
+    let signature = format!(";chunk-signature={}", "f".repeat(64));
+    let longest = ";".repeat(4096 - 3);
+    let zeros = "0".repeat(1000);
+    for (first, second, trailers) in [
+        (";a-name=a-long-value", "", ""),
+        (signature.as_str(), signature.as_str(), "x-signature: z\r\nx: y\r\n"),
+        (longest.as_str(), " \t;x=\"; y\"", ""),
+    ] {
+        for zeros in ["", &zeros] {
+            let chunks =
+                format!("1{first}\r\n{{\r\n{zeros}1{second}\r\n}}\r\n{zeros}0{second}\r\n");
+            let answer = format!("transfer-encoding: chunked\r\n\r\n{chunks}{trailers}\r\n");
+            let answer = format!("HTTP/1.1 200 OK\r\n{answer}");
+            assert_eq!(once(answer.as_str()).unwrap(), b"{}", "{answer:.200}");
+        }
+    }
+}
+
+#[test]
+fn chunks_of_a_large_body_may_each_have_an_extension() {
+    let chunk =
+        [format!("1000;signature={}\r\n", "f".repeat(100)).as_bytes(), &[b' '; 4096], b"\r\n"]
+            .concat();
+    let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+    let answer = [head.as_bytes(), &chunk.repeat(250), b"0;last\r\n\r\n"].concat();
+    assert_eq!(once(answer).unwrap(), vec![b' '; 1_024_000]);
+}
+
+/// Whatever packets it comes in, and with the next response behind it.
+#[test]
+fn response_in_pieces_is_the_same() {
+    let odd = "\r\nHTTP/1.1 103 Early\r\nx: y\r\n\r\nHTTP/1.1 200 OK\r\nx: a\r\n b\r\n\r\n\tc\r\n\
+        transfer-encoding:\r\n chunked\r\n\r\n00003;x=y\r\n{\"e\r\n1\r\n\"\r\n3\r\n:1}\r\n0;z\r\nx: y\r\n\r\n";
+    let odd = odd.replace("\r\n\r\n\tc", "\r\n \r\n\tc");
+    for size in [1, 2, 3, 5, 7, 50, odd.len()] {
+        let answer = odd.clone();
+        let server = Server::new(move |peer| {
+            while peer.request().is_some() {
+                for piece in answer.as_bytes().chunks(size) {
+                    peer.send(piece);
+                }
+            }
+        });
+        let client = client();
+        for _ in 0..3 {
+            assert_eq!(get(&client, &server.url(), &LIMITS).unwrap(), b"{\"e\":1}", "{size}");
+        }
+        assert_eq!(server.connections(), 1);
+    }
 }
 
 #[test]
@@ -205,20 +263,39 @@ fn head_that_is_no_head_is_refused() {
             "HTTP/1.1 200 OK\r\nx\0: y",
             "HTTP/1.1 200 OK\r\n\u{e9}: y",
             "HTTP/1.1 200 OK\r\nspace : y",
-            "HTTP/1.1 200 OK\r\nx: y\r\n folded",
+            "HTTP/1.1 200 OK\r\nx : y\r\n folded",
+            "HTTP/1.1 200 OK\r\n folded\r\nx: y",
+            "HTTP/1.1 200 OK\r\nno colon\r\n folded: y",
+            "HTTP/1.1 200 OK\r\nx: y\r\n a\0b",
+            "HTTP/1.1 200 OK\r\nx: a\rb",
+            "HTTP/1.1 200 OK\r\ncontent-length:\r\n 2\r\n 3",
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: gzip,\r\n chunked",
         ],
     );
-    all_are_good(&["HTTP/1.1 200 OK\r\nx: \u{e9}\u{202e}\r\nContent-Length: 2"]);
+    all_are_good(&[
+        "HTTP/1.1 200 OK\r\nx: \u{e9}\u{202e}\r\nContent-Length: 2",
+        "HTTP/1.1 200 OK\r\nx: y\r\n folded\r\n\tand again\r\n  \r\nContent-Length: 2",
+        "HTTP/1.1 200 OK\r\nContent-Length:\r\n 2",
+        "HTTP/1.1 200 OK\nContent-Length: 2",
+    ]);
+    // It is told before the head ends.
+    let server = Server::new(|peer| {
+        peer.send("SSH-2.0-OpenSSH_9.2\r\n");
+        peer.hang();
+    });
+    assert_eq!(server.fails().class, Class::Protocol);
 }
 
 #[test]
 fn head_that_is_too_large_is_refused() {
     let long = format!("HTTP/1.1 200 OK\r\nx: {}", "y".repeat(64 * 1024));
     let name = format!("HTTP/1.1 200 OK\r\n{}: y", "x".repeat(70_000));
-    let many = format!("HTTP/1.1 200 OK{}", "\r\nx: y".repeat(200));
+    let many = format!("HTTP/1.1 200 OK{}", "\r\nx: y".repeat(20_000));
     let endless = "x".repeat(300_000);
     all_are(Class::Protocol, &[&long, &name, &many, &endless]);
     let most = format!("HTTP/1.1 200 OK\r\nx: {}", "y".repeat(63 * 1024));
-    let more = format!("HTTP/1.1 200 OK{}", "\r\nx: y".repeat(120));
+    let more = format!("HTTP/1.1 200 OK{}\r\ncontent-length: 2", "\r\nx: y".repeat(5000));
+    let read = format!("HTTP/1.1 200 OK{}", "\r\ndate: y".repeat(200));
+    all_are(Class::Protocol, &[&read]);
     all_are_good(&[&most, &more]);
 }
