@@ -179,7 +179,7 @@ impl Checkpoint {
         let thread = std::thread::Builder::new().name("hb_cron_checkpoint".into());
         thread
             .spawn(move || writer::run(writer))
-            .map_err(|error| OpenError::Io(error.to_string()))?;
+            .map_err(|error| OpenError::Io(format!("no thread to write it: {error}")))?;
         open.insert(path, checkpoint.clone());
         Ok((checkpoint, false))
     }

@@ -108,7 +108,7 @@ impl Client {
             .accept_encoding("gzip")
             .tls_config(TlsConfig::builder().root_certs(roots).build())
             .build();
-        let resolver = CachingResolver::default();
+        let resolver = CachingResolver::of_process();
         let agent = Agent::with_parts(config, connections(), resolver);
         Ok(Self { agent, proxy: check_environment(), suspects: Arc::default() })
     }
@@ -143,6 +143,12 @@ impl Client {
                 .map_err(|error| Failure::new(Class::Redirect, printable(&error.to_string())))?;
         }
         Err(Failure::new(Class::Redirect, format!("more than {MAX_REDIRECTS} redirects")))
+    }
+
+    /// Ends all connections, at once where one is waited for, and makes no more. What is fetched
+    /// meanwhile fails; a connection that is being made is given up when its time is over.
+    pub fn shutdown(&self) {
+        self.agent.clone().shutdown();
     }
 
     /// Sends one request and takes the head of its response. A kept connection may have been closed

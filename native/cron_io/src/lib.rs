@@ -31,7 +31,7 @@ mod url;
 
 pub use client::{Client, ClientOptions, Limits};
 pub use head::MAX_RETRY_AFTER;
-pub use pool::{Job, Pool};
+pub use pool::{Job, Lease, Pool};
 pub use room::{Room, Share};
 pub use roots::CaFileError;
 pub use target::{RedirectError, Target, TargetError};

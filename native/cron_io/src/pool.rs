@@ -1,12 +1,12 @@
 //! A bounded, elastic pool of threads: it grows while jobs wait and no thread is free, and shrinks
-//! when there is nothing to do. The engine bounds how many jobs there are; the pool's own bound
-//! is a second line.
+//! when there is nothing to do. It is shared by all that fetch in an OS process, one after the other or
+//! at once: what an engine that died has not finished counts against the bound of its successor.
 //!
 //! The thread that went idle last is woken first: it and its connection are warm, and those that a
 //! burst needed are idle for long enough to end. Of a burst's jobs one sets out at a time, and sends
 //! the next one out once it waits for the network. So a peer that answers at once is asked by few threads,
-//! one that takes its time by as many as there are jobs, and nobody has to guess which. With 2,000
-//! monitors at a tick a second that takes a twelfth off the CPU time of a result.
+//! and one that takes its time by as many as there are jobs. With 2,000 monitors at a tick a second that
+//! takes a twelfth off the CPU time of a result.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -23,21 +23,27 @@ pub struct Pool<J> {
     inner: Arc<Inner<J>>,
 }
 
+/// A user of a pool, and the bound that it has asked for.
+pub struct Lease<J: Job> {
+    inner: Arc<Inner<J>>,
+    max_threads: usize,
+}
+
 struct Inner<J> {
     state: Mutex<State<J>>,
     name: &'static str,
-    max_threads: usize,
 }
 
 struct State<J> {
     jobs: VecDeque<J>,
     threads: usize,
-    /// Those that wait for a job and that nobody has woken, the latest last.
+    /// What each user asks for. The largest one is the bound.
+    bounds: Vec<usize>,
+    /// Those that wait for a job and that nothing has woken, the latest last.
     idle: Vec<Thread>,
     /// How many were woken or made for a job, or are at one, and have not waited since. While a job
     /// waits there is one, unless all threads there may be are at jobs.
     setting_out: usize,
-    stopped: bool,
 }
 
 /// A unit of work.
@@ -73,38 +79,63 @@ pub(crate) fn waits() {
 impl<J: Job> Pool<J> {
     /// A pool without threads yet; those it gets bear `name`.
     #[must_use]
-    pub fn new(name: &'static str, max_threads: usize) -> Self {
-        let (jobs, idle) = (VecDeque::new(), Vec::new());
-        let state = State { jobs, threads: 0, idle, setting_out: 0, stopped: false };
-        let (state, max_threads) = (Mutex::new(state), max_threads.max(1));
-        Self { inner: Arc::new(Inner { state, name, max_threads }) }
+    pub fn new(name: &'static str) -> Self {
+        let state = State {
+            jobs: VecDeque::new(),
+            threads: 0,
+            bounds: Vec::new(),
+            idle: Vec::new(),
+            setting_out: 0,
+        };
+        Self { inner: Arc::new(Inner { state: Mutex::new(state), name }) }
     }
 
-    /// Runs `job` on a thread. After [`Pool::stop`] it is dropped.
+    /// Lets a user have up to `max_threads`, of which other users may have some.
+    #[must_use]
+    pub fn lease(&self, max_threads: usize) -> Lease<J> {
+        let max_threads = max_threads.max(1);
+        self.inner.lock().bounds.push(max_threads);
+        Lease { inner: Arc::clone(&self.inner), max_threads }
+    }
+}
+
+impl<J: Job> Lease<J> {
+    /// Runs `job` on a thread.
     pub fn submit(&self, job: J) {
         let mut state = self.inner.lock();
-        if !state.stopped {
-            state.jobs.push_back(job);
-            self.inner.send_out(state);
-        }
+        state.jobs.push_back(job);
+        self.inner.send_out(state);
     }
 
-    /// Drops the jobs that wait and ends the threads as they get free.
-    pub fn stop(&self) {
+    /// Drops the jobs of those that wait for a thread.
+    pub fn cancel(&self, is_cancelled: impl Fn(&J) -> bool) {
         let mut state = self.inner.lock();
-        state.stopped = true;
         let jobs = std::mem::take(&mut state.jobs);
-        let idle = std::mem::take(&mut state.idle);
-        state.setting_out += idle.len();
+        let (cancelled, kept): (VecDeque<J>, _) = jobs.into_iter().partition(is_cancelled);
+        state.jobs = kept;
         drop(state);
-        idle.iter().for_each(Thread::unpark);
-        drop(jobs);
+        drop(cancelled);
+    }
+
+    /// To be called now and then: a thread that could not be had when a job came is asked for again.
+    pub fn retry(&self) {
+        let state = self.inner.lock();
+        self.inner.send_out(state);
     }
 
     /// How many threads there are.
     #[must_use]
     pub fn threads(&self) -> usize {
         self.inner.lock().threads
+    }
+}
+
+impl<J: Job> Drop for Lease<J> {
+    fn drop(&mut self) {
+        let mut state = self.inner.lock();
+        if let Some(at) = state.bounds.iter().position(|bound| *bound == self.max_threads) {
+            state.bounds.swap_remove(at);
+        }
     }
 }
 
@@ -131,7 +162,7 @@ impl<J: Job> Inner<J> {
             drop(state);
             return thread.unpark();
         }
-        if state.threads >= self.max_threads {
+        if state.threads >= state.bounds.iter().copied().max().unwrap_or(1) {
             return;
         }
         let inner = Arc::clone(self);
@@ -141,7 +172,7 @@ impl<J: Job> Inner<J> {
                 state.threads += 1;
                 state.setting_out += 1;
             }
-            // The threads there are will do it.
+            // The threads there are will do it, or one that can be had later.
             Err(_) if state.threads > 0 => {}
             Err(error) => {
                 let job = state.jobs.pop_back();
@@ -175,15 +206,10 @@ impl<J: Job> Inner<J> {
             state.setting_out += 1;
         }
         loop {
-            // There is none after a stop.
             if let Some(job) = state.jobs.pop_front() {
                 return Some(job);
             }
             state.setting_out -= 1;
-            if state.stopped {
-                state.threads -= 1;
-                return None;
-            }
             state.idle.push(me.clone());
             let woken;
             (state, woken) = self.sleep(state, &me);
@@ -197,8 +223,8 @@ impl<J: Job> Inner<J> {
         }
     }
 
-    /// Waits until somebody wakes this thread, who takes it off the list and counts it as setting out;
-    /// false if nobody does for long, and it has taken itself off.
+    /// Waits until this thread is woken: then it is off the list and counted as setting out. False if it
+    /// is not for long: then it has taken itself off.
     fn sleep<'a>(
         &'a self,
         mut state: MutexGuard<'a, State<J>>,
@@ -254,7 +280,7 @@ mod tests {
 
     #[test]
     fn pool_grows_with_the_jobs_and_stops_at_its_bound() {
-        let pool = Pool::new("test", 3);
+        let pool = Pool::new("test").lease(3);
         let (started, starts) = channel();
         let gates: Vec<_> = (0..5)
             .map(|_| {
@@ -276,7 +302,7 @@ mod tests {
 
     #[test]
     fn pool_whose_jobs_do_not_wait_needs_one_thread_for_all() {
-        let pool = Pool::new("test", 3);
+        let pool = Pool::new("test").lease(3);
         let (done, answers) = channel();
         for _ in 0..100 {
             pool.submit(TestJob::Answer(done.clone()));
@@ -290,7 +316,7 @@ mod tests {
 
     #[test]
     fn pool_survives_a_job_that_panics() {
-        let pool = Pool::new("test", 1);
+        let pool = Pool::new("test").lease(1);
         let (done, answers) = channel();
         pool.submit(TestJob::Panic);
         pool.submit(TestJob::Answer(done));
@@ -298,17 +324,48 @@ mod tests {
     }
 
     #[test]
-    fn pool_that_is_stopped_drops_what_waits_and_what_comes() {
-        let pool = Pool::new("test", 1);
+    fn jobs_that_are_cancelled_are_dropped_and_others_run() {
+        let pool = Pool::new("test").lease(1);
         let (started, starts) = channel();
         let (gate, go) = channel();
         let (done, answers) = channel();
         pool.submit(TestJob::Block(started, go));
         starts.recv_timeout(LONG).unwrap();
-        pool.submit(TestJob::Answer(done.clone()));
-        pool.stop();
+        pool.submit(TestJob::Panic);
         pool.submit(TestJob::Answer(done));
+        pool.submit(TestJob::Panic);
+        pool.cancel(|job| matches!(job, TestJob::Panic));
+        assert_eq!(pool.inner.lock().jobs.len(), 1);
         drop(gate);
-        assert!(answers.recv_timeout(LONG).is_err());
+        answers.recv_timeout(LONG).unwrap();
+    }
+
+    #[test]
+    fn users_of_a_pool_share_its_threads_whichever_of_them_goes() {
+        let pool = Pool::new("test");
+        let (started, starts) = channel();
+        let mut gates = Vec::new();
+        let mut block = |user: &Lease<TestJob>| {
+            let (gate, go) = channel();
+            user.submit(TestJob::Block(started.clone(), go));
+            gates.push(gate);
+        };
+        let users: Vec<_> = (0..5).map(|_| pool.lease(3)).collect();
+        for user in &users {
+            (0..3).for_each(|_| block(user));
+        }
+        for _ in 0..3 {
+            starts.recv_timeout(LONG).unwrap();
+        }
+        drop(users);
+        let (small, large) = (pool.lease(2), pool.lease(4));
+        assert_eq!(small.threads(), 3);
+        block(&large);
+        starts.recv_timeout(LONG).unwrap();
+        assert_eq!(large.threads(), 4);
+        drop(large);
+        block(&small);
+        assert_eq!(small.threads(), 4);
+        assert!(starts.try_recv().is_err());
     }
 }

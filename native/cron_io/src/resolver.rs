@@ -1,11 +1,11 @@
-//! Name resolution for the HTTP client, with a cache and a few threads. The client's own resolver
-//! spawns a thread for each new connection that has a time limit; a hundred thousand monitors on
-//! one host need one lookup now and then.
+//! Name resolution for the HTTP client, with a cache and a few threads, which all clients of this OS
+//! process share. The client's own resolver spawns a thread for each new connection that has a time
+//! limit; a hundred thousand monitors on one host need one lookup now and then.
 
 use crate::pool;
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use ureq::config::Config;
 use ureq::http::Uri;
@@ -22,7 +22,13 @@ const MAX_THREADS: usize = 4;
 /// Of how many names answers are kept.
 const MAX_NAMES: usize = 1024;
 
+/// How soon a thread that could not be had is asked for again, while a name waits for one.
+const RETRY: Duration = Duration::from_millis(100);
+
 type Lookup = fn(&str) -> std::io::Result<Vec<SocketAddr>>;
+
+/// Starts a thread that does this.
+type Spawn = fn(Arc<Inner>) -> std::io::Result<()>;
 
 /// A resolver with a cache.
 #[derive(Debug, Clone)]
@@ -33,6 +39,7 @@ pub(crate) struct CachingResolver {
 #[derive(Debug)]
 struct Inner {
     lookup: Lookup,
+    spawn: Spawn,
     state: Mutex<State>,
     answered: Condvar,
 }
@@ -45,6 +52,8 @@ struct State {
     /// Names that wait or are being looked up: each at most once.
     asked: Vec<String>,
     threads: usize,
+    /// A thread could not be had, and names wait.
+    short: bool,
 }
 
 #[derive(Debug)]
@@ -54,16 +63,27 @@ struct Answer {
     addresses: Vec<SocketAddr>,
 }
 
-impl Default for CachingResolver {
-    fn default() -> Self {
-        Self::with_lookup(|name| name.to_socket_addrs().map(Iterator::collect))
-    }
-}
+static OF_PROCESS: LazyLock<CachingResolver> = LazyLock::new(|| {
+    CachingResolver::with_lookup(|name| name.to_socket_addrs().map(Iterator::collect))
+});
 
 impl CachingResolver {
+    /// The one that all clients share: lookups that hang stay within its bound, whatever becomes of
+    /// those that asked.
+    pub(crate) fn of_process() -> Self {
+        OF_PROCESS.clone()
+    }
+
     fn with_lookup(lookup: Lookup) -> Self {
-        let inner = Inner { lookup, state: Mutex::default(), answered: Condvar::new() };
-        Self { inner: Arc::new(inner) }
+        Self::with(lookup, |inner| {
+            let thread = std::thread::Builder::new().name("hb_cron_resolve".into());
+            thread.spawn(move || inner.work()).map(drop)
+        })
+    }
+
+    fn with(lookup: Lookup, spawn: Spawn) -> Self {
+        let (state, answered) = (Mutex::default(), Condvar::new());
+        Self { inner: Arc::new(Inner { lookup, spawn, state, answered }) }
     }
 
     /// The addresses of `name`, a host and port, from the cache or from a lookup that takes at
@@ -79,31 +99,46 @@ impl CachingResolver {
                 Some(answer) if !answer.addresses.is_empty() && answer.at.elapsed() < MAX_AGE => {
                     return Ok(answer.addresses.clone());
                 }
-                _ => self.ask(&mut state, name),
+                _ => self.ask(&mut state, name)?,
             }
             let left = limit.saturating_sub(asked_at.elapsed());
             if left.is_zero() {
                 return Err(ureq::Error::Timeout(ureq::Timeout::Resolve));
             }
             pool::waits();
-            let waited = self.inner.answered.wait_timeout(state, left);
+            let pause = if state.short { left.min(RETRY) } else { left };
+            let waited = self.inner.answered.wait_timeout(state, pause);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
-    fn ask(&self, state: &mut State, name: &str) {
-        if state.asked.iter().any(|asked| asked == name) {
-            return;
+    /// Has a name looked up, unless it is already. An error if there is no thread to do it, and none
+    /// is under way.
+    fn ask(&self, state: &mut State, name: &str) -> std::io::Result<()> {
+        let known = state.asked.iter().any(|asked| asked == name);
+        if !known {
+            state.asked.push(name.to_owned());
+            state.waiting.push_back(name.to_owned());
         }
-        state.asked.push(name.to_owned());
-        state.waiting.push_back(name.to_owned());
-        if state.threads < MAX_THREADS {
-            let inner = Arc::clone(&self.inner);
-            let thread = std::thread::Builder::new().name("hb_cron_resolve".into());
-            if thread.spawn(move || inner.work()).is_ok() {
-                state.threads += 1;
-            }
+        if (known && !state.short) || state.waiting.is_empty() || state.threads >= MAX_THREADS {
+            return Ok(());
         }
+        let Err(error) = (self.inner.spawn)(Arc::clone(&self.inner)) else {
+            state.threads += 1;
+            state.short = false;
+            return Ok(());
+        };
+        if state.threads > 0 {
+            // Those there are do it, unless they hang.
+            state.short = true;
+            return Ok(());
+        }
+        // Who else waits for one of these asks again, and gets the same answer.
+        state.waiting.clear();
+        state.asked.clear();
+        self.inner.answered.notify_all();
+        let detail = format!("no thread to look the name up: {error}");
+        Err(std::io::Error::new(error.kind(), detail))
     }
 }
 
@@ -126,6 +161,7 @@ impl Inner {
             state.answers.insert(name, Answer { at: Instant::now(), addresses });
             self.answered.notify_all();
         }
+        state.short = false;
         state.threads -= 1;
     }
 }
@@ -157,7 +193,7 @@ impl Resolver for CachingResolver {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
     const LONG: Duration = Duration::from_secs(30);
 
@@ -204,6 +240,56 @@ mod tests {
         assert!(matches!(error, ureq::Error::Timeout(ureq::Timeout::Resolve)));
     }
 
+    fn spawn(inner: Arc<Inner>) -> std::io::Result<()> {
+        std::thread::Builder::new().spawn(move || inner.work()).map(drop)
+    }
+
+    fn loopback() -> Vec<SocketAddr> {
+        vec![([127, 0, 0, 1], 80).into()]
+    }
+
+    #[test]
+    fn name_for_which_no_thread_could_be_had_is_an_error_and_asked_again() {
+        static REFUSED: AtomicBool = AtomicBool::new(true);
+        let resolver = CachingResolver::with(
+            |_| Ok(loopback()),
+            |inner| {
+                if REFUSED.load(Ordering::SeqCst) {
+                    return Err(std::io::Error::other("refused"));
+                }
+                spawn(inner)
+            },
+        );
+        for _ in 0..2 {
+            let error = resolver.addresses("host:80", LONG).unwrap_err().to_string();
+            assert!(error.contains("no thread to look the name up: refused"), "{error}");
+        }
+        REFUSED.store(false, Ordering::SeqCst);
+        assert_eq!(resolver.addresses("host:80", LONG).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn name_behind_a_lookup_that_hangs_gets_its_thread_once_one_can_be_had() {
+        static SPAWNS: AtomicUsize = AtomicUsize::new(0);
+        let resolver = CachingResolver::with(
+            |name| {
+                if name == "hangs:80" {
+                    std::thread::park();
+                }
+                Ok(loopback())
+            },
+            // The first is had, the next two are not.
+            |inner| match SPAWNS.fetch_add(1, Ordering::SeqCst) {
+                1 | 2 => Err(std::io::Error::other("refused")),
+                _ => spawn(inner),
+            },
+        );
+        let first = resolver.addresses("hangs:80", Duration::from_millis(1));
+        assert!(matches!(first, Err(ureq::Error::Timeout(ureq::Timeout::Resolve))));
+        assert_eq!(resolver.addresses("host:80", LONG).unwrap().len(), 1);
+        assert_eq!(SPAWNS.load(Ordering::SeqCst), 4);
+    }
+
     struct Lookup(CachingResolver, &'static str);
 
     impl pool::Job for Lookup {
@@ -225,7 +311,7 @@ mod tests {
             BOTH.wait();
             Ok(Vec::new())
         });
-        let pool = pool::Pool::new("test", 2);
+        let pool = pool::Pool::new("test").lease(2);
         pool.submit(Lookup(resolver.clone(), "one:80"));
         pool.submit(Lookup(resolver, "two:80"));
         let (met, meeting) = std::sync::mpsc::channel();

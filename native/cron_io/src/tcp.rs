@@ -4,10 +4,12 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 use ureq::unversioned::resolver::ResolvedSocketAddrs;
 use ureq::unversioned::transport::{
-    Buffers, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout, Transport,
+    Buffers, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout, ShutdownHandle,
+    Transport,
 };
 use ureq::{Error, config::Config};
 
@@ -39,6 +41,9 @@ impl<In: Transport> Connector<In> for Tcp {
             Ok(connect(address, timeout)?)
         })?;
         configure(&stream, details.config)?;
+        let stream = Arc::new(stream);
+        let handle: Weak<dyn ShutdownHandle> = Arc::<TcpStream>::downgrade(&stream);
+        (details.register_shutdown)(handle)?;
         let (input, output) =
             (details.config.input_buffer_size(), details.config.output_buffer_size());
         let buffers = LazyBuffers::new(input, output);
@@ -116,7 +121,8 @@ fn configure(stream: &TcpStream, config: &Config) -> io::Result<()> {
 /// A TCP connection.
 #[derive(Debug)]
 pub(crate) struct TcpTransport {
-    stream: TcpStream,
+    /// Shared with what may end the connection while it is waited for.
+    stream: Arc<TcpStream>,
     buffers: LazyBuffers,
     /// The timeouts that are set, to set them only when they change.
     read: Option<Duration>,
@@ -153,7 +159,7 @@ impl Transport for TcpTransport {
             self.write = limit;
         }
         let output = self.buffers.output().get(..amount).unwrap_or_default();
-        (&self.stream).write_all(output).map_err(|error| {
+        (&*self.stream).write_all(output).map_err(|error| {
             if is_limit(&error) { Error::Timeout(timeout.reason) } else { error.into() }
         })
     }
@@ -165,7 +171,7 @@ impl Transport for TcpTransport {
                 self.stream.set_read_timeout(limit)?;
                 self.read = limit;
             }
-            match (&self.stream).read(self.buffers.input_append_buf()) {
+            match (&*self.stream).read(self.buffers.input_append_buf()) {
                 Ok(amount) => {
                     self.buffers.input_appended(amount);
                     return Ok(amount > 0);
@@ -188,7 +194,7 @@ impl Transport for TcpTransport {
     fn is_open(&mut self) -> bool {
         let probe = || -> io::Result<bool> {
             self.stream.set_nonblocking(true)?;
-            let read = (&self.stream).read(&mut [0]);
+            let read = (&*self.stream).read(&mut [0]);
             self.stream.set_nonblocking(false)?;
             Ok(read.is_err_and(|error| error.kind() == ErrorKind::WouldBlock))
         };

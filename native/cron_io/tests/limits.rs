@@ -180,3 +180,25 @@ fn connection_that_is_refused_is_no_timeout() {
 fn answer_within_all_limits_is_the_body() {
     assert_eq!(Server::answering(ok("{}")).get(&LIMITS).unwrap(), b"{}");
 }
+
+#[test]
+fn fetch_of_a_client_that_is_shut_down_ends_at_once() {
+    for answer in ["", "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n"] {
+        let (asked, was_asked) = std::sync::mpsc::channel();
+        let server = Server::new(move |peer| {
+            peer.request();
+            peer.send(answer);
+            asked.send(()).unwrap();
+            peer.hang();
+        });
+        let (client, url) = (client(), server.url());
+        std::thread::scope(|scope| {
+            let fetch = scope.spawn(|| get(&client, &url, &LIMITS));
+            was_asked.recv().unwrap();
+            client.shutdown();
+            assert_eq!(fetch.join().unwrap().unwrap_err().class, Class::Connect);
+        });
+        assert_eq!(get(&client, &url, &LIMITS).unwrap_err().class, Class::Connect);
+        assert_eq!(server.connections(), 1);
+    }
+}

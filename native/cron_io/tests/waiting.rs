@@ -49,7 +49,7 @@ fn server(script: impl Fn(&mut Peer) + Send + Sync + 'static) -> (Server, Receiv
 }
 
 fn all_come(client: &Client, url: &str, comes: &Receiver<usize>) {
-    let pool = Pool::new("test", 8);
+    let pool = Pool::new("test").lease(8);
     for _ in 0..5 {
         let (client, url) = (client.clone(), url.to_owned());
         pool.submit(Ask { client, url, answered: None });
@@ -81,7 +81,7 @@ fn request_on_a_kept_connection_whose_answer_does_not_come_lets_the_next_set_out
         assert!(peer.request().is_some());
     });
     let client = client();
-    let pool = Pool::new("test", 8);
+    let pool = Pool::new("test").lease(8);
     let ask = |answered| Ask { client: client.clone(), url: server.url(), answered };
     let (answered, answers) = channel();
     pool.submit(ask(Some(answered)));

@@ -14,12 +14,16 @@ use cron_engine::{
     page::{self, Page, PageError},
     request,
 };
-use cron_io::{Limits, Share, Target};
+use cron_io::{Limits, Pool, Share, Target};
 use rustler::OwnedEnv;
 use rustler::env::SavedTerm;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
+
+/// The threads that fetch, of the library and not of an engine: `cron_max_inflight` is the node's bound, whichever
+/// engine a fetch is of.
+pub(crate) static POOL: LazyLock<Pool<Job>> = LazyLock::new(|| Pool::new("hb_cron_fetch"));
 
 /// Memory that a thread keeps from one fetch to the next; what a large page needed is given back.
 const MAX_KEPT_BYTES: usize = 1 << 20;

@@ -1,15 +1,17 @@
 //! Log records, reports, events and answers on their way to Erlang, on one thread of their own: the loop may not
-//! build large terms, and a log call must never wait for a process.
+//! build large terms, and a log call must never wait for a process. The same thread closes the connections of an
+//! engine that ended, which a scheduler must not do.
 
 use crate::atoms;
 use crate::events::Noted;
 use crate::metrics::METRICS;
 use crate::slot::Slot;
 use cron_engine::Report;
+use cron_io::Client;
 use log::Level;
 use rustler::{Atom, Encoder, Env, LocalPid, OwnedEnv, Term};
 use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, Once, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 /// Records that may wait. What comes on top is counted and dropped: logging must not fill memory.
 const MAX_RECORDS: usize = 1024;
@@ -34,7 +36,6 @@ type Build = Box<dyn for<'a> FnOnce(Env<'a>) -> Term<'a> + Send>;
 pub(crate) struct Outbox {
     state: Mutex<State>,
     wake: Condvar,
-    thread: Once,
 }
 
 struct State {
@@ -49,6 +50,11 @@ struct State {
     /// Who has asked for events since it got the last ones: what it is slow at does not pile up in its
     /// mailbox.
     asked: Option<LocalPid>,
+    /// Clients of engines that ended.
+    closing: Vec<Client>,
+    /// Whether the thread runs. It is started once there is something for it, and asked for again where it could
+    /// not be had.
+    running: bool,
 }
 
 /// The library's outbox.
@@ -61,10 +67,20 @@ pub(crate) static OUTBOX: Outbox = Outbox {
         sink: None,
         events: VecDeque::new(),
         asked: None,
+        closing: Vec::new(),
+        running: false,
     }),
     wake: Condvar::new(),
-    thread: Once::new(),
 };
+
+/// Notes the end of the thread, which only a panic brings about.
+struct Running(&'static Outbox);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.lock().running = false;
+    }
+}
 
 impl Outbox {
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -73,24 +89,25 @@ impl Outbox {
 
     /// Sends log records to `pid` from now on.
     pub(crate) fn set_sink(&'static self, pid: LocalPid) {
-        self.lock().sink = Some(pid);
-        self.start();
+        let mut state = self.lock();
+        state.sink = Some(pid);
+        self.hand_over(state);
     }
 
-    pub(crate) fn log(&self, record: Record) {
+    pub(crate) fn log(&'static self, record: Record) {
         let mut state = self.lock();
         if state.records.len() < MAX_RECORDS {
             state.records.push_back(record);
-            self.wake.notify_one();
+            self.hand_over(state);
         } else {
             state.dropped = state.dropped.saturating_add(1);
         }
     }
 
     pub(crate) fn report(&'static self, slot: Arc<Slot>, report: Report) {
-        self.lock().reports.push_back((slot, report));
-        self.wake.notify_one();
-        self.start();
+        let mut state = self.lock();
+        state.reports.push_back((slot, report));
+        self.hand_over(state);
     }
 
     /// Sends `pid` a message that `build` makes on this thread. It may be called on any thread.
@@ -99,31 +116,34 @@ impl Outbox {
         pid: LocalPid,
         build: impl for<'a> FnOnce(Env<'a>) -> Term<'a> + Send + 'static,
     ) {
-        self.lock().answers.push_back((pid, Box::new(build)));
-        self.wake.notify_one();
-        self.start();
+        let mut state = self.lock();
+        state.answers.push_back((pid, Box::new(build)));
+        self.hand_over(state);
     }
 
-    /// Sends the next events to `pid`, once there are any; `None`: nobody wants them any more.
+    /// Closes all connections of a client.
+    pub(crate) fn close(&'static self, client: Client) {
+        let mut state = self.lock();
+        state.closing.push(client);
+        self.hand_over(state);
+    }
+
+    /// Sends the next events to `pid`, once there are any; to no process with `None`.
     pub(crate) fn events_to(&'static self, pid: Option<LocalPid>) {
         let mut state = self.lock();
         state.asked = pid;
         if pid.is_none() {
             state.events = VecDeque::new();
         }
-        drop(state);
-        self.wake.notify_one();
-        self.start();
+        self.hand_over(state);
     }
 
-    pub(crate) fn event(&self, event: Noted) {
+    pub(crate) fn event(&'static self, event: Noted) {
         let mut state = self.lock();
         if state.events.len() < MAX_EVENTS {
             state.events.push_back(event);
-            let wanted = state.asked.is_some();
-            drop(state);
-            if wanted {
-                self.wake.notify_one();
+            if state.asked.is_some() {
+                self.hand_over(state);
             }
         } else {
             drop(state);
@@ -131,15 +151,28 @@ impl Outbox {
         }
     }
 
-    fn start(&'static self) {
-        self.thread.call_once(|| {
-            let thread = std::thread::Builder::new().name("hb_cron_outbox".into());
-            // Without a thread there are no logs; results go on.
-            drop(thread.spawn(|| self.work()));
-        });
+    /// To be called now and then: where the thread could not be had, it is asked for again.
+    pub(crate) fn retry(&'static self) {
+        let state = self.lock();
+        if !state.running {
+            self.hand_over(state);
+        }
     }
 
-    fn work(&self) {
+    /// Wakes the thread, or starts it where it is not there and something waits for it.
+    fn hand_over(&'static self, mut state: MutexGuard<'_, State>) {
+        if state.running {
+            drop(state);
+            self.wake.notify_one();
+        } else if !state.is_idle() {
+            let thread = std::thread::Builder::new().name("hb_cron_outbox".into());
+            // What waits is kept meanwhile, within its bounds; results go on without it.
+            state.running = thread.spawn(|| self.work()).is_ok();
+        }
+    }
+
+    fn work(&'static self) {
+        let _running = Running(self);
         let mut env = OwnedEnv::new();
         loop {
             let mut state = self.lock();
@@ -152,7 +185,9 @@ impl Outbox {
             let record = sink.and_then(|sink| Some((sink, state.records.pop_front()?)));
             let dropped = if record.is_some() { std::mem::take(&mut state.dropped) } else { 0 };
             let events = state.take_events();
+            let closing = std::mem::take(&mut state.closing);
             drop(state);
+            closing.iter().for_each(Client::shutdown);
             if let Some((pid, build)) = answer {
                 // A process that has stopped waiting is gone.
                 let _ = env.send_and_clear(&pid, build);
@@ -190,6 +225,7 @@ impl State {
     fn is_idle(&self) -> bool {
         self.reports.is_empty()
             && self.answers.is_empty()
+            && self.closing.is_empty()
             && (self.records.is_empty() || self.sink.is_none())
             && (self.events.is_empty() || self.asked.is_none())
     }

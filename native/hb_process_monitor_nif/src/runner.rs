@@ -71,6 +71,7 @@ impl Runner {
         let began = Instant::now();
         let (end, mail_from) = (began + length, began + MAIL_LIMIT);
         self.sent = 0;
+        let mut retry_from = began;
         loop {
             if shared.is_stopped() {
                 // Handles live on until their monitors have heard of it and were collected.
@@ -86,6 +87,10 @@ impl Runner {
             self.step(env, shared);
             shared.publish(self.engine.counters());
             let now = Instant::now();
+            if now >= retry_from {
+                shared.retry_threads();
+                retry_from = now + MAIL_LIMIT;
+            }
             let left = end.saturating_duration_since(now).min(MAIL_LIMIT);
             let mail = now >= mail_from && shared.take_mail();
             if shared.take_interrupt() || mail || left.is_zero() || self.sent >= MAX_SENT {

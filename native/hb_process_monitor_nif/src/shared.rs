@@ -1,14 +1,15 @@
 //! What one engine's loop, threads and handles share: the queue of commands to the loop, the flags
-//! that end it, and the pool that fetches. It outlives the loop's owner, and says so when asked.
+//! that end it, and its share of the pool that fetches. It outlives the loop's owner, and says so when asked.
 
-use crate::fetcher;
+use crate::fetcher::{self, POOL};
 use crate::inspect::Inquiry;
 use crate::metrics::METRICS;
 use crate::nodes::Nodes;
+use crate::outbox::OUTBOX;
 use crate::slot::Slot;
 use cron_checkpoint::Checkpoint;
 use cron_engine::{Config, Counters, Event, MonitorId, Registration, Time};
-use cron_io::{Client, Pool, Room};
+use cron_io::{Client, Lease, Room};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -49,7 +50,7 @@ pub(crate) struct Shared {
     pub(crate) checkpoint: Checkpoint,
     pub(crate) client: Client,
     pub(crate) room: Room,
-    pub(crate) pool: Pool<fetcher::Job>,
+    pub(crate) pool: Lease<fetcher::Job>,
 }
 
 /// A lock whose holder panicked guards nothing that could be half done here.
@@ -72,7 +73,7 @@ impl Shared {
             checkpoint,
             client,
             room: Room::new(config.max_buffered),
-            pool: Pool::new("hb_cron_fetch", config.max_inflight),
+            pool: POOL.lease(config.max_inflight),
         }
     }
 
@@ -150,12 +151,22 @@ impl Shared {
         self.interrupted.swap(false, Ordering::AcqRel)
     }
 
-    /// Ends the engine: no fetch begins any more, and the loop and the threads end.
+    /// Ends the engine: the loop ends, no fetch begins any more, and those under way are ended.
     pub(crate) fn stop(&self) {
-        self.stopped.store(true, Ordering::Release);
+        if self.stopped.swap(true, Ordering::AcqRel) {
+            return;
+        }
         lock(&self.inbox).commands = Vec::new();
         self.wake.notify_all();
-        self.pool.stop();
+        self.pool.cancel(|job| std::ptr::eq(Arc::as_ptr(&job.shared), self));
+        // Their threads are the next engine's.
+        OUTBOX.close(self.client.clone());
+    }
+
+    /// To be called now and then: threads that could not be had are asked for again.
+    pub(crate) fn retry_threads(&self) {
+        self.pool.retry();
+        OUTBOX.retry();
     }
 
     pub(crate) fn is_stopped(&self) -> bool {
