@@ -51,7 +51,7 @@ test-otp27: setup nif ## the suite on OTP 27, in a Debian trixie that is made on
 
 # Erlang without the tests that exchange modules, or that run nodes and commands of their own: neither is counted.
 # Rust without the NIF crate, which runs in the BEAM alone; what the simulation reaches counts.
-UNCOUNTED := reload_tests crash_tests fairness_tests nif_abuse_tests release_tests install_tests install_refusal_tests install_killed_tests
+UNCOUNTED := reload_tests refused_threads_tests crash_tests fairness_tests nif_abuse_tests release_tests install_tests install_refusal_tests install_killed_tests
 comma := ,
 empty :=
 COVERED := $(subst $(empty) $(empty),$(comma),$(filter-out $(UNCOUNTED),$(basename $(notdir $(wildcard test/*_tests.erl)))))

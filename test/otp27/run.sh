@@ -13,7 +13,7 @@ cd "$(dirname "$0")/../.."
 readonly KEPT=_build/otp27
 readonly ROOT=$PWD/$KEPT/trixie
 readonly LIBRARY=priv/hb_process_monitor_nif.so
-readonly PACKAGES=(erlang-nox erlang-dev erlang-proper rebar3 make openssl)
+readonly PACKAGES=(erlang-nox erlang-dev erlang-proper rebar3 make openssl gcc libc6-dev)
 readonly IN=(env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 TERM=dumb)
 
 say() { echo "otp27: $*"; }

@@ -3,7 +3,7 @@
 -module(os_node).
 
 %% A node
--export([start/2, start/3, os_pid/1, kill/1, dead/1]).
+-export([start/2, start/3, start/4, os_pid/1, kill/1, dead/1]).
 %% What the system says of a process
 -export([status/1, threads/1]).
 %% The two ends of a line
@@ -26,7 +26,10 @@
 start(Module, Args) -> start(Module, Args, []).
 
 %% The same, with flags for `erl'.
-start(Module, Args, Flags) ->
+start(Module, Args, Flags) -> start(Module, Args, Flags, []).
+
+%% The same, with these variables in its environment.
+start(Module, Args, Flags, Environment) ->
     Erl = os:find_executable("erl"),
     %% Where the file is: a module that was compiled for coverage says of itself that it is nowhere.
     Paths = lists:usort([filename:absname(filename:dirname(code:where_is_file(atom_to_list(Of) ++ ".beam")))
@@ -34,7 +37,7 @@ start(Module, Args, Flags) ->
     All = Flags ++ ["-noshell", "-noinput", "-boot", "no_dot_erlang", "-kernel", "logger_level", "error", "-pa"]
         ++ Paths ++ ["-run", atom_to_list(Module), "main" | Args],
     Node = open_port({spawn_executable, Erl}, [{args, All}, exit_status, hide, nouse_stdio,
-                                               {env, [{"ERL_CRASH_DUMP_SECONDS", "0"}]}]),
+                                               {env, [{"ERL_CRASH_DUMP_SECONDS", "0"} | Environment]}]),
     {os_pid, Pid} = erlang:port_info(Node, os_pid),
     {Node, Pid}.
 

@@ -1,0 +1,140 @@
+%%% The system refuses threads for a while, as it does at a limit of processes: each of the library's is asked for
+%%% again, and all works once it is had, without a restart. In a node of its own, whose threads are refused by what is
+%%% preloaded into it (`test/support/refuse_threads.c').
+-module(refused_threads_tests).
+-include_lib("eunit/include/eunit.hrl").
+%% In that node
+-export([main/1]).
+
+%% How long all cases may take, in ms. Only a failure takes this long.
+-define(LIMIT, 200000).
+
+thread_refused_is_asked_for_again_test_() ->
+    {timeout, ?LIMIT div 1000 + 30, fun() ->
+        Dir = string:trim(os:cmd("mktemp -d")),
+        {Library, Control} = {filename:join(Dir, "refuse.so"), filename:join(Dir, "refuse")},
+        Source = harness:checkout("test/support/refuse_threads.c"),
+        ?assertEqual("", os:cmd(lists:join(" ", ["cc -shared -fPIC -Wall -o", Library, Source, "-ldl"]))),
+        {Listen, Port} = os_node:listen(),
+        Environment = [{"LD_PRELOAD", Library}, {"REFUSE_THREADS", Control}],
+        Node = os_node:start(?MODULE, [integer_to_list(Port)], [], Environment),
+        Said = os_node:recv(os_node:accept(Listen), ?LIMIT),
+        ok = gen_tcp:close(Listen),
+        ?assertEqual([{Case, ok} || Case <- cases()], Said),
+        ?assertEqual(0, os_node:dead(Node)),
+        _ = os:cmd("rm -rf " ++ Dir)
+    end}.
+
+cases() -> [outbox_and_fetch, name, probe, fetch_beside_one_that_hangs, checkpoint].
+
+main([Port]) ->
+    _ = spawn(fun() ->
+        Line = os_node:connect(list_to_integer(Port)),
+        Cu = harness:setup(#{cron_checkpoint => false}),
+        ok = os_node:send(Line, [{Case, outcome(Case, Cu)} || Case <- cases()]),
+        harness:cleanup(Cu),
+        halt(0)
+    end),
+    ok.
+
+outcome(Case, Cu) ->
+    try run(Case, Cu)
+    catch Class:Reason:Stack -> {Class, Reason, Stack}
+    after allow()
+    end.
+
+%% The first one: there is no thread yet.
+run(outbox_and_fetch, Cu) ->
+    {Id, Monitor, Logger} = refused(Cu, #{}, fun() ->
+        harness:eventually(fun() -> maps:get(failures, hb_process_monitor_ticker:counters()) > 0 end),
+        [] = [Name || "hb_cron" ++ _ = Name <- os_node:threads(self)]
+    end),
+    %% What waits for the outbox comes by itself.
+    has_failed(Logger, internal, <<"no thread for a fetch">>),
+    works(Monitor),
+    #{state := State} = hb_process_monitor:info(Id),
+    true = State =/= unknown,
+    ok;
+run(name, Cu) ->
+    {_, _, _} = with_a_thread_to_fetch(Cu),
+    Url = iolist_to_binary(["http://localhost:", integer_to_list(maps:get(port, Cu))]),
+    {_, Monitor, Logger} = refused(Cu, #{cron_node => Url}, fun no_more/0),
+    has_failed(Logger, connect, <<"no thread to look the name up">>),
+    works(Monitor);
+run(fetch_beside_one_that_hangs, Cu) ->
+    {Id, Hanging, _} = with_a_thread_to_fetch(Cu),
+    test_cu:forget_requests(Cu),
+    test_cu:script(Cu, fun(#{process := Process}) when Process =:= Id -> hang; (_) -> pass end),
+    Hanging ! tick,
+    harness:eventually(fun() -> test_cu:requests(Cu, Id) =/= [] end),
+    %% Those that are idle end.
+    harness:eventually(fun() -> length([fetch || "hb_cron_fetch" <- os_node:threads(self)]) =:= 1 end),
+    {_, _, _} = refused(Cu, #{}, fun no_more/0),
+    %% Nothing else happens: no other fetch comes, and that one hangs on.
+    harness:results(1, 2),
+    test_cu:script(Cu, fun(_) -> pass end),
+    ok;
+run(probe, Cu) ->
+    {Id, _, _} = with_a_thread_to_fetch(Cu),
+    refuse(),
+    #{cu := {not_asked, _}} = hb_process_monitor:doctor(#{process => Id}),
+    true = refusals() > 0,
+    allow(),
+    #{cu := [#{answer := {ok, _}}]} = hb_process_monitor:doctor(#{process => Id}),
+    ok;
+run(checkpoint, Cu) ->
+    ok = application:stop(hb_process_monitor),
+    harness:host(#{}),
+    refuse(),
+    Id = harness:proc_id(),
+    ok = try harness:start(Cu, Id, #{})
+    catch error:{checkpoint_unavailable, _, Why} ->
+        {_, _} = binary:match(Why, <<"no thread to write it">>),
+        ok
+    end,
+    true = refusals() > 0,
+    allow(),
+    {Monitor, _} = harness:pushed(Cu, Id, 3),
+    hb_process_monitor:stop(Monitor, 20000).
+
+%% A monitor with two results, which is started while threads are refused. `Seen' says when enough have been.
+refused(Cu, Options, Seen) ->
+    Id = harness:proc_id(),
+    harness:sink(Id),
+    test_cu:add(Cu, Id, 2),
+    refuse(),
+    {Monitor, Logger} = harness:start(Cu, Id, Options#{cursor => earliest}),
+    Monitor ! tick,
+    harness:eventually(fun() -> refusals() > 0 end),
+    Seen(),
+    allow(),
+    {Id, Monitor, Logger}.
+
+no_more() -> ok.
+
+%% A monitor that has fetched just now, by a thread that is idle.
+with_a_thread_to_fetch(Cu) ->
+    Id = harness:proc_id(),
+    {Monitor, Logger} = harness:pushed(Cu, Id, 1),
+    harness:polled(Cu, Id),
+    {Id, Monitor, Logger}.
+
+has_failed(Logger, Class, Words) ->
+    harness:logged(Logger, fun({error, Logged, {_, Text, _}}) ->
+        Logged =:= Class andalso binary:match(Text, Words) =/= nomatch
+    end).
+
+works(Monitor) ->
+    Monitor ! tick,
+    harness:results(1, 2).
+
+refuse() -> ok = file:write_file(control(), <<>>).
+
+allow() ->
+    _ = file:delete(control()),
+    ok.
+
+%% How many threads have been refused since.
+refusals() -> filelib:file_size(control()).
+
+control() -> os:getenv("REFUSE_THREADS").
