@@ -1,7 +1,7 @@
 # Every command of the project. The README's two are `make demo` and `make test`.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup nif vendor compile demo test test-all edoc test-checkout test-otp27 crashtest simulate audit coverage fairness soak abuse prometheus docs valgrind browser miri fuzz bench install uninstall verify dist clean
+.PHONY: help setup nif vendor compile demo test test-all edoc test-checkout test-otp27 test-otp29 crashtest simulate audit coverage fairness soak abuse prometheus docs valgrind browser miri fuzz bench install uninstall verify dist clean
 
 CARGO  := cargo
 REBAR  := rebar3
@@ -45,9 +45,12 @@ test-checkout: setup ## as a rebar3 dependency, and with its sources copied into
 	@./test/checkout/dependency.sh
 	@./test/checkout/vendored.sh
 
-# The same library file that OTP 25 loads. Arguments of the script run other commands of rebar3 there.
+# The library file is the one that is built here. The script can run other rebar3 commands as well.
 test-otp27: setup nif ## the suite on OTP 27, in a Debian trixie that is made once under _build (root, Debian)
-	@./test/otp27/run.sh
+	@./test/otp/run.sh trixie
+
+test-otp29: setup nif ## the suite on OTP 29, in a Debian forky that is made once under _build (root, Debian)
+	@./test/otp/run.sh forky
 
 # Erlang without the tests that exchange modules, or that run nodes and commands of their own: neither is counted.
 # Rust without the NIF crate, which runs in the BEAM alone; what the simulation reaches counts.
@@ -63,6 +66,7 @@ coverage: setup ## which lines the tests run: by module, and in all
 
 test-all: test ## and what is slow: kills, schedules, 5000 monitors, a Prometheus, a browser, valgrind, fuzz, miri, soak, benchmarks in small
 	@$(MAKE) --no-print-directory test-otp27
+	@$(MAKE) --no-print-directory test-otp29
 	@$(MAKE) --no-print-directory crashtest KILLS=200
 	@$(MAKE) --no-print-directory simulate
 	@$(MAKE) --no-print-directory fairness

@@ -15,7 +15,7 @@
 %% @doc The base URLs of a process's CU, to be tried in turn, and who says so.
 -spec nodes_of(ProcId :: binary()) -> {source(), Nodes :: [binary(), ...]}.
 nodes_of(ProcId) ->
-    Sources = [{hb_router, fun router/1}, {nodes, fun nodes/1}, {routes, fun routes/1}],
+    Sources = [{hb_router, fun router/1}, {nodes, fun option_nodes/1}, {routes, fun routes/1}],
     first(Sources, ProcId).
 
 first([], _ProcId) ->
@@ -41,7 +41,7 @@ router(ProcId) ->
 
 %% By service, then by process id with `_' for all others: what the router reads, on a host whose
 %% router is not there.
-nodes(ProcId) ->
+option_nodes(ProcId) ->
     #{compute := Compute} = hb_process_monitor_host:option(nodes),
     case Compute of
         #{ProcId := Node} -> [Node];

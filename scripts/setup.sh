@@ -26,7 +26,7 @@ fi
 
 if [ ${#need[@]} -gt 0 ]; then
   if ! have apt-get; then
-    echo "setup: missing: ${need[*]} (Debian's names). Install Erlang/OTP 25 to 27 with its" >&2
+    echo "setup: missing: ${need[*]} (Debian's names). Install Erlang/OTP 25 to 29 with its" >&2
     echo "setup: development files, rebar3 3.19 or later and a C compiler, then run this again." >&2
     exit 1
   fi

@@ -147,14 +147,13 @@ push(#{message := #{<<"cursor">> := Cursor}}, _State) ->
 library_missing_in_an_embedded_release_is_told_at_the_call(Cu) ->
     with_release(none, [], fun(Peer, Dir) ->
         ?assertEqual({module, ?NIF}, peer:call(Peer, code, load_file, [?NIF])),
-        {'EXIT', {{nif_not_loaded, Tried}, _}} = start_on(Peer, Cu),
+        {error, {nif_not_loaded, Tried}} = start_on(Peer, Cu),
         Priv = filename:join([Dir, "lib", "hb-0.0.1", "priv"]),
         ?assertEqual([filename:join(Priv, "hb_process_monitor_nif.so"),
                       filename:join([Priv, "crates", "hb_process_monitor_nif", "hb_process_monitor_nif.so"])],
                      [Path || {Path, _} <- Tried]),
         [?assertNotEqual(nomatch, string:find(Reason, "cannot open shared object file")) || {_, Reason} <- Tried],
-        ?assertMatch({'EXIT', {{nif_not_loaded, Tried}, _}},
-                     peer:call(Peer, erlang, apply, [fun(N) -> catch N:new(#{max_inflight => 1}) end, [?NIF]]))
+        ?assertEqual({error, {nif_not_loaded, Tried}}, raised_on(Peer, ?NIF, new, [#{max_inflight => 1}]))
     end).
 
 dropped_into_an_embedded_release_works(Cu) ->
@@ -185,7 +184,13 @@ start_on(Peer, Cu) ->
     Options = #{rate => 3600000, cursor => earliest, cron_node => test_cu:url(Cu), cron_push => {?MODULE, push}},
     %% Where a node without the host's options keeps its checkpoint.
     ok = peer:call(Peer, file, set_cwd, [filename:dirname(harness:checkpoint())]),
-    peer:call(Peer, erlang, apply, [fun(Id, O) -> catch hb_process_monitor:start(Id, O) end, [release_id(), Options]]).
+    raised_on(Peer, hb_process_monitor, start, [release_id(), Options]).
+
+%% What a call on the peer returns, or `{error, Reason}' where it raises.
+raised_on(Peer, Module, Function, Args) ->
+    peer:call(Peer, erlang, apply, [fun(M, F, As) ->
+        try apply(M, F, As) catch error:Reason -> {error, Reason} end
+    end, [Module, Function, Args]]).
 
 %% A directory as an operator leaves it: beams, and the library or not, in an application `hb'.
 with_release(Where, Args, Fun) ->

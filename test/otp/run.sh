@@ -1,33 +1,39 @@
 #!/usr/bin/env bash
-# What `make test-otp27` runs: xref, dialyzer and the eunit suite on OTP 27, against the library that was
-# built here, for OTP 25 or whatever this machine has. Proof that one and the same file serves both.
+# run.sh SUITE [COMMAND…]: runs xref, dialyzer and the eunit suite on the OTP of another Debian, against the
+# library that was built on this machine. It shows that one library file serves each OTP. SUITE is trixie
+# (OTP 27) or forky (OTP 29). COMMANDs are rebar3 commands to run instead, each one argument:
+#   test/otp/run.sh forky edoc 'eunit --module=nif_tests'
 #
-# OTP 27 is Debian trixie's, in a chroot that is made once and kept under _build/otp27. The checkout is
-# copied in as it is, whatever git says of it; nothing in there builds Rust. Not for the Rust tests: they
-# know no Erlang. Arguments are the rebar3 commands to run instead, each with its own:
-#   test/otp27/run.sh edoc 'eunit --module=nif_tests'
+# The Debian is a chroot that is made once and kept under _build/otp/SUITE. The checkout is copied into it with
+# its uncommitted changes. Rust is neither built nor tested in there.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 . test/support/checkout.sh
 
-readonly KEPT=_build/otp27
-readonly ROOT=$PWD/$KEPT/trixie
+readonly SUITE=${1:-}
+case $SUITE in
+  trixie) readonly OTP=27 ;;
+  forky) readonly OTP=29 ;;
+  *) echo "usage: $0 trixie|forky [COMMAND…]" >&2; exit 2 ;;
+esac
+readonly KEPT=_build/otp/$SUITE
+readonly ROOT=$PWD/$KEPT/root
 readonly LIBRARY=priv/hb_process_monitor_nif.so
 readonly PACKAGES=(erlang-nox erlang-dev erlang-proper rebar3 make openssl gcc libc6-dev)
 readonly IN=(env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 TERM=dumb)
 
-say() { echo "otp27: $*"; }
-fail() { echo "otp27: $*" >&2; exit 1; }
+say() { echo "otp$OTP: $*"; }
+fail() { echo "otp$OTP: $*" >&2; exit 1; }
 
 if [ "$(id -u)" -ne 0 ]; then
-  fail "needs root, for a chroot: run it as root, or \`sudo -E env PATH=\"\$PATH\" make test-otp27\`"
+  fail "needs root, for a chroot: run it as root, or \`sudo -E env PATH=\"\$PATH\" make test-otp$OTP\`"
 fi
 [ -e "$LIBRARY" ] || fail "$LIBRARY is missing: run \`make nif\` first"
 
 # Mounts and processes of its own: the kernel ends both with this script, however that ends. Unshare
 # itself is deaf to all but SIGKILL while it waits.
-if [ -z "${OTP27_UNSHARED:-}" ]; then
-  OTP27_UNSHARED=1 unshare --mount --pid --fork --kill-child -- "$0" "$@" &
+if [ -z "${OTP_UNSHARED:-}" ]; then
+  OTP_UNSHARED=1 unshare --mount --pid --fork --kill-child -- "$0" "$@" &
   unshared=$!
   trap 'kill -KILL "$unshared" 2>/dev/null || true' EXIT
   trap 'exit 130' INT
@@ -70,15 +76,17 @@ mounts() {
 make_root() {
   local from proxy
   from=$(mirror)
-  [ -n "$from" ] || fail "apt names no mirror of Debian to take trixie from"
+  [ -n "$from" ] || fail "apt names no mirror of Debian to take $SUITE from"
   ./scripts/setup.sh debootstrap
-  say "making a Debian trixie in $KEPT (once)"
+  say "making a Debian $SUITE in $KEPT (once)"
   rm -rf --one-file-system "$ROOT"
   mkdir -p "$ROOT"
   # wget's, which knows nothing of apt's settings.
   proxy=$(apt-config shell P Acquire::http::Proxy | sed -n "s/^P='\(.*\)'$/\1/p")
   [ -z "$proxy" ] || [ "$proxy" = DIRECT ] || export http_proxy="$proxy"
-  debootstrap --variant=minbase --include=ca-certificates trixie "$ROOT" "$from" >"$KEPT/log" 2>&1 ||
+  # The script is named, since an older debootstrap does not know the newest suites.
+  debootstrap --variant=minbase --include=ca-certificates "$SUITE" "$ROOT" "$from" \
+    "/usr/share/debootstrap/scripts/sid" >"$KEPT/log" 2>&1 ||
     { tail -n 20 "$KEPT/log" >&2; fail "debootstrap failed; all that it said: $KEPT/log"; }
 }
 
@@ -114,9 +122,12 @@ inside() {
   chroot "$ROOT" "${IN[@]}" PREBUILT_NIF=/tmp/prebuilt.so /bin/sh -c 'cd /tmp/checkout && exec "$@"' sh "$@"
 }
 
+release=$(inside erl -noshell -eval 'io:put_chars(erlang:system_info(otp_release)), halt().')
+[ "$release" = "$OTP" ] || fail "Debian $SUITE has OTP $release: correct the table in $0"
 say "OTP $(inside erl -noshell -eval 'io:format("~s, NIF version ~s, ~s", [erlang:system_info(otp_release),
   erlang:system_info(nif_version), erlang:system_info(system_version)]), halt().' | tr -d '\n'), $(inside rebar3 --version)"
 
+shift
 [ $# -gt 0 ] || set -- xref dialyzer eunit
 for command in "$@"; do
   say "rebar3 $command"
@@ -126,6 +137,6 @@ for command in "$@"; do
     # A suite that found no test has shown nothing.
     count=$(grep -aoE "[0-9]+ tests, 0 failures" "$KEPT/output" | tail -n 1 | cut -d" " -f1 || true)
     [ "${count:-0}" -gt 0 ] || fail "no test was run"
-    say "$count tests passed on OTP 27 with $(sha256sum "$LIBRARY" | cut -c1-16)… built outside"
+    say "$count tests passed on OTP $OTP with $(sha256sum "$LIBRARY" | cut -c1-16)… built outside"
   fi
 done
