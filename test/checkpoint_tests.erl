@@ -4,9 +4,11 @@
 
 -define(M, hb_process_monitor).
 
+eunit_wrapper_(Tests) -> deadline:each(Tests).
+
 all_test_() ->
     {foreach, fun harness:setup/0, fun harness:cleanup/1,
-     [fun(Cu) -> {timeout, 60, {with, Cu, [T]}} end || T <- [
+     [{with, [T]} || T <- [
         fun start_after_a_stop_goes_on_after_the_last_ack/1,
         fun start_after_the_application_was_stopped_goes_on/1,
         fun start_after_a_stop_in_the_middle_of_a_page_goes_on_there/1,
@@ -43,7 +45,7 @@ again(Cu, Id) ->
 start_after_a_stop_goes_on_after_the_last_ack(Cu) ->
     Id = harness:proc_id(),
     {Monitor, _} = harness:pushed(Cu, Id, 5),
-    ok = ?M:stop(Monitor, 20000),
+    ok = ?M:stop(Monitor, deadline:ms()),
     test_cu:add(Cu, Id, 3),
     {_, Logger} = again(Cu, Id),
     harness:results(6, 8),
@@ -68,7 +70,7 @@ start_after_a_stop_in_the_middle_of_a_page_goes_on_there(Cu) ->
     Held = harness:held(Push, 4),
     Monitor ! stop,
     harness:let_go(Held),
-    ok = ?M:stop(Monitor, 20000),
+    ok = ?M:stop(Monitor, deadline:ms()),
     harness:sink(Id),
     _ = again(Cu, Id),
     harness:results(5, 10).
@@ -76,7 +78,7 @@ start_after_a_stop_in_the_middle_of_a_page_goes_on_there(Cu) ->
 start_with_a_cursor_overrules_the_checkpoint_and_says_so(Cu) ->
     Id = harness:proc_id(),
     {Monitor, _} = harness:pushed(Cu, Id, 5),
-    ok = ?M:stop(Monitor, 20000),
+    ok = ?M:stop(Monitor, deadline:ms()),
     {New, Logger} = harness:start(Cu, Id, #{cursor => test_cu:cursor(2)}),
     New ! tick,
     harness:results(3, 5),
@@ -86,7 +88,7 @@ start_with_a_cursor_overrules_the_checkpoint_and_says_so(Cu) ->
 start_from_the_earliest_overrules_the_checkpoint(Cu) ->
     Id = harness:proc_id(),
     {Monitor, _} = harness:pushed(Cu, Id, 5),
-    ok = ?M:stop(Monitor, 20000),
+    ok = ?M:stop(Monitor, deadline:ms()),
     {New, _} = harness:start(Cu, Id, #{cursor => earliest}),
     New ! tick,
     harness:results(1, 5).
@@ -96,7 +98,7 @@ start_of_a_process_that_was_never_resolved_looks_it_up_again(Cu) ->
     test_cu:script(Cu, fun(_) -> close end),
     {Monitor, Logger} = harness:start(Cu, Id, #{}),
     harness:logged(Logger, fun({error, connect, _}) -> true end),
-    ok = ?M:stop(Monitor, 20000),
+    ok = ?M:stop(Monitor, deadline:ms()),
     test_cu:script(Cu, fun(_) -> pass end),
     test_cu:add(Cu, Id, 7),
     {_, Again} = harness:start(Cu, Id, #{}),
@@ -139,7 +141,7 @@ starting_point_that_is_durable_at_once_is_fetched_from(Cu) ->
         [begin
             Id = harness:proc_id(),
             {Monitor, _} = harness:pushed(Cu, Id, 1),
-            ok = ?M:stop(Monitor, 20000)
+            ok = ?M:stop(Monitor, deadline:ms())
         end || _ <- lists:seq(1, 100)],
         ok = application:stop(hb_process_monitor)
     after
@@ -149,7 +151,7 @@ starting_point_that_is_durable_at_once_is_fetched_from(Cu) ->
 stale_cursor_is_not_resumed_from(Cu) ->
     Id = harness:proc_id(),
     {Monitor, _} = harness:pushed(Cu, Id, 5),
-    ok = ?M:stop(Monitor, 20000),
+    ok = ?M:stop(Monitor, deadline:ms()),
     test_cu:add(Cu, Id, 3),
     %% Older than a millisecond it is by now: the clock has moved since the stop.
     Stopped = os:system_time(millisecond),
@@ -161,7 +163,7 @@ stale_cursor_is_not_resumed_from(Cu) ->
 forgotten_process_begins_after_the_latest_result(Cu) ->
     Id = harness:proc_id(),
     {Monitor, _} = harness:pushed(Cu, Id, 5),
-    ok = ?M:stop(Monitor, 20000),
+    ok = ?M:stop(Monitor, deadline:ms()),
     test_cu:add(Cu, Id, 3),
     ?assertEqual(ok, ?M:forget(Id)),
     {_, Logger} = harness:start(Cu, Id, #{}),
@@ -184,7 +186,7 @@ resume_all_starts_what_was_not_stopped(Cu) ->
         [receive {Id, N} -> ok end || N <- [1, 2]]
     end || Id <- [Stopped | Kept]],
     {ok, {Monitor, _, _}} = hb_process_monitor_registry:find(Stopped),
-    ok = ?M:stop(Monitor, 20000),
+    ok = ?M:stop(Monitor, deadline:ms()),
     ok = application:stop(hb_process_monitor),
     [test_cu:add(Cu, Id, 1) || Id <- Kept],
     Resumed = ?M:resume_all(),
@@ -225,7 +227,7 @@ checkpoint_off_keeps_nothing_and_works(Cu) ->
     harness:host(#{cron_checkpoint => false}),
     Id = harness:proc_id(),
     {Monitor, _} = harness:pushed(Cu, Id, 5),
-    ok = ?M:stop(Monitor, 20000),
+    ok = ?M:stop(Monitor, deadline:ms()),
     {_, Logger} = harness:start(Cu, Id, #{}),
     harness:logged(Logger, fun({ok, resolved_cursor, _}) -> true end),
     ?assertEqual([], ?M:resume_all()),
@@ -237,7 +239,7 @@ stop_that_waits_returns_when_the_last_ack_is_durable(Cu) ->
     harness:host(#{cron_checkpoint_interval => 60000}),
     Id = harness:proc_id(),
     {Monitor, _} = harness:pushed(Cu, Id, 5),
-    ok = ?M:stop(Monitor, 20000),
+    ok = ?M:stop(Monitor, deadline:ms()),
     Copy = harness:checkpoint() ++ ".copy",
     {ok, _} = file:copy(harness:checkpoint(), Copy),
     ok = application:stop(hb_process_monitor),

@@ -3,8 +3,10 @@
 -module(crash_tests).
 -include_lib("eunit/include/eunit.hrl").
 
+eunit_wrapper_(Tests) -> deadline:each(Tests).
+
 killed_node_loses_nothing_and_repeats_little_test_() ->
-    {timeout, 120, fun() ->
+    {timeout, 600, fun() ->
         Report = crashtest:run(#{kills => 10, seed => seed()}),
         ?assertMatch(#{violations := []}, Report),
         #{results := Results, pushed := Pushed} = Report,
@@ -14,7 +16,7 @@ killed_node_loses_nothing_and_repeats_little_test_() ->
 %% Without a checkpoint a node that is killed does lose results: were this not seen, the test above
 %% would say nothing.
 killed_node_without_a_checkpoint_is_found_out_test_() ->
-    {timeout, 120, fun() ->
+    {timeout, 600, fun() ->
         #{violations := Violations} = crashtest:run(#{kills => 4, seed => 1, patience => 1000,
                                                        host => #{cron_checkpoint => false}}),
         ?assertMatch([_ | _], [lost || {lost, _, _} <- Violations])

@@ -7,6 +7,8 @@
 
 -define(M, hb_process_monitor).
 
+eunit_wrapper_(Tests) -> deadline:each(Tests).
+
 all_test_() ->
     {foreach, fun page_client:setup/0, fun page_client:cleanup/1,
      [{with, [T]} || T <- [
@@ -160,11 +162,11 @@ dead_letter_clicked_twice_is_pushed_once(#{cu := Cu} = World) ->
     Path = letter_path(Id, "redeliver"),
     Click = fun() -> spawn_monitor(fun() -> exit(post(World, Path)) end) end,
     {_, First} = Click(),
-    Pushing = receive {at_push, Pid} -> Pid after 20000 -> error(no_push) end,
+    Pushing = receive {at_push, Pid} -> Pid after deadline:ms() -> error(no_push) end,
     {_, Second} = Click(),
     harness:eventually(fun two_wait/0),
     Pushing ! go,
-    [receive {'DOWN', Ref, process, _, Answer} -> ?assertMatch({200, _, #{<<"done">> := true}}, Answer) after 20000 -> error(no_answer) end
+    [receive {'DOWN', Ref, process, _, Answer} -> ?assertMatch({200, _, #{<<"done">> := true}}, Answer) after deadline:ms() -> error(no_answer) end
      || Ref <- [First, Second]],
     receive {at_push, _} -> error(pushed_twice) after 0 -> ok end,
     ?assertEqual({ok, []}, ?M:dead_letters(Id)).

@@ -9,6 +9,8 @@
 
 -define(M, hb_process_monitor).
 
+eunit_wrapper_(Tests) -> deadline:each(Tests).
+
 all_test_() ->
     {foreach, fun page_client:setup/0, fun page_client:cleanup/1,
      [{with, [T]} || T <- [

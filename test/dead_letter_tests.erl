@@ -5,6 +5,8 @@
 
 -define(M, hb_process_monitor).
 
+eunit_wrapper_(Tests) -> deadline:each(Tests).
+
 all_test_() ->
     {foreach, fun harness:setup/0, fun harness:cleanup/1,
      [{with, [T]} || T <- [
@@ -154,7 +156,7 @@ dead_letter_that_fails_again_stays(Cu) ->
     {Id, Letter, Monitor} = with_letter(Cu),
     ?assertMatch({error, {push_failed, {error, {poison, 1}}}}, ?M:redeliver(Id, Letter)),
     ?assertMatch([_], letters(Id)),
-    ok = ?M:stop(Monitor, 20000),
+    ok = ?M:stop(Monitor, deadline:ms()),
     ?assertEqual({error, not_monitored}, ?M:redeliver(Id, Letter)).
 
 dead_letter_is_discarded_for_good(Cu) ->
@@ -215,7 +217,7 @@ more_dead_letters_than_are_read_at_a_time_all_come(Cu) ->
 
 dead_letters_of_a_closed_checkpoint_are_an_error(Cu) ->
     {Id, Letter, _} = with_letter(Cu),
-    true = hb_process_monitor_nif:close_checkpoints(20000),
+    true = hb_process_monitor_nif:close_checkpoints(deadline:ms()),
     ?assertMatch({error, <<_, _/binary>>}, ?M:dead_letters(Id)),
     ?assertMatch({error, <<_, _/binary>>}, ?M:redeliver(Id, Letter)),
     %% What is no number of a letter is not even looked for.
@@ -223,6 +225,6 @@ dead_letters_of_a_closed_checkpoint_are_an_error(Cu) ->
 
 forget_takes_the_dead_letters_along(Cu) ->
     {Id, _, Monitor} = with_letter(Cu),
-    ok = ?M:stop(Monitor, 20000),
+    ok = ?M:stop(Monitor, deadline:ms()),
     ok = ?M:forget(Id),
     ?assertEqual([], letters(Id)).

@@ -10,10 +10,12 @@
 -define(D, hb_process_monitor_delivery).
 -define(CASES, 1000).
 
+eunit_wrapper_(Tests) -> deadline:each(Tests).
+
 rules_test_() ->
-    [{timeout, 60, {atom_to_list(Name), fun() ->
+    [{atom_to_list(Name), fun() ->
         ?assertEqual(true, proper:quickcheck(Prop, [{numtests, ?CASES}, quiet, long_result]))
-    end}} || {Name, Prop} <- [
+    end} || {Name, Prop} <- [
         {gives_up_no_sooner_than_after_so_many_failures_in_a_row, prop_patient()},
         {gives_up_once_and_then_only_while_the_device_works, prop_suspicious()},
         {gives_up_at_the_first_chance, prop_prompt()},

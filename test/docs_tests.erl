@@ -7,6 +7,8 @@
 -define(SHORT, #{"engine" => "native/cron_engine/src", "io" => "native/cron_io/src",
                  "checkpoint" => "native/cron_checkpoint/src", "nif" => "native/hb_process_monitor_nif/src"}).
 
+eunit_wrapper_(Tests) -> deadline:each(Tests).
+
 guide_files_it_names_exist_test() ->
     Named = matches("docs/how-a-result-travels.md", "`([a-z_]+/)?([a-z_]+\\.(?:rs|erl))`"),
     ?assert(length(Named) > 30),

@@ -7,11 +7,13 @@
 -export([log/2]).
 
 %% How long an event may take, in ms. Only a failure takes this long.
--define(DEADLINE, 20000).
+-define(DEADLINE, deadline:ms()).
+
+eunit_wrapper_(Tests) -> deadline:each(Tests).
 
 all_test_() ->
     {foreach, fun setup/0, fun cleanup/1,
-     [fun(Cu) -> {timeout, 60, {with, Cu, [T]}} end || T <- [
+     [{with, [T]} || T <- [
         fun poll_page_and_push_of_a_result_begin_and_end/1,
         fun poll_that_fails_says_why/1,
         fun push_that_fails_says_why/1,

@@ -2,6 +2,8 @@
 -module(examples_tests).
 -include_lib("eunit/include/eunit.hrl").
 
+eunit_wrapper_(Tests) -> deadline:each(Tests).
+
 all_test_() ->
     {foreach, fun harness:setup/0, fun harness:cleanup/1,
      [{with, [T]} || T <- [
@@ -36,7 +38,7 @@ own_supervisor_starts_a_killed_monitor_again_and_no_stopped_one(Cu) ->
         end
     end),
     #{monitor := Other} = hb_process_monitor:info(Stopped),
-    ok = hb_process_monitor:stop(Other, 5000),
+    ok = hb_process_monitor:stop(Other, deadline:ms()),
     harness:eventually(fun() -> length([Pid || {_, Pid, _, _} <- supervisor:which_children(Supervisor), is_pid(Pid)]) =:= 1 end),
     unlink(Supervisor),
     ok = gen_server:stop(Supervisor).
@@ -82,5 +84,5 @@ with_console(Console, Fun) ->
 
 printed(Console) ->
     receive {printed, Console, Line} -> Line
-    after 5000 -> error(nothing_printed)
+    after deadline:ms() -> error(nothing_printed)
     end.

@@ -6,10 +6,12 @@
 
 -define(JSON, [{<<"content-type">>, <<"application/json">>}]).
 
+eunit_wrapper_(Tests) -> deadline:each(Tests).
+
 faults_test_() ->
     {setup, fun harness:setup/0, fun harness:cleanup/1, fun(_) ->
         [{lists:flatten(io_lib:format("~s is ~p", [Name, Class])),
-          {timeout, 60, fun() -> fault_is_logged_and_outlived(Class, Answer, Options) end}}
+          fun() -> fault_is_logged_and_outlived(Class, Answer, Options) end}
          || {Name, Class, Answer, Options} <- faults()]
     end}.
 
@@ -132,7 +134,7 @@ fault_is_logged_and_outlived(Class, Answer, Options) ->
     harness:results(2, 4),
     %% The pause after the failure may have been over before the fault was.
     harness:logged(Logger, fun({ok, recovered, {For, fetch, Failures}}) -> For =:= Id andalso Failures >= 1 end),
-    ok = hb_process_monitor:stop(Monitor, 20000),
+    ok = hb_process_monitor:stop(Monitor, deadline:ms()),
     harness:no_result(),
     test_cu:stop(Cu).
 

@@ -7,6 +7,8 @@
 
 -define(NODE, <<"http://cu:6363">>).
 
+eunit_wrapper_(Tests) -> deadline:each(Tests).
+
 %% Those of a node where all is well.
 well() ->
     #{library => #{loaded => ok, file => "a.so", version => <<"0.1.0">>, application => "0.1.0"},

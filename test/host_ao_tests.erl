@@ -6,6 +6,8 @@
 -define(SCHEDULE, {dev_scheduler, schedule}).
 -define(PUSH, {hb_ao, resolve}).
 
+eunit_wrapper_(Tests) -> deadline:each(Tests).
+
 all_test_() ->
     era:suite(era_b, [
         {result_is_scheduled_then_pushed_from_its_slot, fun pushed_from_its_slot/1},

@@ -6,6 +6,8 @@
 -define(HOST, hb_process_monitor_host).
 -define(ID, <<"AZaz09-_AZaz09-_AZaz09-_AZaz09-_AZaz09-_AZa">>).
 
+eunit_wrapper_(Tests) -> deadline:each(Tests).
+
 %% Which adapter, and in what form it gets a result
 
 device(Push) -> device(Push, undefined).

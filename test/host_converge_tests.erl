@@ -5,6 +5,8 @@
 -define(SCHEDULE, {hb_converge, resolve}).
 -define(ADAPTER, hb_process_monitor_host_converge).
 
+eunit_wrapper_(Tests) -> deadline:each(Tests).
+
 all_test_() ->
     era:suite(era_a, [
         {result_is_signed_and_scheduled_as_the_host_wants_it, fun scheduled/1},

@@ -3,6 +3,8 @@
 -module(host_tests).
 -include_lib("eunit/include/eunit.hrl").
 
+eunit_wrapper_(Tests) -> deadline:each(Tests).
+
 era_a_test_() -> suite(era_a).
 
 era_b_test_() -> suite(era_b).

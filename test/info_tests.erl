@@ -3,6 +3,8 @@
 -module(info_tests).
 -include_lib("eunit/include/eunit.hrl").
 
+eunit_wrapper_(Tests) -> deadline:each(Tests).
+
 all_test_() ->
     {foreach, fun harness:setup/0, fun harness:cleanup/1,
      [{with, [T]} || T <- [
@@ -229,7 +231,7 @@ process_that_nobody_monitors_is_undefined(Cu) ->
     ?assertEqual(undefined, hb_process_monitor:info(harness:proc_id())),
     ?assertEqual(undefined, hb_process_monitor:info(self())),
     ?assertError({bad_process_id, no_id}, hb_process_monitor:info(no_id)),
-    ok = hb_process_monitor:stop(Monitor, 20000),
+    ok = hb_process_monitor:stop(Monitor, deadline:ms()),
     ?assertEqual(undefined, hb_process_monitor:info(Monitor)).
 
 pages(Options) ->

@@ -5,6 +5,8 @@
 
 -define(SHIM, "ebin/hb_process_monitor.beam").
 
+eunit_wrapper_(Tests) -> deadline:each(Tests).
+
 all_test_() ->
     installation:tests([
         {installation_killed_at_any_step_ends_well, fun installation_killed/1},

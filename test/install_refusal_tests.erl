@@ -5,6 +5,8 @@
 
 -define(SHIM, "ebin/hb_process_monitor.beam").
 
+eunit_wrapper_(Tests) -> deadline:each(Tests).
+
 all_test_() ->
     installation:tests([
         {directory_that_is_no_release_is_refused, fun no_release/1},

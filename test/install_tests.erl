@@ -6,6 +6,8 @@
 
 -define(SHIM, "ebin/hb_process_monitor.beam").
 
+eunit_wrapper_(Tests) -> deadline:each(Tests).
+
 all_test_() ->
     installation:tests([
         {untouched_release_installed_and_uninstalled_is_as_it_was, fun installed_and_uninstalled/1},

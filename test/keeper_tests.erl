@@ -3,6 +3,8 @@
 -module(keeper_tests).
 -include_lib("eunit/include/eunit.hrl").
 
+eunit_wrapper_(Tests) -> deadline:each(Tests).
+
 all_test_() ->
     {foreach, fun setup/0, fun cleanup/1,
      [{with, [T]} || T <- [
@@ -77,7 +79,7 @@ killed_monitor_stays_dead_and_that_is_logged(Cu) ->
 stopped_monitor_stays_stopped(Cu) ->
     Id = harness:proc_id(),
     {Monitor, Logger} = pushed(Cu, Id),
-    ok = hb_process_monitor:stop(Monitor, 20000),
+    ok = hb_process_monitor:stop(Monitor, deadline:ms()),
     {error, unknown_call} = gen_server:call(hb_process_monitor_keeper, served),
     ?assertEqual(none, hb_process_monitor_registry:find(Id)),
     ?assertEqual([], [E || {error, _, _} = E <- harness:report(Logger)]).

@@ -3,6 +3,8 @@
 -module(life_tests).
 -include_lib("eunit/include/eunit.hrl").
 
+eunit_wrapper_(Tests) -> deadline:each(Tests).
+
 all_test_() ->
     {foreach, fun harness:setup/0, fun harness:cleanup/1,
      [{with, [T]} || T <- [
@@ -77,7 +79,7 @@ monitor_stopped_while_it_polls_leaves_nothing_polling(Cu) ->
     Gate = harness:gate(Cu),
     {Monitor, _} = fast(Cu, Id),
     Asked = harness:asked(Gate, cron),
-    ok = hb_process_monitor:stop(Monitor, 5000),
+    ok = hb_process_monitor:stop(Monitor, deadline:ms()),
     harness:open(Gate, Asked),
     test_cu:script(Cu, fun(_) -> pass end),
     harness:still(Cu, Id, ?RATE).

@@ -5,6 +5,8 @@
 
 -define(FORMAT, hb_process_monitor_log_format).
 
+eunit_wrapper_(Tests) -> deadline:each(Tests).
+
 id() -> binary:copy(<<"Z">>, 43).
 
 event(Level, Report) ->

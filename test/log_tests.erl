@@ -5,6 +5,8 @@
 %% As a handler of the OTP logger.
 -export([log/2]).
 
+eunit_wrapper_(Tests) -> deadline:each(Tests).
+
 all_test_() ->
     {foreach, fun setup/0, fun cleanup/1,
      [{with, [T]} || T <- [
@@ -146,5 +148,5 @@ await(Fits) ->
                 false -> await(Fits)
             catch error:function_clause -> await(Fits)
             end
-    after 20000 -> error(not_logged)
+    after deadline:ms() -> error(not_logged)
     end.

@@ -5,6 +5,8 @@
 
 -define(METER, hb_process_monitor_meter).
 
+eunit_wrapper_(Tests) -> deadline:each(Tests).
+
 %% What was counted of pushes while Fun() ran.
 counted(Fun) ->
     #{push := {Before, Over, Sum}} = ?METER:read(),

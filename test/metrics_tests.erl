@@ -2,9 +2,11 @@
 -module(metrics_tests).
 -include_lib("eunit/include/eunit.hrl").
 
+eunit_wrapper_(Tests) -> deadline:each(Tests).
+
 all_test_() ->
     {foreach, fun harness:setup/0, fun harness:cleanup/1,
-     [fun(Cu) -> {timeout, 60, {with, Cu, [T]}} end || T <- [
+     [{with, [T]} || T <- [
         fun metrics_of_a_node_at_work_count_what_it_did/1,
         fun metrics_of_results_without_a_time_leave_out_their_lag/1,
         fun metrics_after_an_engine_death_go_on_from_where_they_were/1,
@@ -55,7 +57,7 @@ metrics_of_a_node_at_work_count_what_it_did(Cu) ->
     ?assertMatch(#{monitors := 1, engine_starts_total := _, open_breakers := 0, checkpoint_failing := 0}, Now),
     ?assert(maps:get(fetch_threads, Now) > 0),
     ?assertEqual([Name || #{name := Name} <- hb_process_monitor_metrics:table()] -- maps:keys(Now), []),
-    ok = hb_process_monitor:stop(Monitor, 10000).
+    ok = hb_process_monitor:stop(Monitor, deadline:ms()).
 
 metrics_of_results_without_a_time_leave_out_their_lag(Cu) ->
     Id = harness:proc_id(),

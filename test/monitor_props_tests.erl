@@ -14,7 +14,9 @@
 -define(PLANNED, 30).
 %% A tree takes ten deaths of a child in ten seconds; more would be another test.
 -define(TICKERS, 9).
--define(DEADLINE, 20000).
+-define(DEADLINE, deadline:ms()).
+
+eunit_wrapper_(Tests) -> deadline:each(Tests).
 
 monitor_test_() ->
     {setup, fun setup/0, fun cleanup/1, fun({Cu, _}) ->

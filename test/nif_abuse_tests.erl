@@ -6,6 +6,8 @@
 %% How long that may take, in ms. Only a failure takes this long.
 -define(LIMIT, 280000).
 
+eunit_wrapper_(Tests) -> deadline:each(Tests).
+
 functions_called_with_anything_refuse_it_and_leave_nothing_behind_test_() ->
     {timeout, 300, fun() ->
         {Listen, Port} = os_node:listen(),

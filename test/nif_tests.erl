@@ -7,6 +7,8 @@
 
 -define(NIF, hb_process_monitor_nif).
 
+eunit_wrapper_(Tests) -> deadline:each(Tests).
+
 functions_test_() ->
     {foreach, fun harness:setup/0, fun harness:cleanup/1,
      [{with, [T]} || T <- [
@@ -21,7 +23,7 @@ functions_test_() ->
 
 loading_test_() ->
     {setup, fun harness:setup/0, fun harness:cleanup/1, fun(Cu) ->
-        [{timeout, 60, {atom_to_list(Name), fun() -> T(Cu) end}} || {Name, T} <- [
+        [{atom_to_list(Name), fun() -> T(Cu) end} || {Name, T} <- [
             {library_missing_in_an_embedded_release, fun library_missing_in_an_embedded_release_is_told_at_the_call/1},
             {dropped_into_an_embedded_release, fun dropped_into_an_embedded_release_works/1},
             {left_by_a_plugin_for_cargo, fun library_where_a_plugin_for_cargo_leaves_it_is_found/1},
@@ -175,7 +177,7 @@ pushes(Peer, Cu) ->
     harness:eventually(fun() -> peer:call(Peer, persistent_term, get, [{?MODULE, pushed}, none]) =:= Cursor end),
     %% Only what a call needs is loaded, and a second one purges nothing.
     ?assertEqual({Monitor, undefined}, start_on(Peer, Cu)),
-    ok = peer:call(Peer, hb_process_monitor, stop, [Monitor, 5000]),
+    ok = peer:call(Peer, hb_process_monitor, stop, [Monitor, deadline:ms()]),
     ets:delete(maps:get(table, Cu), {count, release_id()}).
 
 release_id() -> list_to_binary(lists:duplicate(43, $R)).

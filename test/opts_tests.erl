@@ -4,6 +4,8 @@
 
 -define(OPTS, hb_process_monitor_opts).
 
+eunit_wrapper_(Tests) -> deadline:each(Tests).
+
 all_test_() ->
     {foreach, fun harness:setup/0, fun harness:cleanup/1,
      [{with, [T]} || T <- [

@@ -3,9 +3,11 @@
 -module(outage_tests).
 -include_lib("eunit/include/eunit.hrl").
 
+eunit_wrapper_(Tests) -> deadline:each(Tests).
+
 outage_test_() ->
     {foreach, fun harness:setup/0, fun harness:cleanup/1,
-     [fun(Cu) -> {timeout, 60, {with, Cu, [T]}} end || T <- [
+     [{with, [T]} || T <- [
         fun outage_that_ends_is_noticed_without_a_tick/1,
         fun dead_host_of_many_monitors_costs_few_requests_and_no_tick_of_others/1,
         fun dead_host_that_comes_back_serves_all_that_waited/1,

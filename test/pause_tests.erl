@@ -3,6 +3,8 @@
 -module(pause_tests).
 -include_lib("eunit/include/eunit.hrl").
 
+eunit_wrapper_(Tests) -> deadline:each(Tests).
+
 all_test_() ->
     {foreach, fun setup/0, fun cleanup/1,
      [{with, [T]} || T <- [
@@ -228,7 +230,7 @@ paused_monitor_that_is_stopped_stays_stopped(Cu) ->
     Id = harness:proc_id(),
     {Monitor, _} = harness:pushed(Cu, Id, 2),
     paused(Id),
-    ok = hb_process_monitor:stop(Monitor, 20000),
+    ok = hb_process_monitor:stop(Monitor, deadline:ms()),
     node_again(),
     ?assertEqual([], hb_process_monitor:resume_all()).
 
@@ -259,7 +261,7 @@ paused_monitor_redelivers_a_dead_letter(Cu) ->
 pause_of_what_is_not_monitored_says_so(Cu) ->
     Id = harness:proc_id(),
     {Monitor, _} = harness:start(Cu, Id, #{}),
-    ok = hb_process_monitor:stop(Monitor, 20000),
+    ok = hb_process_monitor:stop(Monitor, deadline:ms()),
     [?assertEqual({error, not_monitored}, Call(Of))
      || Call <- [fun hb_process_monitor:pause/1, fun hb_process_monitor:resume/1], Of <- [Id, Monitor, self()]].
 

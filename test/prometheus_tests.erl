@@ -5,6 +5,8 @@
 
 -define(PROM, hb_process_monitor_prometheus).
 
+eunit_wrapper_(Tests) -> deadline:each(Tests).
+
 text_of_each_type_is_in_the_exposition_format_test() ->
     Table = [#{name => beans_total, type => counter, unit => none, from => {meter, x}, help => <<"Beans \\ so far\nhere.">>},
              #{name => bag_bytes, type => gauge, unit => bytes, from => {meter, x}, help => <<"A \"bag\".">>},
@@ -58,7 +60,7 @@ docs_say_which_metrics_there_are_test() ->
 
 hosts_library_test_() ->
     {foreach, fun setup/0, fun cleanup/1,
-     [fun(Cu) -> {timeout, 60, {with, Cu, [T]}} end || T <- [
+     [{with, [T]} || T <- [
         fun host_that_has_the_library_shows_the_metrics_with_its_own/1,
         fun host_that_starts_the_library_later_is_found_and_one_that_restarts_it_again/1
      ]]}.

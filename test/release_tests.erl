@@ -7,11 +7,13 @@
 %% To whom the messages of the test CU's results go.
 -define(TARGET, <<"AZaz09-_AZaz09-_AZaz09-_AZaz09-_AZaz09-_AZa">>).
 %% How long something may take that should happen at once, in ms. Only a failure takes this long.
--define(DEADLINE, 20000).
+-define(DEADLINE, deadline:ms()).
+
+eunit_wrapper_(Tests) -> deadline:each(Tests).
 
 release_test_() ->
     {setup, fun setup/0, fun cleanup/1,
-     fun(World) -> [{timeout, 120, {Era ++ ": " ++ atom_to_list(Name), fun() -> with_release(Era, World, Test) end}}
+     fun(World) -> [{Era ++ ": " ++ atom_to_list(Name), fun() -> with_release(Era, World, Test) end}
                     || {Name, Eras, Test} <- [
         {node_without_the_library_boots_and_says_so, ["era_b"], fun no_library/1},
         {installed_release_killed_and_booted_again_loses_nothing, ["era_a", "era_b"], fun killed/1},

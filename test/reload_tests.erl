@@ -6,9 +6,11 @@
 -define(M, hb_process_monitor).
 -define(LIBRARY_MODULE, hb_process_monitor_nif).
 
+eunit_wrapper_(Tests) -> deadline:each(Tests).
+
 all_test_() ->
     {foreach, fun setup/0, fun cleanup/1,
-     [fun(World) -> {atom_to_list(Name), {timeout, 60, fun() -> Test(World) end}} end || {Name, Test} <- [
+     [fun(World) -> {atom_to_list(Name), fun() -> Test(World) end} end || {Name, Test} <- [
         {unchanged_files_reload_nothing, fun unchanged/1},
         {reloads_under_load_lose_and_repeat_nothing, fun under_load/1},
         {library_module_is_never_exchanged, fun library_module/1},
@@ -92,7 +94,7 @@ received(Pushed, 0) ->
 received(Pushed, Left) ->
     receive {pushed, Number, _, #{proc_id := Id}} ->
         received(maps:update_with(Id, fun(Before) -> [Number | Before] end, [Number], Pushed), Left - 1)
-    after 20000 -> error({missing, Left})
+    after deadline:ms() -> error({missing, Left})
     end.
 
 library_module(World) ->

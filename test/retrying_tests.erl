@@ -9,6 +9,8 @@
 -define(LEFT, #{<<"cursor">> => <<"c">>, <<"Messages">> => [2, 3]}).
 -define(LESS, #{<<"cursor">> => <<"c">>, <<"Messages">> => [3]}).
 
+eunit_wrapper_(Tests) -> deadline:each(Tests).
+
 new(Attempts) -> ?M:new(#{cron_push_attempts => Attempts, cron_push_backoff => {1000, 300000}}).
 
 %% One more failure of what is at hand, at a time, and nobody else pushes.

@@ -4,6 +4,8 @@
 
 -define(SETTINGS, hb_process_monitor_settings).
 
+eunit_wrapper_(Tests) -> deadline:each(Tests).
+
 equal_settings_shared_twice_are_one_copy_off_the_heap_test() ->
     Settings = #{cron_timeout => 7, cron_node => [<<"http://one:1">>]},
     Shared = ?SETTINGS:share(Settings),

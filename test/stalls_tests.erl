@@ -3,6 +3,8 @@
 -module(stalls_tests).
 -include_lib("eunit/include/eunit.hrl").
 
+eunit_wrapper_(Tests) -> deadline:each(Tests).
+
 all_test_() ->
     {foreach, fun harness:setup/0, fun harness:cleanup/1,
      [{with, [T]} || T <- [

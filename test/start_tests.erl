@@ -4,6 +4,8 @@
 
 -define(M, hb_process_monitor).
 
+eunit_wrapper_(Tests) -> deadline:each(Tests).
+
 good_test_() ->
     {foreach, fun harness:setup/0, fun harness:cleanup/1,
      [{with, [T]} || T <- [
@@ -177,15 +179,15 @@ stop_message_ends_the_monitor(Cu) ->
 stop_of_an_idle_monitor_is_over_when_it_returns(Cu) ->
     Id = harness:proc_id(),
     {Monitor, _} = harness:start(Cu, Id, #{}),
-    ?assertEqual(ok, ?M:stop(Monitor, 5000)),
+    ?assertEqual(ok, ?M:stop(Monitor, deadline:ms())),
     ?assertNot(is_process_alive(Monitor)),
     ?assertEqual(none, hb_process_monitor_registry:find(Id)),
     harness:eventually(fun() -> maps:get(monitors, hb_process_monitor_ticker:counters()) =:= 0 end).
 
 stop_of_a_monitor_that_is_dead_is_ok(Cu) ->
     {Monitor, _} = harness:start(Cu, harness:proc_id(), #{}),
-    ok = ?M:stop(Monitor, 5000),
-    ?assertEqual(ok, ?M:stop(Monitor, 5000)),
+    ok = ?M:stop(Monitor, deadline:ms()),
+    ?assertEqual(ok, ?M:stop(Monitor, deadline:ms())),
     ?assertEqual(stop, ?M:stop(Monitor)).
 
 stop_during_a_push_waits_for_it_or_times_out(Cu) ->
@@ -198,7 +200,7 @@ stop_during_a_push_waits_for_it_or_times_out(Cu) ->
     ?assertEqual({error, timeout}, ?M:stop(Monitor, 10)),
     ?assert(is_process_alive(Monitor)),
     Self = self(),
-    spawn_link(fun() -> Self ! {stopped, ?M:stop(Monitor, 20000)} end),
+    spawn_link(fun() -> Self ! {stopped, ?M:stop(Monitor, deadline:ms())} end),
     harness:let_go(Held),
     receive {stopped, Answer} -> ?assertEqual(ok, Answer) end,
     %% The second result was not begun.
@@ -213,7 +215,7 @@ stop_between_two_results_pushes_no_further_one(Cu) ->
     Held = harness:held(Push, 1),
     Monitor ! stop,
     harness:let_go(Held),
-    ?assertEqual(ok, ?M:stop(Monitor, 20000)),
+    ?assertEqual(ok, ?M:stop(Monitor, deadline:ms())),
     harness:nothing_held(Push).
 
 start_during_the_last_push_of_a_stopped_monitor_fetches_after_it(Cu) ->

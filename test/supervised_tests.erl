@@ -7,6 +7,8 @@
 %% The host's supervisor.
 -export([init/1]).
 
+eunit_wrapper_(Tests) -> deadline:each(Tests).
+
 all_test_() ->
     {foreach, fun setup/0, fun cleanup/1,
      [{with, [T]} || T <- [
@@ -158,7 +160,7 @@ forgotten_process_begins_at_the_cursor_of_the_arguments(Cu) ->
 stopped_stays_stopped(Cu) ->
     Id = harness:proc_id(),
     with_pushed(Cu, Id, 1, #{}, fun(Supervisor, Monitor) ->
-        ok = hb_process_monitor:stop(Monitor, 20000),
+        ok = hb_process_monitor:stop(Monitor, deadline:ms()),
         %% It has seen it end by the time it serves this.
         ?assertMatch([{_, undefined, _, _}], supervisor:which_children(Supervisor)),
         ?assertEqual(none, hb_process_monitor_registry:find(Id))
@@ -246,4 +248,4 @@ start_link_takes_what_start_takes(Cu) ->
     {links, Links} = process_info(self(), links),
     ?assertEqual([], [First, Second, Third] -- Links),
     ?assertError({bad_rate, 0}, hb_process_monitor:start_link(harness:proc_id(), 0)),
-    [ok = hb_process_monitor:stop(Monitor, 20000) || Monitor <- [First, Second, Third]].
+    [ok = hb_process_monitor:stop(Monitor, deadline:ms()) || Monitor <- [First, Second, Third]].

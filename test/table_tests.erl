@@ -5,6 +5,8 @@
 
 -define(M, hb_process_monitor_table).
 
+eunit_wrapper_(Tests) -> deadline:each(Tests).
+
 %% All about a monitor that waits and has never pushed.
 info(Changes) ->
     maps:merge(#{process => binary:copy(<<"A">>, 43), monitor => self(), state => waiting, at_push => undefined,

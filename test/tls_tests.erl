@@ -4,9 +4,11 @@
 -include_lib("eunit/include/eunit.hrl").
 -include_lib("public_key/include/public_key.hrl").
 
+eunit_wrapper_(Tests) -> deadline:each(Tests).
+
 all_test_() ->
     {foreach, fun setup/0, fun cleanup/1,
-     [fun(Cu) -> {timeout, 60, {with, Cu, [T]}} end || T <- [
+     [{with, [T]} || T <- [
         fun cu_of_the_files_ca_is_polled/1,
         fun cu_of_an_unknown_ca_is_refused/1,
         fun cu_with_a_certificate_for_another_host_is_refused/1,

@@ -33,7 +33,7 @@ unload(Modules) ->
 %% Tests by their names, each in a world of its own.
 suite(Era, Tests) ->
     {foreach, fun() -> setup(Era) end, fun cleanup/1,
-     [fun(World) -> {atom_to_list(Name), {timeout, 60, fun() -> Test(World) end}} end || {Name, Test} <- Tests]}.
+     [fun(World) -> {atom_to_list(Name), fun() -> Test(World) end} end || {Name, Test} <- Tests]}.
 
 setup(Era) ->
     Cu = harness:setup(#{cron_push_attempts => 2, cron_push_backoff => {1, 20}}),

@@ -9,8 +9,8 @@
 -export([router/1, no_router/0, unload/1, checkout/1]).
 -export([held_pushes/1, held/2, nothing_held/1, let_go/1]).
 
-%% How long something may take that should happen at once, in ms. Only a failure takes this long.
--define(DEADLINE, 20000).
+%% How long an event may take, in ms. Only a failure takes this long.
+-define(DEADLINE, deadline:ms()).
 
 setup() -> setup(#{}).
 

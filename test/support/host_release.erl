@@ -12,7 +12,7 @@
 
 -type booted() :: #{node := os_node:os_node(), line := gen_tcp:socket(), acceptor := pid()}.
 
--define(DEADLINE, 30000).
+-define(DEADLINE, deadline:ms()).
 
 %% Builds the release of an era, or what of it has changed. Says where it is.
 build(Era) ->

@@ -15,7 +15,7 @@
 %% ever installed into; `own', a directory for what it makes.
 tests(Tests) ->
     {setup, fun setup/0, fun cleanup/1,
-     fun(World) -> [{timeout, 120, {atom_to_list(Name), fun() -> with_release(World, Test) end}} || {Name, Test} <- Tests] end}.
+     fun(World) -> [{atom_to_list(Name), fun() -> with_release(World, Test) end} || {Name, Test} <- Tests] end}.
 
 setup() ->
     Dir = string:trim(os:cmd("mktemp -d")),

@@ -18,9 +18,9 @@
                     threads := pos_integer(), fds := non_neg_integer()}.
 
 %% How long an answer on the line may take, in ms. A node that outlives its driver ends with it.
--define(ANSWER_LIMIT, 30000).
+-define(ANSWER_LIMIT, deadline:ms()).
 %% How long a killed process may take to be gone, in ms. Only a failure takes this long.
--define(DEADLINE, 30000).
+-define(DEADLINE, deadline:ms()).
 
 %% Runs `Module:main(Args)' in a node that finds what is found here.
 start(Module, Args) -> start(Module, Args, []).

@@ -2,7 +2,7 @@
 -module(os_program).
 -export([run/3]).
 
--define(DEADLINE, 120000).
+-define(DEADLINE, 240000).
 
 %% `cd': where; `env': as open_port takes it.
 run(Program, Args, Options) ->

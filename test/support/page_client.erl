@@ -38,7 +38,7 @@ body(World, Path) -> {200, _, Body} = get(World, Path), Body.
 raw(World, Lines) ->
     {ok, Socket} = gen_tcp:connect({127, 0, 0, 1}, port(World), [binary, {active, false}]),
     ok = gen_tcp:send(Socket, [lists:join("\r\n", Lines), "\r\n\r\n"]),
-    {ok, <<"HTTP/1.1 ", Code:3/binary, _/binary>> = Answer} = gen_tcp:recv(Socket, 0, 20000),
+    {ok, <<"HTTP/1.1 ", Code:3/binary, _/binary>> = Answer} = gen_tcp:recv(Socket, 0, deadline:ms()),
     ok = gen_tcp:close(Socket),
     {binary_to_integer(Code), Answer}.
 

@@ -156,7 +156,7 @@ accept({gen_tcp, Listen}, Timeout) -> gen_tcp:accept(Listen, Timeout);
 accept({ssl, Listen}, Timeout) -> ssl:transport_accept(Listen, Timeout).
 
 handshake({gen_tcp, Socket}) -> {ok, Socket};
-handshake({ssl, Socket}) -> ssl:handshake(Socket, 20000).
+handshake({ssl, Socket}) -> ssl:handshake(Socket, deadline:ms()).
 
 send({Module, Socket}, Data) -> Module:send(Socket, Data).
 

@@ -1,0 +1,48 @@
+%%% A deadline for each test that runs nodes, processes or HTTP. eunit's own is 5 s, which a machine that is busy
+%%% with something else exceeds; this one is exceeded only by a test that hangs.
+%%%
+%%% A module of such tests has this function, which eunit calls with all tests of the module:
+%%%
+%%%     eunit_wrapper_(Tests) -> deadline:each(Tests).
+%%%
+%%% deadlines_tests checks that each of these modules has it.
+-module(deadline).
+
+-export([each/1, ms/0]).
+
+%% For one test.
+-define(SECONDS, 300).
+%% For one event within a test.
+-define(EVENT_MS, 60000).
+
+%% How long a test may wait for an event that it has caused.
+-spec ms() -> pos_integer().
+ms() -> ?EVENT_MS.
+
+%% Gives each test of a set the deadline. A longer one that a test has by `{timeout, _, _}' stays.
+-spec each(Tests) -> Tests when Tests :: term().
+each(Tests) when is_list(Tests) -> [each(Test) || Test <- Tests];
+each({timeout, Seconds, _} = Own) when Seconds >= ?SECONDS -> own(Own);
+each({with, World, Tests}) -> [{timeout, ?SECONDS, {with, World, [Test]}} || Test <- Tests];
+each({setup, Setup, Tests}) -> {setup, Setup, instance(Tests)};
+each({setup, A, B, Tests}) -> {setup, A, B, instance(Tests)};
+each({setup, Where, Setup, Cleanup, Tests}) -> {setup, Where, Setup, Cleanup, instance(Tests)};
+each({foreach, Setup, Cleanup, Tests}) -> {foreach, Setup, Cleanup, [instance(Test) || Test <- Tests]};
+each({generator, Module, Function}) -> {generator, fun() -> each(Module:Function()) end};
+each({test, _, _} = Test) -> {timeout, ?SECONDS, Test};
+each({Order, Tests}) when Order =:= inorder; Order =:= spawn -> {Order, each(Tests)};
+each({Title, Tests}) when is_list(Title); is_binary(Title) -> {Title, each(Tests)};
+each({Line, Test}) when is_integer(Line), is_function(Test, 0) -> {timeout, ?SECONDS, {Line, Test}};
+each(Test) when is_function(Test, 0) -> {timeout, ?SECONDS, Test}.
+
+%% One that is for a single test is for that test; each test of a group has one of its own.
+own({timeout, _, Test} = Own) when is_function(Test, 0) -> Own;
+own({timeout, _, {Line, _}} = Own) when is_integer(Line) -> Own;
+own({timeout, _, {with, _, [_]}} = Own) -> Own;
+own({timeout, _, {Title, Test}} = Own) when is_list(Title), is_function(Test, 0) -> Own;
+own({timeout, Seconds, Tests}) -> {timeout, Seconds, each(Tests)}.
+
+%% Tests of a world: a function that makes them, or those that need none.
+instance(Tests) when is_function(Tests, 1) -> fun(World) -> each(Tests(World)) end;
+instance({with, Tests}) -> fun(World) -> each({with, World, Tests}) end;
+instance(Tests) -> each(Tests).
