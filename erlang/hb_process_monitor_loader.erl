@@ -21,7 +21,7 @@ modules() ->
      hb_process_monitor_host, hb_process_monitor_host_ao, hb_process_monitor_host_converge,
      hb_process_monitor_host_mu, hb_process_monitor_host_router, hb_process_monitor_info,
      hb_process_monitor_inspection, hb_process_monitor_json, hb_process_monitor_keeper, hb_process_monitor_letters,
-     hb_process_monitor_log, hb_process_monitor_log_format, hb_process_monitor_marks,
+     hb_process_monitor_library, hb_process_monitor_log, hb_process_monitor_log_format, hb_process_monitor_marks,
      hb_process_monitor_message, hb_process_monitor_meter, hb_process_monitor_metrics, ?LIBRARY_MODULE,
      hb_process_monitor_observer, hb_process_monitor_opts, hb_process_monitor_page,
      hb_process_monitor_page_charts, hb_process_monitor_page_script, hb_process_monitor_page_style,

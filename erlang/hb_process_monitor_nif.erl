@@ -29,6 +29,7 @@
        snapshots/2, census/1, probe/4, library_version/0, metrics/0, events_to_self/1, check_node/1, log_to_self/1]).
 
 -define(LIBRARY, "hb_process_monitor_nif").
+-define(CHECK_MODULE, hb_process_monitor_library).
 -define(REASON, {?MODULE, not_loaded}).
 -define(FILE_LOADED, {?MODULE, file}).
 
@@ -120,11 +121,30 @@ on_load() ->
 load([], Tried) ->
     {error, lists:reverse(Tried)};
 load([Path | Paths], Tried) ->
-    case erlang:load_nif(Path, 0) of
+    case load_whole(Path) of
         ok -> persistent_term:put(?FILE_LOADED, Path ++ ".so");
         {error, {Reload, _}} = Error when Reload =:= reload; Reload =:= upgrade -> Error;
         {error, {_, Text}} -> load(Paths, [{Path ++ ".so", lists:flatten(Text)} | Tried])
     end.
+
+%% Beside a running library none is checked: none is mapped either, and a damaged file must not turn the running
+%% module into stubs.
+load_whole(Path) ->
+    case is_running() orelse check(Path ++ ".so") of
+        true -> {error, {upgrade, "a running library is not exchanged"}};
+        ok -> erlang:load_nif(Path, 0);
+        {error, Text} -> {error, {damaged, Text}}
+    end.
+
+%% In embedded mode a call does not load a module.
+check(File) ->
+    case erlang:module_loaded(?CHECK_MODULE) orelse code:load_file(?CHECK_MODULE) of
+        {error, Reason} -> {error, lists:flatten(io_lib:format("~s cannot be loaded: ~0p", [?CHECK_MODULE, Reason]))};
+        _ -> ?CHECK_MODULE:check(File)
+    end.
+
+is_running() ->
+    erlang:module_loaded(?MODULE) andalso file() =/= undefined andalso loaded() =:= ok.
 
 %% Without `.so', as load_nif wants it.
 candidates() ->

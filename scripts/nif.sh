@@ -27,8 +27,22 @@ else
   [ -f "$built" ] || { echo "nif: cargo has built no library" >&2; exit 1; }
 fi
 
+# Appends the stamp that hb_process_monitor_library checks before it loads the file. One that was built elsewhere
+# may have it already. Formats of other systems than Linux do not allow for it.
+stamp() {
+  local size md5 text
+  [ "$(uname -s)" = Linux ] || return 0
+  ! tail -c 76 "$1" | grep -qa '^hb_process_monitor library 1 ' || return 0
+  size=$(wc -c <"$1")
+  md5=$(md5sum <"$1")
+  printf -v text '\nhb_process_monitor library 1 %012d %s\n' "$size" "${md5%% *}"
+  printf %s "$text" >>"$1"
+}
+
 # Written beside and renamed: a library that a node has mapped must never be overwritten in place.
-if ! cmp -s "$built" "$into"; then
-  cp "$built" "$into.$$.new"
-  mv -f "$into.$$.new" "$into"
-fi
+new=$into.$$.new
+trap 'rm -f "$new"' EXIT
+cp "$built" "$new"
+chmod u+w "$new"
+stamp "$new"
+cmp -s "$new" "$into" || mv -f "$new" "$into"

@@ -85,7 +85,9 @@ longer_library(Dist) -> ok = file:write_file(library(Dist), <<0>>, [append]).
 broken_library(Dist) -> ok = file:write_file(library(Dist), "no library").
 
 library_of_a_later_glibc(Dist) ->
-    {ok, Library} = file:read_file(library(Dist)),
+    {ok, Stamped} = file:read_file(library(Dist)),
+    %% Without its stamp, which is of another content.
+    Library = binary:part(Stamped, 0, byte_size(Stamped) - 76),
     Needed = <<0, "GLIBC_2.34", 0>>,
     [_, _ | _] = binary:split(Library, Needed, [global]),
     ok = file:write_file(library(Dist), binary:replace(Library, Needed, <<0, "GLIBC_2.99", 0>>, [global])).
