@@ -47,7 +47,8 @@ stop(_State) ->
     ok = hb_process_monitor_observer:retire(),
     lists:foreach(fun({Path, Reason}) ->
         hb_process_monitor_host:log(undefined, {error, checkpoint_not_durable, {Path, Reason}})
-    end, hb_process_monitor_nif:close_checkpoints(?CLOSE_LIMIT)).
+    end, hb_process_monitor_nif:close_checkpoints(?CLOSE_LIMIT)),
+    hb_process_monitor_log:hide().
 
 %% @doc Why the supervision tree is down, for a monitor that is not in it. Who stops the application does
 %% not want its monitors started again.

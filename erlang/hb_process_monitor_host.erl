@@ -177,7 +177,10 @@ log(Logger, {Status, Type, Details} = Entry) ->
     _ = is_pid(Logger) andalso observed(hb_logger, log, [Logger, Entry]),
     Report = #{what => Type, details => Details},
     Meta = #{domain => [hb_process_monitor], report_cb => fun hb_process_monitor_log_format:report/2},
-    case Status of
-        ok -> ?LOG_INFO(Report, Meta);
-        error -> ?LOG_WARNING(Report, Meta)
-    end.
+    Level = level(Status, Type),
+    ?LOG(Level, Report, Meta).
+
+%% Failures, and their end, are of a level that OTP's logger shows by default.
+level(error, _) -> warning;
+level(ok, recovered) -> notice;
+level(ok, _) -> info.

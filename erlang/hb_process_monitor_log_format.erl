@@ -12,6 +12,8 @@
 
 %% The longest detail that is printed whole. A cursor, which nobody reads, is longer.
 -define(LONGEST, 160).
+%% The longest text of a record of the library, which names files.
+-define(LONGEST_RECORD, 1000).
 -define(DEPTH, 12).
 -define(WHAT_WIDTH, 18).
 %% What a process takes, and what one that is not there leaves free.
@@ -37,7 +39,7 @@ format(Event, Config) ->
 check_config(Config) -> logger_formatter:check_config(Config).
 
 parts(#{what := record, target := Target, text := Text}) ->
-    {<<"library">>, <<>>, [line(Target), line(Text)]};
+    {<<"library">>, <<>>, [line(Target), line(Text, ?LONGEST_RECORD)]};
 parts(#{what := What, details := Details}) when is_tuple(Details), tuple_size(Details) > 0 ->
     [First | Rest] = All = tuple_to_list(Details),
     case is_binary(First) andalso hb_process_monitor_opts:is_proc_id(First) of
@@ -60,11 +62,14 @@ detail(Other) -> term(Other).
 term(Term) -> line(unicode:characters_to_binary(io_lib:format("~0tP", [Term, ?DEPTH]))).
 
 %% Nothing that was logged can begin a line of its own, or do anything else to a terminal.
-line(Text) ->
+line(Text) -> line(Text, ?LONGEST).
+
+line(Text, Longest) ->
     Chars = [case C < $\s orelse (C >= 127 andalso C < 160) of true -> $\s; false -> C end
              || C <- unicode:characters_to_list(Text)],
-    case length(Chars) > ?LONGEST of
-        true -> unicode:characters_to_binary([lists:sublist(Chars, ?LONGEST), $…]);
+    case length(Chars) > Longest of
+        %% Three dots in ASCII: a console need not be of UTF-8.
+        true -> unicode:characters_to_binary([lists:sublist(Chars, Longest), "..."]);
         false -> unicode:characters_to_binary(Chars)
     end.
 

@@ -6,7 +6,7 @@
 %% The files
 -export([build/1, copy/2, link/2, snapshot/1, app/1]).
 %% A node of it
--export([boot/3, call/4, os_node/1, kill/1]).
+-export([boot/3, boot/4, call/4, os_node/1, kill/1]).
 
 -export_type([booted/0]).
 
@@ -46,7 +46,11 @@ app(Release) -> filename:join(Release, "lib/hb-0.0.1").
 
 %% Boots a node in a working directory of its own. `Take' is called with each result that it pushes
 %% with hb_line:push/2, in the order of a monitor; what it returns is what the push returns.
-boot(Release, Cwd, Take) ->
+boot(Release, Cwd, Take) -> boot(Release, Cwd, Take, quiet).
+
+%% `stock': with the logger as the release has it, and what the node prints goes to the test as messages of its port,
+%% which stock_node:says/2 reads.
+boot(Release, Cwd, Take, Logger) ->
     {Listen, Port} = os_node:listen(),
     Test = self(),
     Acceptor = spawn_link(fun() -> accept(Listen, Test, Take) end),
@@ -55,11 +59,11 @@ boot(Release, Cwd, Take) ->
     Vsn = filename:join(Release, "releases/0.0.1"),
     Node = open_port({spawn_executable, filename:join(Erts, "erlexec")}, [
         {args, ["-boot", filename:join(Vsn, "start"), "-config", filename:join(Vsn, "sys"), "-mode", "embedded",
-                "-noshell", "-noinput", "-kernel", "logger_level", "error"]},
+                "-noshell", "-noinput" | case Logger of quiet -> ["-kernel", "logger_level", "error"]; stock -> [] end]},
         {env, [{"ROOTDIR", Release}, {"BINDIR", Erts}, {"EMU", "beam"}, {"PROGNAME", "hb"},
                {"HB_TEST_PORT", integer_to_list(Port)}, {"ERL_CRASH_DUMP_SECONDS", "0"},
                {"ERL_LIBS", false}, {"ERL_FLAGS", false}]},
-        {cd, Cwd}, exit_status, hide, nouse_stdio]),
+        {cd, Cwd}, exit_status, hide | case Logger of quiet -> [nouse_stdio]; stock -> [binary, stderr_to_stdout] end]),
     {os_pid, Pid} = erlang:port_info(Node, os_pid),
     receive
         {Acceptor, line, Line} -> #{node => {Node, Pid}, line => Line, acceptor => Acceptor};
