@@ -45,6 +45,11 @@ prep_stop(State) ->
 -spec stop(term()) -> ok.
 stop(_State) ->
     ok = hb_process_monitor_observer:retire(),
+    %% Called in either case. After a crash of the tree the monitors go on from there.
+    ok = case is_stopping() of
+        true -> hb_process_monitor_nif:drop_memory();
+        false -> ok
+    end,
     lists:foreach(fun({Path, Reason}) ->
         hb_process_monitor_host:log(undefined, {error, checkpoint_not_durable, {Path, Reason}})
     end, hb_process_monitor_nif:close_checkpoints(?CLOSE_LIMIT)),

@@ -304,7 +304,7 @@ now_ms() -> erlang:monotonic_time(millisecond).
 %% @doc Has a monitor pause.
 -spec pause(id()) -> ok | {error, not_monitored}.
 pause(Id) ->
-    told(Id, fun(Monitor, Marks) ->
+    told(Id, true, fun(Monitor, Marks) ->
         ok = hb_process_monitor_marks:ask_to_pause(Marks),
         hb_process_monitor_server:pause(Monitor)
     end).
@@ -312,16 +312,46 @@ pause(Id) ->
 %% @doc Has a monitor that has paused go on.
 -spec resume(id()) -> ok | {error, not_monitored}.
 resume(Id) ->
-    told(Id, fun(Monitor, _Marks) -> hb_process_monitor_server:resume(Monitor) end).
+    told(Id, false, fun(Monitor, _Marks) -> hb_process_monitor_server:resume(Monitor) end).
 
-told(Id, Tell) ->
-    Found = case is_pid(Id) of true -> {ok, Id}; false -> monitor_of(Id) end,
-    case Found of
-        {ok, Monitor} ->
-            case hb_process_monitor_registry:marks(Monitor) of
-                {ok, _, Marks} -> Tell(Monitor, Marks);
-                none -> {error, not_monitored}
+told(Id, Paused, Tell) ->
+    case marks_of(Id) of
+        {ok, Monitor, Marks} -> Tell(Monitor, Marks);
+        none -> crashed(Id, Paused, Tell)
+    end.
+
+marks_of(Monitor) when is_pid(Monitor) ->
+    case hb_process_monitor_registry:marks(Monitor) of
+        {ok, _, Marks} -> {ok, Monitor, Marks};
+        none -> none
+    end;
+marks_of(ProcID) ->
+    case monitor_of(ProcID) of
+        {ok, Monitor} -> marks_of(Monitor);
+        none -> none
+    end.
+
+%% A monitor that crashed: what waits to be started in its place, or runs by now, is to pause.
+crashed(Monitor, Paused, Tell) when is_pid(Monitor) ->
+    case hb_process_monitor_restarts:crashed(Monitor) of
+        {ok, ProcId} -> told(ProcId, Paused, Tell);
+        none -> {error, not_monitored}
+    end;
+crashed(ProcID, Paused, Tell) ->
+    ProcId = hb_process_monitor_opts:proc_id(ProcID),
+    Change = fun({monitor, Options}) -> {monitor, hb_process_monitor_opts:set_paused(Paused, Options)}; (Start) -> Start end,
+    case hb_process_monitor_restarts:set_options(ProcId, Change) of
+        {ok, {monitor, #{kept := Kept}}} ->
+            ok = case hb_process_monitor_registry:engine() of
+                {ok, Engine, _} -> hb_process_monitor_nif:keep_options(Engine, ProcId, term_to_binary(Kept));
+                none -> ok
             end;
+        {ok, _} ->
+            {error, not_monitored};
         none ->
-            {error, not_monitored}
+            %% It may have been started since.
+            case marks_of(ProcId) of
+                {ok, Started, Marks} -> Tell(Started, Marks);
+                none -> {error, not_monitored}
+            end
     end.

@@ -10,7 +10,7 @@
 -export([register/2, poll/1, next_part/2, large_part/2, ack/4, give_up/7, give_up_large/7, move_to/2, remove/2]).
 %% The checkpoint
 -export([letters/4, has_letter/3, discard/3, forget/2, stopped/3, keep_options/3, flush/1, watched/1,
-         checkpoint_status/1, close_checkpoints/1]).
+         checkpoint_status/1, close_checkpoints/1, drop_memory/0]).
 %% For an operator
 -export([snapshots/2, census/1, probe/4, library_version/0]).
 %% What is counted and what happens, of all engines
@@ -25,7 +25,7 @@
 -nifs([new/1, run/2, interrupt/1, mail/1, stop/1, counters/1, next_epoch/0,
        register/2, poll/1, next_part/2, large_part/2, ack/4, give_up/7, give_up_large/7, move_to/2, remove/2,
        letters/4, has_letter/3, discard/3, forget/2, stopped/3, keep_options/3, flush/1, watched/1,
-       checkpoint_status/1, close_checkpoints/1,
+       checkpoint_status/1, close_checkpoints/1, drop_memory/0,
        snapshots/2, census/1, probe/4, library_version/0, metrics/0, events_to_self/1, check_node/1, log_to_self/1]).
 
 -define(LIBRARY, "hb_process_monitor_nif").
@@ -319,8 +319,12 @@ checkpoint_status(_Engine) -> erlang:nif_error(not_loaded()).
 
 %% @doc Makes all checkpoints of this node durable and closes their files. Those that are not durable within
 %% `LimitMs', and why.
--spec close_checkpoints(LimitMs :: pos_integer()) -> [{Path :: string(), Reason :: string()}].
+-spec close_checkpoints(LimitMs :: pos_integer()) -> [{Path :: binary(), Reason :: binary()}].
 close_checkpoints(_LimitMs) -> erlang:nif_error(not_loaded()).
+
+%% @doc Drops what a checkpoint in memory holds.
+-spec drop_memory() -> ok.
+drop_memory() -> erlang:nif_error(not_loaded()).
 
 %% @doc Asks how these registrations fare, 1000 of them at most. The calling process is sent
 %% `{hb_cron_answer, Number, [snapshot()]}' when the loop has come to it; those that have ended are left

@@ -23,7 +23,8 @@ all_test_() ->
         fun resume_all_starts_what_was_not_stopped/1,
         fun tree_that_died_resumes_its_monitors_when_it_comes_back/1,
         fun processes_of_the_host_are_started_with_the_application/1,
-        fun checkpoint_off_keeps_nothing_and_works/1,
+        fun checkpoint_off_writes_nothing_and_goes_on_after_a_stop/1,
+        fun checkpoint_off_forgets_all_with_the_application/1,
         fun stop_that_waits_returns_when_the_last_ack_is_durable/1
      ]]}.
 
@@ -223,16 +224,30 @@ processes_of_the_host_are_started_with_the_application(Cu) ->
     {ok, {_, _, Options}} = hb_process_monitor_registry:find(B),
     ?assertMatch(#{rate := 777777}, Options).
 
-checkpoint_off_keeps_nothing_and_works(Cu) ->
+checkpoint_off_writes_nothing_and_goes_on_after_a_stop(Cu) ->
     harness:host(#{cron_checkpoint => false}),
     Id = harness:proc_id(),
     {Monitor, _} = harness:pushed(Cu, Id, 5),
     ok = ?M:stop(Monitor, deadline:ms()),
-    {_, Logger} = harness:start(Cu, Id, #{}),
-    harness:logged(Logger, fun({ok, resolved_cursor, _}) -> true end),
-    ?assertEqual([], ?M:resume_all()),
+    test_cu:add(Cu, Id, 2),
+    {Next, _} = harness:start(Cu, Id, #{}),
+    Next ! tick,
+    harness:results(6, 7),
+    ?assertMatch([{Id, {Next, _}}], ?M:resume_all()),
     ?assertEqual({ok, []}, ?M:dead_letters(Id)),
-    ?assertNot(filelib:is_regular(harness:checkpoint())).
+    ?assertNot(filelib:is_regular(harness:checkpoint())),
+    ok = ?M:stop(Next, deadline:ms()),
+    ok = ?M:forget(Id),
+    {_, Logger} = harness:start(Cu, Id, #{}),
+    harness:resolved(Logger, test_cu:cursor(7)).
+
+checkpoint_off_forgets_all_with_the_application(Cu) ->
+    harness:host(#{cron_checkpoint => false}),
+    Id = harness:proc_id(),
+    {_, _} = harness:pushed(Cu, Id, 5),
+    ok = application:stop(hb_process_monitor),
+    {_, Logger} = harness:start(Cu, Id, #{}),
+    harness:resolved(Logger, test_cu:cursor(5)).
 
 stop_that_waits_returns_when_the_last_ack_is_durable(Cu) ->
     %% No commit comes by itself for a minute.

@@ -1,5 +1,5 @@
-%%% The keeper: a monitor that crashes by itself comes back with its acked cursor, one that is killed
-%%% or stopped does not.
+%%% The keeper: a monitor that ends otherwise than by being stopped is started again from its acked cursor,
+%%% whatever becomes of the keeper itself.
 -module(keeper_tests).
 -include_lib("eunit/include/eunit.hrl").
 
@@ -10,9 +10,20 @@ all_test_() ->
      [{with, [T]} || T <- [
         fun crashed_monitor_comes_back_with_its_cursor/1,
         fun crashed_monitor_without_a_checkpoint_comes_back_with_its_cursor/1,
-        fun killed_monitor_stays_dead_and_that_is_logged/1,
+        fun killed_monitor_is_started_again/1,
+        fun monitor_killed_by_a_purge_of_its_push_is_started_again/1,
         fun stopped_monitor_stays_stopped/1,
-        fun keeper_killed_knows_the_monitors_again/1
+        fun keeper_killed_while_restarts_are_owed_starts_all_of_them/1,
+        fun monitors_that_crash_while_no_keeper_runs_are_started_again/1,
+        fun logger_that_raises_ends_neither_monitor_nor_keeper/1,
+        fun logger_that_raises_does_not_prevent_a_restart/1,
+        fun stop_reaches_a_crashed_monitor_that_waits_to_be_started/1,
+        fun stop_by_an_old_pid_reaches_the_monitor_started_in_its_place/1,
+        fun old_pid_does_not_stop_a_process_that_was_started_anew/1,
+        fun crashed_monitor_that_waits_to_be_started_is_not_forgotten/1,
+        fun start_takes_the_place_of_a_planned_restart/1,
+        fun pause_reaches_a_crashed_monitor_that_waits_to_be_started/1,
+        fun logger_of_its_own_outlives_a_crash_and_ends_with_a_stop/1
      ]]}.
 
 %% Crash reports are what these tests are about.
@@ -64,17 +75,51 @@ crashed_monitor_without_a_checkpoint_comes_back_with_its_cursor(Cu) ->
     New ! tick,
     harness:results(4, 5).
 
-killed_monitor_stays_dead_and_that_is_logged(Cu) ->
+killed_monitor_is_started_again(Cu) ->
     Id = harness:proc_id(),
     {Monitor, Logger} = pushed(Cu, Id),
-    exit(Monitor, kill),
-    harness:logged(Logger, fun({error, monitor_died, {For, killed}}) -> For =:= Id end),
-    ?assertEqual(none, hb_process_monitor_registry:find(Id)),
-    %% Its checkpoint is where it was.
-    test_cu:add(Cu, Id, 1),
-    {New, _} = harness:start(Cu, Id, #{}),
+    killed = harness:kill(Monitor),
+    goes_on_with(Cu, Id, harness:back(Id, Monitor)),
+    harness:logged(Logger, fun({error, monitor_crashed, {For, killed, _}}) -> For =:= Id end).
+
+goes_on_with(Cu, Id, Monitor) ->
+    test_cu:add(Cu, Id, 2),
+    Monitor ! tick,
+    harness:results(4, 5).
+
+%% The operator's module is loaded twice while a push of it runs: the VM kills the process.
+monitor_killed_by_a_purge_of_its_push_is_started_again(Cu) ->
+    Id = harness:proc_id(),
+    load_push(keeper_push),
+    true = register(keeper_push_test, self()),
+    test_cu:add(Cu, Id, 2),
+    {Monitor, _} = harness:start(Cu, Id, #{cursor => earliest, cron_push => {keeper_push, push}}),
+    Monitor ! tick,
+    receive {keeper_push, Monitor} -> ok after deadline:ms() -> error(not_pushed) end,
+    Ref = monitor(process, Monitor),
+    load_push(keeper_push),
+    load_push(keeper_push),
+    receive {'DOWN', Ref, process, _, killed} -> ok after deadline:ms() -> error(not_killed) end,
+    New = harness:back(Id, Monitor),
     New ! tick,
-    harness:results(4, 4).
+    receive {keeper_push, New} -> ok after deadline:ms() -> error(not_pushed) end,
+    New ! go_on,
+    receive {keeper_push, New} -> New ! go_on after deadline:ms() -> error(not_pushed) end,
+    ok = hb_process_monitor:stop(New, deadline:ms()),
+    true = unregister(keeper_push_test),
+    harness:unload(keeper_push).
+
+load_push(Module) ->
+    Forms = [begin
+        {ok, Tokens, _} = erl_scan:string(Text),
+        {ok, Form} = erl_parse:parse_form(Tokens),
+        Form
+    end || Text <- ["-module(" ++ atom_to_list(Module) ++ ").", "-export([push/2]).",
+                    "push(_, _) -> keeper_push_test ! {keeper_push, self()}, receive go_on -> ok end."]],
+    {ok, Module, Binary} = compile:forms(Forms),
+    _ = code:purge(Module),
+    {module, Module} = code:load_binary(Module, atom_to_list(Module), Binary),
+    ok.
 
 stopped_monitor_stays_stopped(Cu) ->
     Id = harness:proc_id(),
@@ -84,14 +129,142 @@ stopped_monitor_stays_stopped(Cu) ->
     ?assertEqual(none, hb_process_monitor_registry:find(Id)),
     ?assertEqual([], [E || {error, _, _} = E <- harness:report(Logger)]).
 
-keeper_killed_knows_the_monitors_again(Cu) ->
-    Id = harness:proc_id(),
-    {Monitor, Logger} = pushed(Cu, Id),
+%% Twenty monitors crash, and the keeper dies before any of them is due.
+keeper_killed_while_restarts_are_owed_starts_all_of_them(Cu) ->
+    All = [{Id, Monitor} || _ <- lists:seq(1, 20), Id <- [harness:proc_id()], {Monitor, _} <- [pushed(Cu, Id)]],
+    [killed = harness:kill(Monitor) || {_, Monitor} <- All],
+    harness:eventually(fun() -> length(hb_process_monitor_restarts:all()) + alive(All) =:= 20 end),
+    kill_keeper(),
+    [_ = harness:back(Id, Old) || {Id, Old} <- All],
+    ok.
+
+alive(All) -> length([Id || {Id, Old} <- All, {ok, {Monitor, _, _}} <- [hb_process_monitor_registry:find(Id)], Monitor =/= Old]).
+
+monitors_that_crash_while_no_keeper_runs_are_started_again(Cu) ->
+    All = [{Id, Monitor} || _ <- lists:seq(1, 5), Id <- [harness:proc_id()], {Monitor, _} <- [pushed(Cu, Id)]],
+    %% Nothing starts a keeper meanwhile.
+    ok = sys:suspend(hb_process_monitor_sup),
+    killed = harness:kill(whereis(hb_process_monitor_keeper)),
+    [Crashed, Stopped | Killed] = All,
+    crash(element(2, Crashed)),
+    ok = hb_process_monitor:stop(element(2, Stopped), deadline:ms()),
+    [killed = harness:kill(Monitor) || {_, Monitor} <- Killed],
+    ok = sys:resume(hb_process_monitor_sup),
+    [goes_on_with(Cu, Id, harness:back(Id, Old)) || {Id, Old} <- [Crashed | Killed]],
+    ?assertEqual(none, hb_process_monitor_registry:find(element(1, Stopped))).
+
+kill_keeper() ->
     Old = whereis(hb_process_monitor_keeper),
-    exit(Old, kill),
-    harness:eventually(fun() -> not lists:member(whereis(hb_process_monitor_keeper), [Old, undefined]) end),
-    %% Once it has served this, it has heard of the monitor.
-    _ = sys:get_state(Monitor),
-    {error, unknown_call} = gen_server:call(hb_process_monitor_keeper, served),
-    exit(Monitor, kill),
-    harness:logged(Logger, fun({error, monitor_died, {For, killed}}) -> For =:= Id end).
+    killed = harness:kill(Old),
+    harness:eventually(fun() -> not lists:member(whereis(hb_process_monitor_keeper), [Old, undefined]) end).
+
+logger_that_raises_ends_neither_monitor_nor_keeper(Cu) ->
+    Id = harness:proc_id(),
+    {ok, _} = application:ensure_all_started(hb_process_monitor),
+    hb_logger:raising(fun() ->
+        Keeper = whereis(hb_process_monitor_keeper),
+        harness:sink(Id),
+        test_cu:add(Cu, Id, 3),
+        {Monitor, undefined} = harness:start(Cu, Id, #{cursor => earliest}),
+        test_cu:script(Cu, fun(_) -> close end),
+        Monitor ! tick,
+        harness:eventually(fun() -> maps:get(failures, hb_process_monitor_ticker:counters()) > 0 end),
+        test_cu:script(Cu, fun(_) -> pass end),
+        Monitor ! tick,
+        harness:results(1, 3),
+        ?assertEqual({ok, Keeper}, {ok, whereis(hb_process_monitor_keeper)}),
+        ?assert(is_process_alive(Monitor))
+    end).
+
+logger_that_raises_does_not_prevent_a_restart(Cu) ->
+    Id = harness:proc_id(),
+    {Monitor, _} = harness:pushed(Cu, Id, 3, #{logger => spawn(fun() -> receive never -> ok end end)}),
+    hb_logger:raising(fun() ->
+        crash(Monitor),
+        goes_on_with(Cu, Id, harness:back(Id, Monitor))
+    end).
+
+%% Crashes a monitor, and returns before it is started again: its restart is planned and put off.
+crashed(Cu, Id) ->
+    {Monitor, Logger} = pushed(Cu, Id),
+    ok = sys:suspend(hb_process_monitor_monitors_sup),
+    crash(Monitor),
+    harness:eventually(fun() -> hb_process_monitor_restarts:is_planned(Id) end),
+    {Monitor, Logger}.
+
+go_on() -> ok = sys:resume(hb_process_monitor_monitors_sup).
+
+%% Its start, were there one, would have come: the keeper has served all that was due for a minute.
+never_started(Cu, Id) ->
+    [] = [Token || {Planned, Token, _} <- hb_process_monitor_restarts:all(), Planned =:= Id],
+    go_on(),
+    {error, unknown_call} = gen_server:call(hb_process_monitor_keeper, served, infinity),
+    ?assertEqual(none, hb_process_monitor_registry:find(Id)),
+    harness:still(Cu, Id, 20).
+
+stop_reaches_a_crashed_monitor_that_waits_to_be_started(Cu) ->
+    Id = harness:proc_id(),
+    {Monitor, _} = crashed(Cu, Id),
+    ?assertEqual(ok, hb_process_monitor:stop(Monitor, deadline:ms())),
+    never_started(Cu, Id),
+    %% Nor is it resumed, and it can be forgotten.
+    ?assertEqual([], hb_process_monitor:resume_all()),
+    ?assertEqual(ok, hb_process_monitor:forget(Id)).
+
+stop_by_an_old_pid_reaches_the_monitor_started_in_its_place(Cu) ->
+    Id = harness:proc_id(),
+    {Old, _} = pushed(Cu, Id),
+    crash(Old),
+    New = harness:back(Id, Old),
+    ?assertEqual(ok, hb_process_monitor:stop(Old, deadline:ms())),
+    ?assertNot(is_process_alive(New)),
+    ?assertEqual(none, hb_process_monitor_registry:find(Id)).
+
+old_pid_does_not_stop_a_process_that_was_started_anew(Cu) ->
+    Id = harness:proc_id(),
+    {Old, _} = pushed(Cu, Id),
+    crash(Old),
+    Restarted = harness:back(Id, Old),
+    ok = hb_process_monitor:stop(Restarted, deadline:ms()),
+    {New, _} = harness:start(Cu, Id, #{}),
+    ?assertEqual(ok, hb_process_monitor:stop(Old, deadline:ms())),
+    ?assert(is_process_alive(New)).
+
+crashed_monitor_that_waits_to_be_started_is_not_forgotten(Cu) ->
+    Id = harness:proc_id(),
+    {Old, _} = crashed(Cu, Id),
+    ?assertEqual({error, monitored}, hb_process_monitor:forget(Id)),
+    go_on(),
+    goes_on_with(Cu, Id, harness:back(Id, Old)).
+
+start_takes_the_place_of_a_planned_restart(Cu) ->
+    Id = harness:proc_id(),
+    {Old, _} = pushed(Cu, Id),
+    crash(Old),
+    %% Before or after the keeper's: either way there is one.
+    {New, _} = harness:start(Cu, Id, #{}),
+    goes_on_with(Cu, Id, New),
+    harness:eventually(fun() -> not hb_process_monitor_restarts:is_planned(Id) end),
+    ?assertMatch([_], supervisor:which_children(hb_process_monitor_monitors_sup)).
+
+pause_reaches_a_crashed_monitor_that_waits_to_be_started(Cu) ->
+    Id = harness:proc_id(),
+    {Old, _} = crashed(Cu, Id),
+    ?assertEqual(ok, hb_process_monitor:pause(Id)),
+    go_on(),
+    _ = harness:back(Id, Old),
+    ?assertMatch(#{state := paused}, hb_process_monitor:info(Id)),
+    ?assertEqual(ok, hb_process_monitor:resume(Id)),
+    test_cu:add(Cu, Id, 2),
+    harness:results(4, 5).
+
+logger_of_its_own_outlives_a_crash_and_ends_with_a_stop(Cu) ->
+    Id = harness:proc_id(),
+    {Old, Logger} = harness:pushed(Cu, Id, 3),
+    crash(Old),
+    New = harness:back(Id, Old),
+    ?assertMatch({ok, {New, Logger, _}}, hb_process_monitor_registry:find(Id)),
+    harness:logged(Logger, fun({error, monitor_crashed, _}) -> true end),
+    Ref = monitor(process, Logger),
+    ok = hb_process_monitor:stop(New, deadline:ms()),
+    receive {'DOWN', Ref, process, _, _} -> ok after deadline:ms() -> error(logger_lives) end.

@@ -18,7 +18,7 @@ all_test_() ->
         fun crashed_without_a_checkpoint_goes_on_after_its_last_ack/1,
         fun cursor_of_the_arguments_is_for_the_first_start_alone/1,
         fun stale_checkpoint_begins_at_the_cursor_of_the_arguments_and_says_so/1,
-        fun cursor_that_no_supervisor_comes_back_for_is_dropped/1,
+        fun killed_without_a_checkpoint_goes_on_after_its_last_ack/1,
         fun forgotten_process_begins_at_the_cursor_of_the_arguments/1,
         fun stopped_stays_stopped/1,
         fun paused_and_crashed_is_started_again_as_its_arguments_say/1,
@@ -126,7 +126,6 @@ cursor_of_the_arguments_is_for_the_first_start_alone(Cu) ->
 stale_checkpoint_begins_at_the_cursor_of_the_arguments_and_says_so(Cu) ->
     Id = harness:proc_id(),
     with_pushed(Cu, Id, 3, #{}, fun(_, _) -> ok end),
-    {ok, _} = hb_process_monitor_registry:take_cursor(Id),
     Ended = os:system_time(millisecond),
     harness:eventually(fun() -> os:system_time(millisecond) > Ended + 2 end),
     Logger = hb_logger:start(),
@@ -138,15 +137,14 @@ stale_checkpoint_begins_at_the_cursor_of_the_arguments_and_says_so(Cu) ->
     ?assertEqual([{error, stale_cursor, {Id, test_cu:cursor(3), {given, test_cu:cursor(1)}}}],
                  [Entry || {_, stale_cursor, _} = Entry <- harness:report(Logger)]).
 
-cursor_that_no_supervisor_comes_back_for_is_dropped(Cu) ->
+%% However it dies: no checkpoint is a checkpoint in memory.
+killed_without_a_checkpoint_goes_on_after_its_last_ack(Cu) ->
+    harness:host(#{cron_checkpoint => false}),
     Id = harness:proc_id(),
-    with_pushed(Cu, Id, 3, #{}, fun(_, _) -> ok end),
-    %% What has just been left is kept.
-    whereis(hb_process_monitor_keeper) ! sweep,
-    {error, unknown_call} = gen_server:call(hb_process_monitor_keeper, swept),
-    ?assertEqual(0, hb_process_monitor_registry:drop_cursors(3600000)),
-    harness:eventually(fun() -> hb_process_monitor_registry:drop_cursors(0) =:= 1 end),
-    ?assertEqual(none, hb_process_monitor_registry:take_cursor(Id)).
+    with_pushed(Cu, Id, 3, #{}, fun(_Supervisor, Old) ->
+        killed = harness:kill(Old),
+        goes_on(Cu, Id, harness:back(Id, Old), 4, 5)
+    end).
 
 forgotten_process_begins_at_the_cursor_of_the_arguments(Cu) ->
     Id = harness:proc_id(),

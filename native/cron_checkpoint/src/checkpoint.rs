@@ -185,7 +185,7 @@ impl Checkpoint {
     }
 
     /// The checkpoint of this OS process that keeps its book in memory and writes nothing. It lives
-    /// until [`Checkpoint::close_all`], whatever becomes of the engines that use it.
+    /// until [`Checkpoint::drop_memory`], whatever becomes of the engines that use it.
     #[must_use]
     pub fn in_memory() -> Self {
         locked(&IN_MEMORY).get_or_insert_with(Self::memory).clone()
@@ -421,11 +421,15 @@ impl Checkpoint {
         wait.unwrap_or_else(PoisonError::into_inner).0.closed
     }
 
-    /// Closes all files of this OS process, and drops the checkpoint in memory. Says which files are
-    /// not durable within `limit` in all, and why.
+    /// Drops the checkpoint in memory: the next user of one begins with an empty book.
+    pub fn drop_memory() {
+        *locked(&IN_MEMORY) = None;
+    }
+
+    /// Closes all files of this OS process. Says which of them are not durable within `limit` in all,
+    /// and why.
     #[must_use]
     pub fn close_all(limit: Duration) -> Vec<(PathBuf, String)> {
-        *locked(&IN_MEMORY) = None;
         let all: Vec<Self> = locked(&OPEN).iter().flat_map(HashMap::values).cloned().collect();
         for checkpoint in &all {
             checkpoint.change(None, |state| state.closing = true);

@@ -233,6 +233,13 @@ fn checkpoint_status(
     named(env, counts)
 }
 
+/// Drops what a checkpoint in memory holds.
+#[rustler::nif]
+fn drop_memory() -> Atom {
+    Checkpoint::drop_memory();
+    atoms::ok()
+}
+
 /// Makes all checkpoints of this node durable and closes their files: the paths of those that are not durable
 /// within the limit, and why.
 #[rustler::nif(schedule = "DirtyIo")]

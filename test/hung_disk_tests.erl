@@ -1,0 +1,108 @@
+%%% A disk whose fsync is slow, or hangs: nothing but what has to be durable waits for it, and what says `ok' is
+%%% durable. In a node of its own, whose fsync is slowed by what is preloaded into it (`test/support/hang_sync.c').
+-module(hung_disk_tests).
+-include_lib("eunit/include/eunit.hrl").
+%% In that node
+-export([main/1, log/2]).
+
+-define(VARIABLE, "HANG_SYNC").
+%% How long all cases may take, in ms. Only a failure takes this long.
+-define(LIMIT, 280000).
+
+eunit_wrapper_(Tests) -> deadline:each(Tests).
+
+disk_that_hangs_holds_up_only_what_has_to_be_durable_test_() ->
+    {timeout, ?LIMIT div 1000 + 30, fun() ->
+        ?assertEqual([{Case, ok} || Case <- cases()],
+                     preloaded_node:run(?MODULE, "hang_sync.c", ?VARIABLE, ?LIMIT))
+    end}.
+
+cases() ->
+    [calls_that_wait_leave_ticks_and_files_alone, stop_says_ok_once_all_is_durable,
+     stop_that_cannot_be_durable_says_so, clean_stop_reports_no_deaths, application_stop_names_the_checkpoint].
+
+main([Port]) ->
+    preloaded_node:main(Port, cases(), fun(Case) ->
+        Cu = harness:setup(),
+        try run(Case, Cu)
+        after
+            preloaded_node:allow(?VARIABLE),
+            harness:cleanup(Cu)
+        end
+    end).
+
+%% Twelve callers wait for the disk, which are more than there are dirty IO schedulers.
+run(calls_that_wait_leave_ticks_and_files_alone, Cu) ->
+    Ticking = harness:proc_id(),
+    {_, _} = harness:start(Cu, Ticking, #{rate => 20, cursor => earliest}),
+    {Doomed, _} = harness:pushed(Cu, harness:proc_id(), 1),
+    ok = hb_process_monitor:stop(Doomed, deadline:ms()),
+    hang(),
+    Callers = [spawn_monitor(fun() -> call(N, harness:proc_id()) end) || N <- lists:seq(1, 12)],
+    harness:eventually(fun() -> maps:get(writing_for_ms, status()) > 0 end),
+    Before = length(test_cu:requests(Cu, Ticking)),
+    %% Ticks go on, and so do the host's files.
+    harness:eventually(fun() -> length(test_cu:requests(Cu, Ticking)) >= Before + 20 end),
+    {ok, _} = file:read_file_info("/"),
+    [true = is_process_alive(Caller) || {Caller, _} <- Callers],
+    preloaded_node:allow(?VARIABLE),
+    [receive {'DOWN', Ref, process, _, Reason} -> normal = Reason end || {_, Ref} <- Callers],
+    ok;
+run(stop_says_ok_once_all_is_durable, Cu) ->
+    {Monitor, _} = harness:pushed(Cu, harness:proc_id(), 3),
+    hang(),
+    {error, timeout} = hb_process_monitor:stop(Monitor, 500),
+    true = is_process_alive(Monitor),
+    preloaded_node:allow(?VARIABLE),
+    hb_process_monitor:stop(Monitor, deadline:ms());
+run(stop_that_cannot_be_durable_says_so, Cu) ->
+    Logger = hb_logger:start(),
+    {Monitor, _} = harness:pushed(Cu, harness:proc_id(), 3, #{logger => Logger}),
+    hang(),
+    {error, timeout} = hb_process_monitor:stop(Monitor, 0),
+    %% Not after the minute that it would wait.
+    harness:eventually(fun() -> stopping_timer(Monitor) =/= none end),
+    Monitor ! {timeout, stopping_timer(Monitor), not_durable},
+    Answer = hb_process_monitor:stop(Monitor, deadline:ms()),
+    true = lists:member(Answer, [{error, not_durable}, {error, timeout}]),
+    harness:logged(Logger, fun({error, not_durable, {_, _}}) -> true end);
+run(clean_stop_reports_no_deaths, Cu) ->
+    Logger = hb_logger:start(),
+    Options = #{logger => Logger},
+    [harness:pushed(Cu, harness:proc_id(), 1, Options) || _ <- lists:seq(1, 20)],
+    slow(300),
+    ok = application:stop(hb_process_monitor),
+    [] = [Entry || {error, _, _} = Entry <- harness:report(Logger)],
+    ok;
+run(application_stop_names_the_checkpoint, Cu) ->
+    {_, _} = harness:pushed(Cu, harness:proc_id(), 3),
+    Self = self(),
+    ok = logger:set_primary_config(level, warning),
+    ok = logger:add_handler(heard, ?MODULE, #{config => Self, level => warning}),
+    hang(),
+    ok = application:stop(hb_process_monitor),
+    Path = list_to_binary(harness:checkpoint()),
+    receive {heard, #{what := checkpoint_not_durable, details := {Path, _}}} -> ok
+    after deadline:ms() -> error(not_logged)
+    end.
+
+%% A handler of OTP's logger.
+log(#{msg := {report, Report}}, #{config := Test}) -> Test ! {heard, Report}, ok;
+log(_, _) -> ok.
+
+call(N, Id) when N rem 2 =:= 0 -> ok = hb_process_monitor:forget(Id);
+call(_, Id) -> {ok, []} = hb_process_monitor:dead_letters(Id).
+
+stopping_timer(Monitor) ->
+    case lists:last(tuple_to_list(sys:get_state(Monitor))) of
+        {_Epoch, Timer} -> Timer;
+        none -> none
+    end.
+
+status() ->
+    {ok, Engine, _} = hb_process_monitor_registry:engine(),
+    hb_process_monitor_nif:checkpoint_status(Engine).
+
+hang() -> ok = file:write_file(preloaded_node:control(?VARIABLE), <<>>).
+
+slow(Ms) -> ok = file:write_file(preloaded_node:control(?VARIABLE), integer_to_binary(Ms)).

@@ -1,0 +1,124 @@
+%%% What was pushed in a run of {@link stress}, and which rules were broken by it: results are skipped by no process
+%%% but one that was forgotten, and by that once; no two pushes of a process run at once.
+-module(stress_journal).
+
+-export([create/2, delete/0]).
+-export([pushing/3, forgetting/2, discarding/3]).
+-export([is_complete/1, may_jump/1, given_up/1, standing/1, violations/0, totals/0, count/1]).
+
+%% A push that failed so often may have been given up.
+-define(ATTEMPTS, 2).
+
+%% {{process, Id}, High, Forgets}: the highest number pushed, and how many jumps a forget allows.
+%% {{pushing, Id}, Pid}. {{failed, Id, Number}, Count}. {{passed, Id, Number}}: given up, and not pushed since.
+%% {{violation, N}, What}. {{count, What}, N}.
+-define(TABLE, ?MODULE).
+
+create(Cu, Ids) ->
+    Self = self(),
+    %% In a process of its own: no monitor and no caller owns it.
+    Owner = spawn(fun() ->
+        ?TABLE = ets:new(?TABLE, [named_table, public, set]),
+        true = ets:insert(?TABLE, [{cu, Cu} | [{{process, Id}, 0, 0} || Id <- Ids]]),
+        Self ! {created, self()},
+        receive delete -> ok end
+    end),
+    receive {created, Owner} -> persistent_term:put(?MODULE, Owner) end.
+
+delete() -> persistent_term:get(?MODULE) ! delete, ok.
+
+%% A push of a result; `Push' says whether it succeeds.
+pushing(Id, Number, Push) ->
+    alone(Id),
+    Succeeds = Push(),
+    Outcome = case Succeeds of
+        true ->
+            delivered(Id, Number),
+            ok;
+        false ->
+            ets:update_counter(?TABLE, {failed, Id, Number}, 1, {{failed, Id, Number}, 0}),
+            {error, out_of_luck}
+    end,
+    true = ets:delete(?TABLE, {pushing, Id}),
+    Outcome.
+
+alone(Id) ->
+    Self = self(),
+    case ets:insert_new(?TABLE, {{pushing, Id}, Self}) of
+        true -> ok;
+        false ->
+            case ets:lookup(?TABLE, {pushing, Id}) of
+                [{_, Other}] ->
+                    is_process_alive(Other) andalso violation({two_pushes_at_once, Id, Other, Self}),
+                    true = ets:insert(?TABLE, {{pushing, Id}, Self});
+                [] ->
+                    alone(Id)
+            end
+    end.
+
+delivered(Id, Number) ->
+    count(pushed),
+    true = ets:delete(?TABLE, {passed, Id, Number}),
+    [{_, High, Forgets}] = ets:lookup(?TABLE, {process, Id}),
+    if
+        Number =< High -> count(repeated);
+        true ->
+            Skipped = [N || N <- lists:seq(High + 1, Number - 1), not is_passed(Id, N)],
+            _ = case Skipped of
+                [] -> true = ets:insert(?TABLE, [{{passed, Id, N}} || N <- lists:seq(High + 1, Number - 1)]);
+                _ when Forgets > 0 -> count(jumped);
+                _ -> violation({skipped, Id, hd(Skipped), Number})
+            end,
+            true = ets:insert(?TABLE, {{process, Id}, Number, 0})
+    end.
+
+is_passed(Id, Number) ->
+    case ets:lookup(?TABLE, {failed, Id, Number}) of
+        [{_, Count}] -> Count >= ?ATTEMPTS;
+        [] -> false
+    end.
+
+%% A caller forgets a process. From before the call on it may jump, once if that says ok.
+forgetting(Id, Forget) ->
+    _ = ets:update_counter(?TABLE, {process, Id}, {3, 1}),
+    case Forget() of
+        ok ->
+            count(forgotten),
+            %% Its dead letters are gone.
+            true = ets:match_delete(?TABLE, {{passed, Id, '_'}}),
+            ok;
+        %% It may be forgotten, or not.
+        {error, Reason} when is_binary(Reason) -> ok;
+        {raised, _} -> ok;
+        {error, monitored} -> ets:update_counter(?TABLE, {process, Id}, {3, -1, 0, 0})
+    end.
+
+discarding(Id, Number, Discard) ->
+    case Discard() of
+        {error, not_found} -> ok;
+        _ -> true = ets:delete(?TABLE, {passed, Id, Number})
+    end.
+
+%% Whether all that the CU has was pushed or given up.
+is_complete(Id) ->
+    #{high := High, of_all := All, forgets := Forgets} = standing(Id),
+    Forgets =:= 0 andalso lists:all(fun(N) -> is_passed(Id, N) end, lists:seq(High + 1, All)).
+
+%% Whether it was forgotten, and nothing was pushed since.
+may_jump(Id) -> maps:get(forgets, standing(Id)) > 0.
+
+%% Results that were given up and are to be among the dead letters.
+given_up(Id) -> [Number || [Number] <- ets:match(?TABLE, {{passed, Id, '$1'}})].
+
+standing(Id) ->
+    [{cu, Cu}] = ets:lookup(?TABLE, cu),
+    [{_, High, Forgets}] = ets:lookup(?TABLE, {process, Id}),
+    #{high => High, of_all => test_cu:count(Cu, Id), forgets => Forgets}.
+
+violation(What) -> true = ets:insert(?TABLE, {{violation, erlang:unique_integer()}, What}).
+
+violations() -> [What || [What] <- ets:match(?TABLE, {{violation, '_'}, '$1'})].
+
+count(What) -> ets:update_counter(?TABLE, {count, What}, 1, {{count, What}, 0}).
+
+totals() -> maps:from_list([{What, Count} || [What, Count] <- ets:match(?TABLE, {{count, '$1'}, '$2'})]).
