@@ -1,7 +1,7 @@
 # Every command of the project. The README's two are `make demo` and `make test`.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup nif vendor compile demo test test-all edoc test-checkout test-otp27 test-otp29 crashtest simulate audit coverage fairness soak abuse prometheus docs valgrind browser miri fuzz bench install uninstall verify dist clean
+.PHONY: help setup nif vendor compile demo test test-all edoc test-checkout test-reproducible test-otp27 test-otp29 crashtest stress simulate audit coverage fairness soak abuse prometheus docs valgrind browser miri fuzz bench install uninstall verify dist clean
 
 CARGO  := cargo
 REBAR  := rebar3
@@ -45,6 +45,9 @@ test-checkout: setup ## as a rebar3 dependency, and with its sources copied into
 	@./test/checkout/dependency.sh
 	@./test/checkout/vendored.sh
 
+test-reproducible: setup ## the library built in another directory is the same file; minutes
+	@./test/checkout/reproducible.sh
+
 # The library file is the one that is built here. The script can run other rebar3 commands as well.
 test-otp27: setup nif ## the suite on OTP 27, in a Debian trixie that is made once under _build (root, Debian)
 	@./test/otp/run.sh trixie
@@ -64,9 +67,11 @@ coverage: setup ## which lines the tests run: by module, and in all
 	@$(CARGO) llvm-cov --workspace --exclude bench --locked --summary-only \
 	  --ignore-filename-regex '(bench|simulation|hb_process_monitor_nif|tests|_tests)[/.]'
 
-test-all: test ## and what is slow: kills, schedules, 5000 monitors, a Prometheus, a browser, valgrind, fuzz, miri, soak, benchmarks in small
+test-all: test ## and what is slow: a second build, kills, schedules, 5000 monitors, a Prometheus, a browser, valgrind, fuzz, miri, soak, benchmarks in small
+	@$(MAKE) --no-print-directory test-reproducible
 	@$(MAKE) --no-print-directory test-otp27
 	@$(MAKE) --no-print-directory test-otp29
+	@$(MAKE) --no-print-directory stress
 	@$(MAKE) --no-print-directory crashtest KILLS=200
 	@$(MAKE) --no-print-directory simulate
 	@$(MAKE) --no-print-directory fairness
@@ -86,6 +91,10 @@ KILLS ?= 10
 SEED  ?=
 crashtest: setup ## kill -9 a node at random moments, KILLS times (10), and see that nothing is lost
 	@$(RUN) -run crashtest main $(KILLS) $(SEED)
+
+STRESSED ?= 120
+stress: setup ## all public calls at random from eight processes, against kills, STRESSED (120) seconds each with a checkpoint and without
+	@$(RUN) -run stress main $(STRESSED) $(or $(SEED),1)
 
 SCHEDULES ?= 1000000
 simulate: ## a million schedules in simulation (SCHEDULES=, SEED= the first one's); minutes

@@ -1,13 +1,53 @@
 #!/usr/bin/env bash
 # nif.sh DIR: builds the Rust library and leaves it in DIR, as load_nif wants it. Where the variable
 # PREBUILT_NIF names a library, that one is taken instead, and neither cargo nor Rust is needed. NIF_PROFILE
-# names another profile of cargo's than release: dev is built in seconds, and is for trying things out.
+# names another profile of cargo's than dist: dev is built in seconds, and is for trying things out.
+#
+# The library says nothing of where it was built: the same sources and toolchain give the same file in any directory.
 #
 # The checkout's own build runs it as scripts/nif.sh, and one that it is copied into as build.sh beside
 # Cargo.toml. It knows nothing of either but that.
 set -euo pipefail
 # With it, cd would print where it goes.
 unset CDPATH
+
+# What rustc is told of directories, one argument a line. The last one that fits a path is used.
+remapped() {
+  local rustc commit
+  echo "--remap-path-prefix=$1=/hb_process_monitor"
+  echo "--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo"
+  [ -z "${CARGO_TARGET_DIR:-}" ] || echo "--remap-path-prefix=$CARGO_TARGET_DIR=/hb_process_monitor/target"
+  # The standard library's sources, where they are installed, as those of a toolchain without them.
+  rustc=${RUSTC:-$(PATH=$PATH:$(dirname "$(command -v "${CARGO:-cargo}")") command -v rustc)} || return 0
+  commit=$("$rustc" -vV | sed -n 's/^commit-hash: //p')
+  echo "--remap-path-prefix=$("$rustc" --print sysroot)/lib/rustlib/src/rust=/rustc/$commit"
+}
+
+# Builds in the directory, with these arguments for rustc beside those of the environment or of cargo's configuration.
+# Dependencies that are built for the dev profile are shared with the tests, which have none.
+build() {
+  local -a arguments=() flags=() words=()
+  local given=
+  cd "$1"
+  if [ "$profile" != dev ]; then
+    mapfile -t flags < <(remapped "$PWD")
+    if [ -n "${CARGO_ENCODED_RUSTFLAGS:-}" ]; then
+      given=$CARGO_ENCODED_RUSTFLAGS
+    elif [ -n "${RUSTFLAGS:-}" ]; then
+      read -ra words <<<"$RUSTFLAGS"
+      given=$(printf '%s\x1f' "${words[@]}")
+      given=${given%$'\x1f'}
+    fi
+    if [ -n "$given" ]; then
+      export CARGO_ENCODED_RUSTFLAGS
+      CARGO_ENCODED_RUSTFLAGS=$given$(printf '\x1f%s' "${flags[@]}")
+    else
+      arguments=(--config "build.rustflags=[$(printf '"%s",' "${flags[@]//\"/\\\"}")]")
+    fi
+  fi
+  "${CARGO:-cargo}" build --profile "$profile" --locked --package hb_process_monitor_nif \
+    "${arguments[@]}" --message-format=json-render-diagnostics
+}
 
 [ $# -eq 1 ] || { echo "usage: $0 DIR" >&2; exit 2; }
 mkdir -p "$1"
@@ -19,10 +59,10 @@ if [ -n "${PREBUILT_NIF:-}" ]; then
 else
   here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
   [ -e "$here/Cargo.toml" ] || here=$(dirname "$here")
+  profile=${NIF_PROFILE:-dist}
   # In there, for the toolchain that a file of rustup's may ask for; and cargo itself is asked what it
   # made: a target directory or triple may be configured anywhere, and Darwin's libraries end in .dylib.
-  built=$(cd "$here" &&
-    "${CARGO:-cargo}" build --profile "${NIF_PROFILE:-release}" --locked --package hb_process_monitor_nif --message-format=json-render-diagnostics |
+  built=$(build "$(cd "$here" && pwd -P)" |
     sed -n 's/.*"filenames":\["\([^"]*libhb_process_monitor_nif\.[a-z]*\)".*/\1/p' | tail -n 1)
   [ -f "$built" ] || { echo "nif: cargo has built no library" >&2; exit 1; }
 fi
