@@ -3,7 +3,7 @@
 # PREBUILT_NIF names a library, that one is taken instead, and neither cargo nor Rust is needed. NIF_PROFILE
 # names another profile of cargo's than dist: dev is built in seconds, and is for trying things out.
 #
-# The library says nothing of where it was built: the same sources and toolchain give the same file in any directory.
+# The library holds no path of this machine: the same sources and toolchain give the same file in any directory.
 #
 # The checkout's own build runs it as scripts/nif.sh, and one that it is copied into as build.sh beside
 # Cargo.toml. It knows nothing of either but that.
@@ -11,7 +11,7 @@ set -euo pipefail
 # With it, cd would print where it goes.
 unset CDPATH
 
-# What rustc is told of directories, one argument a line. The last one that fits a path is used.
+# rustc's arguments that replace paths of this machine, one a line. The last one that matches a path applies.
 remapped() {
   local rustc commit
   echo "--remap-path-prefix=$1=/hb_process_monitor"
@@ -23,8 +23,8 @@ remapped() {
   echo "--remap-path-prefix=$("$rustc" --print sysroot)/lib/rustlib/src/rust=/rustc/$commit"
 }
 
-# Builds in the directory, with these arguments for rustc beside those of the environment or of cargo's configuration.
-# Dependencies that are built for the dev profile are shared with the tests, which have none.
+# Builds in a directory, with these arguments added to those of the environment or of cargo's configuration. The dev
+# profile is built without them, to share dependencies with the tests.
 build() {
   local -a arguments=() flags=() words=()
   local given=

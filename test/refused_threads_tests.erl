@@ -1,6 +1,6 @@
-%%% The system refuses threads for a while, as it does at a limit of processes: each of the library's is asked for
-%%% again, and all works once it is had, without a restart. In a node of its own, whose threads are refused by what is
-%%% preloaded into it (`test/support/refuse_threads.c').
+%%% The system refuses threads for a while, as it does at a limit of processes. Each thread of the library is requested
+%%% again, and everything works once threads are granted, without a restart. The node has test/support/refuse_threads.c
+%%% preloaded, which refuses its threads.
 -module(refused_threads_tests).
 -include_lib("eunit/include/eunit.hrl").
 %% In that node
@@ -49,7 +49,7 @@ run(outbox_and_fetch, Cu) ->
         harness:eventually(fun() -> maps:get(failures, hb_process_monitor_ticker:counters()) > 0 end),
         [] = [Name || "hb_cron" ++ _ = Name <- os_node:threads(self)]
     end),
-    %% What waits for the outbox comes by itself.
+    %% The outbox sends what has waited, without being asked.
     has_failed(Logger, internal, <<"no thread for a fetch">>),
     works(Monitor),
     #{state := State} = hb_process_monitor:info(Id),
@@ -70,7 +70,7 @@ run(fetch_beside_one_that_hangs, Cu) ->
     %% Those that are idle end.
     harness:eventually(fun() -> length([fetch || "hb_cron_fetch" <- os_node:threads(self)]) =:= 1 end),
     {_, _, _} = refused(Cu, #{}, fun no_more/0),
-    %% Nothing else happens: no other fetch comes, and that one hangs on.
+    %% No other fetch begins meanwhile, and the first one still hangs.
     harness:results(1, 2),
     test_cu:script(Cu, fun(_) -> pass end),
     ok;
@@ -97,7 +97,7 @@ run(checkpoint, Cu) ->
     {Monitor, _} = harness:pushed(Cu, Id, 3),
     hb_process_monitor:stop(Monitor, 20000).
 
-%% A monitor with two results, which is started while threads are refused. `Seen' says when enough have been.
+%% Starts a monitor with two results while threads are refused. `Seen' returns when enough have been.
 refused(Cu, Options, Seen) ->
     Id = harness:proc_id(),
     harness:sink(Id),

@@ -130,10 +130,10 @@ fn fill(
     }
 }
 
-/// Inflates gzip of one or more members. As gunzip does, it takes zeros behind the last one, which
-/// some servers pad a body with.
+/// Inflates gzip of one or more members. Like gunzip, it ignores zeros behind the last member: some
+/// servers pad bodies with them.
 struct Members<R> {
-    /// `None` once all has been read.
+    /// `None` at the end.
     member: Option<GzDecoder<R>>,
 }
 

@@ -26,8 +26,8 @@ impl From<FramingError> for ureq::Error {
 /// A line, and what follows it.
 type Split<'a> = (&'a [u8], &'a [u8]);
 
-/// The first line, its end included, and what follows; `None` if it has not come whole. One that is
-/// longer than `max` is `error`, as is one that does not end in CR and LF.
+/// Splits off the first line, its end included; `None` if it is not complete yet. Returns `error` for a
+/// line that is longer than `max` or does not end in CR and LF.
 pub(crate) fn line(
     input: &[u8],
     max: usize,
@@ -40,7 +40,7 @@ pub(crate) fn line(
     if line.ends_with(b"\r\n") { Ok(Some((line, rest))) } else { Err(error) }
 }
 
-/// The size that a chunk's line says, in hexadecimal, before spaces and a semicolon.
+/// Parses the size in a chunk's line: hexadecimal digits before spaces and a semicolon.
 pub(crate) fn size(line: &[u8]) -> Option<u64> {
     let line = line.strip_suffix(b"\r\n")?;
     if line.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t') {

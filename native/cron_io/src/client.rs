@@ -64,8 +64,8 @@ pub struct Client {
     suspects: Arc<Suspects>,
 }
 
-/// Origins of which a kept connection was found dead, and when: what a firewall or a restarted server
-/// forgot, it forgot of all connections that rested by then.
+/// When a kept connection to an origin was last found dead. The firewall or the restarted server that
+/// forgot it has most likely forgotten all that were idle at that time.
 #[derive(Debug, Default)]
 struct Suspects(Mutex<HashMap<String, Instant>>);
 
@@ -76,7 +76,7 @@ impl Suspects {
         suspects.insert(target.to_string(), Instant::now());
     }
 
-    /// How long a connection may have rested that is used again.
+    /// How long a connection may have been idle to be used again.
     fn max_idle_age(&self, target: &Target) -> Duration {
         let suspects = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if suspects.is_empty() {
@@ -145,8 +145,8 @@ impl Client {
         Err(Failure::new(Class::Redirect, format!("more than {MAX_REDIRECTS} redirects")))
     }
 
-    /// Ends all connections, at once where one is waited for, and makes no more. What is fetched
-    /// meanwhile fails; a connection that is being made is given up when its time is over.
+    /// Shuts all connections down and makes no more. Fetches that wait for an answer fail at once;
+    /// those that are connecting fail within their time for that.
     pub fn shutdown(&self) {
         self.agent.clone().shutdown();
     }
@@ -192,7 +192,7 @@ impl Client {
                 call(Duration::ZERO)
             }
             Err(error @ ureq::Error::Timeout(Timeout::RecvResponse | Timeout::Global)) => {
-                // It may have been a kept connection's, where the kernel does not tell.
+                // It may have been a kept connection, and the kernel may not have noticed.
                 self.suspects.add(target);
                 Err(error)
             }

@@ -64,7 +64,7 @@ impl<C: Connector> Connector for Connections<C> {
             register_shutdown: Arc::clone(&details.register_shutdown),
         };
         let connected = self.chain.connect(&details, chained).map_err(|error| match error {
-            // The name of the target is resolved before.
+            // Names of targets are resolved earlier: this is the proxy's.
             Error::HostNotFound => ProxyError::Unknown.into(),
             error => error,
         })?;

@@ -61,8 +61,8 @@ pub(crate) fn check_framing<B>(response: &Response<B>) -> Result<(), Failure> {
     Err(Failure::new(Class::Protocol, doubt))
 }
 
-/// The headers that are read, here and by the HTTP client. That one takes no more than 128 in all, so
-/// all others are left out.
+/// The headers that are read, here and by the HTTP client. The client accepts 128 headers at most, so
+/// all others are dropped.
 const READ: [HeaderName; 7] = [
     header::CONNECTION,
     header::CONTENT_ENCODING,
@@ -76,7 +76,7 @@ const READ: [HeaderName; 7] = [
 /// What comes behind a head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Follows {
-    /// Another head: this one is of an interim response.
+    /// Another head: this one is an interim response's.
     Head,
     /// A body in chunks.
     Chunks,
@@ -84,8 +84,8 @@ pub(crate) enum Follows {
     Raw,
 }
 
-/// The length of a head that begins with `input`, if it has come whole. Its end is not within the
-/// first `scanned` bytes.
+/// The length of the head at the start of `input`, if it is complete. The first `scanned` bytes have
+/// been searched before.
 pub(crate) fn end(input: &[u8], scanned: usize) -> Option<usize> {
     let from = scanned.saturating_sub(3);
     let mut rest = input.get(from..)?;
@@ -100,7 +100,7 @@ pub(crate) fn end(input: &[u8], scanned: usize) -> Option<usize> {
     None
 }
 
-/// Writes a whole head in its plain form: each header in one line, and only those that are read or
+/// Writes a complete head in plain form: one line for each header, and only headers that are read, or
 /// that are malformed, for the HTTP client to refuse.
 pub(crate) fn plain(head: &[u8], plain: &mut Vec<u8>) -> Follows {
     let mut lines =
@@ -140,7 +140,7 @@ pub(crate) fn plain(head: &[u8], plain: &mut Vec<u8>) -> Follows {
     match status.get(8..12) {
         Some(b" 101" | b" 204" | b" 304") => Follows::Raw,
         Some([b' ', b'1', ..]) => Follows::Head,
-        // Of others `check_framing` refuses the body.
+        // `check_framing` refuses the bodies of all others.
         Some(_) if chunked && codings == 1 && lengths == 0 && status.starts_with(b"HTTP/1.1") => {
             Follows::Chunks
         }
@@ -148,7 +148,7 @@ pub(crate) fn plain(head: &[u8], plain: &mut Vec<u8>) -> Follows {
     }
 }
 
-/// Name and value of a header that is well-formed.
+/// Name and value of a well-formed header.
 fn parts(header: &[u8]) -> Option<(&[u8], &[u8])> {
     let colon = header.iter().position(|byte| *byte == b':')?;
     let (name, value) = (header.get(..colon)?, header.get(colon + 1..)?);

@@ -32,7 +32,7 @@ impl<T> Kept<T> {
     /// A connection that has rested, and ends before a byte of an answer, was closed meanwhile.
     fn told<R>(&self, outcome: Result<R, ureq::Error>) -> Result<R, ureq::Error> {
         outcome.map_err(|error| match (&self.state, &error) {
-            // Closed, or not acknowledged; what TLS says of a record that came is no such error.
+            // Closed, or not acknowledged. An error of TLS has an inner error, and says that data came.
             (State::Rested, ureq::Error::Io(io)) if io.get_ref().is_none() || is_end(io) => {
                 Trouble::Closed.into()
             }

@@ -1,9 +1,8 @@
-//! Rewrites what a server sends into the plain form of HTTP/1.1 that the HTTP client takes, before
-//! that sees it: heads without folded lines and without headers that are not read here, chunks
-//! without extensions, bodies without trailers. So a response may have all of these, within bounds.
+//! Rewrites responses into the plain form of HTTP/1.1 that the HTTP client accepts: heads without
+//! folded lines and without headers that are not read, chunks without extensions, bodies without
+//! trailers. A response may have all of these, within bounds.
 //!
-//! It decides nothing: what is malformed is passed on, for the HTTP client to refuse, or is refused
-//! here where that would not.
+//! Malformed heads are passed on for the HTTP client to refuse. Malformed chunks are refused here.
 
 use crate::chunk::{FramingError, line, size};
 use crate::head;
@@ -31,28 +30,28 @@ pub(crate) struct Plain<T> {
     /// What is rewritten, and how much of it has been taken.
     ready: Vec<u8>,
     taken: usize,
-    /// Whether the last look at what is ready was of use.
+    /// Whether the last read of what is ready consumed anything.
     progress: bool,
-    /// How much of a head has been looked through for its end.
+    /// How much of a head has been searched for its end.
     scanned: usize,
     excess: u64,
-    /// The connection leads through a proxy: behind the head that says so, it is not HTTP's.
+    /// A proxy was asked to connect: what follows its answer is not rewritten.
     tunnel: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// A head is to come.
+    /// Expects a head.
     Head,
-    /// What comes is passed on as it is.
+    /// Passes everything on unchanged.
     Raw,
-    /// The line of a chunk's size is to come.
+    /// Expects the line with a chunk's size.
     Size,
-    /// So many bytes of a chunk are to come.
+    /// Expects this many bytes of a chunk.
     Chunk(u64),
-    /// The end of a chunk's line is to come.
+    /// Expects the line end behind a chunk.
     ChunkEnd,
-    /// Trailers are to come; so many bytes of them have.
+    /// Expects trailers; this many bytes of them have come.
     Trailers(usize),
     /// A body in chunks has ended.
     Ended,
@@ -72,7 +71,7 @@ impl<T: Transport> Plain<T> {
         }
     }
 
-    /// Rewrites what has come; whether there is more for the HTTP client than before.
+    /// Rewrites what has come. True if there is something for the HTTP client to read.
     fn advance(&mut self) -> Result<bool, Error> {
         self.ready.clear();
         self.taken = 0;
@@ -91,7 +90,7 @@ impl<T: Transport> Plain<T> {
                 continue;
             }
             if !input.iter().zip(b"HTTP/").all(|(byte, expected)| byte == expected) {
-                // It is told at once.
+                // Refused at once, not when the head ends.
                 self.state = State::Raw;
                 return Ok(true);
             }
@@ -103,7 +102,7 @@ impl<T: Transport> Plain<T> {
             buffers.input_consume(length);
             self.scanned = 0;
             match plain {
-                // The HTTP client takes no interim answer of a proxy.
+                // The HTTP client accepts no interim answer from a proxy.
                 head::Follows::Head if self.tunnel => self.ready.clear(),
                 head::Follows::Head => return Ok(true),
                 head::Follows::Chunks if !self.tunnel => {
@@ -118,7 +117,7 @@ impl<T: Transport> Plain<T> {
         }
     }
 
-    /// All chunks that have come, or have begun to, are passed on as one.
+    /// Passes on what has come of chunks, as one chunk.
     fn chunks(&mut self) -> Result<bool, Error> {
         let buffers = self.inner.buffers();
         let mut input = buffers.input();
@@ -210,14 +209,14 @@ impl<T: Transport> Transport for Plain<T> {
     }
 
     fn await_input(&mut self, mut timeout: NextTimeout) -> Result<bool, Error> {
-        // Too far away to be a time where there is no limit.
+        // None without a limit: that is too far away to be an instant.
         let deadline = Instant::now().checked_add(*timeout.after);
         loop {
             if matches!(self.state, State::Raw | State::Ended) {
                 return self.inner.await_input(timeout);
             }
             if !self.input().is_empty() {
-                // All that is ready can be used: it was not, and more of it is not coming.
+                // What is ready is complete. The HTTP client did not use it, and waiting adds nothing.
                 return Ok(false);
             }
             if self.advance()? {

@@ -1,11 +1,11 @@
 //! A bounded, elastic pool of threads: it grows while jobs wait and no thread is free, and shrinks
-//! when there is nothing to do. It is shared by all that fetch in an OS process, one after the other or
-//! at once: what an engine that died has not finished counts against the bound of its successor.
+//! when there is nothing to do. All users in an OS process share it: jobs that a dead engine left
+//! unfinished count towards the bound of its successor.
 //!
 //! The thread that went idle last is woken first: it and its connection are warm, and those that a
 //! burst needed are idle for long enough to end. Of a burst's jobs one sets out at a time, and sends
-//! the next one out once it waits for the network. So a peer that answers at once is asked by few threads,
-//! and one that takes its time by as many as there are jobs. With 2,000 monitors at a tick a second that
+//! the next one out once it waits for the network. So a fast peer is asked by few threads, and a slow
+//! one by as many as there are jobs. With 2,000 monitors at a tick a second that
 //! takes a twelfth off the CPU time of a result.
 
 use std::cell::Cell;
@@ -23,7 +23,7 @@ pub struct Pool<J> {
     inner: Arc<Inner<J>>,
 }
 
-/// A user of a pool, and the bound that it has asked for.
+/// A user's share of a pool, with the bound that it asked for.
 pub struct Lease<J: Job> {
     inner: Arc<Inner<J>>,
     max_threads: usize,
@@ -37,7 +37,7 @@ struct Inner<J> {
 struct State<J> {
     jobs: VecDeque<J>,
     threads: usize,
-    /// What each user asks for. The largest one is the bound.
+    /// The bounds that users asked for. The largest one applies.
     bounds: Vec<usize>,
     /// Those that wait for a job and that nothing has woken, the latest last.
     idle: Vec<Thread>,
@@ -90,7 +90,7 @@ impl<J: Job> Pool<J> {
         Self { inner: Arc::new(Inner { state: Mutex::new(state), name }) }
     }
 
-    /// Lets a user have up to `max_threads`, of which other users may have some.
+    /// A share for a user that needs up to `max_threads`. Threads that other users' jobs hold count.
     #[must_use]
     pub fn lease(&self, max_threads: usize) -> Lease<J> {
         let max_threads = max_threads.max(1);
@@ -107,7 +107,7 @@ impl<J: Job> Lease<J> {
         self.inner.send_out(state);
     }
 
-    /// Drops the jobs of those that wait for a thread.
+    /// Drops jobs that wait for a thread.
     pub fn cancel(&self, is_cancelled: impl Fn(&J) -> bool) {
         let mut state = self.inner.lock();
         let jobs = std::mem::take(&mut state.jobs);
@@ -117,7 +117,7 @@ impl<J: Job> Lease<J> {
         drop(cancelled);
     }
 
-    /// To be called now and then: a thread that could not be had when a job came is asked for again.
+    /// To be called periodically: asks again for a thread that the system refused earlier.
     pub fn retry(&self) {
         let state = self.inner.lock();
         self.inner.send_out(state);
@@ -172,7 +172,7 @@ impl<J: Job> Inner<J> {
                 state.threads += 1;
                 state.setting_out += 1;
             }
-            // The threads there are will do it, or one that can be had later.
+            // An existing thread takes the job, or `retry` gets another one.
             Err(_) if state.threads > 0 => {}
             Err(error) => {
                 let job = state.jobs.pop_back();

@@ -1,5 +1,5 @@
-//! The proxy that the environment names: whether it is one, what went wrong at it and not at the
-//! Compute Unit, and how a SOCKS proxy is reached at any of its addresses.
+//! The proxy named in the environment: checks its URL, marks errors that occur at the proxy and not at
+//! the Compute Unit, and connects to SOCKS proxies at any of their addresses.
 
 use crate::target::TargetError;
 use crate::tcp::Budget;
@@ -20,10 +20,10 @@ use ureq::{Error, Proxy, ProxyProtocol};
 const VARIABLES: [&str; 6] =
     ["ALL_PROXY", "all_proxy", "HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"];
 
-/// What is wrong with the proxy.
+/// An error in the proxy's configuration, or at the proxy.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub(crate) enum ProxyError {
-    /// It is not used, and nothing is asked without it: it was named so that it is.
+    /// A variable holds no proxy. Requests that would use it fail rather than bypass it.
     #[error("the variable {0} names no proxy: {1}")]
     Bad(&'static str, &'static str),
     #[error("the variable {0} names no proxy: {1}")]
@@ -40,7 +40,7 @@ impl From<ProxyError> for Error {
     }
 }
 
-/// Says what is wrong with the proxy of the environment, if there is one.
+/// Checks the proxy named in the environment, if there is one.
 pub(crate) fn check_environment() -> Result<(), ProxyError> {
     let set = |variable: &'static str| {
         let text = std::env::var_os(variable).filter(|text| !text.is_empty())?;
@@ -63,7 +63,7 @@ pub(crate) fn check_environment() -> Result<(), ProxyError> {
     Ok(())
 }
 
-/// Whether the environment says that a host is to be asked without the proxy.
+/// Whether `NO_PROXY` exempts the host of this URL.
 pub(crate) fn is_exempt(url: &str) -> bool {
     let Ok(uri) = url.parse::<Uri>() else { return false };
     let list = ["NO_PROXY", "no_proxy"].into_iter().find_map(|name| std::env::var(name).ok());
@@ -73,18 +73,18 @@ pub(crate) fn is_exempt(url: &str) -> bool {
     builder.build().is_ok_and(|proxy| proxy.is_no_proxy(&uri))
 }
 
-/// An error of the connection to the proxy itself.
+/// Marks an error of the connection to the proxy.
 pub(crate) fn at_proxy(error: Error) -> Error {
     match error {
-        // What TLS has to say is wrapped in one, too.
+        // Errors of TLS come wrapped in one, too.
         Error::Io(io) => ProxyError::Failed(io.to_string()).into(),
         error => error,
     }
 }
 
-/// Connects through a SOCKS proxy, if one is to be used. The HTTP client's own connector gives up at
-/// the first address of the proxy with an error that it does not know, and asks the proxy for the
-/// first address of the target alone.
+/// Connects through a SOCKS proxy, if one is configured. The HTTP client's own connector gives up when
+/// the first address of the proxy fails with an error that it does not know, and asks the proxy only
+/// for the first address of the target.
 #[derive(Debug, Default)]
 pub(crate) struct Socks(SocksConnector);
 
@@ -133,7 +133,7 @@ impl<In: Transport> Connector<In> for Socks {
 }
 
 impl Socks {
-    /// Tries one address of the proxy, and says whether there is a proxy at it.
+    /// Tries one address of the proxy. Sets `reached` if a connection to it was made.
     fn once<In: Transport>(
         &self,
         details: &ConnectionDetails<'_>,
@@ -164,14 +164,14 @@ impl Socks {
     }
 }
 
-/// A list of this address.
+/// A list with this one address.
 fn of_one(resolver: &dyn Resolver, address: SocketAddr) -> ResolvedSocketAddrs {
     let mut list = resolver.empty();
     list.push(address);
     list
 }
 
-/// What is resolved already.
+/// A resolver that returns a known address.
 #[derive(Debug)]
 struct Fixed(ResolvedSocketAddrs);
 

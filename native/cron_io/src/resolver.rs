@@ -22,12 +22,12 @@ const MAX_THREADS: usize = 4;
 /// Of how many names answers are kept.
 const MAX_NAMES: usize = 1024;
 
-/// How soon a thread that could not be had is asked for again, while a name waits for one.
+/// How soon to ask again for a thread that the system refused, while a name waits for one.
 const RETRY: Duration = Duration::from_millis(100);
 
 type Lookup = fn(&str) -> std::io::Result<Vec<SocketAddr>>;
 
-/// Starts a thread that does this.
+/// Starts a thread that does the lookups that wait.
 type Spawn = fn(Arc<Inner>) -> std::io::Result<()>;
 
 /// A resolver with a cache.
@@ -52,7 +52,7 @@ struct State {
     /// Names that wait or are being looked up: each at most once.
     asked: Vec<String>,
     threads: usize,
-    /// A thread could not be had, and names wait.
+    /// The system refused a thread, and names wait.
     short: bool,
 }
 
@@ -68,8 +68,8 @@ static OF_PROCESS: LazyLock<CachingResolver> = LazyLock::new(|| {
 });
 
 impl CachingResolver {
-    /// The one that all clients share: lookups that hang stay within its bound, whatever becomes of
-    /// those that asked.
+    /// The resolver that all clients share. So lookups that hang stay within one bound, even if the
+    /// client that asked is gone.
     pub(crate) fn of_process() -> Self {
         OF_PROCESS.clone()
     }
@@ -112,8 +112,7 @@ impl CachingResolver {
         }
     }
 
-    /// Has a name looked up, unless it is already. An error if there is no thread to do it, and none
-    /// is under way.
+    /// Has a name looked up, unless it is being looked up already. Fails if there is no thread at all.
     fn ask(&self, state: &mut State, name: &str) -> std::io::Result<()> {
         let known = state.asked.iter().any(|asked| asked == name);
         if !known {
@@ -129,11 +128,11 @@ impl CachingResolver {
             return Ok(());
         };
         if state.threads > 0 {
-            // Those there are do it, unless they hang.
+            // Existing threads take it, unless they hang.
             state.short = true;
             return Ok(());
         }
-        // Who else waits for one of these asks again, and gets the same answer.
+        // Others that wait for these names ask again, and get the same error.
         state.waiting.clear();
         state.asked.clear();
         self.inner.answered.notify_all();

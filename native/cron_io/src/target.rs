@@ -81,7 +81,7 @@ impl Target {
         }
         let authorization = url.user.map(basic).transpose()?;
         let base = format!("{}://{}{}", url.scheme, url.address, url.rest.trim_end_matches('/'));
-        // What the HTTP client would refuse later.
+        // The HTTP client would refuse it later.
         base.parse::<Uri>().map_err(|_| TargetError::Malformed)?;
         let authority_end = url.scheme.len() + "://".len() + url.address.len();
         Ok(Self { base, authority_end, origin, authorization, loopback: url.is_loopback() })
@@ -105,13 +105,13 @@ impl Target {
         self.loopback
     }
 
-    /// Where a redirect leads to from here, if it stays at this origin and brings no credentials.
+    /// The URL that a redirect leads to, if it stays at this origin and brings no credentials.
     ///
     /// # Errors
-    /// [`RedirectError`] if it is not to be followed. A location may repeat what it was asked with,
-    /// and hold a password: the error names its origin only.
+    /// [`RedirectError`] otherwise. A location may repeat secrets of the request, so the error names
+    /// its origin only.
     pub fn redirect(&self, location: &str) -> Result<String, RedirectError> {
-        // A fragment is for the client, and there is nothing here that has one.
+        // A fragment is not sent.
         let location = location.split('#').next().unwrap_or_default();
         check_characters(location).map_err(RedirectError::Malformed)?;
         if location.starts_with('/') && !location.starts_with("//") {

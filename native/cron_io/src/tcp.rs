@@ -1,6 +1,6 @@
-//! TCP connections. Beyond what the HTTP client's own do, every address of a name is tried whatever
-//! the error of the one before, and a peer that no longer acknowledges what it is sent is noticed
-//! within the time that a new connection would be given.
+//! TCP connections. Unlike the HTTP client's own connector, this one tries every address of a name
+//! whatever the previous one's error, and notices a peer that no longer acknowledges data within the
+//! time allowed for a new connection.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -16,8 +16,8 @@ use ureq::{Error, config::Config};
 /// The least time for one of several addresses.
 const MIN_SHARE: Duration = Duration::from_millis(10);
 
-/// The least time within which a peer must acknowledge what it is sent: long enough for a packet
-/// to be lost and sent again.
+/// The shortest time that a peer gets to acknowledge data: long enough for one packet to be lost
+/// and sent again.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const MIN_UNACKNOWLEDGED: Duration = Duration::from_secs(1);
 
@@ -53,7 +53,7 @@ impl<In: Transport> Connector<In> for Tcp {
 
 /// The time that there is for several attempts together.
 pub(crate) struct Budget {
-    /// None where there is no limit: it is too far away to be a time.
+    /// None without a limit: that is too far away to be an instant.
     deadline: Option<Instant>,
     timeout: NextTimeout,
 }
@@ -63,7 +63,7 @@ impl Budget {
         Self { deadline: Instant::now().checked_add(*timeout.after), timeout }
     }
 
-    /// What an attempt gets that is followed by others, or by none: half of what is left, or all.
+    /// The time for the next attempt: half of what is left, or all of it for the last attempt.
     pub(crate) fn share(&self, is_last: bool) -> Result<NextTimeout, Error> {
         let Some(deadline) = self.deadline else { return Ok(self.timeout) };
         let left = deadline.saturating_duration_since(Instant::now());
@@ -75,8 +75,9 @@ impl Budget {
     }
 }
 
-/// Tries one address after the other; the last one's error, if none does. Which errors are of one
-/// address only depends on firewalls, routes and policies of both ends, so all are taken for such.
+/// Tries one address after the other, and returns the last one's error if all fail. Which errors
+/// concern a single address depends on firewalls, routes and policies at both ends, so every error is
+/// taken to.
 fn each_address<T>(
     addresses: &ResolvedSocketAddrs,
     budget: &Budget,
@@ -84,7 +85,6 @@ fn each_address<T>(
 ) -> Result<T, Error> {
     let mut last = Error::HostNotFound;
     for (index, address) in addresses.iter().enumerate() {
-        // Out of time, it is the time that is told.
         let share = budget.share(index + 1 == addresses.len())?;
         match connect(*address, share) {
             Ok(connected) => return Ok(connected),
@@ -108,8 +108,8 @@ fn connect(address: SocketAddr, timeout: NextTimeout) -> io::Result<TcpStream> {
 
 fn configure(stream: &TcpStream, config: &Config) -> io::Result<()> {
     stream.set_nodelay(config.no_delay())?;
-    // A firewall that forgets a connection drops what is sent on it without a word. The kernel would
-    // send it again for a quarter of an hour, and the limit of the request is one of slow answers.
+    // A firewall that has forgotten a connection drops its packets silently. The kernel would resend
+    // them for a quarter of an hour, and the limit for an answer has to allow for slow servers.
     #[cfg(any(target_os = "linux", target_os = "android"))]
     if let Some(limit) = config.timeouts().connect {
         let limit = limit.max(MIN_UNACKNOWLEDGED);
@@ -121,7 +121,7 @@ fn configure(stream: &TcpStream, config: &Config) -> io::Result<()> {
 /// A TCP connection.
 #[derive(Debug)]
 pub(crate) struct TcpTransport {
-    /// Shared with what may end the connection while it is waited for.
+    /// Shared with the HTTP client, which shuts it down when the client is.
     stream: Arc<TcpStream>,
     buffers: LazyBuffers,
     /// The timeouts that are set, to set them only when they change.
@@ -129,7 +129,7 @@ pub(crate) struct TcpTransport {
     write: Option<Duration>,
 }
 
-/// What a socket is to be told of a timeout, and when it is over.
+/// The timeout to set on a socket, and the instant at which it is over.
 fn limit(timeout: NextTimeout) -> Result<(Option<Duration>, Option<Instant>), Error> {
     if timeout.after.is_zero() {
         return Err(Error::Timeout(timeout.reason));
@@ -137,12 +137,13 @@ fn limit(timeout: NextTimeout) -> Result<(Option<Duration>, Option<Instant>), Er
     if timeout.after.is_not_happening() {
         return Ok((None, None));
     }
-    // Below a microsecond a socket takes it for no limit.
+    // A socket takes less than a microsecond for no limit.
     let limit = (*timeout.after).max(Duration::from_micros(1));
     Ok((Some(limit), Instant::now().checked_add(limit)))
 }
 
-/// A socket's own timeout is told as this; the kernel's, of a connection, as `TimedOut`.
+/// A timeout that was set on the socket ends in this error; `TimedOut` is the kernel's, of the
+/// connection.
 fn is_limit(error: &io::Error) -> bool {
     error.kind() == ErrorKind::WouldBlock
 }
@@ -189,8 +190,7 @@ impl Transport for TcpTransport {
         }
     }
 
-    /// A connection that rests has nothing to say: what can be read is its end, or nothing that was
-    /// asked for.
+    /// An idle connection has nothing to read but its end, or bytes that were not asked for.
     fn is_open(&mut self) -> bool {
         let probe = || -> io::Result<bool> {
             self.stream.set_nonblocking(true)?;

@@ -1,5 +1,5 @@
-//! Strict parsing of URLs. What the HTTP client would repair or ignore, such as a port that is no
-//! port, is refused here: a repaired URL leads to another address than the one that was written.
+//! Strict parsing of URLs. The HTTP client ignores some errors, such as a port out of range, and
+//! then asks another address than the one that was written. Here they are refused.
 
 use crate::target::TargetError;
 use percent_encoding::percent_decode_str;
@@ -12,14 +12,14 @@ const MAX_LABEL: usize = 63;
 /// The parts of a URL.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Url<'a> {
-    /// As it is written: letters of either case.
+    /// As written, in either case.
     pub(crate) scheme: &'a str,
-    /// What is before the last `@`.
+    /// The part before the last `@`.
     pub(crate) user: Option<&'a str>,
     /// A name, an IPv4 address, or an IPv6 address in brackets.
     pub(crate) host: &'a str,
     pub(crate) port: Option<u16>,
-    /// Host and port as they are written.
+    /// Host and port as written.
     pub(crate) address: &'a str,
     /// From the first `/`, `?` or `#` on.
     pub(crate) rest: &'a str,
@@ -43,7 +43,7 @@ impl<'a> Url<'a> {
         Ok(Self { scheme, user, host, port, address, rest })
     }
 
-    /// The port that is meant, if the scheme is one of HTTP.
+    /// The port, or the scheme's default, if the scheme is `http` or `https`.
     pub(crate) fn http_port(&self) -> Option<u16> {
         let default = match self.scheme.to_ascii_lowercase().as_str() {
             "http" => 80,
@@ -53,7 +53,7 @@ impl<'a> Url<'a> {
         Some(self.port.unwrap_or(default))
     }
 
-    /// Scheme, host and port in one spelling, if the scheme is one of HTTP.
+    /// Scheme, host and port in one spelling, if the scheme is `http` or `https`.
     pub(crate) fn origin(&self) -> Option<String> {
         let port = self.http_port()?;
         let (scheme, host) = (self.scheme.to_ascii_lowercase(), self.host.to_ascii_lowercase());
@@ -74,14 +74,15 @@ fn is_scheme(text: &str) -> bool {
     text.starts_with(|char: char| char.is_ascii_alphabetic()) && text.bytes().all(rest)
 }
 
-/// Everything else has to be written in percent encoding, and a host's name in Punycode.
+/// Refuses characters that no URL may hold. They have to be percent-encoded, or written in Punycode in
+/// a host's name.
 pub(crate) fn check_characters(text: &str) -> Result<(), TargetError> {
     let bad = |byte: u8| !byte.is_ascii_graphic() || b"\"<>\\^`{|}".contains(&byte);
     if text.bytes().any(bad) { Err(TargetError::Character) } else { Ok(()) }
 }
 
-/// Splits an address into host and port. A colon without a port is most likely a variable that was
-/// not set.
+/// Splits an address into host and port. A colon without a port is refused: it most likely comes from
+/// a variable that was not set.
 fn split_port(address: &str) -> Result<(&str, Option<u16>), TargetError> {
     let host_end = address.find(']').map_or(0, |end| end + 1);
     let (before, after) = address.split_at(host_end);
@@ -103,8 +104,8 @@ fn check_host(host: &str) -> Result<(), TargetError> {
     if good { Ok(()) } else { Err(TargetError::Host) }
 }
 
-/// A name, or an IPv4 address of four decimal numbers. Resolvers take other forms of addresses,
-/// such as `127.1` and `0x7f000001`, which this library would not know for what they are.
+/// Whether this is a name, or an IPv4 address of four decimal numbers. Resolvers accept other forms
+/// of addresses, such as `127.1` and `0x7f000001`, which would not be recognised as loopback here.
 fn is_name(host: &str) -> bool {
     let name = host.strip_suffix('.').unwrap_or(host);
     let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
@@ -119,9 +120,8 @@ fn is_name(host: &str) -> bool {
     !is_number || host.parse::<Ipv4Addr>().is_ok()
 }
 
-/// Decodes what is before the `@`: `user` or `user:password`, in percent encoding. The header that
-/// it is sent in has a colon behind the user, and can hold neither control characters nor another
-/// colon before that one.
+/// Decodes the part before the `@`: `user` or `user:password`, percent-encoded. The header has a colon
+/// behind the user, so the user's name must not hold one. Control characters are refused.
 pub(crate) fn credentials(user: &str) -> Result<Vec<u8>, TargetError> {
     let (name, password) = user.split_once(':').unwrap_or((user, ""));
     let (name, password) = (decoded(name)?, decoded(password)?);

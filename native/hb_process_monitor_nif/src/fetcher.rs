@@ -21,8 +21,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
-/// The threads that fetch, of the library and not of an engine: `cron_max_inflight` is the node's bound, whichever
-/// engine a fetch is of.
+/// The threads that fetch. All engines of the library share them, so `cron_max_inflight` bounds the node.
 pub(crate) static POOL: LazyLock<Pool<Job>> = LazyLock::new(|| Pool::new("hb_cron_fetch"));
 
 /// Memory that a thread keeps from one fetch to the next; what a large page needed is given back.

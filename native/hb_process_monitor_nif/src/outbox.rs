@@ -1,6 +1,6 @@
 //! Log records, reports, events and answers on their way to Erlang, on one thread of their own: the loop may not
-//! build large terms, and a log call must never wait for a process. The same thread closes the connections of an
-//! engine that ended, which a scheduler must not do.
+//! build large terms, and a log call must never wait for a process. It also shuts down the connections of engines
+//! that ended, which is I/O and must not run on a scheduler.
 
 use crate::atoms;
 use crate::events::Noted;
@@ -52,8 +52,7 @@ struct State {
     asked: Option<LocalPid>,
     /// Clients of engines that ended.
     closing: Vec<Client>,
-    /// Whether the thread runs. It is started once there is something for it, and asked for again where it could
-    /// not be had.
+    /// Whether the thread runs. It is started when there is something to send, and again if the system refused it.
     running: bool,
 }
 
@@ -73,7 +72,7 @@ pub(crate) static OUTBOX: Outbox = Outbox {
     wake: Condvar::new(),
 };
 
-/// Notes the end of the thread, which only a panic brings about.
+/// Notes the end of the thread, which only a panic causes.
 struct Running(&'static Outbox);
 
 impl Drop for Running {
@@ -128,7 +127,7 @@ impl Outbox {
         self.hand_over(state);
     }
 
-    /// Sends the next events to `pid`, once there are any; to no process with `None`.
+    /// Sends the next events to `pid` once there are any; with `None`, to no process.
     pub(crate) fn events_to(&'static self, pid: Option<LocalPid>) {
         let mut state = self.lock();
         state.asked = pid;
@@ -151,7 +150,7 @@ impl Outbox {
         }
     }
 
-    /// To be called now and then: where the thread could not be had, it is asked for again.
+    /// To be called periodically: starts the thread if the system refused it earlier.
     pub(crate) fn retry(&'static self) {
         let state = self.lock();
         if !state.running {
@@ -159,14 +158,14 @@ impl Outbox {
         }
     }
 
-    /// Wakes the thread, or starts it where it is not there and something waits for it.
+    /// Wakes the thread, or starts it if it does not run and has something to do.
     fn hand_over(&'static self, mut state: MutexGuard<'_, State>) {
         if state.running {
             drop(state);
             self.wake.notify_one();
         } else if !state.is_idle() {
             let thread = std::thread::Builder::new().name("hb_cron_outbox".into());
-            // What waits is kept meanwhile, within its bounds; results go on without it.
+            // If it is refused, what waits is kept within its bounds. Results do not need it.
             state.running = thread.spawn(|| self.work()).is_ok();
         }
     }

@@ -151,7 +151,7 @@ impl Shared {
         self.interrupted.swap(false, Ordering::AcqRel)
     }
 
-    /// Ends the engine: the loop ends, no fetch begins any more, and those under way are ended.
+    /// Ends the engine: the loop ends, no further fetch begins, and those under way fail.
     pub(crate) fn stop(&self) {
         if self.stopped.swap(true, Ordering::AcqRel) {
             return;
@@ -159,11 +159,11 @@ impl Shared {
         lock(&self.inbox).commands = Vec::new();
         self.wake.notify_all();
         self.pool.cancel(|job| std::ptr::eq(Arc::as_ptr(&job.shared), self));
-        // Their threads are the next engine's.
+        // So that their threads are free for the next engine.
         OUTBOX.close(self.client.clone());
     }
 
-    /// To be called now and then: threads that could not be had are asked for again.
+    /// To be called periodically: asks again for threads that the system refused.
     pub(crate) fn retry_threads(&self) {
         self.pool.retry();
         OUTBOX.retry();
