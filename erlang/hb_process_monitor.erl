@@ -194,10 +194,10 @@ i() -> i(#{}).
 -spec i(hb_process_monitor_info:list_options() | pid() | process_id()) -> ok.
 i(Options) when is_map(Options) ->
     ok = ensure_loaded(),
-    io:put_chars(hb_process_monitor_table:page(Options));
+    hb_process_monitor_console:print(hb_process_monitor_table:page(Options));
 i(MonitorOrProcID) ->
     ok = ensure_loaded(),
-    io:put_chars(hb_process_monitor_table:one(hb_process_monitor_info:info(MonitorOrProcID))).
+    hb_process_monitor_console:print(hb_process_monitor_table:one(hb_process_monitor_info:info(MonitorOrProcID))).
 
 %% @doc Has a monitor pause: after the result that it is at it pushes and polls nothing, and a tick does
 %% nothing, until {@link resume/1}. It keeps its cursor, and what it had fetched beyond that is fetched
@@ -220,7 +220,7 @@ resume(MonitorOrProcID) ->
 -spec doctor() -> ok.
 doctor() ->
     ok = ensure_loaded(),
-    io:put_chars(hb_process_monitor_findings:text(hb_process_monitor_doctor:examine(#{}))).
+    hb_process_monitor_console:print(hb_process_monitor_findings:text(hb_process_monitor_doctor:examine(#{}))).
 
 %% @doc The same as a term. `#{process => ProcID}': whose result the CU is asked for; `#{probe => false}':
 %% it is not asked.

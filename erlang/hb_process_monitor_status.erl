@@ -53,6 +53,6 @@ frame(Frame) -> Frame.
 reason(Reason) ->
     Text = unicode:characters_to_binary(io_lib:format("~0tP", [Reason, ?DEPTH])),
     case string:length(Text) > ?REASON of
-        true -> <<(string:slice(Text, 0, ?REASON))/binary, "…"/utf8>>;
+        true -> <<(string:slice(Text, 0, ?REASON))/binary, "...">>;
         false -> Text
     end.

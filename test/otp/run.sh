@@ -137,6 +137,6 @@ for command in "$@"; do
     # A suite that found no test has shown nothing.
     count=$(grep -aoE "[0-9]+ tests, 0 failures" "$KEPT/output" | tail -n 1 | cut -d" " -f1 || true)
     [ "${count:-0}" -gt 0 ] || fail "no test was run"
-    say "$count tests passed on OTP $OTP with $(sha256sum "$LIBRARY" | cut -c1-16)… built outside"
+    say "$count tests passed on OTP $OTP with $(sha256sum "$LIBRARY" | cut -c1-16)... built outside"
   fi
 done
