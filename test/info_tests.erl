@@ -277,6 +277,9 @@ catch_output(For, Text) ->
         {io_request, From, Ref, {put_chars, unicode, Chars}} ->
             From ! {io_reply, Ref, ok},
             catch_output(For, [Text, Chars]);
+        {io_request, From, Ref, getopts} ->
+            From ! {io_reply, Ref, [{encoding, unicode}]},
+            catch_output(For, Text);
         {done, For} ->
             For ! {printed, unicode:characters_to_binary(Text)}
     end.
