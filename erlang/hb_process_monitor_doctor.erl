@@ -34,12 +34,17 @@
     checkpoint := map(),
     counters := #{atom() => non_neg_integer()},
     monitors := hb_process_monitor_totals:totals(),
+    undelivered := [hb_process_monitor_info:summary()],
     process := binary(),
     is_known := boolean(),
     cu := [node_answer()] | {not_asked, Why :: term()}
 }.
-%% `changed': options of scope node whose value in the host is not the one in force. `is_known': the
+%% `undelivered': some of the monitors whose last fetch or push failed. `changed': options of scope node whose value in the host is not the one in force. `is_known': the
 %% process is one that this node monitors or is to monitor, or the caller named it.
+
+%% How many processes are named that are not delivered, and how many are looked at for them.
+-define(UNDELIVERED, 5).
+-define(LOOK_AT, 10000).
 
 -define(PROXIES, ["ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY"]).
 
@@ -53,6 +58,7 @@ examine(Given) ->
     InForce = hb_process_monitor_registry:node_options(),
     Sources = hb_process_monitor_opts:sources(),
     Library = library(),
+    Totals = hb_process_monitor_totals:read(),
     Findings = #{
         library => Library,
         running => Running,
@@ -66,7 +72,8 @@ examine(Given) ->
         environment => environment(),
         checkpoint => checkpoint(InForce, Sources),
         counters => hb_process_monitor_ticker:counters(),
-        monitors => hb_process_monitor_totals:read(),
+        monitors => Totals,
+        undelivered => undelivered(Totals),
         process => ProcId,
         is_known => IsKnown,
         cu => case Given of
@@ -176,6 +183,13 @@ file_of(Path) ->
         true -> {bytes, filelib:file_size(Path)};
         false -> missing
     end.
+
+%% The first ones. Of 100,000 monitors of which few fail, as many are looked at as takes a tenth of a second.
+undelivered(#{failing := 0}) ->
+    [];
+undelivered(_) ->
+    {Rows, _} = hb_process_monitor_info:list(#{state => backing_off, limit => ?UNDELIVERED, look_at => ?LOOK_AT}),
+    Rows.
 
 %% As the system says it of this node's user, without trying: nothing is left there, whatever happens.
 is_writable(Dir) ->

@@ -4,6 +4,9 @@
 
 -export([advice/1, text/1]).
 
+%% From how many failures in a row on a process is in trouble.
+-define(IN_TROUBLE, 3).
+-define(PUSH_ADVICE, "see to what cron_push calls; it is tried again by itself, and at once with Monitor ! tick").
 %% How full the dead letters or the processes of the node may be.
 -define(FULL, 0.8).
 
@@ -11,7 +14,7 @@
 -spec advice(map()) -> [{ok | attention | wrong, What :: binary(), Advice :: binary()}].
 advice(Findings) ->
     All = lists:append([library(Findings), system(Findings), options(Findings), push(Findings), checkpoint(Findings),
-                        monitors(Findings), cu(Findings)]),
+                        undelivered(Findings), monitors(Findings), cu(Findings)]),
     [{Level, text_of(What, Args), iolist_to_binary(Advice)}
      || Wanted <- [wrong, attention, ok], {Level, {What, Args}, Advice} <- All, Level =:= Wanted].
 
@@ -64,6 +67,23 @@ checkpoint(#{checkpoint := #{dead_letters := Letters} = Checkpoint, options := O
         || is_integer(Interval), Slow > 1000 * max(1000, 10 * Interval)];
 checkpoint(_) -> [].
 
+%% Each process that gets nothing: since when, why, and what to do. A failure or two of a process that was
+%% delivered before may pass by themselves.
+undelivered(#{undelivered := Rows}) ->
+    [{case Failures >= ?IN_TROUBLE orelse Last =:= undefined of true -> wrong; false -> attention end,
+      {"~ts is not delivered, ~ts: the last ~ts failed, ~b in a row: ~ts", [ProcId, since(Last), failed(What), Failures, Text]},
+      case What of push -> ?PUSH_ADVICE; fetch -> advice_on(Class) end}
+     || #{process := ProcId, last_result := Last,
+          error := #{what := What, class := Class, text := Text, failures := Failures}} <- Rows].
+
+failed(push) -> "push";
+failed(fetch) -> "fetch".
+
+since(undefined) -> "nothing since the node's start";
+since(At) ->
+    For = hb_process_monitor_table:duration(max(0, erlang:system_time(millisecond) - At)),
+    [calendar:system_time_to_rfc3339(At div 1000, [{offset, "Z"}]), " was the last result, ", For, " ago"].
+
 monitors(#{monitors := #{states := States, stalled := Stalled, failing := Failing}, counters := Counters}) ->
     Paused = maps:get(paused, States, 0),
     Breakers = maps:get(open_breakers, Counters, 0),
@@ -114,7 +134,7 @@ ms(Us) -> io_lib:format("~.1f ms", [Us / 1000]).
 -spec text(hb_process_monitor_doctor:findings()) -> unicode:chardata().
 text(#{verdict := Verdict, advice := Advice, library := Library, system := System, options := Options, host := Host,
        environment := Environment, checkpoint := Checkpoint, counters := Counters, monitors := Monitors,
-       process := ProcId, running := Running}) ->
+       process := ProcId, running := Running, undelivered := Undelivered}) ->
     #{otp := Otp, dirty_io := DirtyIo, processes := {Processes, Limit}} = System,
     #{file := File, version := Version, application := Application} = Library,
     [heading("Options"), [option(Option) || Option <- lists:sort(Options)],
@@ -129,7 +149,7 @@ text(#{verdict := Verdict, advice := Advice, library := Library, system := Syste
      [item(atom_to_list(Key), "~b", [Value]) || {Key, Value} <- lists:sort(maps:to_list(Counters))],
      heading(["Verdict, asking for ", ProcId]),
      [["  ", mark(Level), What, $\n, [["        ", Do, $\n] || Do =/= <<>>]] || {Level, What, Do} <- Advice],
-     "  ", verdict(Verdict), $\n].
+     "  ", verdict(Verdict, Undelivered, Monitors), $\n].
 
 heading(Name) -> [Name, $\n].
 
@@ -153,6 +173,10 @@ mark(ok) -> "ok    ";
 mark(attention) -> "look  ";
 mark(wrong) -> "WRONG ".
 
-verdict(ok) -> "All is well.";
-verdict(attention) -> "It works; there is something to look at.";
+verdict(ok, _, _) -> "All is well.";
+verdict(Level, [_ | _] = Rows, #{failing := Failing}) ->
+    [verdict(Level), io_lib:format(" Not delivered at the moment: ~b processes.", [max(Failing, length(Rows))])];
+verdict(Level, _, _) -> verdict(Level).
+
+verdict(attention) -> "There is something to look at.";
 verdict(wrong) -> "Something is wrong.".

@@ -23,6 +23,7 @@ all_test_() ->
         fun checkpoint_where_nothing_can_be_written_is_found/1,
         fun dead_letters_are_found/1,
         fun paused_and_failing_monitors_are_counted/1,
+        fun processes_that_are_not_delivered_are_named/1,
         fun monitors_of_an_engine_that_does_not_answer_are_unknown/1,
         fun examination_changes_nothing/1,
         fun process_that_is_configured_is_the_one_that_is_asked_for/1,
@@ -174,6 +175,23 @@ paused_and_failing_monitors_are_counted(Cu) ->
     ?assertEqual(#{states => #{paused => 1, backing_off => 1, waiting => 1}, stalled => 0, failing => 1}, Counted),
     found(attention, <<"1 monitors are paused">>, Findings),
     found(attention, <<"of 1 monitors failed">>, Findings).
+
+processes_that_are_not_delivered_are_named(Cu) ->
+    [Refused, Failing] = Ids = [harness:proc_id() || _ <- "ab"],
+    dev_mu:route(Failing, fun(_, _) -> {error, device_is_down} end),
+    test_cu:add(Cu, Failing, 1),
+    test_cu:script(Cu, fun(#{process := Id}) when Id =:= Refused -> {raw, test_cu:reply(500, <<"no such process">>)};
+                          (_) -> pass
+                       end),
+    [begin
+        {Monitor, _} = harness:start(Cu, Id, #{cursor => earliest}),
+        Monitor ! tick
+    end || Id <- Ids],
+    [harness:eventually(fun() -> maps:get(error, hb_process_monitor:info(Id)) =/= undefined end) || Id <- Ids],
+    #{verdict := wrong} = Findings = hb_process_monitor:doctor(#{probe => false}),
+    [found(wrong, Part, Findings) || Part <- Ids ++ [<<"status 500">>, <<"device_is_down">>]],
+    Text = unicode:characters_to_binary(hb_process_monitor_findings:text(Findings)),
+    ?assertMatch({_, _}, binary:match(Text, <<"Not delivered at the moment: 2 processes.">>)).
 
 monitors_of_an_engine_that_does_not_answer_are_unknown(Cu) ->
     {_, _} = harness:start(Cu, harness:proc_id(), #{cursor => earliest}),

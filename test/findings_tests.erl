@@ -21,6 +21,7 @@ well() ->
       checkpoint => #{path => "/c", dead_letters => 0, last_commit_us => 1000, failing => 0, writable => true},
       counters => #{open_breakers => 0},
       monitors => #{states => #{waiting => 1}, stalled => 0, failing => 0},
+      undelivered => [],
       process => binary:copy(<<"A">>, 43),
       is_known => true,
       verdict => ok,
@@ -73,6 +74,33 @@ checkpoint_in_trouble_is_told_test() ->
 monitors_in_trouble_are_told_test() ->
     says(wrong, <<"2 monitors have been at one push">>, #{monitors => #{states => #{pushing => 2}, stalled => 2, failing => 0}}),
     says(attention, <<"of 3 monitors failed">>, #{monitors => #{states => #{backing_off => 3}, stalled => 0, failing => 3}}).
+
+process_that_is_not_delivered_is_named_with_what_to_do_test() ->
+    Id = binary:copy(<<"B">>, 43),
+    Row = fun(What, Class, Failures, Last) ->
+        #{undelivered => [#{process => Id, last_result => Last,
+                            error => #{what => What, class => Class, text => <<"its text">>, failures => Failures, ago => 5}}]}
+    end,
+    [begin
+        says(Level, Id, Changes),
+        says(Level, <<"its text">>, Changes),
+        says(Level, Since, Changes),
+        ?assertMatch([{_, _, <<_, _/binary>>}], said(Changes))
+    end || {Level, Since, Changes} <- [
+        {wrong, <<"nothing since">>, Row(push, push_failed, 1, undefined)},
+        {wrong, <<"2025-10-09T08:53:20Z was the last result">>, Row(push, push_failed, 3, 1760000000000)},
+        {wrong, <<"2025-10-09T08:53:20Z">>, Row(fetch, status, 3, 1760000000000)},
+        {attention, <<"2025-10-09T08:53:20Z">>, Row(fetch, connect, 1, 1760000000000)}]].
+
+verdict_of_a_node_that_does_not_deliver_says_so_test() ->
+    Row = #{process => binary:copy(<<"B">>, 43), last_result => undefined,
+            error => #{what => push, class => push_failed, text => <<>>, failures => 1, ago => 5}},
+    [begin
+        Text = unicode:characters_to_binary(?M:text((well())#{verdict := Level, undelivered := [Row],
+                                                              monitors := #{states => #{}, stalled => 0, failing => 7}})),
+        ?assertMatch({_, _}, binary:match(Text, <<"Not delivered at the moment: 7 processes.">>)),
+        ?assertEqual(nomatch, binary:match(Text, <<"It works">>))
+    end || Level <- [wrong, attention]].
 
 text_shows_no_time_and_no_value_as_such_test() ->
     Text = unicode:characters_to_binary(?M:text((well())#{environment => [{"HTTP_PROXY", <<"http://p">>}],
