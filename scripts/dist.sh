@@ -46,7 +46,8 @@ hb_process_monitor $version for Linux on $(uname -m)
 README.md says what it does and what can be set, docs/ has the metrics, alert rules and a dashboard.
 
 The release needs OTP 25 or later. The library was built for glibc $(needed_glibc "$dist/priv/$library") or later: the
-first line of "ldd --version" says which one a system has. Commands needed: bash and coreutils, sed, grep.
+first line of "ldd --version" says which one a system has. Commands needed: bash and coreutils, sed, grep;
+as root also find and util-linux, since everything is done as the user who owns DIR.
 
 A node that runs on DIR is a reason to refuse. LIVE=yes ./install DIR installs all the same, and safely;
 then call hb_process_monitor:reload(). in the node for the modules. The library takes effect when the

@@ -9,7 +9,7 @@
 #
 # This file decides what there is to do and says so. It builds nothing. Of what it sources, in
 # release/, files.sh alone changes anything; checks.sh looks at the release, manifest.sh keeps what
-# was there before, vm.sh tries the library.
+# was there before, vm.sh tries the library, owner.sh gives root's rights up.
 set -euo pipefail
 # With it, cd would print where it goes.
 unset CDPATH
@@ -26,6 +26,8 @@ ROOT=$(dirname "$HERE")
 . "$HERE/release/files.sh"
 # shellcheck source=scripts/release/vm.sh
 . "$HERE/release/vm.sh"
+# shellcheck source=scripts/release/owner.sh
+. "$HERE/release/owner.sh"
 
 LIBRARY=priv/hb_process_monitor_nif.so
 # The module that the host calls. It is exchanged when all that it needs is there, and restored first.
@@ -109,7 +111,8 @@ uninstall() {
   lock
   if ! manifest_read; then
     # A run that was killed before it changed anything, or after all was restored.
-    if [ -e "$KEPT" ]; then
+    if [ -e "$KEPT" ] || [ -L "$KEPT" ]; then
+      refuse_links
       refuse_foreign_directory
       refuse_read_only
       remove_leftovers
@@ -172,6 +175,8 @@ for tool in sha256sum stat touch realpath readlink timeout mktemp sed grep; do
   command -v "$tool" >/dev/null || die "this needs the command $tool."
 done
 case $1 in
-  install|uninstall|verify) "$1" "$2" ;;
+  install|uninstall|verify)
+    as_owner "$1" "$2"
+    "$1" "$2" ;;
   *) usage ;;
 esac

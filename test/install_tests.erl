@@ -25,7 +25,7 @@ all_test_() ->
 
 installed_and_uninstalled(#{release := Release, dist := Dist}) ->
     Shim = filename:join(host_release:app(Release), ?SHIM),
-    ok = file:change_mode(Shim, 8#666),
+    ok = file:change_mode(Shim, 8#640),
     _ = os:cmd("touch -d '2020-02-02 02:02:02.123456789' " ++ Shim),
     Before = {_, Hashes} = host_release:snapshot(Release),
     {0, _} = installation:install(Dist, Release),
@@ -85,7 +85,7 @@ no_toolchain(#{release := Release, dist := Dist, own := Own}) ->
     Bin = filename:join(Own, "bin"),
     ok = file:make_dir(Bin),
     [ok = file:make_symlink(os:find_executable(Command), filename:join(Bin, Command))
-     || Command <- ["bash", "basename", "cat", "chmod", "chown", "cp", "dirname", "env", "flock", "getconf", "grep", "head",
+     || Command <- ["bash", "basename", "cat", "chmod", "chown", "cp", "dirname", "env", "find", "flock", "getconf", "grep", "head",
                     "id", "mkdir", "mktemp", "mv", "readlink", "realpath", "rm", "rmdir", "sed", "sha256sum", "sort",
                     "stat", "sync", "tail", "timeout", "touch", "uname"]],
     Env = [{"PATH", Bin}],

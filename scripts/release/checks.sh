@@ -49,7 +49,8 @@ lock() {
 # What a link leads to belongs to something else, such as the build of a release in dev mode.
 refuse_links() {
   local path
-  for path in "$APP" "$APP/ebin" "$APP/priv" "$KEPT" "${!NOW[@]}"; do
+  for path in "$RELEASE/lib" "$APP" "$APP/ebin" "$APP/priv" "$APP/ebin/$NEW" "$APP/priv/$NEW" \
+    "$KEPT" "$KEPT/manifest" "$KEPT/manifest.new" "$KEPT/originals" "${!NOW[@]}"; do
     case $path in /*) ;; *) path=$APP/$path ;; esac
     if [ -L "$path" ]; then
       die "$path: a symbolic link, as in a release built in dev mode." \

@@ -58,11 +58,15 @@ keep() {
   fi
 }
 
-# Only root can give files away; who is not root owns what is there already, or cannot help it.
+# Only root can give files away. Another user can choose among the groups that it is in.
 give() {
   local owner=$1
   shift
-  [ "$EUID" -ne 0 ] || chown -- "$owner" "$@"
+  if [ "$EUID" -eq 0 ]; then
+    chown -h -- "$owner" "$@"
+  else
+    chgrp -h -- "${owner#*:}" "$@" 2>/dev/null || true
+  fi
 }
 
 # Sets PATHS to where these files are while they are staged.
