@@ -320,15 +320,20 @@ told(Id, Paused, Tell) ->
         none -> crashed(Id, Paused, Tell)
     end.
 
+%% One that is stopping is not the process's monitor any more.
 marks_of(Monitor) when is_pid(Monitor) ->
     case hb_process_monitor_registry:marks(Monitor) of
-        {ok, _, Marks} -> {ok, Monitor, Marks};
+        {ok, ProcId, Marks} ->
+            case hb_process_monitor_registry:page_of(ProcId) of
+                [{_, Monitor}] -> {ok, Monitor, Marks};
+                _ -> none
+            end;
         none -> none
     end;
 marks_of(ProcID) ->
-    case monitor_of(ProcID) of
-        {ok, Monitor} -> marks_of(Monitor);
-        none -> none
+    case hb_process_monitor_registry:page_of(hb_process_monitor_opts:proc_id(ProcID)) of
+        [{_, Monitor}] -> marks_of(Monitor);
+        [] -> none
     end.
 
 %% A monitor that crashed: what waits to be started in its place, or runs by now, is to pause.

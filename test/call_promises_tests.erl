@@ -1,0 +1,248 @@
+%%% What each public call promises, whatever else happens to the process: the table in docs/calls.md, cell by cell, and
+%%% any two calls at the same moment, which have the effect of one after the other. Random calls in great number are
+%%% stress_tests' business.
+-module(call_promises_tests).
+-include_lib("eunit/include/eunit.hrl").
+
+-define(M, hb_process_monitor).
+
+eunit_wrapper_(Tests) -> deadline:each(Tests).
+
+%% The table
+
+cells_test_() ->
+    {setup, fun harness:setup/0, fun harness:cleanup/1, fun(Cu) ->
+        [{lists:concat([Call, " while ", State]), fun() -> cell_holds(Call, State, Expected, Cu) end}
+         || {Call, Cells} <- cells(), {State, Expected} <- lists:zip(states(), Cells)]
+    end}.
+
+states() -> [not_monitored, monitored, stopping, crashed].
+
+%% Of each call: what comes of it in each of the states. The document has the same rows and columns.
+cells() ->
+    [{start,        [{started, goes_on}, {same, pushes}, {started, goes_on}, {started, goes_on}]},
+     {start_link,   [{started, goes_on}, {already_started, pushes}, {started, goes_on}, {started, goes_on}]},
+     {stop,         [{stop, stays_stopped}, {stop, stays_stopped}, {stop, stays_stopped}, {stop, stays_stopped}]},
+     {stop_and_wait, [{ok, stays_stopped}, {ok, stays_stopped}, {ok, stays_stopped}, {ok, stays_stopped}]},
+     {pause,        [{not_monitored, stays_stopped}, {ok, paused}, {not_monitored, stays_stopped}, {ok, paused}]},
+     {resume,       [{not_monitored, stays_stopped}, {ok, pushes}, {not_monitored, stays_stopped}, {ok, goes_on}]},
+     {forget,       [{ok, forgotten}, {monitored, pushes}, {monitored, stays_stopped}, {monitored, goes_on}]},
+     {dead_letters, [{letter, stays_stopped}, {letter, pushes}, {letter, stays_stopped}, {letter, goes_on}]},
+     {redeliver,    [{not_monitored, stays_stopped}, {ok, no_letter}, {not_monitored, stays_stopped}, {not_monitored, goes_on}]},
+     {discard,      [{ok, no_letter}, {ok, no_letter}, {ok, no_letter}, {ok, no_letter}]},
+     {resume_all,   [{not_resumed, stays_stopped}, {same, pushes}, {not_resumed, stays_stopped}, {started, goes_on}]},
+     {info,         [{undefined, stays_stopped}, {info, pushes}, {info, stays_stopped}, {undefined, goes_on}]}].
+
+cell_holds(Call, State, {Answer, Then}, Cu) ->
+    Id = harness:proc_id(),
+    {Monitor, Letter, Release} = in(State, Cu, Id),
+    Got = call(Call, Cu, Id, Monitor, Letter, Release),
+    ?assertEqual(Answer, Got),
+    ok = Release(),
+    ok = then(Then, Cu, Id, Monitor),
+    gone(Id).
+
+%% A process in a state, with three results pushed and one given up. `Release' lets it go on where it is held up.
+in(State, Cu, Id) ->
+    Options = #{cron_push_attempts => 1},
+    Self = self(),
+    %% The second result fails, once; the others are pushed.
+    Failed = counters:new(1, []),
+    dev_mu:route(Id, fun(Result, PushState) ->
+        case harness:number(Result) =:= 2 andalso counters:get(Failed, 1) =:= 0 of
+            true -> counters:add(Failed, 1, 1), {error, not_now};
+            false -> Self ! {pushed, harness:number(Result), Result, PushState}, ok
+        end
+    end),
+    test_cu:add(Cu, Id, 3),
+    {Monitor, _} = harness:start(Cu, Id, Options#{cursor => earliest}),
+    Monitor ! tick,
+    harness:results(1, 1),
+    harness:results(3, 3),
+    {ok, [#{id := Letter}]} = ?M:dead_letters(Id),
+    {Monitor, Letter, in(State, Cu, Id, Monitor)}.
+
+in(not_monitored, _Cu, _Id, Monitor) ->
+    ok = ?M:stop(Monitor, deadline:ms()),
+    fun() -> ok end;
+in(monitored, _Cu, _Id, _Monitor) ->
+    fun() -> ok end;
+in(stopping, Cu, Id, Monitor) ->
+    %% At a push that takes its time.
+    Held = harness:held_pushes(Id),
+    test_cu:add(Cu, Id, 1),
+    Monitor ! tick,
+    Push = harness:held(Held, 4),
+    stop = ?M:stop(Monitor),
+    fun() ->
+        Ref = monitor(process, Monitor),
+        harness:let_go(Push),
+        receive {'DOWN', Ref, process, _, _} -> ok end,
+        harness:sink(Id),
+        ok
+    end;
+in(crashed, _Cu, Id, Monitor) ->
+    Ref = monitor(process, Monitor),
+    exit(Monitor, kill),
+    receive {'DOWN', Ref, process, _, _} -> ok end,
+    harness:eventually(fun() -> hb_process_monitor_restarts:is_planned(Id) orelse hb_process_monitor_registry:find(Id) =/= none end),
+    case hb_process_monitor_restarts:drop(Id) of
+        %% Due in an hour, so that the call comes first.
+        [Start] ->
+            _ = hb_process_monitor_restarts:plan(Id, Start, 3600000),
+            fun() ->
+                %% Now it may go on.
+                _ = [hb_process_monitor_keeper:start_later(Id, Owed, 1) || Owed <- hb_process_monitor_restarts:drop(Id)],
+                ok
+            end;
+        [] ->
+            {ok, {Next, _, _}} = hb_process_monitor_registry:find(Id),
+            in(crashed, none, Id, Next)
+    end.
+
+call(start, Cu, Id, Monitor, _, _) ->
+    {Started, _} = harness:start(Cu, Id, #{}),
+    started(Started, Monitor);
+call(start_link, Cu, Id, Monitor, _, _) ->
+    case ?M:start_link(Id, #{rate => 3600000, cron_node => test_cu:url(Cu)}) of
+        {ok, Started} -> started(Started, Monitor);
+        {error, {already_started, Monitor}} -> already_started
+    end;
+call(stop, _, _, Monitor, _, _) -> ?M:stop(Monitor);
+call(stop_and_wait, _, _, Monitor, _, Release) ->
+    %% It waits for the push under way.
+    _ = spawn_link(fun() -> receive after 10 -> Release() end end),
+    ?M:stop(Monitor, deadline:ms());
+call(pause, _, Id, _, _, _) -> plain(?M:pause(Id));
+call(resume, _, Id, _, _, _) -> plain(?M:resume(Id));
+call(forget, _, Id, _, _, _) -> plain(?M:forget(Id));
+call(dead_letters, _, Id, _, Letter, _) -> {ok, [#{id := Letter}]} = ?M:dead_letters(Id), letter;
+call(redeliver, _, Id, _, Letter, _) -> plain(?M:redeliver(Id, Letter));
+call(discard, _, Id, _, Letter, _) -> plain(?M:discard(Id, Letter));
+call(resume_all, _, Id, Monitor, _, _) ->
+    case [Started || {For, {Started, _}} <- ?M:resume_all(), For =:= Id] of
+        [Started] -> started(Started, Monitor);
+        [] -> not_resumed
+    end;
+call(info, _, Id, _, _, _) ->
+    case ?M:info(Id) of
+        undefined -> undefined;
+        #{process := Id} -> info
+    end.
+
+started(Monitor, Monitor) -> same;
+started(_, _) -> started.
+
+plain(ok) -> ok;
+plain({error, Reason}) -> Reason.
+
+then(stays_stopped, Cu, Id, Monitor) ->
+    harness:eventually(fun() -> not is_process_alive(Monitor) end),
+    ?assertEqual(none, hb_process_monitor_registry:find(Id)),
+    ?assertNot(hb_process_monitor_restarts:is_planned(Id)),
+    %% Started again, it goes on: nothing was lost meanwhile.
+    {_, _} = harness:start(Cu, Id, #{}),
+    then(goes_on, Cu, Id, Monitor);
+then(pushes, Cu, Id, Monitor) ->
+    ?assertMatch({ok, {Monitor, _, _}}, hb_process_monitor_registry:find(Id)),
+    then(goes_on, Cu, Id, none);
+then(goes_on, Cu, Id, Old) ->
+    New = harness:back(Id, Old),
+    [First | _] = All = [test_cu:count(Cu, Id) + N || N <- [1, 2]],
+    test_cu:add(Cu, Id, 2),
+    New ! tick,
+    harness:results(First, lists:last(All));
+then(paused, Cu, Id, _) ->
+    harness:eventually(fun() -> case ?M:info(Id) of #{state := paused} -> true; _ -> false end end),
+    ok = ?M:resume(Id),
+    then(goes_on, Cu, Id, none);
+then(no_letter, _Cu, Id, _) ->
+    ?assertEqual({ok, []}, ?M:dead_letters(Id)),
+    receive {pushed, 2, _, _} -> ok after 0 -> ok end;
+then(forgotten, Cu, Id, _) ->
+    ?assertEqual({ok, []}, ?M:dead_letters(Id)),
+    {_, Logger} = harness:start(Cu, Id, #{}),
+    harness:resolved(Logger, test_cu:cursor(test_cu:count(Cu, Id))).
+
+gone(Id) ->
+    _ = [?M:stop(Monitor, deadline:ms()) || #{monitor := Monitor} <- [?M:info(Id)]],
+    _ = hb_process_monitor_restarts:drop(Id),
+    ok.
+
+%% Any two calls at the same moment
+
+pairs_test_() ->
+    {setup, fun harness:setup/0, fun harness:cleanup/1, fun(Cu) ->
+        [{lists:concat([A, " and ", B]), fun() -> [at_once(A, B, Cu) || _ <- lists:seq(1, 10)] end}
+         || A <- concurrent(), B <- concurrent(), A =< B]
+    end}.
+
+concurrent() -> [crash, forget, pause, resume, start, stop].
+
+%% Nothing that was acked is lost, and nothing is pushed twice at once: whatever came of the two, the process goes on
+%% after its last ack, unless a caller was told that it is forgotten.
+at_once(A, B, Cu) ->
+    Id = harness:proc_id(),
+    harness:sink(Id),
+    test_cu:add(Cu, Id, 3),
+    {Monitor, _} = harness:start(Cu, Id, #{cursor => earliest}),
+    Monitor ! tick,
+    harness:results(1, 3),
+    %% Half of the time it is not monitored when they come.
+    _ = rand:uniform(2) =:= 1 andalso (ok = ?M:stop(Monitor, deadline:ms())),
+    Self = self(),
+    Callers = [spawn_monitor(fun() ->
+        receive go -> Self ! {self(), outcome(Call, Cu, Id, Monitor)} end
+    end) || Call <- [A, B]],
+    [Caller ! go || {Caller, _} <- Callers],
+    Outcomes = [receive {Caller, Outcome} -> Outcome; {'DOWN', Ref, process, _, Reason} when Reason =/= normal -> error(Reason) end
+                || {Caller, Ref} <- Callers],
+    %% Every monitor that it has had by now ends; another one goes on.
+    _ = ?M:stop(Monitor, deadline:ms()),
+    gone(Id),
+    {Last, Logger} = harness:start(Cu, Id, #{}),
+    ok = ?M:resume(Last),
+    Forgotten = lists:member({forget, ok}, lists:zip([A, B], Outcomes)),
+    harness:eventually(fun() -> lists:member(maps:get(state, ?M:info(Id)), [waiting, polling, pushing]) end),
+    test_cu:add(Cu, Id, 2),
+    Last ! tick,
+    case Forgotten of
+        false -> harness:results(4, 5);
+        %% What it begins after is the latest result, which it finds before or after those are added.
+        true -> _ = Logger, receive {pushed, 4, _, _} -> harness:results(5, 5) after 50 -> ok end
+    end,
+    harness:no_result(),
+    ok = ?M:stop(Last, deadline:ms()).
+
+outcome(start, Cu, Id, _) -> {_, _} = harness:start(Cu, Id, #{}), started;
+outcome(stop, _, _, Monitor) -> ?M:stop(Monitor, deadline:ms());
+outcome(pause, _, Id, _) -> ?M:pause(Id);
+outcome(resume, _, Id, _) -> ?M:resume(Id);
+outcome(forget, _, Id, _) -> ?M:forget(Id);
+outcome(crash, _, _, Monitor) -> exit(Monitor, kill), crashed.
+
+%% The acks of a monitor that runs are never dropped because a caller forgot its process at the moment of its start.
+forget_and_start_at_once_drop_no_ack_test_() ->
+    {setup, fun harness:setup/0, fun harness:cleanup/1, fun(Cu) ->
+        [{"a pair", fun() -> [forgotten_or_started(Cu) || _ <- lists:seq(1, 100)] end}]
+    end}.
+
+forgotten_or_started(Cu) ->
+    Id = harness:proc_id(),
+    {First, _} = harness:pushed(Cu, Id, 3),
+    ok = ?M:stop(First, deadline:ms()),
+    Self = self(),
+    Forget = spawn_monitor(fun() -> Self ! {forgot, ?M:forget(Id)} end),
+    {Monitor, _} = harness:start(Cu, Id, #{}),
+    receive {forgot, Answer} -> ?assert(lists:member(Answer, [ok, {error, monitored}])) end,
+    receive {'DOWN', Ref, process, _, _} when Ref =:= element(2, Forget) -> ok end,
+    harness:eventually(fun() -> maps:get(state, ?M:info(Id)) =:= waiting end),
+    test_cu:add(Cu, Id, 2),
+    Monitor ! tick,
+    harness:results(4, 5),
+    ok = ?M:stop(Monitor, deadline:ms()),
+    test_cu:add(Cu, Id, 2),
+    {Next, _} = harness:start(Cu, Id, #{}),
+    Next ! tick,
+    harness:results(6, 7),
+    ok = ?M:stop(Next, deadline:ms()).
