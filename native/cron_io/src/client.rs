@@ -23,9 +23,7 @@ use ureq::{Agent, Body, Timeout};
 /// How many redirects are followed.
 const MAX_REDIRECTS: usize = 3;
 
-/// The most bytes of a head that are taken. Compute Units send under 1 KiB. It bounds the buffer that
-/// a head must fit into, not the head: the HTTP client measures all that has come where a head follows
-/// an interim one, the begun body of a large page included.
+/// The most bytes of a head: the buffer that it must fit into. Compute Units send under 1 KiB.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
 
 /// How long a connection may rest and be used again. Compute Units close theirs after 72 s.
