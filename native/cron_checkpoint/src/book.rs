@@ -12,6 +12,9 @@ use cron_engine::{Position, ProcessId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+/// A process that is to be resumed, and its options.
+pub(crate) type Watched = (ProcessId, Arc<[u8]>);
+
 /// The book of a node.
 #[derive(Debug)]
 pub(crate) struct Book {
@@ -122,7 +125,7 @@ impl Book {
         &self,
         from: Option<&ProcessId>,
         limit: usize,
-    ) -> (Vec<(ProcessId, Arc<[u8]>)>, Option<ProcessId>) {
+    ) -> (Vec<Watched>, Option<ProcessId>) {
         let (slice, next) = self.slice(from, limit);
         let watched = slice.filter(|(_, entry)| entry.record.watched);
         (watched.map(|(process, e)| (*process, Arc::clone(&e.record.options))).collect(), next)
@@ -147,8 +150,8 @@ impl Book {
         before: u64,
     ) -> (usize, Option<ProcessId>) {
         let (slice, next) = self.slice(from, limit);
-        let old = |(process, entry): (&ProcessId, &Box<Entry>)| {
-            let Entry { track, record, .. } = &**entry;
+        let old = |(process, entry): (&ProcessId, &Entry)| {
+            let Entry { track, record, .. } = entry;
             let expired = track.is_none() && !record.watched && record.at < before;
             (expired && self.letters_of(*process) == 0).then_some(*process)
         };
@@ -163,7 +166,7 @@ impl Book {
         &self,
         from: Option<&ProcessId>,
         limit: usize,
-    ) -> (impl Iterator<Item = (&ProcessId, &Box<Entry>)>, Option<ProcessId>) {
+    ) -> (impl Iterator<Item = (&ProcessId, &Entry)>, Option<ProcessId>) {
         let rest = || {
             from.map_or_else(
                 || self.entries.range::<ProcessId, _>(..),
@@ -171,7 +174,7 @@ impl Book {
             )
         };
         let next = rest().nth(limit).map(|(process, _)| *process);
-        (rest().take(limit), next)
+        (rest().take(limit).map(|(process, entry)| (process, &**entry)), next)
     }
 
     /// A registration begins at `position`. False if a later one has begun.

@@ -23,16 +23,16 @@ use std::time::Duration;
 struct Durable {
     pid: LocalPid,
     number: u64,
-    durable: bool,
+    done: bool,
 }
 
 impl Durable {
     /// The number of the answer, and what answers.
     fn waiter(env: Env<'_>) -> (u64, Waiter) {
         let number = next_question();
-        let mut caller = Self { pid: env.pid(), number, durable: false };
+        let mut caller = Self { pid: env.pid(), number, done: false };
         let waiter = Box::new(move || {
-            caller.durable = true;
+            caller.done = true;
             drop(caller);
         });
         (number, waiter)
@@ -41,7 +41,7 @@ impl Durable {
 
 impl Drop for Durable {
     fn drop(&mut self) {
-        let (number, durable) = (self.number, self.durable);
+        let (number, durable) = (self.number, self.done);
         OUTBOX.answer(self.pid, move |env| {
             let answer = if durable {
                 atoms::ok().encode(env)
@@ -67,8 +67,8 @@ fn give_up<'a>(
     attempts: u64,
     result: Binary<'a>,
     error: Binary<'a>,
-) -> NifResult<Atom> {
-    Ok(given_up(&handle, seq, ends_page, attempts, [cursor, result, error]))
+) -> Atom {
+    given_up(&handle, seq, ends_page, attempts, [cursor, result, error])
 }
 
 /// The same, of a result whose copy takes too long for a normal scheduler.
@@ -81,8 +81,8 @@ fn give_up_large<'a>(
     attempts: u64,
     result: Binary<'a>,
     error: Binary<'a>,
-) -> NifResult<Atom> {
-    Ok(given_up(&handle, seq, ends_page, attempts, [cursor, result, error]))
+) -> Atom {
+    given_up(&handle, seq, ends_page, attempts, [cursor, result, error])
 }
 
 fn given_up(

@@ -3,7 +3,7 @@
 
 use crate::disk::Disk;
 use crate::monitor::{Monitor, Process, number};
-use cron_checkpoint::{Begin, Checkpoint, Store, Turn, Writer};
+use cron_checkpoint::{Checkpoint, Store, Turn, Writer};
 use cron_engine::{
     Action, Class, Config, Engine, Event, Failure, Fetched, Grid, MonitorId, PageRequest, Position,
     Registration, Request, Time,
@@ -97,10 +97,9 @@ impl Node {
         let position = monitor.position.clone();
         let mut durable = true;
         if let Some((checkpoint, _)) = &self.checkpoint {
-            durable =
-                position == Position::Unresolved || checkpoint.is_durable(&process.id, &position);
-            let begin = Begin { position: position.clone(), options: Vec::new() };
-            monitor.track = Some(checkpoint.begin(process.id, self.epoch, begin));
+            let begun = checkpoint.begin(process.id, self.epoch, &[][..], |_| position.clone());
+            durable = begun.durable;
+            monitor.track = Some(begun.track);
         }
         self.monitors.insert(id, monitor);
         let registration = Registration::new(id, process.id, rate, position);

@@ -87,8 +87,8 @@ impl Walk {
 
     fn answer(&mut self, request: Request) {
         self.now = self.now + Duration::from_millis(1);
-        let asked = self.requests.len();
-        let burst = self.bursts.iter().rev().find(|(from, _)| *from <= asked);
+        let number = self.requests.len();
+        let burst = self.bursts.iter().rev().find(|(from, _)| *from <= number);
         let passing = self.start.saturating_add(self.now.as_micros() / 1000);
         let visible = burst.map_or(passing, |(_, until)| *until);
         if self.no_latest && request == Request::Look {
