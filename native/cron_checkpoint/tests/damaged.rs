@@ -35,7 +35,7 @@ fn said(checkpoint: &Checkpoint) -> Said {
         assert_eq!(record.options, options(1), "of {index}");
         Some(number(&record))
     };
-    let letters = read_letters(&checkpoint, process(0), Page::ALL).unwrap().0;
+    let letters = read_letters(checkpoint, process(0), Page::ALL).unwrap().0;
     ((0..20).map(stands).collect(), letters.into_iter().map(|letter| letter.result).collect())
 }
 
