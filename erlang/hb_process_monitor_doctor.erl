@@ -225,7 +225,7 @@ ask(ProcId, Sources) ->
     #{cron_node := Nodes, cron_connect_timeout := Connect, cron_first_byte_timeout := FirstByte,
       cron_timeout := Total, cron_max_page_bytes := MaxBytes} = hb_process_monitor_opts:settings(Options),
     {_, _, CaCertFile, _} = lists:keyfind(cron_cacertfile, 1, Sources),
-    New = #{max_inflight => 1, max_buffered => 1, checkpoint => false, checkpoint_interval => 1, dead_letters_max => 0,
+    New = #{max_inflight => 1, max_buffered => 1, checkpoint => false, checkpoint_interval => 1, dead_letters_max => 0, dead_letters_max_bytes => 0, expire_after => 0,
             cacertfile => case CaCertFile of undefined -> false; _ -> unicode:characters_to_binary(CaCertFile) end},
     case hb_process_monitor_nif:new(New) of
         {ok, Engine} ->

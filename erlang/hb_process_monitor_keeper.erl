@@ -85,10 +85,10 @@ ended(Reason, Monitor) ->
         none -> ok;
         {ok, ProcId, _, stopping} -> stopped(Reason, ProcId);
         {ok, ProcId, Logger, #{supervised := true}} -> supervised(Reason, ProcId, Logger);
-        {ok, ProcId, _, Options} ->
+        {ok, ProcId, _, _} ->
             case is_shutdown(Reason) orelse hb_process_monitor_app:is_stopping() of
                 true -> cut_short(Reason, ProcId);
-                false -> crashed(Reason, ProcId, Monitor, Options)
+                false -> crashed(Reason, ProcId, Monitor)
             end
     end,
     hb_process_monitor_registry:leave(Monitor).
@@ -113,14 +113,15 @@ cut_short(killed, ProcId) ->
 cut_short(_Reason, _ProcId) ->
     ok.
 
-crashed(Reason, ProcId, Monitor, Options) ->
+crashed(Reason, ProcId, Monitor) ->
     %% The restart is planned first: nothing that only logs can prevent it.
     case hb_process_monitor_registry:plan_restart(Monitor, {fun pause/1, ?SETTLED}) of
         {ok, ProcId, Logger, Token, Pause} ->
             ok = arm(ProcId, Token, Pause, 1),
             hb_process_monitor_host:log(Logger, {error, monitor_crashed, {ProcId, Reason, {again_in_ms, Pause}}});
+        %% It was stopped meanwhile.
         none ->
-            hb_process_monitor_host:end_logger(Options)
+            ok
     end.
 
 pause(Count) -> rand:uniform(min(?LONGEST, ?FIRST bsl min(Count - 1, 32))).
