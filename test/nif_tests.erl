@@ -60,13 +60,14 @@ is_test(Module) ->
 
 engine() ->
     {ok, Engine} = ?NIF:new(#{max_inflight => 4, max_buffered => 1 bsl 20, checkpoint => false,
-                              checkpoint_interval => 50, dead_letters_max => 1, cacertfile => false}),
+                              checkpoint_interval => 50, dead_letters_max => 1, dead_letters_max_bytes => 1000000,
+                              expire_after => 0, cacertfile => false}),
     Engine.
 
 options(Cu, Changes) ->
     maps:merge(#{process => harness:proc_id(), rate => 3600000, cursor => earliest, nodes => [test_cu:url(Cu)],
                  page_limit => 1000, connect_timeout => 1000, first_byte_timeout => 1000, timeout => 1000, max_page_bytes => 1000000,
-                 walk_after => 60000, stale_after => 0, kept => <<>>, go_on => false, paused => false}, Changes).
+                 walk_after => 60000, stale_after => 0, max_ahead => 0, kept => <<>>, go_on => false, paused => false}, Changes).
 
 functions_given_wrong_types_are_badarg(_Cu) ->
     Bad = [undefined, 0, -1, 1.5, <<>>, [], {}, #{}, self(), make_ref(), fun() -> ok end],
@@ -78,7 +79,10 @@ functions_given_wrong_types_are_badarg(_Cu) ->
              fun(B) -> ?NIF:letters(engine(), harness:proc_id(), 0, {B, 1}) end, fun(B) -> ?NIF:snapshots(B, []) end, fun(B) -> ?NIF:census(B) end,
              fun(B) -> ?NIF:discard(engine(), B, 1) end, fun(B) -> ?NIF:forget(engine(), B) end,
              fun(B) -> ?NIF:watched(B) end, fun(B) -> ?NIF:checkpoint_status(B) end,
-             fun(B) -> ?NIF:close_checkpoints([B]) end,
+             fun(B) -> ?NIF:close_checkpoints([B]) end, fun(B) -> ?NIF:mail(B) end, fun(B) -> ?NIF:next_part(B, 0) end,
+             fun(B) -> ?NIF:large_part(B, 0) end, fun(B) -> ?NIF:flush(B) end, fun(B) -> ?NIF:stopped(engine(), B, 1) end,
+             fun(B) -> ?NIF:has_letter(engine(), B, 1) end, fun(B) -> ?NIF:keep_options(engine(), B, <<>>) end,
+             fun(B) -> ?NIF:give_up_large(B, 1, <<"c">>, true, 1, <<>>, <<>>) end,
              fun(B) -> ?NIF:remove(B, true) end, fun(B) -> ?NIF:log_to_self(B) end, fun(B) -> ?NIF:check_node([B]) end,
              %% An engine is no handle.
              fun(_) -> ?NIF:poll(engine()) end],
@@ -95,7 +99,8 @@ functions_given_stale_handles_do_nothing(Cu) ->
         ?assertEqual(stopped, ?NIF:poll(H)),
         ?assertEqual(ok, ?NIF:ack(H, 1, <<"c">>, true)),
         ?assertEqual(ok, ?NIF:ack(H, 16#ffffffffffffffff, <<"c">>, false)),
-        ?assertError(badarg, ?NIF:give_up(H, 1, <<"c">>, true, 1, <<>>, <<>>)),
+        %% In memory there is no room for dead letters.
+        ?assertEqual(full, ?NIF:give_up(H, 1, <<"c">>, true, 1, <<>>, <<>>)),
         ?assertEqual(durable, ?NIF:remove(H, false))
     end || H <- [Handle, Other, Handle]],
     ?assertEqual(stopped, ?NIF:run(Engine, 1000)),

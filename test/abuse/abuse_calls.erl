@@ -15,8 +15,11 @@
 all() ->
     [{new, [engine_options], 5}, {run, [{engine, ?ANY}, slice], 20}, {interrupt, [{engine, ?ANY}], 100},
      {stop, [{engine, [stopped, closed]}], 100}, {counters, [{engine, ?ANY}], 100},
-     {register, [{engine, ?ANY}, monitor_options], 100}, {poll, [handle], 200}, {next_part, [handle], 200}, {large_part, [handle], 100}, {ack, [handle, u64, cursor, bool], 200},
-     {give_up, [handle, u64, binary, bool, u64, binary, binary], 200}, {remove, [handle, bool], 100}, {move_to, [handle, nodes], 100},
+     {register, [{engine, ?ANY}, monitor_options], 100}, {poll, [handle], 200}, {next_part, [handle, u64], 200}, {large_part, [handle, u64], 100}, {ack, [handle, u64, cursor, bool], 200},
+     {give_up, [handle, u64, binary, bool, u64, binary, binary], 200},
+     {give_up_large, [handle, u64, binary, bool, u64, binary, binary], 50}, {mail, [{engine, ?ANY}], 50}, {next_epoch, [], 20},
+     {has_letter, [{engine, ?ANY}, process, u64], 20}, {stopped, [{engine, ?ANY}, process, u64], 20},
+     {keep_options, [{engine, ?ANY}, process, binary], 20}, {flush, [{engine, ?ANY}], 20}, {remove, [handle, bool], 100}, {move_to, [handle, nodes], 100},
      {letters, [{engine, ?ANY}, process, u64, most], 20}, {discard, [{engine, [alive, stopped]}, process, u64], 20},
      {forget, [{engine, [alive, stopped]}, process], 20}, {watched, [{engine, ?ANY}], 20},
      {checkpoint_status, [{engine, ?ANY}], 100}, {close_checkpoints, [none], 10}, {check_node, [binary], 200},
@@ -51,10 +54,8 @@ pick(Table, Pool, World) ->
     {Function, Args, Verdict}.
 
 %% What depends on more than one argument.
-takes(give_up, [Handle | _], World) ->
-    abuse_world:has_checkpoint(Handle, World);
-takes(ack, [Handle, _, Cursor, _], World) ->
-    not abuse_world:has_checkpoint(Handle, World) orelse byte_size(Cursor) > 0 andalso byte_size(Cursor) =< 4096;
+takes(ack, [_, _, Cursor, _], _World) ->
+    byte_size(Cursor) > 0 andalso byte_size(Cursor) =< 4096;
 takes(probe, [_, _, Nodes, _], _World) ->
     lists:all(fun(Node) -> hb_process_monitor_nif:check_node(Node) =:= ok end, Nodes);
 takes(_Function, _Args, _World) ->
@@ -65,12 +66,15 @@ answers(run, Answer) -> lists:member(Answer, [ok, stopped, busy]);
 answers(register, {ok, Handle, Epoch, {_, _}}) -> is_reference(Handle) andalso is_integer(Epoch);
 answers(register, {error, stopped}) -> true;
 answers(register, {error, {bad_node, Node}}) -> is_binary(Node);
-answers(give_up, Answer) -> lists:member(Answer, [ok, full]);
+answers(GiveUp, Answer) when GiveUp =:= give_up; GiveUp =:= give_up_large -> lists:member(Answer, [ok, full]);
+answers(has_letter, Answer) -> is_boolean(Answer);
 answers(remove, Answer) -> lists:member(Answer, [durable, wait]);
-answers(letters, {ok, Letters, More, All}) -> is_list(Letters) andalso is_boolean(More) andalso is_integer(All);
-%% Of a checkpoint that is closed.
-answers(letters, {error, Why}) -> is_binary(Why);
-answers(discard, Answer) -> lists:member(Answer, [ok, not_found]);
+%% These are answered later; the owner drops that.
+answers(letters, Answer) -> is_integer(Answer);
+answers(flush, Answer) -> is_integer(Answer);
+answers(next_epoch, Answer) -> is_integer(Answer);
+answers(discard, Answer) -> is_integer(Answer) orelse Answer =:= not_found;
+answers(forget, Answer) -> is_integer(Answer) orelse Answer =:= monitored;
 answers(watched, Answer) -> is_list(Answer);
 answers(move_to, {error, {bad_node, Node}}) -> is_binary(Node);
 answers(check_node, {error, Why}) -> is_binary(Why);
@@ -78,14 +82,14 @@ answers(counters, Answer) -> is_map(Answer);
 answers(metrics, Answer) -> is_map(Answer);
 answers(next_part, large) -> true;
 answers(Function, Answer) when Function =:= next_part; Function =:= large_part ->
-    lists:member(Answer, [none, lost]) orelse tuple_size(Answer) =:= 3;
+    lists:member(Answer, [none, lost]) orelse tuple_size(Answer) =:= 3 orelse element(1, Answer) =:= too_large;
 %% Both are answered later; nobody takes that here.
 answers(snapshots, Answer) -> is_integer(Answer);
 answers(census, Answer) -> is_integer(Answer);
 answers(poll, stopped) -> true;
 answers(library_version, Answer) -> is_binary(Answer);
 answers(checkpoint_status, Answer) -> is_map(Answer);
-answers(Function, ok) -> lists:member(Function, [interrupt, stop, poll, ack, move_to, forget, check_node, log_to_self, probe, events_to_self]);
+answers(Function, ok) -> lists:member(Function, [interrupt, mail, stop, poll, ack, move_to, stopped, keep_options, check_node, log_to_self, probe, events_to_self]);
 answers(_Function, _Answer) -> false.
 
 %% A good slice is a short one, whatever else it is: nothing here may take long.
@@ -148,15 +152,16 @@ is(process, Term, _World) -> is_process(Term);
 is(nodes, Term, _World) -> is_nodes(Term);
 is(Kind, Term, _World) when Kind =:= cursor; Kind =:= binary -> is_binary(Term);
 is(engine_options, #{max_inflight := Inflight, max_buffered := Buffered, checkpoint := false, cacertfile := false,
-                     checkpoint_interval := Interval, dead_letters_max := Letters}, _World) ->
+                     checkpoint_interval := Interval, dead_letters_max := Letters,
+                     dead_letters_max_bytes := LetterBytes, expire_after := Expire}, _World) ->
     is_within(Inflight, 32) andalso Inflight > 0 andalso is_within(Buffered, 64) andalso is_within(Interval, 32)
-        andalso is_within(Letters, 64);
-is(monitor_options, #{process := Process, rate := Rate, cursor := Cursor, nodes := Nodes, stale_after := Stale,
+        andalso is_within(Letters, 64) andalso is_within(LetterBytes, 64) andalso is_within(Expire, 64);
+is(monitor_options, #{process := Process, rate := Rate, cursor := Cursor, nodes := Nodes, stale_after := Stale, max_ahead := Ahead,
                       kept := Kept}  = Options, _World) ->
     Flags = [maps:get(Key, Options, none) || Key <- [go_on, paused]],
     Widths = [maps:get(Key, Options, none) || Key <- [page_limit, connect_timeout, first_byte_timeout, timeout, max_page_bytes, walk_after]],
     is_process(Process) andalso is_within(Rate, 32) andalso Rate > 0 andalso is_cursor(Cursor)
-        andalso is_nodes(Nodes) andalso is_within(Stale, 64) andalso is_binary(Kept)
+        andalso is_nodes(Nodes) andalso is_within(Stale, 64) andalso is_within(Ahead, 64) andalso is_binary(Kept)
         andalso lists:all(fun(Width) -> is_within(Width, 32) end, Widths)
         andalso lists:all(fun is_boolean/1, Flags);
 is(_Kind, _Term, _World) -> false.

@@ -3,7 +3,7 @@
 -module(abuse_world).
 
 -export([empty/0, new/1, stop/1]).
--export([engines/2, handles/1, has_checkpoint/2]).
+-export([engines/2, handles/1]).
 -export([engine_options/0, monitor_options/0]).
 
 -define(NIF, hb_process_monitor_nif).
@@ -18,23 +18,20 @@
                    alive := [reference()],
                    %% Stopped, without a checkpoint; stopped, and their checkpoint is closed.
                    stopped := [reference()], closed := [reference()],
-                   handles := [reference()],
-                   %% Those of the handles whose engine has a checkpoint, open or closed.
-                   durable := [reference()]}.
+                   handles := [reference()]}.
 
-empty() -> #{owner => none, alive => [], stopped => [], closed => [], handles => [], durable => []}.
+empty() -> #{owner => none, alive => [], stopped => [], closed => [], handles => []}.
 
 %% A new world that also holds some of what is left of the old one.
 -spec new(world()) -> world().
-new(#{alive := [], stopped := Stopped, closed := Closed, handles := Handles, durable := Durable}) ->
+new(#{alive := [], stopped := Stopped, closed := Closed, handles := Handles}) ->
     {Orphan, Orphans} = in_a_process_that_ends(fun() -> make(false) end),
     Self = self(),
     Owner = spawn(fun() -> own(Self) end),
     {[{Runs, Of1}, {Ended, Of2}, {Written, Of3}]} = receive {Owner, Made} -> {Made} end,
     Stale = lists:sublist(Handles, ?KEPT),
     #{owner => Owner, alive => [Runs, Written], stopped => [Orphan, Ended | lists:sublist(Stopped, ?KEPT)],
-      closed => lists:sublist(Closed, ?KEPT), handles => Orphans ++ Of1 ++ Of2 ++ Of3 ++ Stale,
-      durable => Of3 ++ [Handle || Handle <- Durable, lists:member(Handle, Stale)]}.
+      closed => lists:sublist(Closed, ?KEPT), handles => Orphans ++ Of1 ++ Of2 ++ Of3 ++ Stale}.
 
 %% Ends all that is alive; of it there is the stale handles.
 -spec stop(world()) -> world().
@@ -42,7 +39,7 @@ stop(#{owner := Owner, alive := [Runs, Written], stopped := Stopped, closed := C
     Ref = monitor(process, Owner),
     Owner ! {self(), stop},
     receive {'DOWN', Ref, process, Owner, _} -> ok end,
-    true = ?NIF:close_checkpoints(20000),
+    [] = ?NIF:close_checkpoints(20000),
     World#{owner := none, alive := [], stopped := [Runs | Stopped], closed := [Written | Closed]}.
 
 %% The owner of an engine that runs, one that has run, and one that runs with a checkpoint.
@@ -89,15 +86,13 @@ engines(Kinds, World) -> lists:append([maps:get(Kind, World) || Kind <- Kinds]).
 
 handles(#{handles := Handles}) -> Handles.
 
-has_checkpoint(Handle, #{durable := Durable}) -> lists:member(Handle, Durable).
-
 engine_options() ->
     #{max_inflight => 4, max_buffered => 1 bsl 20, checkpoint => false, cacertfile => false,
-      checkpoint_interval => 5, dead_letters_max => 50}.
+      checkpoint_interval => 5, dead_letters_max => 50, dead_letters_max_bytes => 1000000, expire_after => 0}.
 
 %% Nobody listens there.
 monitor_options() ->
     #{process => binary:copy(<<"A">>, 43), rate => 3600000, cursor => earliest, nodes => [<<"http://127.0.0.1:1">>],
       page_limit => 1000, connect_timeout => 1000, first_byte_timeout => 1000, timeout => 1000,
-      max_page_bytes => 1000000, stale_after => 0,
+      max_page_bytes => 1000000, stale_after => 0, max_ahead => 0,
       walk_after => 60000, kept => <<>>, go_on => false, paused => false}.
