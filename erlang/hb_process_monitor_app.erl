@@ -79,7 +79,7 @@ specification() ->
         {registered, [hb_process_monitor_sup, hb_process_monitor_monitors_sup,
                       hb_process_monitor_ticker, hb_process_monitor_keeper, hb_process_monitor_log,
                       hb_process_monitor_observer, hb_process_monitor_stalls, hb_process_monitor_dashboard,
-                      hb_process_monitor_dashboard_sup]},
+                      hb_process_monitor_dashboard_sup, hb_process_monitor_dashboard_guard]},
         {mod, {?MODULE, []}},
         {applications, [kernel, stdlib]}
     ]}.

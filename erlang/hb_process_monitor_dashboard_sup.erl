@@ -15,8 +15,8 @@
 
 %% How long one httpd may take to end, in ms: its own supervisors give a request 4 s and their children 5.
 -define(CLOSING, 10000).
-%% The page is for a browser or two.
--define(MAX_CLIENTS, 32).
+%% Far more than a browser or two need: those without the token are closed by the guard, which may take a moment.
+-define(MAX_CLIENTS, 256).
 
 -define(LOOPBACK, {127, 0, 0, 1}).
 -define(LOOPBACK6, {0, 0, 0, 0, 0, 0, 0, 1}).
@@ -79,7 +79,8 @@ init({Port, Addresses}) ->
           [Child#{id => server, start => {hb_process_monitor_dashboard, start_link, [Port]}} |
            [Child#{id => {httpd, Family}, start => {?MODULE, start_httpd, [Family, Address, Port]},
                    type => supervisor, shutdown => ?CLOSING}
-            || {Family, Address} <- Addresses]]}}.
+            || {Family, Address} <- Addresses]
+          ++ [Child#{id => guard, start => {hb_process_monitor_dashboard_guard, start_link, []}}]]}}.
 
 %% @private
 -spec start_httpd(inet:address_family(), inet:ip_address(), inet:port_number()) -> {ok, pid()} | {error, term()}.

@@ -70,7 +70,9 @@ to_us(Method, {<<"/api/1/", Path/binary>>, Query}, Headers, TokenHash) ->
     case {is_same_origin(Headers), has_token(Headers, TokenHash)} of
         {false, _} -> refused(403, bad_origin, <<"Only the page itself may ask this.">>);
         {_, false} -> refused(401, bad_token, <<"The token is missing or wrong: open the URL that dashboard/1 returned.">>);
-        {true, true} -> asked(Method, binary:split(Path, <<"/">>, [global]), Query)
+        {true, true} ->
+            ok = hb_process_monitor_dashboard_guard:trust(),
+            asked(Method, binary:split(Path, <<"/">>, [global]), Query)
     end;
 to_us(_Method, _Target, _Headers, _TokenHash) ->
     unknown().

@@ -15,7 +15,7 @@ modules() ->
     [hb_process_monitor, ?MODULE, hb_process_monitor_answer, hb_process_monitor_app,
      hb_process_monitor_checkpoint, hb_process_monitor_console, hb_process_monitor_delivery,
      hb_process_monitor_dashboard, hb_process_monitor_dashboard_api,
-     hb_process_monitor_dashboard_sup, hb_process_monitor_dashboard_web,
+     hb_process_monitor_dashboard_guard, hb_process_monitor_dashboard_sup, hb_process_monitor_dashboard_web,
      hb_process_monitor_doctor, hb_process_monitor_events, hb_process_monitor_events_none,
      hb_process_monitor_events_telemetry, hb_process_monitor_findings,
      hb_process_monitor_host, hb_process_monitor_host_ao, hb_process_monitor_host_converge,
