@@ -274,10 +274,10 @@ checkpoint_that_cannot_be_made_is_an_error_of_start(Cu) ->
     ?assert(is_process_alive(Monitor)).
 
 checkpoint_that_another_node_has_open_is_an_error_of_start(Cu) ->
-    {ok, Peer, _} = peer:start(#{connection => standard_io, args => ["-pa" | code:get_path()]}),
+    Peer = harness:peer(["-pa" | code:get_path()]),
     try
-        ok = peer:call(Peer, hb_opts, set, [#{cron_checkpoint => harness:checkpoint()}]),
-        {_, _} = peer:call(Peer, ?M, start, [harness:proc_id(), #{cron_node => test_cu:url(Cu)}]),
+        ok = harness:call(Peer, hb_opts, set, [#{cron_checkpoint => harness:checkpoint()}]),
+        {_, _} = harness:call(Peer, ?M, start, [harness:proc_id(), #{cron_node => test_cu:url(Cu)}]),
         Reason = try harness:start(Cu, harness:proc_id(), #{}) of
             Started -> error({started, Started})
         catch

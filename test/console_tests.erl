@@ -1,4 +1,4 @@
-%%% What is printed on a console can be read there, whatever its encoding.
+%%% Text for an operator is readable on a console of any encoding.
 -module(console_tests).
 -include_lib("eunit/include/eunit.hrl").
 

@@ -68,7 +68,7 @@ node_with_a_library_cut_short_lives_and_says_so({Path, Library}) ->
     %% So short that something of what is mapped is missing, and not of the debug information alone.
     ok = file:write_file(Path, binary:part(Library, 0, byte_size(Library) div 50)),
     with_node(Path, fun(Peer) ->
-        {error, [{Tried, Reason} | _]} = peer:call(Peer, ?NIF, loaded, []),
+        {error, [{Tried, Reason} | _]} = harness:call(Peer, ?NIF, loaded, []),
         ?assertEqual(Path, Tried),
         ?assertMatch({_, _}, binary:match(list_to_binary(Reason), <<"damaged">>))
     end).
@@ -76,13 +76,13 @@ node_with_a_library_cut_short_lives_and_says_so({Path, Library}) ->
 running_library_beside_a_damaged_file_runs_on({Path, Library}) ->
     ok = file:write_file(Path, Library),
     with_node(Path, fun(Peer) ->
-        ?assertEqual({ok, Path}, {peer:call(Peer, ?NIF, loaded, []), peer:call(Peer, ?NIF, file, [])}),
-        %% Renamed into place: one that is written over while it is mapped ends the VM, whatever is checked.
+        ?assertEqual({ok, Path}, {harness:call(Peer, ?NIF, loaded, []), harness:call(Peer, ?NIF, file, [])}),
+        %% Renamed into place: to overwrite a library that is mapped ends the VM.
         ok = file:write_file(Path ++ ".new", <<>>),
         ok = file:rename(Path ++ ".new", Path),
-        ?assertMatch({error, _}, peer:call(Peer, code, load_file, [?NIF])),
-        ?assertEqual(ok, peer:call(Peer, ?NIF, loaded, [])),
-        ?assertMatch(<<_/binary>>, peer:call(Peer, ?NIF, library_version, []))
+        ?assertMatch({error, _}, harness:call(Peer, code, load_file, [?NIF])),
+        ?assertEqual(ok, harness:call(Peer, ?NIF, loaded, [])),
+        ?assertMatch(<<_/binary>>, harness:call(Peer, ?NIF, library_version, []))
     end).
 
 %% A node whose modules are beside that library, and no other one is.
@@ -90,7 +90,7 @@ with_node(Path, Fun) ->
     Ebin = filename:join(filename:dirname(filename:dirname(Path)), "ebin"),
     ok = filelib:ensure_path(Ebin),
     [{ok, _} = file:copy(code:which(Module), filename:join(Ebin, atom_to_list(Module) ++ ".beam")) || Module <- [?NIF, ?M]],
-    {ok, Peer, _} = peer:start(#{connection => standard_io, args => ["-pa", Ebin]}),
+    Peer = harness:peer(["-pa", Ebin]),
     try Fun(Peer)
     after peer:stop(Peer)
     end.

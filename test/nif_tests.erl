@@ -166,7 +166,7 @@ push(#{message := #{<<"cursor">> := Cursor}}, _State) ->
 
 library_missing_in_an_embedded_release_is_told_at_the_call(Cu) ->
     with_release(none, [], fun(Peer, Dir) ->
-        ?assertEqual({module, ?NIF}, peer:call(Peer, code, load_file, [?NIF])),
+        ?assertEqual({module, ?NIF}, harness:call(Peer, code, load_file, [?NIF])),
         {error, {nif_not_loaded, Tried}} = start_on(Peer, Cu),
         Priv = filename:join([Dir, "lib", "hb-0.0.1", "priv"]),
         ?assertEqual([filename:join(Priv, "hb_process_monitor_nif.so"),
@@ -190,12 +190,12 @@ nif_path_names_the_library(Cu) ->
 pushes(Peer, Cu) ->
     1 = test_cu:add(Cu, release_id(), 1),
     {Monitor, undefined} = start_on(Peer, Cu),
-    peer:call(Peer, erlang, send, [Monitor, tick]),
+    harness:call(Peer, erlang, send, [Monitor, tick]),
     Cursor = test_cu:cursor(1),
-    harness:eventually(fun() -> peer:call(Peer, persistent_term, get, [{?MODULE, pushed}, none]) =:= Cursor end),
+    harness:eventually(fun() -> harness:call(Peer, persistent_term, get, [{?MODULE, pushed}, none]) =:= Cursor end),
     %% Only what a call needs is loaded, and a second one purges nothing.
     ?assertEqual({Monitor, undefined}, start_on(Peer, Cu)),
-    ok = peer:call(Peer, hb_process_monitor, stop, [Monitor, deadline:ms()]),
+    ok = harness:call(Peer, hb_process_monitor, stop, [Monitor, deadline:ms()]),
     ets:delete(maps:get(table, Cu), {count, release_id()}).
 
 release_id() -> list_to_binary(lists:duplicate(43, $R)).
@@ -203,12 +203,12 @@ release_id() -> list_to_binary(lists:duplicate(43, $R)).
 start_on(Peer, Cu) ->
     Options = #{rate => 3600000, cursor => earliest, cron_node => test_cu:url(Cu), cron_push => {?MODULE, push}},
     %% Where a node without the host's options keeps its checkpoint.
-    ok = peer:call(Peer, file, set_cwd, [filename:dirname(harness:checkpoint())]),
+    ok = harness:call(Peer, file, set_cwd, [filename:dirname(harness:checkpoint())]),
     raised_on(Peer, hb_process_monitor, start, [release_id(), Options]).
 
 %% What a call on the peer returns, or `{error, Reason}' where it raises.
 raised_on(Peer, Module, Function, Args) ->
-    peer:call(Peer, erlang, apply, [fun(M, F, As) ->
+    harness:call(Peer, erlang, apply, [fun(M, F, As) ->
         try apply(M, F, As) catch error:Reason -> {error, Reason} end
     end, [Module, Function, Args]]).
 
@@ -226,11 +226,11 @@ with_release(Where, Args, Fun) ->
         ok = filelib:ensure_dir(To),
         {ok, _} = file:copy(Library, To)
     end,
-    {ok, Peer, _} = peer:start(#{connection => standard_io, args => ["-mode", "embedded", "-pa", Ebin | Args]}),
+    Peer = harness:peer(["-mode", "embedded", "-pa", Ebin | Args]),
     try
-        {module, _} = peer:call(Peer, code, load_file, [hb_process_monitor]),
+        {module, _} = harness:call(Peer, code, load_file, [hb_process_monitor]),
         {?MODULE, Binary, File} = code:get_object_code(?MODULE),
-        {module, _} = peer:call(Peer, code, load_binary, [?MODULE, File, Binary]),
+        {module, _} = harness:call(Peer, code, load_binary, [?MODULE, File, Binary]),
         Fun(Peer, Dir)
     after
         peer:stop(Peer),

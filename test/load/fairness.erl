@@ -63,9 +63,9 @@ id(Kind) ->
 %% One run: a node with these monitors and nothing else.
 -spec measure([binary()], pos_integer()) -> figures().
 measure(Ids, Seconds) ->
-    {ok, Peer, _} = peer:start(#{connection => standard_io, args => ["-pa" | code_paths()]}),
+    Peer = harness:peer(["-pa" | code_paths()]),
     Start = os:system_time(millisecond) + 1000,
-    Url = peer:call(Peer, ?MODULE, serve, [self(), Start, ?RATE], 20000),
+    Url = harness:call(Peer, ?MODULE, serve, [self(), Start, ?RATE]),
     hb_opts:set(options()),
     Table = ets:new(?MODULE, [public, set, {write_concurrency, true}]),
     Logger = spawn_link(fun deaf/0),

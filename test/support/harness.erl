@@ -7,6 +7,7 @@
 -export([still/3, resolved/2, results/2, no_result/0, number/1, polled/2, eventually/1, logged/2, failing/2]).
 -export([gate/1, asked/2, not_asked/1, open/2, open/3]).
 -export([router/1, no_router/0, unload/1, checkout/1]).
+-export([peer/1, call/4]).
 -export([held_pushes/1, held/2, nothing_held/1, let_go/1]).
 
 %% How long an event may take, in ms. Only a failure takes this long.
@@ -269,6 +270,14 @@ back(Id, Old) ->
     end),
     {ok, {Monitor, _, _}} = hb_process_monitor_registry:find(Id),
     Monitor.
+
+%% Another node, which talks over its standard input and output.
+peer(Args) ->
+    {ok, Peer, _} = peer:start(#{connection => standard_io, args => Args, wait_boot => ?DEADLINE}),
+    Peer.
+
+%% With a deadline: peer's own is 5 s.
+call(Peer, Module, Function, Args) -> peer:call(Peer, Module, Function, Args, ?DEADLINE).
 
 %% The path of a file of the checkout that these tests are of.
 checkout(File) ->
