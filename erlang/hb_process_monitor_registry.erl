@@ -222,10 +222,9 @@ unless_gone(Fun) ->
     catch error:badarg -> ok
     end.
 
-forget({_, Monitor, _, _} = Row) ->
+forget(Row) ->
+    %% The way back is for the monitor to delete, or for the keeper, which logs its end.
     true = ets:delete_object(?NAMES, Row),
-    %% A dead monitor cannot delete its other rows by itself.
-    is_process_alive(Monitor) orelse ets:delete(?NAMES, Monitor),
     ok.
 
 %% @doc All monitors of this node.

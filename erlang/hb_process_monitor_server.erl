@@ -236,8 +236,15 @@ terminate(Reason, State) ->
         normal -> hb_process_monitor_registry:leave(self());
         shutdown -> hb_process_monitor_registry:leave(self());
         {shutdown, _} -> hb_process_monitor_registry:leave(self());
-        %% The keeper finds its place, and starts another monitor with the options there.
-        _ -> ok
+        _ ->
+            case hb_process_monitor_supervised:is_supervised(State#state.options) of
+                true ->
+                    log(error, monitor_died, {State#state.proc_id, Reason}, State),
+                    hb_process_monitor_registry:leave(self());
+                %% The keeper finds its place, and starts another monitor with the options there.
+                false ->
+                    ok
+            end
     end.
 
 %% The registration with the engine

@@ -2,12 +2,14 @@
 -module(fetch_threads_tests).
 -include_lib("eunit/include/eunit.hrl").
 
+eunit_wrapper_(Tests) -> deadline:each(Tests).
+
 -define(INFLIGHT, 8).
 -define(KILLS, 8).
 
 all_test_() ->
     {setup, fun() -> harness:setup(#{cron_max_inflight => ?INFLIGHT}) end, fun harness:cleanup/1, fun(Cu) ->
-        [{timeout, 120, {"tickers_killed_while_a_cu_hangs_leave_no_threads_behind",
+        [{timeout, 300, {"tickers_killed_while_a_cu_hangs_leave_no_threads_behind",
             fun() -> tickers_killed_while_a_cu_hangs_leave_no_threads_behind(Cu) end}}]
     end}.
 

@@ -90,7 +90,7 @@ reason_is_one_short_line_test() ->
     ?assertEqual(<<"{badmatch,1}">>, hb_process_monitor_status:reason({badmatch, 1})).
 
 message_with_a_result_is_cut_short_test() ->
-    Call = {'$gen_call', {self(), tag}, {redeliver, #{<<"Messages">> => lists:seq(1, 100)}}},
+    Call = {'$gen_call', {self(), tag}, {redeliver, 7, #{<<"Messages">> => lists:seq(1, 100)}}},
     #{message := Short, log := [{in, Short}], reason := {badarg, [{m, f, 1, []}]}} =
         hb_process_monitor_status:short(#{message => Call, log => [{in, Call}], reason => {badarg, [{m, f, [Call], []}]}}),
-    ?assertEqual({'$gen_call', {self(), tag}, {redeliver, result}}, Short).
+    ?assertEqual({'$gen_call', {self(), tag}, {redeliver, 7, result}}, Short).

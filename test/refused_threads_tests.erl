@@ -9,8 +9,10 @@
 %% How long all cases may take, in ms. Only a failure takes this long.
 -define(LIMIT, 200000).
 
+eunit_wrapper_(Tests) -> deadline:each(Tests).
+
 thread_refused_is_asked_for_again_test_() ->
-    {timeout, ?LIMIT div 1000 + 30, fun() ->
+    {timeout, 300, fun() ->
         Dir = string:trim(os:cmd("mktemp -d")),
         {Library, Control} = {filename:join(Dir, "refuse.so"), filename:join(Dir, "refuse")},
         Source = harness:checkout("test/support/refuse_threads.c"),

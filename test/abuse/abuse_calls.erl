@@ -19,7 +19,7 @@ all() ->
      {give_up, [handle, u64, binary, bool, u64, binary, binary], 200},
      {give_up_large, [handle, u64, binary, bool, u64, binary, binary], 50}, {mail, [{engine, ?ANY}], 50}, {next_epoch, [], 20},
      {has_letter, [{engine, ?ANY}, process, u64], 20}, {stopped, [{engine, ?ANY}, process, u64], 20},
-     {keep_options, [{engine, ?ANY}, process, binary], 20}, {flush, [{engine, ?ANY}], 20}, {remove, [handle, bool], 100}, {move_to, [handle, nodes], 100},
+     {keep_options, [{engine, ?ANY}, process, binary], 20}, {drop_memory, [], 5}, {flush, [{engine, ?ANY}], 20}, {remove, [handle, bool], 100}, {move_to, [handle, nodes], 100},
      {letters, [{engine, ?ANY}, process, u64, most], 20}, {discard, [{engine, [alive, stopped]}, process, u64], 20},
      {forget, [{engine, [alive, stopped]}, process], 20}, {watched, [{engine, ?ANY}], 20},
      {checkpoint_status, [{engine, ?ANY}], 100}, {close_checkpoints, [none], 10}, {check_node, [binary], 200},
@@ -89,7 +89,7 @@ answers(census, Answer) -> is_integer(Answer);
 answers(poll, stopped) -> true;
 answers(library_version, Answer) -> is_binary(Answer);
 answers(checkpoint_status, Answer) -> is_map(Answer);
-answers(Function, ok) -> lists:member(Function, [interrupt, mail, stop, poll, ack, move_to, stopped, keep_options, check_node, log_to_self, probe, events_to_self]);
+answers(Function, ok) -> lists:member(Function, [interrupt, mail, drop_memory, stop, poll, ack, move_to, stopped, keep_options, check_node, log_to_self, probe, events_to_self]);
 answers(_Function, _Answer) -> false.
 
 %% A good slice is a short one, whatever else it is: nothing here may take long.

@@ -65,7 +65,10 @@ delivered(Id, Number) ->
         true ->
             Skipped = [N || N <- lists:seq(High + 1, Number - 1), not is_passed(Id, N)],
             _ = case Skipped of
-                [] -> true = ets:insert(?TABLE, [{{passed, Id, N}} || N <- lists:seq(High + 1, Number - 1)]);
+                [] when Forgets =:= 0 ->
+                    Passed = [N || N <- lists:seq(High + 1, Number - 1), not ets:member(?TABLE, {discarded, Id, N})],
+                    true = ets:insert(?TABLE, [{{passed, Id, N}} || N <- Passed]);
+                [] -> ok;
                 _ when Forgets > 0 -> count(jumped);
                 _ -> violation({skipped, Id, hd(Skipped), Number})
             end,
@@ -93,10 +96,13 @@ forgetting(Id, Forget) ->
         {error, monitored} -> ets:update_counter(?TABLE, {process, Id}, {3, -1, 0, 0})
     end.
 
+%% A caller discards a letter, maybe before the result behind it is pushed.
 discarding(Id, Number, Discard) ->
     case Discard() of
         {error, not_found} -> ok;
-        _ -> true = ets:delete(?TABLE, {passed, Id, Number})
+        _ ->
+            true = ets:insert(?TABLE, {{discarded, Id, Number}}),
+            true = ets:delete(?TABLE, {passed, Id, Number})
     end.
 
 %% Whether all that the CU has was pushed or given up.

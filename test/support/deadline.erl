@@ -23,7 +23,6 @@ ms() -> ?EVENT_MS.
 -spec each(Tests) -> Tests when Tests :: term().
 each(Tests) when is_list(Tests) -> [each(Test) || Test <- Tests];
 each({timeout, Seconds, _} = Own) when Seconds >= ?SECONDS -> own(Own);
-each({timeout, _Shorter, Tests}) -> each(Tests);
 each({with, World, Tests}) -> [{timeout, ?SECONDS, {with, World, [Test]}} || Test <- Tests];
 each({setup, Setup, Tests}) -> {setup, Setup, instance(Tests)};
 each({setup, A, B, Tests}) -> {setup, A, B, instance(Tests)};
