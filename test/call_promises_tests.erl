@@ -1,4 +1,4 @@
-%%% What each public call promises, whatever else happens to the process: the table in docs/calls.md, cell by cell, and
+%%% What each public call promises, whatever else happens to the process: the table of cells/0, cell by cell, and
 %%% any two calls at the same moment, which have the effect of one after the other. Random calls in great number are
 %%% stress_tests' business.
 -module(call_promises_tests).
@@ -18,7 +18,7 @@ cells_test_() ->
 
 states() -> [not_monitored, monitored, stopping, crashed].
 
-%% Of each call: what comes of it in each of the states. The document has the same rows and columns.
+%% Of each call: what comes of it in each of the states.
 cells() ->
     [{start,        [{started, goes_on}, {same, pushes}, {started, goes_on}, {started, goes_on}]},
      {start_link,   [{started, goes_on}, {already_started, pushes}, {started, goes_on}, {started, goes_on}]},
@@ -105,7 +105,8 @@ call(start, Cu, Id, Monitor, _, _) ->
     started(Started, Monitor);
 call(start_link, Cu, Id, Monitor, _, _) ->
     case ?M:start_link(Id, #{rate => 3600000, cron_node => test_cu:url(Cu)}) of
-        {ok, Started} -> started(Started, Monitor);
+        %% It outlives this test's process.
+        {ok, Started} -> true = unlink(Started), started(Started, Monitor);
         {error, {already_started, Monitor}} -> already_started
     end;
 call(stop, _, _, Monitor, _, _) -> ?M:stop(Monitor);

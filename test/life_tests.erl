@@ -30,11 +30,16 @@ fast(Cu, Id) -> harness:start(Cu, Id, #{rate => ?RATE, cursor => earliest}).
 
 counter(Name) -> maps:get(Name, hb_process_monitor_ticker:counters()).
 
+%% Killed, and stopped before it is started again.
+killed_for_good(Monitor) ->
+    killed = harness:kill(Monitor),
+    ok = hb_process_monitor:stop(Monitor, deadline:ms()).
+
 monitor_killed_leaves_nothing_polling(Cu) ->
     Id = harness:proc_id(),
     {Monitor, _} = fast(Cu, Id),
     harness:polled(Cu, Id),
-    harness:kill(Monitor),
+    killed_for_good(Monitor),
     harness:eventually(fun() -> {counter(monitors), counter(inflight)} =:= {0, 0} end),
     harness:still(Cu, Id, ?RATE).
 
@@ -43,7 +48,7 @@ monitor_killed_during_a_fetch_leaves_nothing_behind(Cu) ->
     Gate = harness:gate(Cu),
     {Monitor, _} = fast(Cu, Id),
     Asked = harness:asked(Gate, cron),
-    harness:kill(Monitor),
+    killed_for_good(Monitor),
     harness:eventually(fun() -> counter(monitors) =:= 0 end),
     harness:open(Gate, Asked),
     harness:eventually(fun() -> counter(inflight) =:= 0 end),
@@ -57,7 +62,7 @@ monitor_killed_does_not_disturb_the_others(Cu) ->
     harness:sink(Kept),
     Monitors = [Monitor || Id <- Ids, {Monitor, _} <- [fast(Cu, Id)]],
     {KeptMonitor, _} = fast(Cu, Kept),
-    lists:foreach(fun harness:kill/1, Monitors),
+    lists:foreach(fun killed_for_good/1, Monitors),
     test_cu:add(Cu, Kept, 5),
     harness:results(1, 5),
     ?assert(is_process_alive(KeptMonitor)),
