@@ -188,13 +188,8 @@ impl Checkpoint {
     /// until [`Checkpoint::drop_memory`], whatever becomes of the engines that use it.
     #[must_use]
     pub fn in_memory() -> Self {
-        locked(&IN_MEMORY).get_or_insert_with(Self::memory).clone()
-    }
-
-    /// A checkpoint in memory that nothing else knows.
-    #[must_use]
-    pub fn memory() -> Self {
-        Self::of(Book::in_memory(), PathBuf::new(), Settings::new(Duration::ZERO, 0))
+        let new = || Self::of(Book::in_memory(), PathBuf::new(), Settings::new(Duration::ZERO, 0));
+        locked(&IN_MEMORY).get_or_insert_with(new).clone()
     }
 
     /// A checkpoint without a thread: the caller gives its writer each turn. `open` opens the storage,
@@ -245,15 +240,6 @@ impl Checkpoint {
     #[must_use]
     pub fn find(&self, process: &ProcessId) -> Option<Record> {
         self.lock().book.find(process, now()).cloned()
-    }
-
-    /// Whether a process that begins at `position` would still do so after a crash: there or later
-    /// on the same way.
-    #[must_use]
-    pub fn is_durable(&self, process: &ProcessId, position: &Position) -> bool {
-        let mut state = self.lock();
-        state.book.settle(process, now());
-        state.book.is_durable(process, position)
     }
 
     /// The processes that are to be resumed, and their options.
@@ -360,10 +346,12 @@ impl Checkpoint {
     /// # Errors
     /// [`Monitored`] if its latest registration has not ended. Then `waiter` is dropped.
     pub fn forget(&self, process: ProcessId, waiter: Waiter) -> Result<(), Monitored> {
-        self.change_and_wait(waiter, |state| {
+        self.change(None, |state| {
             state.freed += state.book.forget(process)?;
             Ok(())
-        })
+        })?;
+        self.flush(waiter);
+        Ok(())
     }
 
     /// Discards a dead letter; false if there is none with this number. Then `waiter` runs all the
@@ -385,20 +373,19 @@ impl Checkpoint {
 
     /// Asks for dead letters of a process, the oldest first. The writer answers between two commits.
     pub fn letters(&self, process: ProcessId, page: Page, answer: LettersAnswer) {
-        let mut question = Question { process, page, answer: Some(answer) };
+        if self.is_in_memory() {
+            return answer(Ok((Vec::new(), false)));
+        }
+        let question = Question { process, page, answer: Some(answer) };
+        // Dropped outside of the lock if the file is closed: then it answers with an error.
         let unasked = self.change(None, |state| {
-            if state.book.is_in_memory() || state.closed {
-                return Some((question, state.book.is_in_memory()));
+            if state.closed {
+                return Some(question);
             }
             state.questions.push(question);
             None
         });
-        if let Some((unasked, true)) = unasked {
-            question = unasked;
-            if let Some(answer) = question.answer.take() {
-                answer(Ok((Vec::new(), false)));
-            }
-        }
+        drop(unasked);
     }
 
     /// How many dead letters a process has.
@@ -458,29 +445,6 @@ impl Checkpoint {
             letter_bytes: state.book.letter_bytes(),
             ..state.status.clone()
         }
-    }
-
-    /// Makes a change that has `waiter` run unless it fails.
-    fn change_and_wait<E>(
-        &self,
-        waiter: Waiter,
-        change: impl FnOnce(&mut State) -> Result<(), E>,
-    ) -> Result<(), E> {
-        let mut waiter = Some(waiter);
-        let mut at_once = None;
-        let changed = self.change(None, |state| {
-            change(state)?;
-            if state.book.is_in_memory() {
-                at_once = waiter.take();
-            } else {
-                state.waiters.extend(waiter.take());
-            }
-            Ok(())
-        });
-        if let Some(waiter) = at_once {
-            waiter();
-        }
-        changed
     }
 
     /// The writer is woken only if it waits for this change: waking a thread for each ack cost more
