@@ -1,4 +1,4 @@
-%%% @doc Keeps the operations page's connections free for those who have its token. Every user of the machine can
+%%% @doc Keeps the operations page's connections free for browsers that have its token. Every user of the machine can
 %%% connect to loopback, and httpd waits 30 s for the rest of a request: a few dozen half-sent ones would keep all
 %%% others out. Peers cannot be told apart by their address there, so what counts is the token: a connection
 %%% that has not shown it within some seconds is closed, and of those without it only the newest few are kept.

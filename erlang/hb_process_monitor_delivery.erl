@@ -7,6 +7,8 @@
 -module(hb_process_monitor_delivery).
 
 -export([new/2, succeeded/1, failed/2, refused/1, failures/1, ceiling/2]).
+%% For everything that is tried again
+-export([longest_pause/2, is_reported/1]).
 
 -export_type([delivery/0, backoff/0]).
 
@@ -56,6 +58,14 @@ failures(#delivery{failures = Failures}) -> Failures.
 %% @doc The longest pause before try `Failures + 1', in ms: it doubles with each failure. The
 %% pause is drawn evenly from what lies below it, so that many do not try again together.
 -spec ceiling(Failures :: pos_integer(), delivery()) -> pos_integer().
-ceiling(Failures, #delivery{backoff = {First, Longest}}) ->
+ceiling(Failures, #delivery{backoff = Backoff}) -> longest_pause(Failures, Backoff).
+
+%% @doc The longest pause after so many failures, in ms: it doubles with each.
+-spec longest_pause(Failures :: pos_integer(), backoff()) -> pos_integer().
+longest_pause(Failures, {First, Longest}) ->
     %% 2^32 ms is longer than any pause.
     min(Longest, First bsl min(Failures - 1, 32)).
+
+%% @doc Whether a failure is logged, by its number: at 1, 2, 4, 8, ..., as the engine does it with fetches.
+-spec is_reported(Failures :: pos_integer()) -> boolean().
+is_reported(Failures) -> Failures band (Failures - 1) =:= 0.

@@ -324,9 +324,9 @@ told(Id, Paused, Tell) ->
 marks_of(Monitor) when is_pid(Monitor) ->
     case hb_process_monitor_registry:marks(Monitor) of
         {ok, ProcId, Marks} ->
-            case hb_process_monitor_registry:page_of(ProcId) of
-                [{_, Monitor}] -> {ok, Monitor, Marks};
-                _ -> none
+            case is_leaving(ProcId, Monitor) of
+                false -> {ok, Monitor, Marks};
+                true -> none
             end;
         none -> none
     end;

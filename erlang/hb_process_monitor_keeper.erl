@@ -11,8 +11,7 @@
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2, format_status/1]).
 
 %% The first and the longest pause before a crashed monitor is started again, in ms.
--define(FIRST, 1000).
--define(LONGEST, 300000).
+-define(BACKOFF, {1000, 300000}).
 %% A monitor that has lived so long, in ms, crashes for the first time again.
 -define(SETTLED, 600000).
 %% How often crashes of processes that are not monitored any more are forgotten, in ms.
@@ -124,7 +123,7 @@ crashed(Reason, ProcId, Monitor) ->
             ok
     end.
 
-pause(Count) -> rand:uniform(min(?LONGEST, ?FIRST bsl min(Count - 1, 32))).
+pause(Count) -> rand:uniform(hb_process_monitor_delivery:longest_pause(Count, ?BACKOFF)).
 
 arm(ProcId, Token, Ms, Failures) ->
     _ = erlang:send_after(Ms, self(), {start, ProcId, Token, Failures}),

@@ -174,7 +174,7 @@ stop(Monitor) ->
         {[{_, ProcId, _}], Crashed} ->
             ok = release(Monitor),
             %% Should it have crashed at this moment, its restart may be planned already.
-            _ = Crashed =:= none orelse hb_process_monitor_restarts:drop(ProcId),
+            ok = case Crashed of none -> ok; _ -> drop_restart(ProcId) end,
             {ok, ProcId, Monitor};
         {[], {ok, ProcId}} ->
             {ok, ProcId, stop_restarted(ProcId)};
@@ -184,14 +184,18 @@ stop(Monitor) ->
 
 %% The restart waits, or its monitor has taken its place in between.
 stop_restarted(ProcId) ->
-    _ = [hb_process_monitor_host:end_logger(hb_process_monitor_opts:own_logger(Options))
-         || {monitor, Options} <- hb_process_monitor_restarts:drop(ProcId)],
+    ok = drop_restart(ProcId),
     Current = case rows(?NAMES, ProcId) of
         [{_, Successor, _, _}] -> ok = release(Successor), Successor;
         [] -> none
     end,
     ok = hb_process_monitor_restarts:forget(ProcId),
     Current.
+
+%% The logger that waited for the restart ends with it.
+drop_restart(ProcId) ->
+    Own = [hb_process_monitor_opts:own_logger(Options) || {monitor, Options} <- hb_process_monitor_restarts:drop(ProcId)],
+    lists:foreach(fun hb_process_monitor_host:end_logger/1, Own).
 
 %% @doc A monitor ends; all that it wrote goes.
 -spec leave(Monitor :: pid()) -> ok.

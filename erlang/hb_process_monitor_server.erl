@@ -11,8 +11,7 @@
 %% that waits for the end has a time-out of its own; this one only bounds what is left behind.
 -define(DURABLE_LIMIT, 60000).
 %% The first and the longest pause after a part that was too large for the heap, in ms.
--define(FIRST_REFUSED, 1000).
--define(LONGEST_REFUSED, 300000).
+-define(REFUSED_BACKOFF, {1000, 300000}).
 
 -record(state, {
     proc_id :: binary(),
@@ -204,9 +203,8 @@ tick(#state{engine = none} = State) ->
 %% Ends, once all that was acked is durable.
 stop(State) ->
     ok = hb_process_monitor_registry:release(self()),
-    {Wait, #state{cursor = Cursor, redelivery = Redelivery} = Detached} = detach(false, State),
-    Answered = hb_process_monitor_redelivery:refuse_waiting(Redelivery),
-    Stopping = Detached#state{redelivery = Answered, cursor = Cursor},
+    {Wait, #state{redelivery = Redelivery} = Detached} = detach(false, State),
+    Stopping = Detached#state{redelivery = hb_process_monitor_redelivery:refuse_waiting(Redelivery)},
     case Wait of
         %% There is no engine now: a caller that waits for the end waits for the checkpoint as well.
         durable ->
@@ -368,9 +366,9 @@ next_part(#state{engine = {Handle, _, _}, retrying = Retrying, proc_id = ProcId,
 refused(Bytes, #state{refused = Before, proc_id = ProcId, cursor = Cursor} = State) ->
     Refused = Before + 1,
     Reason = {result_too_large, {bytes, Bytes}, process_info(self(), max_heap_size)},
-    _ = Refused band (Refused - 1) =:= 0 andalso
+    _ = hb_process_monitor_delivery:is_reported(Refused) andalso
         log(error, result_too_large, {ProcId, Cursor, {bytes, Bytes}, Refused}, State),
-    Pause = rand:uniform(min(?LONGEST_REFUSED, ?FIRST_REFUSED bsl min(Refused - 1, 32))),
+    Pause = rand:uniform(hb_process_monitor_delivery:longest_pause(Refused, ?REFUSED_BACKOFF)),
     Trouble = {hb_process_monitor_status:reason(Reason), Refused, now_ms(), now_ms() + Pause},
     ok = hb_process_monitor_registry:set_trouble(self(), Trouble),
     State#state{refused = Refused, retry = erlang:start_timer(Pause, self(), retry)}.
@@ -386,8 +384,7 @@ failed(Reason, Left, Host, #state{part = {Seq, [Result | Rest], EndsPage}, pushi
     WorksSince = fun(Since) -> hb_process_monitor_pushing:works_since(Since, With) end,
     {Failures, Decision} =
         hb_process_monitor_retrying:failed(Result, {Left, Host}, now_ms(), WorksSince, State#state.retrying),
-    %% At 1, 2, 4, 8, … as the engine does it with fetches.
-    _ = Failures band (Failures - 1) =:= 0 andalso
+    _ = hb_process_monitor_delivery:is_reported(Failures) andalso
         log(error, push_failed, {State#state.proc_id, maps:get(<<"cursor">>, Left), Reason, Failures}, State),
     Next = State#state{part = {Seq, [Left | Rest], EndsPage}},
     case Decision of

@@ -80,25 +80,28 @@ resume_all() ->
     lists:append([resume(ProcId, {kept, Kept}) || {ProcId, Kept} <- hb_process_monitor_nif:watched(engine())]).
 
 resume(ProcId, Start) ->
-    case start_owed(ProcId, Start) of
+    case start_or_plan(ProcId, Start) of
         %% That is for its own supervisor to do.
         {ok, none} -> [];
         {ok, Started} -> [{ProcId, Started}];
-        {error, Reason} ->
-            ok = not_started(ProcId, Start, Reason, 1),
-            [{ProcId, {error, Reason}}]
+        {error, Reason} -> [{ProcId, {error, Reason}}]
     end.
+
+%% Starts it now, or later if that fails.
+start_or_plan(ProcId, Start) ->
+    Outcome = start_owed(ProcId, Start),
+    _ = case Outcome of
+        {ok, _} -> ok;
+        {error, Reason} -> not_started(ProcId, Start, Reason, 1)
+    end,
+    Outcome.
 
 %% @doc Starts the monitors of the processes that the host's configuration names, each by itself.
 -spec start_configured([term()]) -> ok.
 start_configured(Entries) ->
     lists:foreach(fun(Entry) ->
         try configured(Entry) of
-            {ProcId, Start} ->
-                case start_owed(ProcId, Start) of
-                    {ok, _} -> ok;
-                    {error, Reason} -> not_started(ProcId, Start, Reason, 1)
-                end
+            {ProcId, Start} -> start_or_plan(ProcId, Start)
         catch
             error:Reason ->
                 hb_process_monitor_host:log(undefined, {error, bad_cron_process, {Entry, Reason}})
@@ -137,6 +140,6 @@ options({kept, Kept}) ->
 -spec not_started(ProcId :: binary(), hb_process_monitor_restarts:start(), Reason :: term(), Failures :: pos_integer()) -> ok.
 not_started(ProcId, Start, Reason, Failures) ->
     Pause = hb_process_monitor_keeper:start_later(ProcId, Start, Failures),
-    Failures band (Failures - 1) =:= 0 andalso
+    hb_process_monitor_delivery:is_reported(Failures) andalso
         hb_process_monitor_host:log(undefined, {error, not_started, {ProcId, Reason, {again_in_ms, Pause}}}),
     ok.
