@@ -22,14 +22,15 @@ cases() ->
      stop_that_cannot_be_durable_says_so, clean_stop_reports_no_deaths, application_stop_names_the_checkpoint].
 
 main([Port]) ->
-    preloaded_node:main(Port, cases(), fun(Case) ->
-        Cu = harness:setup(),
-        try run(Case, Cu)
-        after
-            preloaded_node:allow(?VARIABLE),
-            harness:cleanup(Cu)
-        end
-    end).
+    preloaded_node:main(Port, cases(), fun() -> {fun run_alone/1, fun() -> ok end} end).
+
+run_alone(Case) ->
+    Cu = harness:setup(),
+    try run(Case, Cu)
+    after
+        preloaded_node:allow(?VARIABLE),
+        harness:cleanup(Cu)
+    end.
 
 %% Twelve callers wait for the disk, which are more than there are dirty IO schedulers.
 run(calls_that_wait_leave_ticks_and_files_alone, Cu) ->

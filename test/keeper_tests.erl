@@ -110,15 +110,9 @@ monitor_killed_by_a_purge_of_its_push_is_started_again(Cu) ->
     harness:unload(keeper_push).
 
 load_push(Module) ->
-    Forms = [begin
-        {ok, Tokens, _} = erl_scan:string(Text),
-        {ok, Form} = erl_parse:parse_form(Tokens),
-        Form
-    end || Text <- ["-module(" ++ atom_to_list(Module) ++ ").", "-export([push/2]).",
-                    "push(_, _) -> keeper_push_test ! {keeper_push, self()}, receive go_on -> ok end."]],
-    {ok, Module, Binary} = compile:forms(Forms),
     _ = code:purge(Module),
-    {module, Module} = code:load_binary(Module, atom_to_list(Module), Binary),
+    {module, Module} = harness:module_of(Module, ["-export([push/2]).",
+        "push(_, _) -> keeper_push_test ! {keeper_push, self()}, receive go_on -> ok end."]),
     ok.
 
 stopped_monitor_stays_stopped(Cu) ->

@@ -8,42 +8,23 @@
 
 %% How long all cases may take, in ms. Only a failure takes this long.
 -define(LIMIT, 200000).
+-define(VARIABLE, "REFUSE_THREADS").
 
 eunit_wrapper_(Tests) -> deadline:each(Tests).
 
 thread_refused_is_asked_for_again_test_() ->
     {timeout, 300, fun() ->
-        Dir = string:trim(os:cmd("mktemp -d")),
-        {Library, Control} = {filename:join(Dir, "refuse.so"), filename:join(Dir, "refuse")},
-        Source = harness:checkout("test/support/refuse_threads.c"),
-        ?assertEqual("", os:cmd(lists:join(" ", ["cc -shared -fPIC -Wall -o", Library, Source, "-ldl"]))),
-        {Listen, Port} = os_node:listen(),
-        Environment = [{"LD_PRELOAD", Library}, {"REFUSE_THREADS", Control}],
-        Node = os_node:start(?MODULE, [integer_to_list(Port)], [], Environment),
-        Said = os_node:recv(os_node:accept(Listen), ?LIMIT),
-        ok = gen_tcp:close(Listen),
-        ?assertEqual([{Case, ok} || Case <- cases()], Said),
-        ?assertEqual(0, os_node:dead(Node)),
-        _ = os:cmd("rm -rf " ++ Dir)
+        ?assertEqual([{Case, ok} || Case <- cases()],
+                     preloaded_node:run(?MODULE, "refuse_threads.c", ?VARIABLE, ?LIMIT))
     end}.
 
 cases() -> [outbox_and_fetch, name, probe, fetch_beside_one_that_hangs, checkpoint].
 
 main([Port]) ->
-    _ = spawn(fun() ->
-        Line = os_node:connect(list_to_integer(Port)),
+    preloaded_node:main(Port, cases(), fun() ->
         Cu = harness:setup(#{cron_checkpoint => false}),
-        ok = os_node:send(Line, [{Case, outcome(Case, Cu)} || Case <- cases()]),
-        harness:cleanup(Cu),
-        halt(0)
-    end),
-    ok.
-
-outcome(Case, Cu) ->
-    try run(Case, Cu)
-    catch Class:Reason:Stack -> {Class, Reason, Stack}
-    after allow()
-    end.
+        {fun(Case) -> try run(Case, Cu) after allow() end end, fun() -> harness:cleanup(Cu) end}
+    end).
 
 %% The first one: there is no thread yet.
 run(outbox_and_fetch, Cu) ->
@@ -132,11 +113,9 @@ works(Monitor) ->
 
 refuse() -> ok = file:write_file(control(), <<>>).
 
-allow() ->
-    _ = file:delete(control()),
-    ok.
+allow() -> preloaded_node:allow(?VARIABLE).
 
 %% How many threads have been refused since.
 refusals() -> filelib:file_size(control()).
 
-control() -> os:getenv("REFUSE_THREADS").
+control() -> preloaded_node:control(?VARIABLE).

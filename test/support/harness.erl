@@ -6,7 +6,7 @@
 -export([proc_id/0, sink/1, start/3, back/2, pushed/3, pushed/4, kill/1, report/1]).
 -export([still/3, resolved/2, results/2, no_result/0, number/1, polled/2, eventually/1, logged/2, failing/2]).
 -export([gate/1, asked/2, not_asked/1, open/2, open/3]).
--export([router/1, no_router/0, unload/1, checkout/1]).
+-export([router/1, no_router/0, module_of/2, unload/1, checkout/1]).
 -export([peer/1, call/4]).
 -export([held_pushes/1, held/2, nothing_held/1, let_go/1]).
 
@@ -242,13 +242,17 @@ failing(ProcId, Ways) ->
 
 %% A router of the host that answers so.
 router(Answer) ->
+    module_of(hb_router, ["-export([find/2]).", "find(compute, _) -> " ++ Answer ++ "."]).
+
+%% Compiles and loads a module of these forms, each a text.
+module_of(Module, Texts) ->
     Forms = [begin
         {ok, Tokens, _} = erl_scan:string(Text),
         {ok, Form} = erl_parse:parse_form(Tokens),
         Form
-    end || Text <- ["-module(hb_router).", "-export([find/2]).", "find(compute, _) -> " ++ Answer ++ "."]],
-    {ok, hb_router, Binary} = compile:forms(Forms),
-    {module, hb_router} = code:load_binary(hb_router, "hb_router", Binary).
+    end || Text <- ["-module(" ++ atom_to_list(Module) ++ ")." | Texts]],
+    {ok, Module, Binary} = compile:forms(Forms),
+    {module, Module} = code:load_binary(Module, atom_to_list(Module), Binary).
 
 no_router() ->
     unload(hb_router).

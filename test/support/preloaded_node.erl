@@ -23,11 +23,13 @@ run(Module, Source, Variable, Limit) ->
     _ = os:cmd("rm -rf " ++ Dir),
     Said.
 
-%% What the node's main/1 calls.
-main(Port, Cases, Run) ->
+%% What the node's main/1 calls. `Begin' gives what runs a case, and what ends all.
+main(Port, Cases, Begin) ->
     _ = spawn(fun() ->
         Line = os_node:connect(list_to_integer(Port)),
+        {Run, End} = Begin(),
         ok = os_node:send(Line, [{Case, outcome(Case, Run)} || Case <- Cases]),
+        _ = End(),
         halt(0)
     end),
     ok.

@@ -212,6 +212,17 @@ fn kept_connection_that_does_not_answer_is_a_timeout_and_not_asked_again() {
     assert_eq!(server.connections(), 1);
 }
 
+/// Answers once, as all of these peers do at the same time, and lets the firewall forget the connection
+/// while it is put away for use again.
+fn answer_and_forget(peer: &mut Peer, arrived: &Barrier, forgotten: &Barrier) {
+    peer.request();
+    arrived.wait();
+    peer.send(ok("real"));
+    peer.forget();
+    forgotten.wait();
+    peer.hang();
+}
+
 #[test]
 fn connections_that_a_firewall_forgot_cost_a_connect_timeout() {
     const MANY: usize = 40;
@@ -222,13 +233,7 @@ fn connections_that_a_firewall_forgot_cost_a_connect_timeout() {
             if peer.number > MANY {
                 return peer.answer_all(&ok("later"));
             }
-            peer.request();
-            arrived.wait();
-            peer.send(ok("real"));
-            // It is put away for use again.
-            peer.forget();
-            forgotten.wait();
-            peer.hang();
+            answer_and_forget(peer, &arrived, &forgotten);
         };
         let ca = Ca::new();
         let (server, scheme) = if tls {
@@ -266,12 +271,7 @@ fn connection_found_dead_spares_those_that_rest_with_it() {
         if peer.number > 3 {
             return peer.answer_all(&ok("later"));
         }
-        peer.request();
-        arrived.wait();
-        peer.send(ok("real"));
-        peer.forget();
-        forgotten.wait();
-        peer.hang();
+        answer_and_forget(peer, &arrived, &forgotten);
     });
     let client = client();
     std::thread::scope(|scope| {
