@@ -92,6 +92,7 @@ claim(ProcId, Monitor, Logger, Options, Marks, Token) ->
 
 %% A start that a caller asks for takes the place of one that is planned.
 take_restart(ProcId, none) ->
+    ok = drop_restart(ProcId),
     ok = hb_process_monitor_restarts:forget(ProcId),
     true;
 take_restart(ProcId, Token) ->

@@ -23,7 +23,8 @@ all_test_() ->
         fun crashed_monitor_that_waits_to_be_started_is_not_forgotten/1,
         fun start_takes_the_place_of_a_planned_restart/1,
         fun pause_reaches_a_crashed_monitor_that_waits_to_be_started/1,
-        fun logger_of_its_own_outlives_a_crash_and_ends_with_a_stop/1
+        fun logger_of_its_own_outlives_a_crash_and_ends_with_a_stop/1,
+        fun logger_that_waits_for_a_restart_ends_if_a_start_is_first/1
      ]]}.
 
 %% Crash reports are what these tests are about.
@@ -262,3 +263,19 @@ logger_of_its_own_outlives_a_crash_and_ends_with_a_stop(Cu) ->
     Ref = monitor(process, Logger),
     ok = hb_process_monitor:stop(New, deadline:ms()),
     receive {'DOWN', Ref, process, _, _} -> ok after deadline:ms() -> error(logger_lives) end.
+
+logger_that_waits_for_a_restart_ends_if_a_start_is_first(Cu) ->
+    Id = harness:proc_id(),
+    {Old, Logger} = harness:pushed(Cu, Id, 3),
+    Ref = monitor(process, Logger),
+    ok = sys:suspend(hb_process_monitor_monitors_sup),
+    crash(Old),
+    harness:eventually(fun() -> hb_process_monitor_restarts:is_planned(Id) end),
+    %% Due in an hour, so that the start is first.
+    [Start] = hb_process_monitor_restarts:drop(Id),
+    _ = hb_process_monitor_restarts:plan(Id, Start, 3600000),
+    go_on(),
+    {New, NewLogger} = harness:start(Cu, Id, #{}),
+    receive {'DOWN', Ref, process, _, _} -> ok after deadline:ms() -> error(logger_lives) end,
+    ?assert(is_process_alive(NewLogger)),
+    goes_on_with(Cu, Id, New).
