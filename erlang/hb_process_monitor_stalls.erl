@@ -71,6 +71,7 @@ handle_info(look, none) ->
     end, {0, Now}, ets:tab2list(?TABLE)),
     ok = hb_process_monitor_meter:set_stalled(Stalled),
     ok = hb_process_monitor_meter:set_oldest_push(Now - Oldest),
+    ok = hb_process_monitor_ticker:read_mail(),
     _ = erlang:send_after(?LOOK, self(), look),
     {noreply, none};
 handle_info(_Stray, none) ->

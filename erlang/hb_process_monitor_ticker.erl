@@ -5,7 +5,7 @@
 -module(hb_process_monitor_ticker).
 -behaviour(gen_server).
 
--export([start_link/0, register_with/1, counters/0, asleep_during/1]).
+-export([start_link/0, register_with/1, read_mail/0, counters/0, asleep_during/1]).
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2, handle_continue/2, terminate/2, format_status/1]).
 
 %% How long a slice may last, in ms. A slice waits for its turn behind the host's file operations, so it is
@@ -37,6 +37,20 @@ register_with(Logger) ->
     case hb_process_monitor_registry:engine() of
         {ok, Engine, _} -> hb_process_monitor_nif:mail(Engine);
         none -> ok
+    end.
+
+%% @doc Ends the slice early if the ticker has messages, such as `sys:get_status/1' sends: a slice does not see the
+%% mailbox of its process. To be called about once a second.
+-spec read_mail() -> ok.
+read_mail() ->
+    case hb_process_monitor_registry:engine() of
+        {ok, Engine, Ticker} ->
+            case process_info(Ticker, message_queue_len) of
+                {message_queue_len, Length} when Length > 0 -> hb_process_monitor_nif:mail(Engine);
+                _ -> ok
+            end;
+        none ->
+            ok
     end.
 
 %% @doc What the engine has done and holds.
