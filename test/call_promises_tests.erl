@@ -1,6 +1,6 @@
-%%% What each public call promises, whatever else happens to the process: the table of cells/0, cell by cell, and
-%%% any two calls at the same moment, which have the effect of one after the other. Random calls in great number are
-%%% stress_tests' business.
+%%% What each public call promises in each state of the process: the table of cells/0, cell by cell, which is also the
+%%% one in docs/calls.md, and any two calls at the same moment, which have the effect of one after the other.
+%%% stress_tests makes random calls in great number.
 -module(call_promises_tests).
 -include_lib("eunit/include/eunit.hrl").
 
@@ -32,6 +32,47 @@ cells() ->
      {discard,      [{ok, no_letter}, {ok, no_letter}, {ok, no_letter}, {ok, no_letter}]},
      {resume_all,   [{not_resumed, stays_stopped}, {same, pushes}, {not_resumed, stays_stopped}, {started, goes_on}]},
      {info,         [{undefined, stays_stopped}, {info, pushes}, {info, stays_stopped}, {undefined, goes_on}]}].
+
+%% docs/calls.md has the same rows.
+documented_table_is_the_tested_one_test() ->
+    {ok, Docs} = file:read_file(harness:checkout("docs/calls.md")),
+    Lines = string:split(Docs, "\n", all),
+    [?assert(lists:member(Row, Lines), Row) || Row <- rows()].
+
+rows() ->
+    [iolist_to_binary(["| ", name(Call), " |", [[" ", answer(Answer), "; ", effect(Then), " |"] || {Answer, Then} <- Cells]])
+     || {Call, Cells} <- cells()].
+
+name(start) -> "`start(ProcID, ...)`";
+name(start_link) -> "`start_link(ProcID, ...)`";
+name(stop) -> "`stop(Monitor)`";
+name(stop_and_wait) -> "`stop(Monitor, Timeout)`";
+name(pause) -> "`pause(ProcID)`";
+name(resume) -> "`resume(ProcID)`";
+name(forget) -> "`forget(ProcID)`";
+name(dead_letters) -> "`dead_letters(ProcID)`";
+name(redeliver) -> "`redeliver(ProcID, Id)`";
+name(discard) -> "`discard(ProcID, Id)`";
+name(resume_all) -> "`resume_all()`";
+name(info) -> "`info(ProcID)`".
+
+answer(started) -> "a new monitor";
+answer(same) -> "the same monitor";
+answer(already_started) -> "`{error, {already_started, Pid}}`";
+answer(letter) -> "the dead letters";
+answer(not_resumed) -> "not part of it";
+answer(info) -> "a map";
+answer(stop) -> "`stop`";
+answer(ok) -> "`ok`";
+answer(undefined) -> "`undefined`";
+answer(Reason) -> io_lib:format("`{error, ~s}`", [Reason]).
+
+effect(goes_on) -> "it continues after the last ack";
+effect(pushes) -> "it keeps running";
+effect(stays_stopped) -> "it is stopped";
+effect(paused) -> "it is paused";
+effect(forgotten) -> "cursor and dead letters are removed";
+effect(no_letter) -> "the dead letter is removed".
 
 cell_holds(Call, State, {Answer, Then}, Cu) ->
     Id = harness:proc_id(),
