@@ -82,6 +82,7 @@ test-all: test ## and what is slow: a second build, kills, schedules, 5000 monit
 	@$(MAKE) --no-print-directory fuzz FUZZ_FOR=60
 	@$(MAKE) --no-print-directory soak MINUTES=5
 	@$(MAKE) --no-print-directory bench QUICK=yes SUITES='backlog decode ticks pingpong steady growth million'
+	@$(MAKE) --no-print-directory bench SUITES=neighbours
 
 demo: setup ## see it work: three monitors, an outage of their CU, the recovery; ends by itself
 	@$(RUN) -s demo main
@@ -158,7 +159,7 @@ fuzz: ## FUZZED (page engine) for FUZZ_FOR (60) s each (a nightly toolchain and 
 	    -- -max_total_time=$(FUZZ_FOR) -dict=native/fuzz/page.dict -timeout=10 -print_final_stats=1 || exit 1; \
 	done
 
-# SUITES=: some of backlog decode ticks pingpong steady growth, which are run where nothing is said, and million.
+# SUITES=: some of backlog decode ticks pingpong steady growth, which are the default, million and neighbours.
 # QUICK=yes: small sizes, to see that all works. RESULTS=: of a backlog. SAVE=yes: to docs/benchmarks.
 SUITES  ?=
 QUICK   ?=

@@ -8,7 +8,7 @@
 -export([main/1]).
 
 -define(DEFAULT, ["backlog", "decode", "ticks", "pingpong", "steady", "growth"]).
--define(SUITES, ?DEFAULT ++ ["million"]).
+-define(SUITES, ?DEFAULT ++ ["million", "neighbours"]).
 -define(RESULTS, "docs/benchmarks").
 
 %% `erl -run bench main Suites Quick Save Results': what the variables of `make bench' of these names hold.

@@ -2,7 +2,7 @@
 %%% own beside it, so that nothing of one run is found by the next: no heap, no file, no connection.
 -module(bench_runs).
 
--export([node/3, node/4, floor/3, in_turn/2, say/2]).
+-export([node/3, node/4, node/5, floor/3, in_turn/2, say/2]).
 
 -export_type([figures/0]).
 
@@ -19,12 +19,15 @@
 node(Module, Run, Cu) -> node(Module, Run, Cu, []).
 
 %% The same, with flags for `erl'.
-node(Module, #{limit := Limit} = Run, {Kind, Count}, Flags) ->
+node(Module, Run, Cu, Flags) -> node(Module, Run, Cu, Flags, []).
+
+%% The same, with these variables in its environment.
+node(Module, #{limit := Limit} = Run, {Kind, Count}, Flags, Environment) ->
     Dir = string:trim(os:cmd("mktemp -d")),
     try
         served_by(Kind, Count, fun(Url) ->
             {Listen, Port} = os_node:listen(),
-            Node = os_node:start(bench_run, [integer_to_list(Port)], Flags ++ decoder_path()),
+            Node = os_node:start(bench_run, [integer_to_list(Port)], Flags ++ decoder_path(), Environment),
             try
                 Line = os_node:accept(Listen),
                 ok = os_node:send(Line, {Module, Run#{url => list_to_binary(Url), dir => Dir}}),
