@@ -118,9 +118,12 @@ configured(ProcID) -> {hb_process_monitor_opts:proc_id(ProcID), {given, #{}}}.
 -spec start_owed(ProcId :: binary(), hb_process_monitor_restarts:start()) ->
     {ok, started() | none} | {error, Reason :: term()}.
 start_owed(ProcId, Start) ->
-    try options(Start) of
-        #{supervised := true} -> {ok, none};
-        Options -> {ok, hb_process_monitor:start(ProcId, Options)}
+    %% Both may raise.
+    try
+        case options(Start) of
+            #{supervised := true} -> {ok, none};
+            Options -> {ok, hb_process_monitor:start(ProcId, Options)}
+        end
     catch
         error:Reason -> {error, Reason}
     end.

@@ -1,0 +1,126 @@
+%%% Starts that no caller waits for: of what the checkpoint or the host's configuration names. Each is started by
+%%% itself; one that cannot be is logged, shown by the doctor, and tried again.
+-module(resume_tests).
+-include_lib("eunit/include/eunit.hrl").
+
+%% A handler of OTP's logger.
+-export([log/2]).
+
+-define(M, hb_process_monitor).
+%% A push module of the operator's. Nothing that a fresh node loads has the name.
+-define(PUSH, "acme_push_of_resume_tests").
+
+eunit_wrapper_(Tests) -> deadline:each(Tests).
+
+all_test_() ->
+    {foreach, fun setup/0, fun cleanup/1,
+     [{with, [T]} || T <- [
+        fun options_with_an_unknown_atom_are_resumed_on_a_fresh_node/1,
+        fun process_that_is_refused_is_logged_found_and_tried_again/1,
+        fun options_that_are_damaged_are_logged_with_the_reason/1,
+        fun bad_configured_process_does_not_hold_up_the_others/1,
+        fun configured_process_with_bad_options_is_found_and_retried/1
+     ]]}.
+
+setup() ->
+    Cu = harness:setup(),
+    ok = logger:add_handler(?MODULE, ?MODULE, #{config => none, level => warning}),
+    Cu.
+
+%% The calling test is sent what is logged.
+hears() -> ok = logger:update_handler_config(?MODULE, config, self()).
+
+cleanup(Cu) ->
+    ok = logger:remove_handler(?MODULE),
+    harness:cleanup(Cu).
+
+log(#{msg := {report, #{what := What, details := Details}}}, #{config := Test}) when is_pid(Test) -> Test ! {logged, What, Details}, ok;
+log(_, _) -> ok.
+
+%% The details of the next entry of this kind.
+logged(What) ->
+    receive {logged, What, Details} -> Details
+    after deadline:ms() -> error({not_logged, What})
+    end.
+
+options_with_an_unknown_atom_are_resumed_on_a_fresh_node(Cu) ->
+    Id = harness:proc_id(),
+    test_cu:add(Cu, Id, 2),
+    Push = list_to_atom(?PUSH),
+    {module, Push} = harness:module_of(Push, ["-export([push/2]).", "push(_, _) -> ok."]),
+    {Monitor, _} = harness:start(Cu, Id, #{cursor => earliest, cron_push => {Push, push}}),
+    Monitor ! tick,
+    harness:eventually(fun() -> maps:get(cursor, ?M:info(Id)) =:= test_cu:cursor(2) end),
+    ok = application:stop(hb_process_monitor),
+    harness:unload(Push),
+    Peer = harness:peer(["-pa" | code:get_path()]),
+    try
+        %% As text: an atom in the call would make it known there.
+        ?assertError(badarg, harness:call(Peer, erlang, binary_to_existing_atom, [<<?PUSH>>])),
+        ok = harness:call(Peer, hb_opts, set, [#{cron_checkpoint => harness:checkpoint()}]),
+        ?assertMatch([{Id, {_, _}}], harness:call(Peer, ?M, resume_all, [])),
+        ?assertMatch(#{push := {Push, push}}, harness:call(Peer, ?M, info, [Id]))
+    after
+        peer:stop(Peer)
+    end.
+
+%% Started with the host's rate, which is no good for a while.
+process_that_is_refused_is_logged_found_and_tried_again(Cu) ->
+    hears(),
+    [Refused, Good] = [harness:proc_id() || _ <- "ab"],
+    harness:host(#{cron_node => test_cu:url(Cu), default_cron_rate => 3600000}),
+    {_, _} = ?M:start(Refused, #{cursor => earliest}),
+    {_, _} = ?M:start(Good, #{cursor => earliest, rate => 3600000}),
+    ok = application:stop(hb_process_monitor),
+    harness:host(#{cron_node => test_cu:url(Cu), default_cron_rate => soon}),
+    ?assertMatch([{Good, {_, _}}, {Refused, {error, {bad_rate, soon}}}],
+                 lists:sort(fun({A, _}, {_, _}) -> A =:= Good end, ?M:resume_all())),
+    ?assertMatch({Refused, {bad_rate, soon}, {again_in_ms, _}}, logged(not_started)),
+    %% The keeper tries, and outlives it.
+    Keeper = whereis(hb_process_monitor_keeper),
+    ?assertMatch({Refused, {bad_rate, soon}, {again_in_ms, _}}, logged(not_started)),
+    harness:host(#{cron_node => test_cu:url(Cu), default_cron_rate => 3600000}),
+    harness:eventually(fun() -> hb_process_monitor_registry:find(Refused) =/= none end),
+    ?assertEqual(Keeper, whereis(hb_process_monitor_keeper)).
+
+options_that_are_damaged_are_logged_with_the_reason(Cu) ->
+    hears(),
+    Id = harness:proc_id(),
+    {Monitor, _} = harness:start(Cu, Id, #{cursor => earliest}),
+    {ok, Engine, _} = hb_process_monitor_registry:engine(),
+    %% Its registration has ended, and it is to be resumed.
+    ok = sys:suspend(hb_process_monitor_monitors_sup),
+    killed = harness:kill(Monitor),
+    harness:eventually(fun() -> hb_process_monitor_restarts:is_planned(Id) end),
+    [_] = hb_process_monitor_restarts:drop(Id),
+    ok = sys:resume(hb_process_monitor_monitors_sup),
+    ok = hb_process_monitor_nif:keep_options(Engine, Id, term_to_binary([no, map])),
+    ?assertMatch([{Id, {error, {bad_kept_options, [no, map]}}}], ?M:resume_all()),
+    ?assertMatch({Id, {bad_kept_options, [no, map]}, _}, logged(not_started)),
+    ok = hb_process_monitor_nif:keep_options(Engine, Id, <<"no term">>),
+    ?assertMatch([{Id, {error, badarg}}], ?M:resume_all()),
+    %% Forgotten, it is not tried any more.
+    ok = ?M:forget(Id),
+    ?assertEqual([], hb_process_monitor_restarts:all()).
+
+bad_configured_process_does_not_hold_up_the_others(Cu) ->
+    hears(),
+    [A, B] = [harness:proc_id() || _ <- "ab"],
+    Bad = [<<"no id">>, {A, no_options}, {harness:proc_id()}, 7],
+    harness:host(#{cron_node => test_cu:url(Cu), cron_processes => Bad ++ [A, {B, #{rate => 3600000}}]}),
+    {ok, _} = application:ensure_all_started(hb_process_monitor),
+    harness:eventually(fun() -> length(hb_process_monitor_registry:monitors()) =:= 2 end),
+    [?assertEqual(Entry, element(1, logged(bad_cron_process))) || Entry <- Bad].
+
+configured_process_with_bad_options_is_found_and_retried(Cu) ->
+    hears(),
+    [Bad, Good] = [harness:proc_id() || _ <- "ab"],
+    harness:host(#{cron_node => test_cu:url(Cu), cron_processes => [{Bad, #{rate => never}}, Good]}),
+    {ok, _} = application:ensure_all_started(hb_process_monitor),
+    harness:eventually(fun() -> hb_process_monitor_registry:find(Good) =/= none end),
+    ?assertMatch({Bad, {bad_rate, never}, _}, logged(not_started)),
+    ?assertMatch({Bad, {bad_rate, never}, _}, logged(not_started)),
+    %% A start, or a stop, ends it.
+    {Monitor, _} = harness:start(Cu, Bad, #{}),
+    ok = ?M:stop(Monitor, deadline:ms()),
+    ?assertEqual([], hb_process_monitor_restarts:all()).
