@@ -144,11 +144,15 @@ shown({cron_node, Scope, _Value, refused}) -> {cron_node, Scope, '(not shown)', 
 shown({cron_node, Scope, undefined, From}) -> {cron_node, Scope, undefined, From};
 shown({cron_node, Scope, Nodes, From}) ->
     List = case is_list(Nodes) andalso not io_lib:char_list(Nodes) of true -> Nodes; false -> [Nodes] end,
-    {cron_node, Scope, [hb_process_monitor_host_router:origin(unicode:characters_to_binary(Node)) || Node <- List], From};
-shown({cron_processes, Scope, Processes, From}) when is_list(Processes) ->
-    {cron_processes, Scope, [id(Process) || Process <- Processes], From};
+    {cron_node, Scope, [origin(Node) || Node <- List], From};
+shown({cron_processes, Scope, _Value, refused}) -> {cron_processes, Scope, '(not shown)', refused};
+shown({cron_processes, Scope, Processes, From}) ->
+    {cron_processes, Scope, [hb_process_monitor_secret:redact(id(Process)) || Process <- Processes], From};
 shown(Option) ->
     Option.
+
+origin(Node) when is_list(Node) -> origin(unicode:characters_to_binary(Node));
+origin(Node) -> hb_process_monitor_secret:origin(Node).
 
 push_works(#{push := {Module, Function}}) -> hb_process_monitor_host:is_exported(Module, Function, 2);
 push_works(#{push := mu}) -> hb_process_monitor_host:is_exported(dev_mu, push, 2);
@@ -229,7 +233,7 @@ ask(ProcId, Sources) ->
             cacertfile => case CaCertFile of undefined -> false; _ -> unicode:characters_to_binary(CaCertFile) end},
     case hb_process_monitor_nif:new(New) of
         {ok, Engine} ->
-            ok = hb_process_monitor_nif:probe(Engine, ProcId, Nodes, {Connect, FirstByte, Total, MaxBytes}),
+            ok = hb_process_monitor_nif:probe(Engine, ProcId, hb_process_monitor_secret:reveal(Nodes), {Connect, FirstByte, Total, MaxBytes}),
             %% Its limits are the library's; this one only bounds what it does not know of.
             answers(length(Nodes), erlang:monotonic_time(millisecond) + Total + Connect + 5000);
         {error, Reason} ->

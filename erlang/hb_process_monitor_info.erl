@@ -348,7 +348,7 @@ crashed(ProcID, Paused, Tell) ->
     case hb_process_monitor_restarts:set_options(ProcId, Change) of
         {ok, {monitor, #{kept := Kept}}} ->
             ok = case hb_process_monitor_registry:engine() of
-                {ok, Engine, _} -> hb_process_monitor_nif:keep_options(Engine, ProcId, term_to_binary(Kept));
+                {ok, Engine, _} -> hb_process_monitor_nif:keep_options(Engine, ProcId, hb_process_monitor_opts:pack(Kept));
                 none -> ok
             end;
         {ok, _} ->

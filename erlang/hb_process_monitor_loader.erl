@@ -28,7 +28,7 @@ modules() ->
      hb_process_monitor_prometheus,
      hb_process_monitor_pushing, hb_process_monitor_redelivery, hb_process_monitor_registration,
      hb_process_monitor_registry, hb_process_monitor_restarts, hb_process_monitor_retrying, hb_process_monitor_scheduling,
-     hb_process_monitor_server, hb_process_monitor_settings, hb_process_monitor_stalls,
+     hb_process_monitor_secret, hb_process_monitor_server, hb_process_monitor_settings, hb_process_monitor_stalls,
      hb_process_monitor_starting, hb_process_monitor_status, hb_process_monitor_stopping, hb_process_monitor_sup,
      hb_process_monitor_supervised, hb_process_monitor_table, hb_process_monitor_totals, ?LAST].
 

@@ -2,8 +2,9 @@
 %%% option comes from the caller's map, then from the host, then from here.
 -module(hb_process_monitor_opts).
 
--export([for_monitor/2, settings/1, moved/2, is_paused/1, set_paused/2, own_logger/1, for_library/3, for_node/0,
+-export([for_monitor/2, settings/1, moved/2, is_paused/1, set_paused/2, own_logger/1, for_library/3, pack/1, for_node/0,
          describe/0, sources/0]).
+
 -export([proc_id/1, is_proc_id/1, rate/1, cursor/1]).
 
 -export_type([monitor/0, node_options/0, cursor/0]).
@@ -70,9 +71,11 @@ table() ->
      {cron_log_level, node, info, one_of([none, error, warning, info, debug, trace])}].
 
 %% @doc All options of the monitor of `ProcId', from those that a caller gives. Raises
-%% `{bad_rate, Term}', `{bad_cursor, Term}' or `{bad_option, Key, Value}'.
+%% `{bad_rate, Term}', `{bad_cursor, Term}' or `{bad_option, Key, Value}'. URLs with user information are sealed
+%% in them ({@link hb_process_monitor_secret}).
 -spec for_monitor(ProcId :: binary(), Given :: map()) -> monitor().
-for_monitor(ProcId, Given) ->
+for_monitor(ProcId, MaybeSealed) ->
+    Given = hb_process_monitor_secret:reveal_options(MaybeSealed),
     Rate = case maps:find(rate, Given) of
         {ok, GivenRate} -> rate(GivenRate);
         error -> default_rate()
@@ -88,8 +91,9 @@ for_monitor(ProcId, Given) ->
     Own = [{Key, value(Entry, Rest)} || {Key, monitor, _, _} = Entry <- Table],
     #{cron_node := Node} = All = maps:from_list(Own),
     %% A fun is not shared: it would outlive the code it is of, and nobody would know.
-    {Push, Settings} = maps:take(cron_push, All#{cron_node := node_list(Node, ProcId)}),
-    Made = #{rate => Rate, cursor => Cursor, logger => Logger, routed => Node =:= undefined, kept => kept(Given),
+    Nodes = hb_process_monitor_secret:seal(node_list(Node, ProcId)),
+    {Push, Settings} = maps:take(cron_push, All#{cron_node := Nodes}),
+    Made = #{rate => Rate, cursor => Cursor, logger => Logger, routed => Node =:= undefined, kept => hb_process_monitor_secret:seal_options(kept(Given)),
              cron_push => Push, settings => hb_process_monitor_settings:share(Settings)},
     %% Nearly none is: the others do without.
     maps:merge(maps:from_list([{paused, true} || Paused]), Made).
@@ -104,7 +108,8 @@ settings(#{settings := Shared, cron_push := Push}) ->
 -spec moved([binary(), ...], monitor()) -> monitor().
 moved(Nodes, #{settings := Shared} = Options) ->
     Settings = hb_process_monitor_settings:get(Shared),
-    Options#{settings := hb_process_monitor_settings:share(Settings#{cron_node := Nodes})}.
+    Sealed = hb_process_monitor_secret:seal(Nodes),
+    Options#{settings := hb_process_monitor_settings:share(Settings#{cron_node := Sealed})}.
 
 %% @doc Whether the monitor is to do nothing until it is resumed.
 -spec is_paused(monitor()) -> boolean().
@@ -147,11 +152,15 @@ for_library(ProcId, Cursor, Options) ->
       cron_connect_timeout := ConnectTimeout, cron_first_byte_timeout := FirstByteTimeout,
       cron_max_page_bytes := MaxPageBytes, cron_walk_after := WalkAfter,
       cron_stale_after := StaleAfter, cron_max_ahead := MaxAhead} = hb_process_monitor_settings:get(Shared),
-    #{process => ProcId, rate => Rate, cursor => Cursor, nodes => Nodes, page_limit => PageLimit,
+    #{process => ProcId, rate => Rate, cursor => Cursor, nodes => hb_process_monitor_secret:reveal(Nodes), page_limit => PageLimit,
       connect_timeout => ConnectTimeout, first_byte_timeout => FirstByteTimeout, timeout => Timeout,
       max_page_bytes => MaxPageBytes, walk_after => WalkAfter,
       stale_after => or_zero(StaleAfter), max_ahead => or_zero(MaxAhead),
-      paused => maps:get(paused, Options, false), go_on => false, kept => term_to_binary(Kept)}.
+      paused => maps:get(paused, Options, false), go_on => false, kept => pack(Kept)}.
+
+%% @doc What a checkpoint keeps of a monitor's options, as it keeps it.
+-spec pack(Kept :: map()) -> binary().
+pack(Kept) -> term_to_binary(hb_process_monitor_secret:reveal_options(Kept)).
 
 or_zero(infinity) -> 0;
 or_zero(Ms) -> Ms.
@@ -246,7 +255,7 @@ is_url_safe(C) ->
 %% @doc Milliseconds between ticks.
 -spec rate(term()) -> 1..?MAX_U32.
 rate(Rate) when is_integer(Rate), Rate >= 1, Rate =< ?MAX_U32 -> Rate;
-rate(Other) -> error({bad_rate, Other}).
+rate(Other) -> error({bad_rate, hb_process_monitor_secret:redact(Other)}).
 
 %% @doc Where to begin.
 -spec cursor(term()) -> cursor().
@@ -294,4 +303,4 @@ or_infinity(Check) -> fun(V) -> V =:= infinity orelse Check(V) end.
 one_of(Values) -> fun(V) -> lists:member(V, Values) end.
 
 -spec bad(Key :: term(), Value :: term()) -> no_return().
-bad(Key, Value) -> error({bad_option, Key, Value}).
+bad(Key, Value) -> error({bad_option, Key, hb_process_monitor_secret:redact(Value)}).

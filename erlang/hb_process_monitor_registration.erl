@@ -23,8 +23,11 @@
 register(ProcId, Cursor, GoOn, Options, Marks) ->
     case hb_process_monitor_registry:engine() of
         {ok, Engine, Ticker} ->
-            Library = hb_process_monitor_opts:for_library(ProcId, Cursor, Options),
-            case hb_process_monitor_nif:register(Engine, Library#{go_on => GoOn}) of
+            Register = fun() ->
+                Library = hb_process_monitor_opts:for_library(ProcId, Cursor, Options),
+                hb_process_monitor_nif:register(Engine, Library#{go_on => GoOn})
+            end,
+            case without_arguments(Register) of
                 {ok, Handle, Epoch, {Origin, Start}} ->
                     ok = hb_process_monitor_marks:set_epoch(Marks, Epoch),
                     {ok, {Handle, Epoch, Ticker}, Origin, Start};
@@ -52,21 +55,33 @@ remove(Watched, {Handle, Epoch, _Ticker}, Marks) ->
 follow_router(ProcId, {Handle, _, _}, #{routed := true} = Options, Logger) ->
     #{cron_node := Nodes} = hb_process_monitor_opts:settings(Options),
     case hb_process_monitor_host_router:nodes_of(ProcId) of
-        {Source, [Node | _] = Others} when Source =/= default, Others =/= Nodes ->
-            case hb_process_monitor_nif:move_to(Handle, Others) of
-                ok ->
-                    Origin = hb_process_monitor_host_router:origin(Node),
-                    ok = hb_process_monitor_host:log(Logger, {ok, moved_node, {ProcId, Origin}}),
-                    hb_process_monitor_opts:moved(Others, Options);
-                {error, {bad_node, _}} ->
-                    %% What the router says is no CU: the old one may come back.
-                    Options
+        {Source, Others} when Source =/= default ->
+            case hb_process_monitor_secret:seal(Others) of
+                Nodes -> Options;
+                Sealed -> move(ProcId, Handle, Sealed, Options, Logger)
             end;
         _ ->
             Options
     end;
 follow_router(_ProcId, _Registration, Options, _Logger) ->
     Options.
+
+move(ProcId, Handle, [Node | _] = Nodes, Options, Logger) ->
+    case without_arguments(fun() -> hb_process_monitor_nif:move_to(Handle, hb_process_monitor_secret:reveal(Nodes)) end) of
+        ok ->
+            Origin = hb_process_monitor_secret:origin(Node),
+            ok = hb_process_monitor_host:log(Logger, {ok, moved_node, {ProcId, Origin}}),
+            hb_process_monitor_opts:moved(Nodes, Options);
+        {error, {bad_node, _}} ->
+            %% What the router says is no CU: the old one may come back.
+            Options
+    end.
+
+%% What it raises has no arguments in its stack trace, which may hold passwords: that trace is printed.
+without_arguments(Fun) ->
+    try Fun()
+    catch Class:Reason:Stack -> erlang:raise(Class, Reason, hb_process_monitor_secret:stack(Stack))
+    end.
 
 %% @doc Logs where a process begins, where that is not just what its caller wanted.
 -spec log_origin(hb_process_monitor_nif:origin(), Start :: hb_process_monitor_opts:cursor(), ProcId :: binary(),

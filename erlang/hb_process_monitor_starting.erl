@@ -104,14 +104,15 @@ start_configured(Entries) ->
             {ProcId, Start} -> start_or_plan(ProcId, Start)
         catch
             error:Reason ->
-                hb_process_monitor_host:log(undefined, {error, bad_cron_process, {Entry, Reason}})
+                hb_process_monitor_host:log(undefined, {error, bad_cron_process, hb_process_monitor_secret:redact({Entry, Reason})})
         end
     end, Entries).
 
 %% @doc The process of an entry of `cron_processes', and what it is to be started with. Raises what is wrong
 %% with it.
 -spec configured(Entry :: term()) -> {ProcId :: binary(), hb_process_monitor_restarts:start()}.
-configured({ProcID, Options}) when is_map(Options) -> {hb_process_monitor_opts:proc_id(ProcID), {given, Options}};
+configured({ProcID, Options}) when is_map(Options) -> 
+    {hb_process_monitor_opts:proc_id(ProcID), {given, hb_process_monitor_secret:seal_options(Options)}};
 configured(ProcID) -> {hb_process_monitor_opts:proc_id(ProcID), {given, #{}}}.
 
 %% @doc Starts what is owed to a process; `none': it is not for us to start.
@@ -135,7 +136,7 @@ options({kept, Kept}) ->
     %% file is this node's own, and only its user can write it.
     case binary_to_term(Kept) of
         Options when is_map(Options) -> Options;
-        Other -> error({bad_kept_options, Other})
+        Other -> error({bad_kept_options, hb_process_monitor_secret:redact(Other)})
     end.
 
 %% @doc A process could not be started, for the `Failures'th time. It is tried again; that is logged at 1, 2,

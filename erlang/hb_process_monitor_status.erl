@@ -26,14 +26,14 @@ set_label(Module, Label) -> Module:set_label(Label).
 options(Options) ->
     #{cron_node := Nodes} = Settings = hb_process_monitor_opts:settings(Options),
     Shown = maps:merge(Settings, maps:without([kept, settings], Options)),
-    Shown#{cron_node := [hb_process_monitor_host_router:origin(Node) || Node <- Nodes]}.
+    Shown#{cron_node := [hb_process_monitor_secret:origin(Node) || Node <- Nodes]}.
 
 %% @doc The message and the reason of a status, in which a whole result may be, cut short.
 -spec short(gen_server:format_status()) -> gen_server:format_status().
 short(Status) ->
     maps:map(fun(message, Message) -> without_results(Message);
                 (log, Log) -> [without_results(Event) || Event <- Log];
-                (reason, {Why, [_ | _] = Stack}) -> {Why, [frame(Frame) || Frame <- Stack]};
+                (reason, {Why, [_ | _] = Stack}) -> {Why, hb_process_monitor_secret:stack(Stack)};
                 (_, Value) -> Value
              end, Status).
 
@@ -43,10 +43,6 @@ without_results(Event) when is_tuple(Event) ->
     list_to_tuple([without_results(Part) || Part <- tuple_to_list(Event)]);
 without_results(Other) ->
     Other.
-
-%% The arguments of the call that raised may be a state.
-frame({Module, Function, Args, Where}) when is_list(Args) -> {Module, Function, length(Args), Where};
-frame(Frame) -> Frame.
 
 %% @doc Why a push failed, in one line that is never long.
 -spec reason(term()) -> binary().

@@ -11,10 +11,11 @@
 %% How long a monitor may finish the push it is at, in ms: as in our own tree.
 -define(SHUTDOWN, 5000).
 
-%% @doc For a supervisor: one that was stopped stays stopped.
+%% @doc For a supervisor: one that was stopped stays stopped. A supervisor prints its children's arguments, so
+%% passwords are sealed in them.
 -spec child_spec(ProcId :: binary(), hb_process_monitor:options()) -> supervisor:child_spec().
 child_spec(ProcId, Options) ->
-    #{id => {hb_process_monitor, ProcId}, start => {hb_process_monitor, start_link, [ProcId, Options]},
+    #{id => {hb_process_monitor, ProcId}, start => {hb_process_monitor, start_link, [ProcId, hb_process_monitor_secret:seal_options(Options)]},
       restart => transient, shutdown => ?SHUTDOWN, type => worker, modules => [hb_process_monitor_server]}.
 
 %% @doc Starts a monitor that is linked to the caller.
