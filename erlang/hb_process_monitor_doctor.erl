@@ -35,11 +35,14 @@
     counters := #{atom() => non_neg_integer()},
     monitors := hb_process_monitor_totals:totals(),
     undelivered := [hb_process_monitor_info:summary()],
+    not_started := [{ProcId :: binary(), Reason :: term()}],
+    bad_processes := [{Entry :: term(), Reason :: term()}],
     process := binary(),
     is_known := boolean(),
     cu := [node_answer()] | {not_asked, Why :: term()}
 }.
-%% `undelivered': some of the monitors whose last fetch or push failed. `changed': options of scope node whose value in the host is not the one in force. `is_known': the
+%% `undelivered': some of the monitors whose last fetch or push failed. `not_started': some of the processes that
+%% could not be started and wait for the next try. `bad_processes': entries of `cron_processes' that are none. `changed': options of scope node whose value in the host is not the one in force. `is_known': the
 %% process is one that this node monitors or is to monitor, or the caller named it.
 
 %% How many processes are named that are not delivered, and how many are looked at for them.
@@ -74,6 +77,8 @@ examine(Given) ->
         counters => hb_process_monitor_ticker:counters(),
         monitors => Totals,
         undelivered => undelivered(Totals),
+        not_started => hb_process_monitor_restarts:refused(?UNDELIVERED),
+        bad_processes => bad_processes(),
         process => ProcId,
         is_known => IsKnown,
         cu => case Given of
@@ -105,8 +110,24 @@ process(#{}) ->
     end.
 
 configured() ->
-    try [hb_process_monitor_opts:proc_id(id(Process)) || Process <- hb_process_monitor_host:option(cron_processes)]
-    catch error:_ -> []
+    [ProcId || {ok, ProcId} <- to_start()].
+
+bad_processes() -> [Bad || {bad, Bad} <- to_start()].
+
+to_start() ->
+    try hb_process_monitor_host:option(cron_processes) of
+        Processes when is_list(Processes), length(Processes) >= 0 -> [configured(Process) || Process <- Processes];
+        _ -> []
+    catch
+        _:_ -> []
+    end.
+
+configured(Process) ->
+    try
+        {ProcId, _} = hb_process_monitor_starting:configured(Process),
+        {ok, ProcId}
+    catch
+        error:Reason -> {bad, hb_process_monitor_secret:redact({Process, Reason})}
     end.
 
 %% Of an element of `cron_processes'.

@@ -7,6 +7,8 @@
 %% From how many failures in a row on a process is in trouble.
 -define(IN_TROUBLE, 3).
 -define(PUSH_ADVICE, "see to what cron_push calls; it is tried again by itself, and at once with Monitor ! tick").
+%% How deep a term is shown.
+-define(DEPTH, 12).
 %% How full the dead letters or the processes of the node may be.
 -define(FULL, 0.8).
 
@@ -14,7 +16,7 @@
 -spec advice(map()) -> [{ok | attention | wrong, What :: binary(), Advice :: binary()}].
 advice(Findings) ->
     All = lists:append([library(Findings), system(Findings), options(Findings), push(Findings), checkpoint(Findings),
-                        undelivered(Findings), monitors(Findings), cu(Findings)]),
+                        not_started(Findings), undelivered(Findings), monitors(Findings), cu(Findings)]),
     [{Level, text_of(What, Args), iolist_to_binary(Advice)}
      || Wanted <- [wrong, attention, ok], {Level, {What, Args}, Advice} <- All, Level =:= Wanted].
 
@@ -66,6 +68,14 @@ checkpoint(#{checkpoint := #{dead_letters := Letters} = Checkpoint, options := O
     ++ [{attention, {"the last commit of the checkpoint took ~b ms", [Slow div 1000]}, "put it on a faster disk"}
         || is_integer(Interval), Slow > 1000 * max(1000, 10 * Interval)];
 checkpoint(_) -> [].
+
+%% What is to be started and is not.
+not_started(#{not_started := NotStarted, bad_processes := Bad}) ->
+    [{wrong, {"~ts could not be started: ~0tP", [ProcId, Reason, ?DEPTH]},
+      "see to what the reason names: it is tried again by itself, later each time, and at once with hb_process_monitor:start/2"}
+     || {ProcId, Reason} <- NotStarted]
+    ++ [{wrong, {"an entry of cron_processes is none: ~0tP, ~0tP", [Entry, ?DEPTH, Reason, ?DEPTH]},
+         "correct it, and restart the application: the others are started"} || {Entry, Reason} <- Bad].
 
 %% Each process that gets nothing: since when, why, and what to do. A failure or two of a process that was
 %% delivered before may pass by themselves.

@@ -7,7 +7,7 @@
 -module(hb_process_monitor_keeper).
 -behaviour(gen_server).
 
--export([start_link/0, watch/0, start_later/3]).
+-export([start_link/0, watch/0, start_later/4]).
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2, format_status/1]).
 
 %% The first and the longest pause before a crashed monitor is started again, in ms.
@@ -27,10 +27,11 @@ watch() ->
     gen_server:cast(?MODULE, {watch, self()}).
 
 %% @doc A process could not be started, for the `Failures'th time: it is tried again later.
--spec start_later(ProcId :: binary(), hb_process_monitor_restarts:start(), Failures :: pos_integer()) -> Pause :: non_neg_integer().
-start_later(ProcId, Start, Failures) ->
+-spec start_later(ProcId :: binary(), hb_process_monitor_restarts:start(), Reason :: term(), Failures :: pos_integer()) ->
+    Pause :: non_neg_integer().
+start_later(ProcId, Start, Reason, Failures) ->
     Pause = pause(Failures),
-    Token = hb_process_monitor_restarts:plan(ProcId, Start, Pause),
+    Token = hb_process_monitor_restarts:plan(ProcId, Start, Pause, Reason),
     ok = gen_server:cast(?MODULE, {planned, ProcId, Token, Pause, Failures}),
     Pause.
 

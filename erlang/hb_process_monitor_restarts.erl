@@ -5,7 +5,7 @@
 
 -export([create/0]).
 %% Planned starts
--export([plan/3, start_of/2, cancel/2, drop/1, is_planned/1, all/0, set_options/2]).
+-export([plan/3, plan/4, start_of/2, cancel/2, drop/1, is_planned/1, all/0, refused/1, set_options/2]).
 %% Crashes
 -export([crashed/3, crashed/1, settle/1, forget/1]).
 
@@ -18,7 +18,8 @@
 %% What a monitor is started with: the options of the one that crashed; those that the host's configuration
 %% gives; those that the checkpoint kept. The last two may be refused now and good later.
 
-%% {ProcId, Token, Start, DueMs}: a start that is planned, at a time of the monotonic clock.
+%% {ProcId, Token, Start, DueMs, Reason}: a start that is planned, at a time of the monotonic clock, and why the last
+%% one failed; `none' if that was a crash.
 -define(RESTARTS, ?MODULE).
 %% {ProcId, Count, SinceMs, Monitors}: how often a process's monitor crashed lately, when it last did, and the
 %% latest pids of those that crashed. A caller may stop the process by one of these.
@@ -37,34 +38,38 @@ create() ->
 
 %% @doc Plans a start in so many ms. It takes the place of one that was planned before.
 -spec plan(ProcId :: binary(), start(), Ms :: non_neg_integer()) -> token().
-plan(ProcId, Start, Ms) ->
+plan(ProcId, Start, Ms) -> plan(ProcId, Start, Ms, none).
+
+%% @doc The same, and says why it could not be started so far.
+-spec plan(ProcId :: binary(), start(), Ms :: non_neg_integer(), Reason :: term()) -> token().
+plan(ProcId, Start, Ms, Reason) ->
     Token = make_ref(),
-    true = ets:insert(?RESTARTS, {ProcId, Token, Start, now_ms() + Ms}),
+    true = ets:insert(?RESTARTS, {ProcId, Token, Start, now_ms() + Ms, Reason}),
     Token.
 
 %% @doc What a planned start is to start with; `cancelled' if it is gone.
 -spec start_of(ProcId :: binary(), token()) -> {ok, start()} | cancelled.
 start_of(ProcId, Token) ->
     case rows(?RESTARTS, ProcId) of
-        [{_, Token, Start, _}] -> {ok, Start};
+        [{_, Token, Start, _, _}] -> {ok, Start};
         _ -> cancelled
     end.
 
 %% @doc Removes a planned start; false if it is gone already.
 -spec cancel(ProcId :: binary(), token()) -> boolean().
 cancel(ProcId, Token) ->
-    ets:select_delete(?RESTARTS, [{{ProcId, Token, '_', '_'}, [], [true]}]) =:= 1.
+    ets:select_delete(?RESTARTS, [{{ProcId, Token, '_', '_', '_'}, [], [true]}]) =:= 1.
 
 %% @doc Removes the planned start of a process, if there is one, and says what it was to start with.
 -spec drop(ProcId :: binary()) -> [start()].
 drop(ProcId) ->
-    [Start || {_, _, Start, _} <- ets:take(?RESTARTS, ProcId)].
+    [Start || {_, _, Start, _, _} <- ets:take(?RESTARTS, ProcId)].
 
 %% @doc Whether a process's monitor crashed and is to be started again.
 -spec is_planned(ProcId :: binary()) -> boolean().
 is_planned(ProcId) ->
     case rows(?RESTARTS, ProcId) of
-        [{_, _, {monitor, _}, _}] -> true;
+        [{_, _, {monitor, _}, _, _}] -> true;
         _ -> false
     end.
 
@@ -72,18 +77,29 @@ is_planned(ProcId) ->
 -spec all() -> [{ProcId :: binary(), token(), InMs :: non_neg_integer()}].
 all() ->
     Now = now_ms(),
-    try [{ProcId, Token, max(0, Due - Now)} || {ProcId, Token, _, Due} <- ets:tab2list(?RESTARTS)]
+    try [{ProcId, Token, max(0, Due - Now)} || {ProcId, Token, _, Due, _} <- ets:tab2list(?RESTARTS)]
     catch error:badarg -> []
+    end.
+
+%% @doc So many at most of the processes that could not be started, and why not.
+-spec refused(Most :: pos_integer()) -> [{ProcId :: binary(), Reason :: term()}].
+refused(Most) ->
+    Refused = [{{'$1', '_', {'$2', '_'}, '_', '$3'}, [{'=/=', '$2', monitor}], [{{'$1', '$3'}}]}],
+    try ets:select(?RESTARTS, Refused, Most) of
+        {Rows, _Next} -> Rows;
+        '$end_of_table' -> []
+    catch
+        error:badarg -> []
     end.
 
 %% @doc A planned start is to have other options: `Change' makes them of its own. `none' if none is planned.
 -spec set_options(ProcId :: binary(), fun((start()) -> start())) -> {ok, start()} | none.
 set_options(ProcId, Change) ->
     case rows(?RESTARTS, ProcId) of
-        [{_, Token, Start, Due}] ->
+        [{_, Token, Start, Due, Reason}] ->
             Changed = Change(Start),
             %% Only if it is still the same one.
-            Replace = [{{ProcId, Token, '_', Due}, [], [{const, {ProcId, Token, Changed, Due}}]}],
+            Replace = [{{ProcId, Token, '_', Due, '_'}, [], [{const, {ProcId, Token, Changed, Due, Reason}}]}],
             case ets:select_replace(?RESTARTS, Replace) of
                 1 -> {ok, Changed};
                 0 -> none

@@ -143,7 +143,7 @@ options({kept, Kept}) ->
 %% 4, 8, ...
 -spec not_started(ProcId :: binary(), hb_process_monitor_restarts:start(), Reason :: term(), Failures :: pos_integer()) -> ok.
 not_started(ProcId, Start, Reason, Failures) ->
-    Pause = hb_process_monitor_keeper:start_later(ProcId, Start, Failures),
+    Pause = hb_process_monitor_keeper:start_later(ProcId, Start, Reason, Failures),
     hb_process_monitor_delivery:is_reported(Failures) andalso
         hb_process_monitor_host:log(undefined, {error, not_started, {ProcId, Reason, {again_in_ms, Pause}}}),
     ok.

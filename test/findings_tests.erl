@@ -22,6 +22,8 @@ well() ->
       counters => #{open_breakers => 0},
       monitors => #{states => #{waiting => 1}, stalled => 0, failing => 0},
       undelivered => [],
+      not_started => [],
+      bad_processes => [],
       process => binary:copy(<<"A">>, 43),
       is_known => true,
       verdict => ok,
@@ -74,6 +76,11 @@ checkpoint_in_trouble_is_told_test() ->
 monitors_in_trouble_are_told_test() ->
     says(wrong, <<"2 monitors have been at one push">>, #{monitors => #{states => #{pushing => 2}, stalled => 2, failing => 0}}),
     says(attention, <<"of 3 monitors failed">>, #{monitors => #{states => #{backing_off => 3}, stalled => 0, failing => 3}}).
+
+process_that_is_not_started_is_named_with_the_reason_test() ->
+    Id = binary:copy(<<"B">>, 43),
+    says(wrong, <<Id/binary, " could not be started: {bad_rate,soon}">>, #{not_started => [{Id, {bad_rate, soon}}]}),
+    says(wrong, <<"cron_processes is none: 7, {bad_process_id,7}">>, #{bad_processes => [{7, {bad_process_id, 7}}]}).
 
 process_that_is_not_delivered_is_named_with_what_to_do_test() ->
     Id = binary:copy(<<"B">>, 43),

@@ -43,6 +43,14 @@ logged(What) ->
     after deadline:ms() -> error({not_logged, What})
     end.
 
+advice(Findings) -> [{Level, What} || {Level, What, Do} <- maps:get(advice, Findings), Do =/= <<>>].
+
+found(Level, Parts) ->
+    Advice = advice(?M:doctor(#{probe => false})),
+    Fits = [What || {L, What} <- Advice, L =:= Level,
+                    lists:all(fun(Part) -> binary:match(What, Part) =/= nomatch end, Parts)],
+    ?assertMatch({Parts, _, [_]}, {Parts, Advice, Fits}).
+
 options_with_an_unknown_atom_are_resumed_on_a_fresh_node(Cu) ->
     Id = harness:proc_id(),
     test_cu:add(Cu, Id, 2),
@@ -76,12 +84,14 @@ process_that_is_refused_is_logged_found_and_tried_again(Cu) ->
     ?assertMatch([{Good, {_, _}}, {Refused, {error, {bad_rate, soon}}}],
                  lists:sort(fun({A, _}, {_, _}) -> A =:= Good end, ?M:resume_all())),
     ?assertMatch({Refused, {bad_rate, soon}, {again_in_ms, _}}, logged(not_started)),
+    found(wrong, [Refused, <<"bad_rate">>, <<"soon">>]),
     %% The keeper tries, and outlives it.
     Keeper = whereis(hb_process_monitor_keeper),
     ?assertMatch({Refused, {bad_rate, soon}, {again_in_ms, _}}, logged(not_started)),
     harness:host(#{cron_node => test_cu:url(Cu), default_cron_rate => 3600000}),
     harness:eventually(fun() -> hb_process_monitor_registry:find(Refused) =/= none end),
-    ?assertEqual(Keeper, whereis(hb_process_monitor_keeper)).
+    ?assertEqual(Keeper, whereis(hb_process_monitor_keeper)),
+    ?assertEqual([], [What || {wrong, What} <- advice(?M:doctor(#{probe => false})), binary:match(What, Refused) =/= nomatch]).
 
 options_that_are_damaged_are_logged_with_the_reason(Cu) ->
     hears(),
@@ -99,6 +109,7 @@ options_that_are_damaged_are_logged_with_the_reason(Cu) ->
     ?assertMatch({Id, {bad_kept_options, [no, map]}, _}, logged(not_started)),
     ok = hb_process_monitor_nif:keep_options(Engine, Id, <<"no term">>),
     ?assertMatch([{Id, {error, badarg}}], ?M:resume_all()),
+    found(wrong, [Id]),
     %% Forgotten, it is not tried any more.
     ok = ?M:forget(Id),
     ?assertEqual([], hb_process_monitor_restarts:all()).
@@ -110,7 +121,11 @@ bad_configured_process_does_not_hold_up_the_others(Cu) ->
     harness:host(#{cron_node => test_cu:url(Cu), cron_processes => Bad ++ [A, {B, #{rate => 3600000}}]}),
     {ok, _} = application:ensure_all_started(hb_process_monitor),
     harness:eventually(fun() -> length(hb_process_monitor_registry:monitors()) =:= 2 end),
-    [?assertEqual(Entry, element(1, logged(bad_cron_process))) || Entry <- Bad].
+    [?assertEqual(Entry, element(1, logged(bad_cron_process))) || Entry <- Bad],
+    found(wrong, [<<"cron_processes">>, <<"no id">>]),
+    found(wrong, [<<"cron_processes">>, <<"no_options">>]),
+    %% What is good is what the doctor asks for.
+    ?assertMatch(#{is_known := true}, ?M:doctor(#{probe => false})).
 
 configured_process_with_bad_options_is_found_and_retried(Cu) ->
     hears(),
@@ -120,6 +135,7 @@ configured_process_with_bad_options_is_found_and_retried(Cu) ->
     harness:eventually(fun() -> hb_process_monitor_registry:find(Good) =/= none end),
     ?assertMatch({Bad, {bad_rate, never}, _}, logged(not_started)),
     ?assertMatch({Bad, {bad_rate, never}, _}, logged(not_started)),
+    found(wrong, [Bad, <<"bad_rate">>]),
     %% A start, or a stop, ends it.
     {Monitor, _} = harness:start(Cu, Bad, #{}),
     ok = ?M:stop(Monitor, deadline:ms()),
