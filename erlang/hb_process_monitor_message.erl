@@ -12,10 +12,19 @@
 
 -type message() :: #{binary() => binary()}.
 
-%% What the host would take for its own: the way to a device, its private part, the slot. And what
-%% would change how the rest is read, in a message that is signed as HTTP messages are.
--define(RESERVED, [<<"path">>, <<"device">>, <<"method">>, <<"commitments">>, <<"priv">>, <<"slot">>,
-                   <<"ao-types">>, <<"signature">>, <<"signature-input">>, <<"content-digest">>]).
+%% What the host would take for its own: the way to a device, the slot. And what a host's codecs read as words on the
+%% message, not of it: they say how its body is to be read, who signed what, and under which keys it lies.
+-define(RESERVED, [<<"path">>, <<"device">>, <<"method">>, <<"slot">>,
+                   <<"ao-types">>, <<"ao-ids">>, <<"content-type">>, <<"content-disposition">>, <<"content-digest">>,
+                   <<"body-keys">>, <<"inline-body-key">>,
+                   <<"commitments">>, <<"signature">>, <<"signature-input">>, <<"x-signature-input">>,
+                   <<"original-tags">>, <<"trusted-keys">>,
+                   <<"bundle-format">>, <<"bundle-version">>, <<"bundle-map">>]).
+%% The same of all names that begin so: the host's private part, and its own words on how a message came about.
+-define(RESERVED_PREFIXES, [<<"priv">>, <<"hashpath">>]).
+%% In a part of a body a host's codec writes a field on a line of its own: name, colon, space, value.
+-define(LINE_END, <<"\r\n">>).
+-define(NAME_END, <<": ">>).
 
 %% @doc All that is to be sent, in order, and how many assignments there are, which no host takes.
 -spec items(Result :: map()) -> {ok, [item()], Assignments :: non_neg_integer()} | {error, {bad_result, Key :: binary()}}.
@@ -64,7 +73,7 @@ from_item(_What, _Source, _Key) ->
 to(Target, What, Source, Key) ->
     try
         Tags = tags(field(<<"Tags">>, What)),
-        Anchor = [{<<"anchor">>, text(<<"Anchor">>, A)} || A <- [maps:get(<<"Anchor">>, What, null)], A =/= null],
+        Anchor = [{<<"anchor">>, line(<<"Anchor">>, A)} || A <- [maps:get(<<"Anchor">>, What, null)], A =/= null],
         %% Ours last: a tag of the same name does not overrule them.
         Fields = Tags ++ Anchor ++
             [{<<"target">>, Target},
@@ -78,17 +87,31 @@ to(Target, What, Source, Key) ->
     end.
 
 tags(Tags) when is_list(Tags) ->
-    [{Name, Value} || Tag <- Tags, {Name, Value} <- [tag(Tag)], not lists:member(Name, ?RESERVED)];
+    [{Name, Value} || Tag <- Tags, {Name, Value} <- [tag(Tag)], not is_reserved(Name)];
 tags(Other) ->
     throw({bad_tags, Other}).
 
-tag(#{<<"name">> := Name, <<"value">> := Value}) when is_binary(Name), Name =/= <<>> ->
-    {lower(Name), text(Name, Value)};
+tag(#{<<"name">> := Name, <<"value">> := Value} = Tag) when is_binary(Name), Name =/= <<>> ->
+    binary:match(Name, [?LINE_END, ?NAME_END]) =:= nomatch orelse throw({bad_tags, Tag}),
+    {lower(Name), line(Name, Value)};
 tag(Other) ->
     throw({bad_tags, Other}).
 
+is_reserved(Name) ->
+    lists:member(Name, ?RESERVED) orelse
+        lists:any(fun(Prefix) -> string:prefix(Name, Prefix) =/= nomatch end, ?RESERVED_PREFIXES).
+
+%% As hosts do, so that no other letter becomes one of a reserved name there: the Kelvin sign is a k in lower case.
 lower(Name) ->
-    << <<(if C >= $A, C =< $Z -> C + 32; true -> C end)>> || <<C>> <= Name >>.
+    try string:lowercase(Name)
+    catch error:_ -> throw({bad_tags, Name})
+    end.
+
+%% A text that stays on its line.
+line(Key, Value) ->
+    Text = text(Key, Value),
+    binary:match(Text, ?LINE_END) =:= nomatch orelse throw({bad_field, Key}),
+    Text.
 
 %% Text is what the protocol knows. A number is taken for its text: a host's codec would choke on a
 %% long one.
