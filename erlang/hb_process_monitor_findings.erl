@@ -135,6 +135,8 @@ advice_on(tls) -> "have its certificate signed by a known CA for this name, or n
 advice_on(status) -> "see the CU's own log: it refuses this process";
 advice_on(Class) when Class =:= body_too_large; Class =:= no_room -> "raise cron_max_page_bytes";
 advice_on(redirect) -> "set cron_node to where it leads: only its own origin is followed";
+advice_on(future_cursor) ->
+    "compare the clocks of the CU and of this node; if such results are right, raise cron_max_ahead";
 advice_on(_) -> "what answers is no CU, or a broken one: check cron_node".
 
 ms(undefined) -> "no time";

@@ -47,8 +47,9 @@ each_failure_of_the_cu_has_an_advice_test() ->
         [{wrong, What, Do}] = said(#{cu => [answered({error, Class, <<"its text">>})]}),
         [?assertMatch({Part, {_, _}}, {Part, binary:match(What, Part)}) || Part <- [?NODE, atom_to_binary(Class), <<"its text">>]],
         Do
-    end || Class <- [resolve, connect, connect_timeout, timeout, tls, status, body_too_large, redirect, bad_json]],
-    ?assertEqual(9, length(lists:usort(Advices))).
+    end || Class <- [resolve, connect, connect_timeout, timeout, tls, status, body_too_large, redirect,
+                    future_cursor, bad_json]],
+    ?assertEqual(10, length(lists:usort(Advices))).
 
 cu_that_answers_a_made_up_process_with_an_error_is_looked_at_no_further_test() ->
     [?assertEqual([], said(#{is_known => false, cu => [answered({error, Class, <<>>})]}))
