@@ -6,6 +6,8 @@
 
 %% From how many failures in a row on a process is in trouble.
 -define(IN_TROUBLE, 3).
+%% A commit that takes so long, in ms, hangs.
+-define(HANGS, 5000).
 -define(PUSH_ADVICE, "see to what cron_push calls; it is tried again by itself, and at once with Monitor ! tick").
 %% How deep a term is shown.
 -define(DEPTH, 12).
@@ -55,6 +57,9 @@ checkpoint(#{checkpoint := #{path := none}}) ->
 checkpoint(#{checkpoint := #{failing := 1, path := Path}}) ->
     [{wrong, {"the checkpoint ~ts cannot be written", [Path]},
       "look for a full or read-only disk; results go on, and what is acked meanwhile would be pushed again after a crash"}];
+checkpoint(#{checkpoint := #{writing_for_ms := For, path := Path}}) when For >= ?HANGS ->
+    [{wrong, {"a commit of the checkpoint ~ts has not returned for ~ts", [Path, hb_process_monitor_table:duration(For)]},
+      "look at the disk: results go on, what is acked meanwhile would be pushed again after a crash, and stops wait"}];
 checkpoint(#{checkpoint := #{writable := false, path := Path}}) ->
     [{wrong, {"nothing can be written beside the checkpoint ~ts", [Path]}, "let the node's user write there, or set cron_checkpoint to another path"}];
 checkpoint(#{checkpoint := #{dead_letters := Letters} = Checkpoint, options := Options}) ->
@@ -65,6 +70,9 @@ checkpoint(#{checkpoint := #{dead_letters := Letters} = Checkpoint, options := O
       {"~b results could not be pushed and are dead letters, of at most ~0tp", [Letters, Max]},
       "look at them with dead_letters/1, and redeliver or discard them: when there are as many as there may be, pushing waits"}
      || Letters > 0]
+    ++ [{attention, {"the checkpoint's file was deleted or replaced while the node ran, ~b times", [Replaced]},
+         "find out what does that to it: it was written anew from memory, but a crash before that would have lost it"}
+        || Replaced <- [maps:get(replaced, Checkpoint, 0)], Replaced > 0]
     ++ [{attention, {"the last commit of the checkpoint took ~b ms", [Slow div 1000]}, "put it on a faster disk"}
         || is_integer(Interval), Slow > 1000 * max(1000, 10 * Interval)];
 checkpoint(_) -> [].

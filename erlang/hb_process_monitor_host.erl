@@ -183,4 +183,5 @@ log(Logger, {Status, Type, Details} = Entry) ->
 %% Failures, and their end, are of a level that OTP's logger shows by default.
 level(error, _) -> warning;
 level(ok, recovered) -> notice;
+level(ok, checkpoint_stall_ended) -> notice;
 level(ok, _) -> info.

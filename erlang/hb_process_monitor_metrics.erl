@@ -39,6 +39,8 @@ table() ->
      gauge(open_breakers, none, {engine, open_breakers}, <<"CU hosts that are left alone because they do not answer.">>),
      gauge(dead_letters, none, {checkpoint, dead_letters}, <<"Results that were given up and are kept.">>),
      gauge(checkpoint_failing, none, {checkpoint, failing}, <<"1 while the checkpoint cannot be written, else 0.">>),
+     gauge(checkpoint_writing_seconds, seconds, {checkpoint, writing_for_ms},
+           <<"For how long the commit of the checkpoint that is under way has been, else 0.">>),
      gauge(stalled_pushes, none, {meter, stalled}, <<"Monitors whose push has taken longer than cron_push_stall.">>),
      gauge(oldest_push_seconds, seconds, {meter, oldest_push_ms}, <<"For how long the longest push under way has been.">>),
      %% What has happened
@@ -53,6 +55,8 @@ table() ->
      counter(push_failures_total, none, {meter, push_failures}, <<"Pushes that failed, each try counted.">>),
      counter(dead_letters_total, none, {meter, given_up}, <<"Results given up to the dead letters.">>),
      counter(checkpoint_failures_total, none, {library, commit_failures}, <<"Commits of the checkpoint that failed.">>),
+     counter(checkpoint_replacements_total, none, {library, checkpoint_replacements},
+             <<"Times that the checkpoint's file was deleted or replaced under the node, and written anew.">>),
      counter(events_dropped_total, none, {library, events_dropped}, <<"Events that came faster than their handlers took them.">>),
      %% How long it took
      histogram(tick_lateness_seconds, {library, lateness}, <<"From when a tick was due to when it was sent.">>),
@@ -99,6 +103,8 @@ value(#{label := _, from := {Source, Key}}, Sources) ->
     maps:from_list(Values);
 value(#{from := {meter, oldest_push_ms}}, #{meter := #{oldest_push_ms := Ms}}) ->
     Ms / 1000;
+value(#{from := {checkpoint, writing_for_ms}}, #{checkpoint := Checkpoint}) ->
+    maps:get(writing_for_ms, Checkpoint, 0) / 1000;
 value(#{from := {Source, Key}}, Sources) ->
     #{Source := Values} = Sources,
     maps:get(Key, Values, 0).

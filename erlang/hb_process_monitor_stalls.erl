@@ -1,6 +1,8 @@
 %%% @doc Sees pushes that do not return. No time-out ends a push, since nobody knows what it has done: it is
 %%% told of, once. A monitor that begins to push lists itself, and is looked at once a second from then on
 %%% for as long as it is found at a push; so those that wait, which are nearly all, cost nothing.
+%%%
+%%% It sees commits of the checkpoint that do not return as well. Each is logged while it hangs, as its time doubles.
 -module(hb_process_monitor_stalls).
 -behaviour(gen_server).
 
@@ -9,10 +11,15 @@
 
 %% How often those at a push are looked at, in ms.
 -define(LOOK, 1000).
+%% A commit that takes so long, in ms, hangs. The doctor's findings say so as well.
+-define(COMMIT_HANGS, 5000).
 
 %% {Monitor, Marks, LimitMs, Told}: who has pushed lately, how long a push of it may take, and when the push
 %% began that was told of as stalled already, or `none'.
 -define(TABLE, hb_process_monitor_stalls).
+
+-type reported() :: non_neg_integer().
+%% How long the commit that hangs had taken when it was last logged, in ms; 0 if none hangs.
 
 %% @doc Makes the table; the caller owns it. It must outlive this process: those in it do not list
 %% themselves again.
@@ -43,24 +50,24 @@ list(Marks, Options) ->
     end.
 
 %% @private
--spec init([]) -> {ok, none}.
+-spec init([]) -> {ok, reported()}.
 init([]) ->
     self() ! look,
-    {ok, none}.
+    {ok, 0}.
 
 %% @private
--spec handle_call(term(), gen_server:from(), none) -> {reply, {error, unknown_call}, none}.
-handle_call(_Call, _From, none) ->
-    {reply, {error, unknown_call}, none}.
+-spec handle_call(term(), gen_server:from(), reported()) -> {reply, {error, unknown_call}, reported()}.
+handle_call(_Call, _From, Reported) ->
+    {reply, {error, unknown_call}, Reported}.
 
 %% @private
--spec handle_cast(term(), none) -> {noreply, none}.
-handle_cast(_Cast, none) ->
-    {noreply, none}.
+-spec handle_cast(term(), reported()) -> {noreply, reported()}.
+handle_cast(_Cast, Reported) ->
+    {noreply, Reported}.
 
 %% @private
--spec handle_info(term(), none) -> {noreply, none}.
-handle_info(look, none) ->
+-spec handle_info(term(), reported()) -> {noreply, reported()}.
+handle_info(look, Reported) ->
     Now = erlang:monotonic_time(millisecond),
     {Stalled, Oldest} = lists:foldl(fun(Row, {Stalled, Oldest}) ->
         case look(Now, Row) of
@@ -73,9 +80,35 @@ handle_info(look, none) ->
     ok = hb_process_monitor_meter:set_oldest_push(Now - Oldest),
     ok = hb_process_monitor_ticker:read_mail(),
     _ = erlang:send_after(?LOOK, self(), look),
-    {noreply, none};
-handle_info(_Stray, none) ->
-    {noreply, none}.
+    {noreply, commit(Reported)};
+handle_info(_Stray, Reported) ->
+    {noreply, Reported}.
+
+commit(Reported) ->
+    case writing_for() of
+        For when For >= ?COMMIT_HANGS, For >= 2 * Reported ->
+            ok = hb_process_monitor_host:log(undefined, {error, checkpoint_stalled, {path(), {for_ms, For}}}),
+            For;
+        For when For < Reported ->
+            ok = hb_process_monitor_host:log(undefined, {ok, checkpoint_stall_ended, {path(), {after_ms, Reported}}}),
+            0;
+        _ ->
+            Reported
+    end.
+
+%% For how long the commit under way has been, in ms.
+writing_for() ->
+    case hb_process_monitor_registry:engine() of
+        {ok, Engine, _} -> maps:get(writing_for_ms, hb_process_monitor_nif:checkpoint_status(Engine));
+        none -> 0
+    end.
+
+path() ->
+    case hb_process_monitor_registry:node_options() of
+        #{cron_checkpoint := Path} when Path =/= false -> unicode:characters_to_binary(filename:absname(Path));
+        %% The application has been restarted without one.
+        #{} -> none
+    end.
 
 look(Now, {Monitor, Marks, Limit, Told}) ->
     case {hb_process_monitor_marks:at_push(Marks), is_process_alive(Monitor)} of

@@ -2,6 +2,8 @@
 -module(checkpoint_tests).
 -include_lib("eunit/include/eunit.hrl").
 
+-export([log/2]).
+
 -define(M, hb_process_monitor).
 
 eunit_wrapper_(Tests) -> deadline:each(Tests).
@@ -33,8 +35,14 @@ trouble_test_() ->
      [{with, [T]} || T <- [
         fun checkpoint_that_cannot_be_made_is_an_error_of_start/1,
         fun checkpoint_that_another_node_has_open_is_an_error_of_start/1,
-        fun checkpoint_that_is_damaged_is_moved_aside/1
+        fun checkpoint_that_is_damaged_is_moved_aside/1,
+        fun checkpoint_deleted_under_a_node_is_written_anew/1,
+        fun checkpoint_replaced_under_a_node_is_written_anew/1
      ]]}.
+
+%% A handler of OTP's logger.
+log(#{msg := {report, #{what := record, text := Text}}}, #{config := Test}) -> Test ! {record, Text}, ok;
+log(_, _) -> ok.
 
 %% Starts a monitor that takes up where the checkpoint says.
 again(Cu, Id) ->
@@ -302,3 +310,50 @@ checkpoint_that_is_damaged_is_moved_aside(Cu) ->
     {Monitor, _} = harness:pushed(Cu, Id, 2),
     ?assert(is_process_alive(Monitor)),
     ?assertMatch([_], filelib:wildcard(harness:checkpoint() ++ ".corrupt-*")).
+
+checkpoint_deleted_under_a_node_is_written_anew(Cu) ->
+    written_anew(Cu, fun(Path) -> ok = file:delete(Path) end),
+    ?assertEqual([], filelib:wildcard(harness:checkpoint() ++ ".replaced-*")).
+
+%% As a copy that is put back by hand, or a tool that writes beside and renames.
+checkpoint_replaced_under_a_node_is_written_anew(Cu) ->
+    written_anew(Cu, fun(Path) ->
+        ok = file:write_file(Path ++ ".other", <<"somebody's">>),
+        ok = file:rename(Path ++ ".other", Path)
+    end),
+    ?assertMatch([_], filelib:wildcard(harness:checkpoint() ++ ".replaced-*")).
+
+written_anew(Cu, Lose) ->
+    Before = maps:get(checkpoint_replacements_total, ?M:metrics()),
+    {Id, Quiet} = {harness:proc_id(), harness:proc_id()},
+    _ = harness:pushed(Cu, Quiet, 2),
+    {Monitor, _} = harness:pushed(Cu, Id, 5),
+    ok = logger:add_handler(?MODULE, ?MODULE, #{config => self(), level => error}),
+    try
+        Lose(harness:checkpoint()),
+        %% Nothing is acked: it is noticed all the same.
+        receive {record, Text} -> ?assertMatch({_, _}, binary:match(Text, <<"was deleted or replaced while the node ran">>))
+        after deadline:ms() -> error(not_noticed)
+        end
+    after
+        ok = logger:remove_handler(?MODULE)
+    end,
+    ?assertEqual(Before + 1, maps:get(checkpoint_replacements_total, ?M:metrics())),
+    #{advice := Advice} = ?M:doctor(#{probe => false}),
+    ?assertMatch([attention], [Level || {Level, What, <<_, _/binary>>} <- Advice,
+                                        binary:match(What, <<"was deleted or replaced">>) =/= nomatch]),
+    test_cu:add(Cu, Id, 2),
+    Monitor ! tick,
+    harness:results(6, 7),
+    ok = ?M:stop(Monitor, deadline:ms()),
+    %% What another node would find, were this one to die now.
+    Copy = harness:checkpoint() ++ ".copy",
+    {ok, _} = file:copy(harness:checkpoint(), Copy),
+    ok = application:stop(hb_process_monitor),
+    harness:host(#{cron_checkpoint => Copy}),
+    test_cu:add(Cu, Id, 2),
+    test_cu:add(Cu, Quiet, 2),
+    _ = again(Cu, Id),
+    harness:results(8, 9),
+    _ = again(Cu, Quiet),
+    harness:results(3, 4).

@@ -70,6 +70,9 @@ system_that_is_small_or_full_is_told_test() ->
 checkpoint_in_trouble_is_told_test() ->
     Checkpoint = maps:get(checkpoint, well()),
     says(wrong, <<"cannot be written">>, #{checkpoint => Checkpoint#{failing := 1}}),
+    says(wrong, <<"/c has not returned for 5">>, #{checkpoint => Checkpoint#{writing_for_ms => 5000}}),
+    ?assertEqual([], said(#{checkpoint => Checkpoint#{writing_for_ms => 4999, replaced => 0}})),
+    says(attention, <<"deleted or replaced while the node ran, 2 times">>, #{checkpoint => Checkpoint#{replaced => 2}}),
     says(attention, <<"took 2000 ms">>, #{checkpoint => Checkpoint#{last_commit_us := 2000000}}),
     says(attention, <<"1 results">>, #{checkpoint => Checkpoint#{dead_letters := 1}}),
     says(wrong, <<"9 results">>, #{checkpoint => Checkpoint#{dead_letters := 9}}).

@@ -19,7 +19,7 @@ disk_that_hangs_holds_up_only_what_has_to_be_durable_test_() ->
 
 cases() ->
     [calls_that_wait_leave_ticks_and_files_alone, stop_says_ok_once_all_is_durable,
-     stop_that_cannot_be_durable_says_so, clean_stop_reports_no_deaths, application_stop_names_the_checkpoint].
+     stop_that_cannot_be_durable_says_so, commit_that_hangs_is_seen_while_it_hangs, clean_stop_reports_no_deaths, application_stop_names_the_checkpoint].
 
 main([Port]) ->
     preloaded_node:main(Port, cases(), fun() -> {fun run_alone/1, fun() -> ok end} end).
@@ -67,6 +67,32 @@ run(stop_that_cannot_be_durable_says_so, Cu) ->
     Answer = hb_process_monitor:stop(Monitor, deadline:ms()),
     true = lists:member(Answer, [{error, not_durable}, {error, timeout}]),
     harness:logged(Logger, fun({error, not_durable, {_, _}}) -> true end);
+run(commit_that_hangs_is_seen_while_it_hangs, Cu) ->
+    Id = harness:proc_id(),
+    {Monitor, _} = harness:pushed(Cu, Id, 3),
+    Self = self(),
+    ok = logger:set_primary_config(level, notice),
+    ok = logger:add_handler(heard, ?MODULE, #{config => Self, level => notice}),
+    hang(),
+    %% An ack that nothing waits for is enough.
+    test_cu:add(Cu, Id, 1),
+    Monitor ! tick,
+    harness:results(4, 4),
+    Path = list_to_binary(harness:checkpoint()),
+    {Path, {for_ms, For}} = heard(checkpoint_stalled),
+    true = For >= 5000,
+    #{advice := Advice} = hb_process_monitor:doctor(#{probe => false}),
+    [_] = [Do || {wrong, What, Do} <- Advice, binary:match(What, <<"has not returned for">>) =/= nomatch],
+    #{checkpoint_writing_seconds := Seconds} = hb_process_monitor:metrics(),
+    true = Seconds >= For / 1000,
+    %% Pushing goes on.
+    test_cu:add(Cu, Id, 1),
+    Monitor ! tick,
+    harness:results(5, 5),
+    preloaded_node:allow(?VARIABLE),
+    {Path, {after_ms, _}} = heard(checkpoint_stall_ended),
+    ok = logger:remove_handler(heard),
+    harness:eventually(fun() -> maps:get(checkpoint_writing_seconds, hb_process_monitor:metrics()) < 5 end);
 run(clean_stop_reports_no_deaths, Cu) ->
     Logger = hb_logger:start(),
     Options = #{logger => Logger},
@@ -83,8 +109,12 @@ run(application_stop_names_the_checkpoint, Cu) ->
     hang(),
     ok = application:stop(hb_process_monitor),
     Path = list_to_binary(harness:checkpoint()),
-    receive {heard, #{what := checkpoint_not_durable, details := {Path, _}}} -> ok
-    after deadline:ms() -> error(not_logged)
+    {Path, _} = heard(checkpoint_not_durable),
+    ok.
+
+heard(What) ->
+    receive {heard, #{what := What, details := Details}} -> Details
+    after deadline:ms() -> error({not_logged, What})
     end.
 
 %% A handler of OTP's logger.

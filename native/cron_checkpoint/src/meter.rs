@@ -24,6 +24,7 @@ pub struct Meter {
     /// How long those took that succeeded.
     pub time: Histogram<18>,
     failures: AtomicU64,
+    replacements: AtomicU64,
     listener: OnceLock<fn(&Commit<'_>)>,
 }
 
@@ -32,14 +33,25 @@ pub static COMMITS: Meter = Meter::new();
 
 impl Meter {
     const fn new() -> Self {
-        let failures = AtomicU64::new(0);
-        Self { time: Histogram::new(DURATIONS), failures, listener: OnceLock::new() }
+        let (failures, replacements) = (AtomicU64::new(0), AtomicU64::new(0));
+        let time = Histogram::new(DURATIONS);
+        Self { time, failures, replacements, listener: OnceLock::new() }
     }
 
     /// How many failed.
     #[must_use]
     pub fn failures(&self) -> u64 {
         self.failures.load(Ordering::Relaxed)
+    }
+
+    /// How often a file was deleted or replaced while it was open, and written anew.
+    #[must_use]
+    pub fn replacements(&self) -> u64 {
+        self.replacements.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn replaced(&self) {
+        self.replacements.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Has `listener` told of every step from now on, on the writer's thread. The first one stays.
@@ -83,7 +95,8 @@ mod tests {
         {
             meter.note(&step);
         }
-        assert_eq!(meter.failures(), 1);
+        meter.replaced();
+        assert_eq!((meter.failures(), meter.replacements()), (1, 1));
         assert_eq!(meter.time.snapshot().sum, 6000);
         assert_eq!(
             *HEARD.lock().unwrap(),

@@ -4,6 +4,7 @@
 use crate::batch::Batch;
 use crate::checkpoint::{Checkpoint, SLICE, now};
 use crate::file_identity::FileIdentity;
+use crate::meter::COMMITS;
 use crate::store::{OpenError, Store, StoreError};
 use crate::writer::beside;
 use std::path::Path;
@@ -50,6 +51,7 @@ pub(crate) fn rewrite(
     std::fs::rename(&fresh, path)?;
     store.placed(path);
     checkpoint.lock().status.replaced += 1;
+    COMMITS.replaced();
     log::error!(
         "checkpoint {} was deleted or replaced while the node ran: written anew from memory, with \
          {letters} dead letters; {lost} are lost",

@@ -310,7 +310,11 @@ impl Writer {
             return;
         };
         self.freed = 0;
-        if let Err(error) = store.compact() {
+        // It waits for the disk as a commit does.
+        self.checkpoint.lock().writing_since = Some(Instant::now());
+        let compacted = store.compact();
+        self.checkpoint.lock().writing_since = None;
+        if let Err(error) = compacted {
             log::warn!("checkpoint {} cannot be compacted: {error}", path.display());
             self.broken = true;
         }

@@ -116,6 +116,7 @@ fn metrics(env: Env<'_>) -> NifResult<Term<'_>> {
         ("events_dropped", count(&METRICS.events_dropped)),
         ("failures", failures.encode(env)),
         ("commit_failures", COMMITS.failures().encode(env)),
+        ("checkpoint_replacements", COMMITS.replacements().encode(env)),
         ("fetch", histogram(env, &METRICS.fetch.snapshot())),
         ("page", histogram(env, &METRICS.page.snapshot())),
         ("decode", histogram(env, &METRICS.decode.snapshot())),
