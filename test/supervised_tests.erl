@@ -19,6 +19,7 @@ all_test_() ->
         fun cursor_of_the_arguments_is_for_the_first_start_alone/1,
         fun stale_checkpoint_begins_at_the_cursor_of_the_arguments_and_says_so/1,
         fun killed_without_a_checkpoint_goes_on_after_its_last_ack/1,
+        fun killed_without_a_checkpoint_keeps_where_it_begins/1,
         fun forgotten_process_begins_at_the_cursor_of_the_arguments/1,
         fun stopped_stays_stopped/1,
         fun paused_and_crashed_is_started_again_as_its_arguments_say/1,
@@ -144,6 +145,21 @@ killed_without_a_checkpoint_goes_on_after_its_last_ack(Cu) ->
     with_pushed(Cu, Id, 3, #{}, fun(_Supervisor, Old) ->
         killed = harness:kill(Old),
         goes_on(Cu, Id, harness:back(Id, Old), 4, 5)
+    end).
+
+%% Where it begins was looked up, and nothing has been pushed yet.
+killed_without_a_checkpoint_keeps_where_it_begins(Cu) ->
+    harness:host(#{cron_checkpoint => false}),
+    Id = harness:proc_id(),
+    harness:sink(Id),
+    test_cu:add(Cu, Id, 3),
+    with_supervisor([spec(Cu, Id, #{cursor => undefined})], fun(Supervisor) ->
+        Old = child(Supervisor),
+        harness:eventually(fun() -> maps:get(state, hb_process_monitor:info(Id)) =:= waiting end),
+        test_cu:add(Cu, Id, 2),
+        killed = harness:kill(Old),
+        harness:back(Id, Old) ! tick,
+        harness:results(4, 5)
     end).
 
 forgotten_process_begins_at_the_cursor_of_the_arguments(Cu) ->

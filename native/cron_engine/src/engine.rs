@@ -161,7 +161,7 @@ impl Engine {
         for host in monitor.nodes.hosts().iter() {
             self.queue.join(*host);
         }
-        let step = monitor.registered(durable || !self.config.checkpoint);
+        let step = monitor.registered(durable);
         if !known {
             self.ticks.arm(monitor.grid.first(), id);
         }
@@ -236,7 +236,6 @@ impl Engine {
                 self.counters.queued += 1;
                 self.line_up(now, id);
             }
-            Step::Save if !self.config.checkpoint => self.step(now, id, Monitor::saved),
             Step::Save => {
                 if let Some(monitor) = self.monitors.get(&id) {
                     let position = monitor.position().clone();

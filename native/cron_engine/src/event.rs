@@ -16,8 +16,6 @@ pub struct Config {
     /// The bytes of pages that may be with the monitors, unacked, before no fetch begins. One page
     /// is always allowed, however large.
     pub max_buffered: u64,
-    /// Whether starting points are to be made durable before anything is fetched from them.
-    pub checkpoint: bool,
     /// What the jitter is drawn from: the same seed, the same pauses.
     pub seed: u64,
 }

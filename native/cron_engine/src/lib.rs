@@ -20,7 +20,7 @@
 //! use std::time::Duration;
 //!
 //! let mut engine =
-//!     Engine::new(Config { max_inflight: 64, max_buffered: 1 << 28, checkpoint: false, seed: 1 });
+//!     Engine::new(Config { max_inflight: 64, max_buffered: 1 << 28, seed: 1 });
 //! let id = MonitorId(1);
 //! let process = ProcessId::new(b"0123456789012345678901234567890123456789abc").expect("43 characters");
 //! let rate = Duration::from_secs(10);

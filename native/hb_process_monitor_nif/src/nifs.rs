@@ -90,7 +90,6 @@ fn new<'a>(env: Env<'a>, options: Term<'a>) -> NifResult<Term<'a>> {
     let config = Config {
         max_inflight,
         max_buffered: options.max_buffered,
-        checkpoint: !checkpoint.is_in_memory(),
         // Nodes that start together must not draw the same pauses.
         seed: fastrand::u64(..),
     };

@@ -79,8 +79,7 @@ impl Runner {
                     slot.clear();
                 }
                 // Slots hold what the engine's threads share; what is left of them goes here.
-                let config =
-                    Config { max_inflight: 1, max_buffered: 1, checkpoint: false, seed: 0 };
+                let config = Config { max_inflight: 1, max_buffered: 1, seed: 0 };
                 *self = Self::new(config);
                 return Slice::Stopped;
             }

@@ -254,6 +254,8 @@ impl Node {
                     let track = self.monitors.get(&id).and_then(|monitor| monitor.track.as_ref());
                     if let Some(((checkpoint, _), track)) = self.checkpoint.as_ref().zip(track) {
                         checkpoint.located(track, position, self.waiter(id));
+                    } else {
+                        self.engine.handle_event(self.now, Event::Saved(id));
                     }
                 }
                 Action::Report { .. } | Action::Breaker { .. } => {}

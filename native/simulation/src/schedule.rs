@@ -89,7 +89,6 @@ impl World {
                 Size::Small => *rng.choice(&[1, 250, 1000, u64::MAX]).expect("not empty"),
                 Size::Large => *rng.choice(&[100_000, u64::MAX]).expect("not empty"),
             },
-            checkpoint: disk.is_some(),
             seed: rng.u64(..),
         };
         let rate = Duration::from_millis(*rng.choice(&[1, 10, 1000]).expect("not empty"));

@@ -4,9 +4,9 @@
 use crate::util::{
     ID, NOTHING, RATE, after, config, cursor, failed, failure, fetch, registration, resolve, tick,
 };
-use cron_engine::{Action, Class, Config, Engine, Event, Fetched, Position, Registration, Time};
+use cron_engine::{Action, Class, Engine, Event, Fetched, Position, Registration, Time};
 
-/// An engine with a checkpoint and one monitor.
+/// An engine with one monitor, whose checkpoint takes its time.
 struct Saving {
     engine: Engine,
     now: Time,
@@ -15,8 +15,7 @@ struct Saving {
 impl Saving {
     /// A monitor that begins at `position`, which the checkpoint holds already or not.
     fn registered(position: Position, durable: bool) -> (Self, Vec<Action>) {
-        let config = Config { checkpoint: true, ..config(4) };
-        let mut saving = Self { engine: Engine::new(config), now: Time::from_millis(7) };
+        let mut saving = Self { engine: Engine::new(config(4)), now: Time::from_millis(7) };
         let registration = Registration { durable, ..registration(ID, RATE, position) };
         let actions = saving.event(Event::Register(registration));
         (saving, actions)

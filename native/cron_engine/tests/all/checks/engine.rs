@@ -41,10 +41,9 @@ pub(crate) fn check(run: &Run) {
         } else {
             u64::from(run.max_buffered) * PAGE_BYTES
         },
-        checkpoint: run.checkpoint,
         seed: run.seed.into(),
     };
-    let mut watch = Watch::new(config);
+    let mut watch = Watch::new(config, run.checkpoint);
     for step in run.steps.iter().take(MAX_STEPS) {
         take(&mut watch, step);
     }

@@ -10,6 +10,7 @@ pub(crate) struct Run {
     pub(crate) max_inflight: u8,
     /// In pages of [`PAGE_BYTES`](super::engine::PAGE_BYTES); 255 for no limit.
     pub(crate) max_buffered: u8,
+    /// Whether the checkpoint takes its time; one in memory does not.
     pub(crate) checkpoint: bool,
     pub(crate) seed: u8,
     pub(crate) steps: Vec<Step>,

@@ -59,6 +59,8 @@ pub(crate) struct Watch {
     /// Hosts that give nothing but failures.
     pub(crate) down: BTreeSet<HostId>,
     config: Config,
+    /// Whether the checkpoint takes its time: else what is to be saved is durable at once.
+    checkpoint: bool,
     hosts: Hosts,
     last_id: u64,
     ticks: u64,
@@ -68,7 +70,7 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    pub(crate) fn new(config: Config) -> Self {
+    pub(crate) fn new(config: Config, checkpoint: bool) -> Self {
         Self {
             engine: Engine::new(config),
             // Not at zero, so that a mix-up of points and durations shows.
@@ -77,6 +79,7 @@ impl Watch {
             fetches: Vec::new(),
             down: BTreeSet::new(),
             config,
+            checkpoint,
             hosts: Hosts::default(),
             last_id: 1,
             ticks: 0,
@@ -109,7 +112,9 @@ impl Watch {
     }
 
     pub(crate) fn register(&mut self, registration: Registration) {
-        let Registration { id, process, rate, ref position, durable, .. } = registration;
+        let durable = registration.durable || !self.checkpoint;
+        let registration = Registration { durable, ..registration };
+        let Registration { id, process, rate, ref position, .. } = registration;
         let known = *position != Position::Unresolved;
         let monitor = Monitor {
             position: position.clone(),
@@ -117,7 +122,7 @@ impl Watch {
             acked: 0,
             unacked: VecDeque::new(),
             ticked: false,
-            saving: known && !durable && self.config.checkpoint,
+            saving: known && !durable,
             served: false,
             troubled: false,
             waiting: false,
@@ -179,7 +184,7 @@ impl Watch {
             match (&fetch.request, &outcome) {
                 (Request::Latest, Ok(Fetched::Latest(latest))) => {
                     monitor.position = latest.clone().map_or(Position::Earliest, Position::After);
-                    monitor.saving = self.config.checkpoint;
+                    monitor.saving = true;
                 }
                 (Request::Page(_), Ok(Fetched::Page { edges, last, bytes, .. })) => {
                     monitor.position = Position::After(last.clone());
@@ -223,8 +228,12 @@ impl Watch {
                 }
                 Action::Save { id, position } => {
                     let monitor = &self.monitors[&id];
-                    assert!(self.config.checkpoint && monitor.saving, "there is nothing to save");
+                    assert!(monitor.saving, "there is nothing to save");
                     assert_eq!(position, monitor.position);
+                    if !self.checkpoint {
+                        self.change(id, |monitor| monitor.saving = false);
+                        self.engine.handle_event(self.now, Event::Saved(id));
+                    }
                 }
                 Action::Report { id, report } => {
                     assert!(self.monitors.contains_key(&id), "a report to nobody");

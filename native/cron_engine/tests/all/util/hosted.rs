@@ -131,7 +131,7 @@ impl Hosted {
                     self.breakers.push((open_for.is_some(), self.now));
                 }
                 Action::Report { .. } => {}
-                Action::Save { .. } => panic!("there is no checkpoint"),
+                Action::Save { id, .. } => self.engine.handle_event(self.now, Event::Saved(id)),
             }
         }
         self.check_shares();

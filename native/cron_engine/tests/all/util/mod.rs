@@ -33,9 +33,9 @@ pub(crate) const RATE: Duration = Duration::from_secs(1);
 /// What an event that asks for nothing leads to.
 pub(crate) const NOTHING: [Action; 0] = [];
 
-/// A node without a checkpoint and with all the memory it may want.
+/// A node with all the memory it may want.
 pub(crate) fn config(max_inflight: usize) -> Config {
-    Config { max_inflight, max_buffered: u64::MAX, checkpoint: false, seed: 1 }
+    Config { max_inflight, max_buffered: u64::MAX, seed: 1 }
 }
 
 /// A process id of its own for each number: first ticks are hashed from it.

@@ -213,7 +213,14 @@ impl Scenario {
     }
 
     fn actions(&mut self) -> Vec<Action> {
-        let actions: Vec<Action> = std::iter::from_fn(|| self.engine.poll_action()).collect();
+        let mut actions = Vec::new();
+        while let Some(action) = self.engine.poll_action() {
+            // Durable at once, as with a checkpoint in memory; `saving.rs` is about any other.
+            match action {
+                Action::Save { id, .. } => self.engine.handle_event(self.now, Event::Saved(id)),
+                other => actions.push(other),
+            }
+        }
         self.recorded.extend_from_slice(&actions);
         actions
     }

@@ -178,9 +178,7 @@ impl World {
             match action {
                 Action::Tick { id } => self.tick(id),
                 Action::Fetch { id, request, .. } => self.fetch(id, request),
-                Action::Save { id, position } => {
-                    panic!("{id:?} has no checkpoint for {position:?}")
-                }
+                Action::Save { id, .. } => self.engine.handle_event(self.now, Event::Saved(id)),
                 Action::Breaker { .. } => {}
                 Action::Report { id, report } => {
                     if let Some(watched) = self.watched.get_mut(&id) {
