@@ -188,8 +188,13 @@ impl Checkpoint {
     /// until [`Checkpoint::drop_memory`], whatever becomes of the engines that use it.
     #[must_use]
     pub fn in_memory() -> Self {
-        let new = || Self::of(Book::in_memory(), PathBuf::new(), Settings::new(Duration::ZERO, 0));
-        locked(&IN_MEMORY).get_or_insert_with(new).clone()
+        locked(&IN_MEMORY).get_or_insert_with(Self::new_in_memory).clone()
+    }
+
+    /// Such a checkpoint for the caller alone, which ends with its last clone.
+    #[must_use]
+    pub fn new_in_memory() -> Self {
+        Self::of(Book::in_memory(), PathBuf::new(), Settings::new(Duration::ZERO, 0))
     }
 
     /// A checkpoint without a thread: the caller gives its writer each turn. `open` opens the storage,
