@@ -1,33 +1,39 @@
 //! A monitor process and the AO process it watches, as the simulation plays them: results have
 //! numbers from 1, and the cursor of a result says its number.
 
+use crate::expected::{Expected, Known};
 use cron_checkpoint::Track;
-use cron_engine::{Cursor, Grid, MonitorId, Position, ProcessId};
+use cron_engine::{Cursor, Grid, MonitorId, Position, ProcessId, Time};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// Pages that a monitor may hold.
 const CREDIT: usize = 2;
 
-/// A process: what outlives every crash, since it is outside of the node.
+/// A process: what outlives every crash, since it is outside of the node, and what its node must
+/// know of it.
 pub(crate) struct Process {
     pub(crate) id: ProcessId,
     pub(crate) results: u64,
-    /// The highest number pushed: what the world outside has seen.
+    /// The highest number pushed: what the world outside has seen. What came before a start at the
+    /// latest result counts.
     pub(crate) delivered: u64,
-    /// The highest number acked, and the highest that was acked before a commit that succeeded.
-    pub(crate) acked: u64,
-    pub(crate) durable: u64,
-    /// Where it began: nothing before that is anybody's.
-    pub(crate) begun: bool,
     /// Pushes of what had been pushed before.
     pub(crate) repeats: u64,
+    /// The monitor that has taken it, which may be dead and about to be started again.
+    pub(crate) taken_by: Option<Pid>,
+    pub(crate) expected: Expected,
 }
+
+/// A monitor process. It registers anew after the death of an engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Pid(pub(crate) u64);
 
 impl Process {
     pub(crate) fn new(number: usize, results: u64) -> Self {
         let id = ProcessId::new(format!("{number:0>43}").as_bytes()).expect("43 digits");
-        Self { id, results, delivered: 0, acked: 0, durable: 0, begun: false, repeats: 0 }
+        let expected = Expected::on_start(Known::default());
+        Self { id, results, delivered: 0, repeats: 0, taken_by: None, expected }
     }
 }
 
@@ -42,12 +48,15 @@ pub(crate) fn number(position: &Position) -> u64 {
     })
 }
 
-/// A monitor process: what a crash of the node takes away.
+/// A registered monitor: what a crash of the node takes away.
 pub(crate) struct Monitor {
+    pub(crate) pid: Pid,
     pub(crate) process: usize,
     pub(crate) id: MonitorId,
+    /// The engine that it is registered with.
+    pub(crate) engine: u64,
     pub(crate) grid: Grid,
-    pub(crate) track: Option<Arc<Track>>,
+    pub(crate) track: Arc<Track>,
     /// After the last result acked.
     pub(crate) position: Position,
     /// Pages to push: the number of the first edge in this registration, and the results left.
@@ -58,9 +67,17 @@ pub(crate) struct Monitor {
 }
 
 impl Monitor {
-    pub(crate) fn new(process: usize, id: MonitorId, grid: Grid, position: Position) -> Self {
+    /// A monitor whose registration has begun; no engine knows it yet.
+    pub(crate) fn new(
+        (pid, process): (Pid, usize),
+        id: MonitorId,
+        track: Arc<Track>,
+        position: Position,
+    ) -> Self {
+        let grid = Grid::new(Time::ZERO, std::time::Duration::ZERO, b"");
         let pages = VecDeque::new();
-        Self { process, id, grid, track: None, position, pages, ticked: false, next_seq: 1 }
+        let (engine, ticked, next_seq) = (0, false, 1);
+        Self { pid, process, id, engine, grid, track, position, pages, ticked, next_seq }
     }
 
     /// A page comes.
@@ -88,14 +105,5 @@ impl Monitor {
         }
         self.position = Position::After(cursor(number));
         (acked, ends)
-    }
-
-    /// Its engine is gone, and what that had sent is asked for again.
-    pub(crate) fn register_again(&mut self, id: MonitorId, grid: Grid) {
-        self.id = id;
-        self.grid = grid;
-        self.pages.clear();
-        self.ticked = false;
-        self.next_seq = 1;
     }
 }

@@ -1,15 +1,16 @@
-//! The node: the engine and the checkpoint as they ship, and the driver around them, which does in
-//! this world what the NIF crate does in the real one.
+//! The node: the engine as it ships, its checkpoint, and the driver around them, which does in this
+//! world what the NIF crate does in the real one.
 
+use crate::calls::Wanted;
 use crate::disk::Disk;
-use crate::monitor::{Monitor, Process, number};
-use cron_checkpoint::{Checkpoint, Store, Turn, Writer};
+use crate::kept::Kept;
+use crate::monitor::{Monitor, Pid, Process, number};
 use cron_engine::{
     Action, Class, Config, Engine, Event, Failure, Fetched, Grid, MonitorId, PageRequest, Position,
     Registration, Request, Time,
 };
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A fetch under way. It outlives its monitor and its engine.
@@ -29,17 +30,14 @@ pub(crate) struct How {
     pub(crate) limit: u64,
 }
 
-/// Starting points that became durable: their waiters leave word here.
-type Saved = Arc<Mutex<Vec<MonitorId>>>;
-
 pub(crate) struct Node {
     pub(crate) now: Time,
     rate: Duration,
     config: Config,
     engine: Engine,
     engine_number: u64,
-    checkpoint: Option<(Checkpoint, Writer)>,
-    saved: Saved,
+    pub(crate) kept: Kept,
+    /// Registered monitors. Those of an engine that died push what they have.
     pub(crate) monitors: BTreeMap<MonitorId, Monitor>,
     pub(crate) fetches: Vec<Fetch>,
     epoch: u64,
@@ -48,20 +46,15 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    /// A node that starts on `disk`, or without a checkpoint.
+    /// A node that starts on `disk`, or with a checkpoint in memory.
     pub(crate) fn start(now: Time, rate: Duration, config: Config, disk: Option<&Disk>) -> Self {
-        let checkpoint = disk.cloned().map(|disk| {
-            let open = move || Store::with_backend(disk.clone());
-            Checkpoint::by_hand(open, 10).expect("what was synced is whole")
-        });
         Self {
             now,
             rate,
             config,
             engine: Engine::new(config),
             engine_number: 0,
-            checkpoint,
-            saved: Saved::default(),
+            kept: Kept::open(disk),
             monitors: BTreeMap::new(),
             fetches: Vec::new(),
             epoch: 0,
@@ -70,97 +63,80 @@ impl Node {
         }
     }
 
-    /// Where the checkpoint says that a process stands.
-    pub(crate) fn stored(&self, process: &Process) -> Option<Position> {
-        let record = self.checkpoint.as_ref()?.0.find(&process.id)?;
-        Some(record.position).filter(|position| *position != Position::Unresolved)
+    /// The number that the next registration gets.
+    pub(crate) const fn next_epoch(&self) -> u64 {
+        self.epoch + 1
     }
 
-    /// A monitor starts at `wanted`, or where the checkpoint says.
-    pub(crate) fn begin(&mut self, index: usize, process: &Process, wanted: Position) {
-        let stored = self.stored(process);
-        let position = match stored {
-            Some(stored) if wanted == Position::Unresolved => stored,
-            _ => wanted,
-        };
-        let monitor =
-            Monitor::new(index, MonitorId(0), Grid::new(self.now, self.rate, b""), position);
-        self.register(monitor, process);
+    /// The registration of a monitor process.
+    pub(crate) fn monitor_of(&self, pid: Pid) -> Option<MonitorId> {
+        self.monitors.values().find(|monitor| monitor.pid == pid).map(|monitor| monitor.id)
     }
 
-    fn register(&mut self, mut monitor: Monitor, process: &Process) {
-        let rate = self.rate;
+    /// A registration begins in the checkpoint. Says whether its start is durable.
+    pub(crate) fn begin(
+        &mut self,
+        monitor: (Pid, usize),
+        process: &mut Process,
+        wanted: &Wanted,
+    ) -> (Monitor, bool) {
         self.epoch += 1;
-        let id = MonitorId(self.epoch);
-        let grid = Grid::new(self.now, rate, process.id.as_str().as_bytes());
-        monitor.register_again(id, grid);
-        let position = monitor.position.clone();
-        let mut durable = true;
-        if let Some((checkpoint, _)) = &self.checkpoint {
-            let begun = checkpoint.begin(process.id, self.epoch, &[][..], |_| position.clone());
-            durable = begun.durable;
-            monitor.track = Some(begun.track);
-        }
+        self.kept.begin(monitor, MonitorId(self.epoch), process, wanted)
+    }
+
+    /// The engine is told of a registration that has begun.
+    pub(crate) fn register(
+        &mut self,
+        mut monitor: Monitor,
+        processes: &[Process],
+        durable: bool,
+    ) -> MonitorId {
+        let process = processes[monitor.process].id;
+        let (id, rate, position) = (monitor.id, self.rate, monitor.position.clone());
+        monitor.engine = self.engine_number;
+        monitor.grid = Grid::new(self.now, rate, process.as_str().as_bytes());
         self.monitors.insert(id, monitor);
-        let registration = Registration::new(id, process.id, rate, position);
+        let registration = Registration::new(id, process, rate, position);
         self.tell(Event::Register(Registration { durable, ..registration }));
-        if let Some((checkpoint, _)) = self.checkpoint.as_ref().filter(|_| !durable) {
-            checkpoint.flush(self.waiter(id));
+        id
+    }
+
+    /// Asks when the start of a registration is durable.
+    pub(crate) fn flush(&mut self, id: MonitorId) {
+        self.kept.flush((self.engine_number, id));
+    }
+
+    /// The engine hears which starting points are durable.
+    pub(crate) fn hear(&mut self) {
+        for (engine, id) in self.kept.saved() {
+            if engine == self.engine_number {
+                self.tell(Event::Saved(id));
+            }
         }
     }
 
-    fn waiter(&self, id: MonitorId) -> cron_checkpoint::Waiter {
-        let saved = Arc::clone(&self.saved);
-        Box::new(move || saved.lock().expect("one thread").push(id))
-    }
-
-    /// A monitor stops: its process is not to be resumed.
-    pub(crate) fn stop(&mut self, id: MonitorId) {
-        let monitor = self.monitors.remove(&id).expect("a monitor");
-        if let Some(((checkpoint, _), track)) = self.checkpoint.as_ref().zip(monitor.track) {
-            checkpoint.ended(&track, false, None);
+    /// A registration ends, with its process or before it.
+    pub(crate) fn end(
+        &mut self,
+        id: MonitorId,
+        processes: &mut [Process],
+        watched: bool,
+    ) -> Option<Monitor> {
+        let monitor = self.monitors.remove(&id)?;
+        self.kept.ended(&monitor, &mut processes[monitor.process], watched);
+        if monitor.engine == self.engine_number {
+            self.tell(Event::Removed(id));
         }
-        self.tell(Event::Removed(id));
+        Some(monitor)
     }
 
-    /// The engine dies and another one begins: the monitors bring their cursors along.
-    pub(crate) fn restart_engine(&mut self, processes: &[Process]) {
+    /// The engine dies, and another one begins, which knows no monitor. Says which were registered
+    /// with the old one.
+    pub(crate) fn restart_engine(&mut self) -> Vec<MonitorId> {
         self.engine = Engine::new(self.config);
+        let old = self.engine_number;
         self.engine_number += 1;
-        for (_, monitor) in std::mem::take(&mut self.monitors) {
-            let process = &processes[monitor.process];
-            self.register(monitor, process);
-        }
-    }
-
-    /// The checkpoint's writer takes its turn. True if all that was said is durable now.
-    pub(crate) fn write(&mut self, processes: &mut [Process]) -> bool {
-        let acked: Vec<u64> = processes.iter().map(|process| process.acked).collect();
-        let Some((_, writer)) = &mut self.checkpoint else { return false };
-        let committed = writer.turn() == Turn::Committed;
-        let saved = std::mem::take(&mut *self.saved.lock().expect("one thread"));
-        for id in saved {
-            if let Some(monitor) = self.monitors.get(&id) {
-                processes[monitor.process].begun = true;
-            }
-            self.tell(Event::Saved(id));
-        }
-        if committed {
-            for (process, acked) in processes.iter_mut().zip(acked) {
-                process.durable = acked;
-            }
-        }
-        committed
-    }
-
-    /// What survived a crash: all that was durable, and nothing that was not acked.
-    pub(crate) fn check_survivors(&self, processes: &[Process]) {
-        for process in processes.iter().filter(|process| process.begun) {
-            let stored = self.stored(process).map(|position| number(&position));
-            let stored = stored.expect("a starting point that was durable");
-            assert!(stored >= process.durable, "what was durable went back");
-            assert!(stored <= process.acked, "what was never acked is stored");
-        }
+        self.monitors.values().filter(|it| it.engine == old).map(|it| it.id).collect()
     }
 
     /// The clock reaches the next tick, or goes past it by `late`.
@@ -172,26 +148,28 @@ impl Node {
     }
 
     pub(crate) fn poll(&mut self, id: MonitorId) {
-        self.monitors.get_mut(&id).expect("a monitor").ticked = false;
-        self.tell(Event::Poll(id));
+        let monitor = self.monitors.get_mut(&id).expect("a monitor");
+        if monitor.engine == self.engine_number {
+            monitor.ticked = false;
+            self.tell(Event::Poll(id));
+        }
     }
 
     /// The push of a monitor's next result succeeds.
     pub(crate) fn pushed(&mut self, id: MonitorId, processes: &mut [Process]) {
         let monitor = self.monitors.get_mut(&id).expect("a monitor");
         let process = &mut processes[monitor.process];
-        let pushed = monitor.next().expect("something to push");
-        assert_eq!(pushed, number(&monitor.position) + 1, "results come in order");
-        assert!(pushed <= process.delivered + 1, "a result was skipped");
-        process.begun = true;
-        process.repeats += u64::from(pushed <= process.delivered);
-        process.delivered = process.delivered.max(pushed);
-        let (seq, ends) = monitor.passed();
-        process.acked = process.acked.max(pushed);
-        if let (Some((checkpoint, _)), Some(track)) = (&self.checkpoint, &monitor.track) {
-            checkpoint.acked(track, seq, crate::monitor::cursor(pushed));
+        let (pushed, at) = (monitor.next().expect("something to push"), number(&monitor.position));
+        assert_eq!(pushed, at + 1, "results come in order");
+        // What an older registration pushes after its successor has begun is the successor's to push.
+        if process.expected.is_live(id.0) {
+            assert!(pushed <= process.delivered + 1, "a result was skipped");
+            process.repeats += u64::from(pushed <= process.delivered);
+            process.delivered = process.delivered.max(pushed);
         }
-        if ends {
+        let (seq, ends) = monitor.passed();
+        self.kept.pushed(monitor, seq, pushed, process);
+        if ends && monitor.engine == self.engine_number {
             self.tell(Event::Acked(id, seq));
         }
     }
@@ -219,8 +197,9 @@ impl Node {
     /// What is known of a process, for the one who looks into a broken rule.
     pub(crate) fn tell_of(&self, process: &Process) -> String {
         let monitors: Vec<_> =
-            self.monitors.values().map(|m| (m.id, m.process, &m.position)).collect();
-        format!("{:?} {:?} {monitors:?}", self.stored(process), self.engine.counters())
+            self.monitors.values().map(|m| (m.id, m.pid, m.process, &m.position)).collect();
+        let (expected, counters) = (&process.expected, self.engine.counters());
+        format!("{:?} {expected:?} {counters:?} {monitors:?}", self.kept.known(process))
     }
 
     fn tell(&mut self, event: Event) {
@@ -251,11 +230,8 @@ impl Node {
                     self.fetches.push(Fetch { engine: self.engine_number, id, request });
                 }
                 Action::Save { id, position } => {
-                    let track = self.monitors.get(&id).and_then(|monitor| monitor.track.as_ref());
-                    if let Some(((checkpoint, _), track)) = self.checkpoint.as_ref().zip(track) {
-                        checkpoint.located(track, position, self.waiter(id));
-                    } else {
-                        self.engine.handle_event(self.now, Event::Saved(id));
+                    if let Some(monitor) = self.monitors.get(&id) {
+                        self.kept.located(monitor, position);
                     }
                 }
                 Action::Report { .. } | Action::Breaker { .. } => {}
@@ -271,7 +247,8 @@ impl Node {
             return;
         }
         let counters = self.engine.counters();
-        let held: usize = self.monitors.values().map(|monitor| monitor.pages.len()).sum();
+        let registered = self.monitors.values().filter(|it| it.engine == self.engine_number);
+        let held: usize = registered.map(|monitor| monitor.pages.len()).sum();
         let mine = self.fetches.iter().filter(|fetch| fetch.engine == self.engine_number).count();
         assert_eq!(counters.inflight, mine, "a fetch that nobody knows of");
         assert!(mine <= self.config.max_inflight, "too many fetches at once");
@@ -293,10 +270,12 @@ fn serve(monitor: &mut Monitor, process: &mut Process, request: &Request, limit:
             // This CU has no gaps.
             return Fetched::Latest(latest);
         }
-        assert!(!process.begun, "a process that has begun is not looked up again");
-        // What came before is nobody's.
-        process.delivered = process.results;
-        process.acked = process.results;
+        if process.expected.is_live(monitor.id.0) {
+            assert!(process.expected.is_unknown(), "where a known process begins is not looked up");
+            // What came before is not asked for.
+            process.delivered = process.results;
+            process.expected.moved(monitor.id.0, process.results);
+        }
         monitor.position = if process.results > 0 {
             Position::After(crate::monitor::cursor(process.results))
         } else {

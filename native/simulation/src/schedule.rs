@@ -1,9 +1,12 @@
 //! One schedule: a world drawn from a seed, a number of steps in which anything may happen, and at
 //! the end a time without faults, in which everything must arrive.
 
+use crate::calls::{Call, Calls, Wanted};
 use crate::disk::Disk;
-use crate::monitor::{Process, number};
+use crate::expected::{Expected, Known};
+use crate::monitor::Process;
 use crate::node::{How, Node};
+use crate::totals::Totals;
 use cron_engine::{Config, MonitorId, Position, Time};
 use fastrand::Rng;
 use std::time::Duration;
@@ -15,38 +18,6 @@ pub enum Size {
     Small,
     /// Thousands of monitors.
     Large,
-}
-
-/// What a schedule, or many together, came to.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Totals {
-    /// Steps taken.
-    pub steps: u64,
-    /// Results that were pushed at least once.
-    pub delivered: u64,
-    /// Pushes of results that had been pushed before: what a crash costs.
-    pub repeats: u64,
-    /// Ticks sent.
-    pub ticks: u64,
-    /// Crashes of the node.
-    pub crashes: u64,
-    /// Restarts of the engine.
-    pub restarts: u64,
-    /// Commits that succeeded.
-    pub commits: u64,
-}
-
-impl Totals {
-    /// Adds another one.
-    pub fn add(&mut self, other: Self) {
-        self.steps += other.steps;
-        self.delivered += other.delivered;
-        self.repeats += other.repeats;
-        self.ticks += other.ticks;
-        self.crashes += other.crashes;
-        self.restarts += other.restarts;
-        self.commits += other.commits;
-    }
 }
 
 /// Runs the schedule of a seed; panics where a rule is broken.
@@ -72,6 +43,7 @@ struct World {
     disk: Option<Disk>,
     processes: Vec<Process>,
     node: Node,
+    calls: Calls,
     totals: Totals,
 }
 
@@ -81,7 +53,8 @@ impl World {
             Size::Small => rng.usize(1..=8),
             Size::Large => rng.usize(1000..=4000),
         };
-        // Every other world has a disk; without one nothing outlives the node.
+        // Every other world has a disk. In the others the checkpoint is in memory: it outlives monitors
+        // and engines, and not the node.
         let disk = rng.bool().then(Disk::default);
         let config = Config {
             max_inflight: rng.usize(1..=4) * if size == Size::Large { 16 } else { 1 },
@@ -93,13 +66,16 @@ impl World {
         };
         let rate = Duration::from_millis(*rng.choice(&[1, 10, 1000]).expect("not empty"));
         let now = Time::from_millis(rng.u64(0..10_000));
-        let processes: Vec<Process> =
+        let mut processes: Vec<Process> =
             (0..count).map(|number| Process::new(number, rng.u64(0..30))).collect();
         let mut node = Node::start(now, rate, config, disk.as_ref());
-        for (index, process) in processes.iter().enumerate() {
-            let wanted = if rng.bool() { Position::Earliest } else { Position::Unresolved };
-            node.begin(index, process, wanted);
+        let mut calls = Calls::default();
+        // To look for older monitors among thousands takes too long.
+        calls.overlap = size == Size::Large || rng.u8(0..4) == 0;
+        for process in 0..processes.len() {
+            calls.under_way.push(Call::Start { process, wanted: wanted(&mut rng) });
         }
+        calls.finish(&mut node, &mut processes);
         let steps = match size {
             Size::Small => rng.u64(20..300),
             Size::Large => 20_000,
@@ -118,6 +94,7 @@ impl World {
             disk,
             processes,
             node,
+            calls,
             totals,
         }
     }
@@ -125,27 +102,27 @@ impl World {
     fn step(&mut self) {
         self.totals.steps += 1;
         match self.rng.u8(0..100) {
-            0..25 => self.answer(),
-            25..50 => self.push(),
-            50..65 => {
+            0..22 => self.answer(),
+            22..42 => self.push(),
+            42..53 => {
                 let late = if self.rng.u8(0..10) == 0 { self.rng.u64(1..5000) } else { 0 };
                 self.node.tick(Duration::from_millis(late));
             }
-            65..77 => self.poll(),
-            77..87 => self.write(),
-            87..92 => {
+            53..62 => self.poll(),
+            62..69 => self.write(),
+            69..73 => self.node.hear(),
+            73..77 => {
                 let index = self.rng.usize(0..self.processes.len());
                 self.processes[index].results += self.rng.u64(1..10);
             }
-            92..94 => {
+            77..79 => {
                 let jump = Duration::from_secs(self.rng.u64(1..100_000));
                 self.node.now = self.node.now + jump;
             }
-            94..96 => {
-                self.node.restart_engine(&self.processes);
-                self.totals.restarts += 1;
-            }
-            96..98 => self.stop_and_start(),
+            79 => self.restart_engine(),
+            80..91 => self.go_on(),
+            91..96 => self.call(),
+            96..98 => self.kill(),
             98 => self.crash(),
             _ => {
                 let broken = self.rng.bool();
@@ -190,34 +167,74 @@ impl World {
     }
 
     fn write(&mut self) {
-        self.totals.commits += u64::from(self.node.write(&mut self.processes));
+        self.totals.commits += u64::from(self.node.kept.write(&mut self.processes));
     }
 
-    /// Where there is no checkpoint a stop loses the place, which is as it should be.
-    fn stop_and_start(&mut self) {
-        if self.disk.is_none() {
-            return;
-        }
-        let Some(id) = self.monitor() else { return };
-        let index = self.node.monitors[&id].process;
-        self.node.stop(id);
-        self.node.begin(index, &self.processes[index], Position::Unresolved);
-    }
-
-    /// The node dies and starts again: what was not synced is lost.
-    fn crash(&mut self) {
-        let Some(disk) = self.disk.as_ref().map(Disk::lose_power) else { return };
-        self.totals.crashes += 1;
-        self.totals.ticks += self.node.ticks;
-        self.disk = Some(disk.clone());
-        self.node = Node::start(self.node.now, self.rate, self.config, Some(&disk));
-        self.node.check_survivors(&self.processes);
-        for (index, process) in self.processes.iter_mut().enumerate() {
-            // What was acked and not durable was for nothing.
-            if let Some(position) = self.node.stored(process) {
-                process.acked = number(&position);
+    /// Calls go on, in whatever order.
+    fn go_on(&mut self) {
+        for _ in 0..=self.calls.under_way.len() / 16 {
+            let count = self.calls.under_way.len();
+            if count > 0 {
+                let index = self.rng.usize(0..count);
+                self.calls.step(index, &mut self.node, &mut self.processes);
             }
-            self.node.begin(index, process, Position::Unresolved);
+        }
+    }
+
+    /// A user starts, stops or forgets a process.
+    fn call(&mut self) {
+        let process = self.rng.usize(0..self.processes.len());
+        let taken_by = self.processes[process].taken_by;
+        self.calls.under_way.push(match (self.rng.u8(0..6), taken_by) {
+            (0..2, Some(pid)) => Call::Fence { pid, process },
+            (2..4, _) => Call::Forget { process },
+            _ => Call::Start { process, wanted: wanted(&mut self.rng) },
+        });
+    }
+
+    /// A monitor is killed, and is to be started again unless it was stopped.
+    fn kill(&mut self) {
+        let Some(id) = self.monitor() else { return };
+        self.totals.kills += 1;
+        if let Some(monitor) = self.node.end(id, &mut self.processes, true) {
+            let (pid, process) = (monitor.pid, monitor.process);
+            let wanted = Wanted { go_on: true, ..wanted(&mut self.rng) };
+            self.calls.under_way.push(Call::Begin { pid, process, wanted, restart: true });
+        }
+    }
+
+    fn restart_engine(&mut self) {
+        self.totals.restarts += 1;
+        let old = self.node.restart_engine();
+        self.calls.under_way.extend(old.into_iter().map(|id| Call::Detach { id }));
+    }
+
+    /// The node dies and starts again: what was not synced is lost, and all that was in memory.
+    fn crash(&mut self) {
+        self.totals.crashes += 1;
+        self.reboot();
+        for process in 0..self.processes.len() {
+            self.calls.under_way.push(Call::Start { process, wanted: Wanted::STORED });
+        }
+        if self.rng.bool() {
+            self.calls.finish(&mut self.node, &mut self.processes);
+        }
+    }
+
+    fn reboot(&mut self) {
+        self.totals.ticks += self.node.ticks;
+        self.disk = self.disk.as_ref().map(Disk::lose_power);
+        self.node = Node::start(self.node.now, self.rate, self.config, self.disk.as_ref());
+        self.calls.under_way.clear();
+        for process in &mut self.processes {
+            let known = self.node.kept.known(process);
+            if self.disk.is_some() {
+                process.expected.crashed(known);
+            } else {
+                assert_eq!(known, Known::default(), "what was in memory is gone");
+            }
+            process.expected = Expected::on_start(known);
+            process.taken_by = None;
         }
     }
 
@@ -227,6 +244,11 @@ impl World {
             disk.set_broken(false);
         }
         (self.fetch_fails, self.push_fails) = (0, 0);
+        self.calls.finish(&mut self.node, &mut self.processes);
+        for process in 0..self.processes.len() {
+            self.calls.under_way.push(Call::Start { process, wanted: Wanted::STORED });
+        }
+        self.calls.finish(&mut self.node, &mut self.processes);
         // At the worst a page a round, and a few empty ones of each.
         let results: u64 = self.processes.iter().map(|process| process.results).sum();
         for _ in 0..results + 4 * u64::try_from(self.processes.len()).expect("few") + 20 {
@@ -234,6 +256,7 @@ impl World {
                 break;
             }
             self.write();
+            self.node.hear();
             // Longer than any breaker stays open.
             self.node.now = self.node.now + Duration::from_mins(1);
             self.node.tick(Duration::ZERO);
@@ -258,17 +281,28 @@ impl World {
             );
         }
         if self.disk.is_some() {
-            assert!(self.node.write(&mut self.processes), "a good disk is written to");
-            self.node.check_survivors(&self.processes);
+            assert!(self.node.kept.write(&mut self.processes), "a good disk is written to");
+            self.reboot();
         }
     }
 
     fn totals(mut self) -> Totals {
         self.totals.ticks += self.node.ticks;
+        let counts = self.calls.counts;
+        self.totals.starts = counts.starts;
+        self.totals.stops = counts.stops;
+        self.totals.forgotten = counts.forgotten;
+        self.totals.monitored = counts.monitored;
         for process in &self.processes {
             self.totals.delivered += process.delivered;
             self.totals.repeats += process.repeats;
         }
         self.totals
     }
+}
+
+/// Where a start wants to begin.
+fn wanted(rng: &mut Rng) -> Wanted {
+    let position = if rng.bool() { Position::Earliest } else { Position::Unresolved };
+    Wanted { position, go_on: rng.bool() }
 }
