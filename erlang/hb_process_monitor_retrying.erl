@@ -25,8 +25,8 @@
 %% How it stands then: once it has been given up, and another result is next; or once there was no room for
 %% it, so that it is tried on, and nothing is concluded from it.
 
-%% @doc Nothing has failed, with these settings of the monitor. Without a checkpoint there is no place for
-%% dead letters: nothing is given up.
+%% @doc Nothing has failed, with these settings of the monitor. A checkpoint in memory has no room for dead letters:
+%% each would be packed, only to be refused, so none is tried.
 -spec new(#{cron_push_attempts := pos_integer() | infinity,
             cron_push_backoff := hb_process_monitor_delivery:backoff(), atom() => term()}) -> retrying().
 new(#{cron_push_attempts := Attempts, cron_push_backoff := Backoff}) ->

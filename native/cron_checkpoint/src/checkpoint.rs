@@ -48,6 +48,9 @@ const CLOSED_LIMIT: Duration = Duration::from_secs(10);
 /// How many entries are read under one lock: some 100 µs.
 pub(crate) const SLICE: usize = 256;
 
+/// How many processes a start looks at in a book in memory: more than it adds.
+const EXPIRED_BY_START: usize = 4;
+
 /// Files that this OS process has open: a checkpoint outlives the engines that use it.
 static OPEN: Mutex<Option<HashMap<PathBuf, Checkpoint>>> = Mutex::new(None);
 
@@ -88,6 +91,12 @@ impl Settings {
         Self { interval, letters, expire_after: None }
     }
 
+    /// Processes that were stopped before this time are to be forgotten now.
+    pub(crate) fn expired_before(&self, now: u64) -> Option<u64> {
+        let after = self.expire_after?.as_millis();
+        Some(now.saturating_sub(u64::try_from(after).unwrap_or(u64::MAX)))
+    }
+
     /// How long the writer collects changes that nothing waits for, while few results are at stake.
     pub(crate) const fn long_interval(&self) -> Duration {
         self.interval.saturating_mul(20)
@@ -109,6 +118,8 @@ pub(crate) struct State {
     pub(crate) closed: bool,
     /// The bytes of dead letters that were dropped since the writer last looked.
     pub(crate) freed: u64,
+    /// In memory: up to which process stopped ones have been looked for.
+    expired_to: Option<ProcessId>,
     /// When the commit under way began.
     pub(crate) writing_since: Option<Instant>,
     pub(crate) status: Status,
@@ -187,14 +198,14 @@ impl Checkpoint {
     /// The checkpoint of this OS process that keeps its book in memory and writes nothing. It lives
     /// until [`Checkpoint::drop_memory`], whatever becomes of the engines that use it.
     #[must_use]
-    pub fn in_memory() -> Self {
-        locked(&IN_MEMORY).get_or_insert_with(Self::new_in_memory).clone()
+    pub fn in_memory(settings: Settings) -> Self {
+        locked(&IN_MEMORY).get_or_insert_with(|| Self::new_in_memory(settings)).clone()
     }
 
     /// Such a checkpoint for the caller alone, which ends with its last clone.
     #[must_use]
-    pub fn new_in_memory() -> Self {
-        Self::of(Book::in_memory(), PathBuf::new(), Settings::new(Duration::ZERO, 0))
+    pub fn new_in_memory(settings: Settings) -> Self {
+        Self::of(Book::in_memory(), PathBuf::new(), settings)
     }
 
     /// A checkpoint without a thread: the caller gives its writer each turn. `open` opens the storage,
@@ -224,6 +235,7 @@ impl Checkpoint {
             closing: false,
             closed: false,
             freed: 0,
+            expired_to: None,
             writing_since: None,
             status: Status::default(),
         };
@@ -233,12 +245,6 @@ impl Checkpoint {
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         locked(&self.shared.state)
-    }
-
-    /// Whether it is in memory: then everything said is as durable as it will ever be.
-    #[must_use]
-    pub fn is_in_memory(&self) -> bool {
-        self.lock().book.is_in_memory()
     }
 
     /// What is known of a process.
@@ -280,9 +286,20 @@ impl Checkpoint {
             let unresolved = position == Position::Unresolved;
             let durable = unresolved || state.book.is_durable(&process, &position);
             state.book.begin(&track, Record { position, watched: true, at: now, options });
-            durable || state.book.is_in_memory()
+            let in_memory = state.book.is_in_memory();
+            if in_memory {
+                self.expire_some(state, now);
+            }
+            durable || in_memory
         });
         Begun { track, durable }
+    }
+
+    /// No writer looks through a book in memory. A start does, for a few processes.
+    fn expire_some(&self, state: &mut State, now: u64) {
+        let Some(before) = self.shared.settings.expired_before(now) else { return };
+        let from = state.expired_to;
+        (_, state.expired_to) = state.book.expire_from(from.as_ref(), EXPIRED_BY_START, before);
     }
 
     /// A registration that had no position has one now.
@@ -378,7 +395,7 @@ impl Checkpoint {
 
     /// Asks for dead letters of a process, the oldest first. The writer answers between two commits.
     pub fn letters(&self, process: ProcessId, page: Page, answer: LettersAnswer) {
-        if self.is_in_memory() {
+        if self.lock().book.is_in_memory() {
             return answer(Ok((Vec::new(), false)));
         }
         let question = Question { process, page, answer: Some(answer) };

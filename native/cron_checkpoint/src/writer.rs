@@ -321,8 +321,7 @@ impl Writer {
     }
 
     fn expire(&self) {
-        let Some(after) = self.checkpoint.shared.settings.expire_after else { return };
-        let before = now().saturating_sub(u64::try_from(after.as_millis()).unwrap_or(u64::MAX));
+        let Some(before) = self.checkpoint.shared.settings.expired_before(now()) else { return };
         let (mut from, mut expired) = (None, 0);
         loop {
             let (count, next) =

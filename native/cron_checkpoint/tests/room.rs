@@ -74,6 +74,25 @@ fn process_that_was_stopped_long_ago_is_forgotten_when_the_file_is_opened() {
 }
 
 #[test]
+fn process_that_was_stopped_long_ago_is_forgotten_in_memory_by_other_starts() {
+    let settings = Settings { expire_after: Some(Duration::ZERO), ..Settings::new(NEVER, 10) };
+    let checkpoint = Checkpoint::new_in_memory(settings);
+    let [stopped, watched] = [0, 1].map(|n| begin(&checkpoint, process(n), 1, after(1)));
+    checkpoint.ended(&stopped, false, None);
+    checkpoint.ended(&watched, true, None);
+    // Time goes by between the stop and one of the starts.
+    until("it is forgotten", || {
+        checkpoint.ended(&begin(&checkpoint, process(2), 2, after(1)), true, None);
+        checkpoint.find(&process(0)).is_none()
+    });
+    assert!(checkpoint.find(&process(1)).is_some());
+    let kept = Checkpoint::new_in_memory(Settings::new(NEVER, 10));
+    kept.ended(&begin(&kept, process(0), 1, after(1)), false, None);
+    (1..10).for_each(|n| drop(begin(&kept, process(n), 2, after(1))));
+    assert!(kept.find(&process(0)).is_some(), "it does not expire");
+}
+
+#[test]
 fn few_acks_are_committed_seldom_and_many_after_the_interval() {
     let dir = tempdir().unwrap();
     // The long interval never ends in a test; the short one is a twentieth of it.

@@ -77,7 +77,7 @@ fn new<'a>(env: Env<'a>, options: Term<'a>) -> NifResult<Term<'a>> {
         }
     };
     let checkpoint = match path(options.checkpoint)? {
-        None => Checkpoint::in_memory(),
+        None => Checkpoint::in_memory(settings(&options)),
         Some(path) => match Checkpoint::open(&path, settings(&options)) {
             Ok((checkpoint, _)) => checkpoint,
             Err(error) => {

@@ -6,10 +6,11 @@ use crate::calls::Wanted;
 use crate::disk::Disk;
 use crate::expected::Known;
 use crate::monitor::{Monitor, Pid, Process, cursor};
-use cron_checkpoint::{Checkpoint, Store, Turn, Waiter, Writer};
+use cron_checkpoint::{Checkpoint, Settings, Store, Turn, Waiter, Writer};
 use cron_engine::{MonitorId, Position};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// A registration, and the number of the engine that waits for its start to be durable.
 pub(crate) type Start = (u64, MonitorId);
@@ -35,7 +36,7 @@ impl Kept {
                 let opened = Checkpoint::by_hand(open, 10).expect("what was synced is whole");
                 (opened.0, Some(opened.1))
             }
-            None => (Checkpoint::new_in_memory(), None),
+            None => (Checkpoint::new_in_memory(Settings::new(Duration::ZERO, 10)), None),
         };
         let (saved, told) = (Arc::default(), Arc::default());
         Self { checkpoint, writer, saved, asked: 0, told, told_at_commit: 0 }
