@@ -6,6 +6,7 @@
 
 use crate::batch::Batch;
 use crate::record::{Letter, Record};
+use crate::settings::LetterLimits;
 use crate::store::Contents;
 use crate::track::Track;
 use cron_engine::{Position, ProcessId};
@@ -45,17 +46,6 @@ struct Entry {
     record: Record,
     /// The batch with which the starting point is durable, or a later position on the same way.
     start: u64,
-}
-
-/// How many dead letters there may be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LetterLimits {
-    /// In number.
-    pub count: u64,
-    /// In bytes.
-    pub bytes: u64,
-    /// In bytes that are not on disk yet, and so in memory.
-    pub unwritten_bytes: u64,
 }
 
 /// There is no room for another dead letter.

@@ -1,61 +1,22 @@
 //! The checkpoint as the rest of the node sees it: every call takes a lock for a moment and
 //! returns. What has to wait until a change is durable is passed along as a [`Waiter`].
 
-use crate::book::{Book, Full, LetterLimits, Monitored};
+use crate::book::{Book, Full, Monitored};
 use crate::record::{Letter, Record};
-use crate::store::{OpenError, Page, Store, StoreError};
+use crate::settings::Settings;
+use crate::state::{LettersAnswer, Question, State, Status, Waiter};
+use crate::store::Page;
 use crate::track::{Noted, Track};
-use crate::writer::{self, Writer};
 use cron_engine::{Cursor, Position, ProcessId};
-use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-
-/// Runs once all earlier changes are durable, on the writer's thread, or in the caller if the
-/// checkpoint is in memory. It is dropped without being run if the file is closed before that.
-pub type Waiter = Box<dyn FnOnce() + Send>;
-
-/// Gets the dead letters that were asked for, and whether there are more of them.
-pub type LettersAnswer = Box<dyn FnOnce(Result<(Vec<Letter>, bool), StoreError>) + Send>;
-
-/// A question that only the file can answer. Dropped without an answer, it answers with an error.
-pub(crate) struct Question {
-    process: ProcessId,
-    page: Page,
-    answer: Option<LettersAnswer>,
-}
-
-impl Question {
-    pub(crate) fn ask(mut self, store: &Store) {
-        if let Some(answer) = self.answer.take() {
-            answer(store.letters(&self.process, self.page));
-        }
-    }
-}
-
-impl Drop for Question {
-    fn drop(&mut self) {
-        if let Some(answer) = self.answer.take() {
-            answer(Err(StoreError::unanswered()));
-        }
-    }
-}
-
-/// How long an open waits for the last user of the file to have it closed.
-const CLOSED_LIMIT: Duration = Duration::from_secs(10);
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// How many entries are read under one lock: some 100 µs.
 pub(crate) const SLICE: usize = 256;
 
 /// How many processes a start looks at in a book in memory: more than it adds.
 const EXPIRED_BY_START: usize = 4;
-
-/// Files that this OS process has open: a checkpoint outlives the engines that use it.
-static OPEN: Mutex<Option<HashMap<PathBuf, Checkpoint>>> = Mutex::new(None);
-
-/// The checkpoint in memory, once one is used. It outlives the engines likewise.
-static IN_MEMORY: Mutex<Option<Checkpoint>> = Mutex::new(None);
 
 /// The checkpoint of a node.
 #[derive(Clone)]
@@ -68,80 +29,6 @@ pub(crate) struct Shared {
     pub(crate) settings: Settings,
     pub(crate) state: Mutex<State>,
     pub(crate) wake: Condvar,
-}
-
-/// How a checkpoint is kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Settings {
-    /// The least time between two commits that nothing waits for, if many results are at stake. If
-    /// few are, it is twenty times as long.
-    pub interval: Duration,
-    /// How many dead letters there may be.
-    pub letters: LetterLimits,
-    /// After how long a stopped process without dead letters is forgotten; `None` for never.
-    pub expire_after: Option<Duration>,
-}
-
-impl Settings {
-    /// Settings with this interval, for at most `letters` dead letters of any size.
-    #[must_use]
-    pub const fn new(interval: Duration, letters: u64) -> Self {
-        let letters =
-            LetterLimits { count: letters, bytes: u64::MAX, unwritten_bytes: UNWRITTEN_LETTERS };
-        Self { interval, letters, expire_after: None }
-    }
-
-    /// Processes that were stopped before this time are to be forgotten now.
-    pub(crate) fn expired_before(&self, now: u64) -> Option<u64> {
-        let after = self.expire_after?.as_millis();
-        Some(now.saturating_sub(u64::try_from(after).unwrap_or(u64::MAX)))
-    }
-
-    /// How long the writer collects changes that nothing waits for, while few results are at stake.
-    pub(crate) const fn long_interval(&self) -> Duration {
-        self.interval.saturating_mul(20)
-    }
-}
-
-/// The most bytes of dead letters that wait in memory to be written.
-pub const UNWRITTEN_LETTERS: u64 = 64 << 20;
-
-pub(crate) struct State {
-    pub(crate) book: Book,
-    /// Tracks with acks that the book does not know yet.
-    pub(crate) dirty: Vec<Arc<Track>>,
-    /// One of them has many.
-    pub(crate) at_stake: bool,
-    pub(crate) waiters: Vec<Waiter>,
-    pub(crate) questions: Vec<Question>,
-    pub(crate) closing: bool,
-    pub(crate) closed: bool,
-    /// The bytes of dead letters that were dropped since the writer last looked.
-    pub(crate) freed: u64,
-    /// In memory: up to which process stopped ones have been looked for.
-    expired_to: Option<ProcessId>,
-    /// When the commit under way began.
-    pub(crate) writing_since: Option<Instant>,
-    pub(crate) status: Status,
-}
-
-/// How the writer fares.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Status {
-    /// Commits since it was opened.
-    pub commits: u64,
-    /// How long the last one took.
-    pub last_commit: Duration,
-    /// How long the one under way has taken so far.
-    pub writing_for: Duration,
-    /// Why nothing can be written at present.
-    pub failing: Option<String>,
-    /// How often the file was found deleted or replaced, and written anew.
-    pub replaced: u64,
-    /// Dead letters held, and their bytes.
-    pub letters: u64,
-    /// The bytes of these.
-    pub letter_bytes: u64,
 }
 
 /// A registration that has begun.
@@ -160,86 +47,13 @@ pub fn now() -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Checkpoint {
-    /// Opens the file at `path`, or makes it. A damaged one is moved aside. The second value says
-    /// that this OS process had it open already: its last user did not close it.
-    ///
-    /// # Errors
-    /// [`OpenError`] if the file cannot be used.
-    pub fn open(path: &Path, settings: Settings) -> Result<(Self, bool), OpenError> {
-        let path = std::path::absolute(path).map_err(|error| OpenError::Io(error.to_string()))?;
-        let mut open = locked(&OPEN);
-        let open = open.get_or_insert_default();
-        if let Some(known) = open.get(&path) {
-            if !known.lock().closing {
-                return Ok((known.clone(), true));
-            }
-            // It accepts changes and writes none of them.
-            if !known.close(CLOSED_LIMIT) {
-                return Err(OpenError::Io("it is still being closed".into()));
-            }
-        }
-        let (store, book) = writer::open(&path)?;
-        let checkpoint = Self::of(book, path.clone(), settings);
-        let again = path.clone();
-        let writer = Writer::new(checkpoint.clone(), store, Box::new(move || Store::open(&again)));
-        let thread = std::thread::Builder::new().name("hb_cron_checkpoint".into());
-        thread
-            .spawn(move || writer::run(writer))
-            .map_err(|error| OpenError::Io(format!("no thread to write it: {error}")))?;
-        open.insert(path, checkpoint.clone());
-        Ok((checkpoint, false))
-    }
-
-    /// The checkpoint of this OS process that keeps its book in memory and writes nothing. It lives
-    /// until [`Checkpoint::drop_memory`], whatever becomes of the engines that use it.
-    #[must_use]
-    pub fn in_memory(settings: Settings) -> Self {
-        locked(&IN_MEMORY).get_or_insert_with(|| Self::new_in_memory(settings)).clone()
-    }
-
-    /// Such a checkpoint for the caller alone, which ends with its last clone.
-    #[must_use]
-    pub fn new_in_memory(settings: Settings) -> Self {
-        Self::of(Book::in_memory(), PathBuf::new(), settings)
-    }
-
-    /// A checkpoint without a thread: the caller gives its writer each turn. `open` opens the storage,
-    /// at first and after each error.
-    ///
-    /// # Errors
-    /// [`OpenError`] if the storage cannot be used.
-    pub fn by_hand(
-        mut open: impl FnMut() -> Result<Store, OpenError> + Send + 'static,
-        letters_max: u64,
-    ) -> Result<(Self, Writer), OpenError> {
-        let store = open()?;
-        let book = Book::new(store.load()?);
-        let settings = Settings::new(Duration::ZERO, letters_max);
-        let checkpoint = Self::of(book, PathBuf::new(), settings);
-        let writer = Writer::new(checkpoint.clone(), store, Box::new(open));
-        Ok((checkpoint, writer))
-    }
-
-    fn of(book: Book, path: PathBuf, settings: Settings) -> Self {
-        let state = State {
-            book,
-            dirty: Vec::new(),
-            at_stake: false,
-            waiters: Vec::new(),
-            questions: Vec::new(),
-            closing: false,
-            closed: false,
-            freed: 0,
-            expired_to: None,
-            writing_since: None,
-            status: Status::default(),
-        };
-        let (state, wake) = (Mutex::new(state), Condvar::new());
+    pub(crate) fn of(book: Book, path: PathBuf, settings: Settings) -> Self {
+        let (state, wake) = (Mutex::new(State::new(book)), Condvar::new());
         Self { shared: Arc::new(Shared { path, settings, state, wake }) }
     }
 
@@ -398,7 +212,7 @@ impl Checkpoint {
         if self.lock().book.is_in_memory() {
             return answer(Ok((Vec::new(), false)));
         }
-        let question = Question { process, page, answer: Some(answer) };
+        let question = Question::new(process, page, answer);
         // Dropped outside of the lock if the file is closed: then it answers with an error.
         let unasked = self.change(None, |state| {
             if state.closed {
@@ -425,36 +239,14 @@ impl Checkpoint {
     /// it is closed.
     #[must_use]
     pub fn close(&self, limit: Duration) -> bool {
-        self.change(None, |state| state.closing = true);
+        self.begin_close();
         let wait = self.shared.wake.wait_timeout_while(self.lock(), limit, |state| !state.closed);
         wait.unwrap_or_else(PoisonError::into_inner).0.closed
     }
 
-    /// Drops the checkpoint in memory: the next user of one begins with an empty book.
-    pub fn drop_memory() {
-        *locked(&IN_MEMORY) = None;
-    }
-
-    /// Closes all files of this OS process. Says which of them are not durable within `limit` in all,
-    /// and why.
-    #[must_use]
-    pub fn close_all(limit: Duration) -> Vec<(PathBuf, String)> {
-        let all: Vec<Self> = locked(&OPEN).iter().flat_map(HashMap::values).cloned().collect();
-        for checkpoint in &all {
-            checkpoint.change(None, |state| state.closing = true);
-        }
-        let until = Instant::now() + limit;
-        let not_durable = |checkpoint: &Self| {
-            let closed = checkpoint.close(until.saturating_duration_since(Instant::now()));
-            let status = checkpoint.status();
-            let reason = match status.failing {
-                Some(reason) => reason,
-                None if closed => return None,
-                None => format!("a commit has taken {} ms so far", status.writing_for.as_millis()),
-            };
-            Some((checkpoint.shared.path.clone(), reason))
-        };
-        all.iter().filter_map(not_durable).collect()
+    /// Has the writer close the file.
+    pub(crate) fn begin_close(&self) {
+        self.change(None, |state| state.closing = true);
     }
 
     /// How the writer fares.
@@ -489,32 +281,5 @@ impl Checkpoint {
             self.shared.wake.notify_all();
         }
         changed
-    }
-}
-
-impl State {
-    pub(crate) fn has_work(&self) -> bool {
-        self.is_urgent() || !self.dirty.is_empty() || self.book.has_pending()
-    }
-
-    /// What the writer waits for, in turn: something to do, much of it, an end of its interval, the
-    /// close.
-    fn wakes_for(&self) -> (bool, bool, bool, bool) {
-        (self.has_work(), self.at_stake, self.is_urgent(), self.closing)
-    }
-
-    /// A caller waits: there is no reason to collect more first.
-    pub(crate) fn is_urgent(&self) -> bool {
-        self.is_asked() || self.closing
-    }
-
-    /// What came during the last commit is still written before the file is closed, except for acks:
-    /// a stream of them must not hold that up.
-    pub(crate) fn is_awaited(&self) -> bool {
-        self.is_asked() || self.book.has_pending()
-    }
-
-    fn is_asked(&self) -> bool {
-        !self.waiters.is_empty() || !self.questions.is_empty()
     }
 }

@@ -18,21 +18,24 @@ mod book;
 mod checkpoint;
 mod file_identity;
 mod meter;
+mod opened;
 #[cfg(test)]
 mod power_tests;
 mod record;
 mod rewrite;
+mod settings;
+mod state;
 mod store;
 mod track;
 mod writer;
 
 pub use batch::Batch;
-pub use book::{Full, LetterLimits, Monitored};
-pub use checkpoint::{
-    Begun, Checkpoint, LettersAnswer, Settings, Status, UNWRITTEN_LETTERS, Waiter, now,
-};
+pub use book::{Full, Monitored};
+pub use checkpoint::{Begun, Checkpoint, now};
 pub use meter::{COMMITS, Commit, Meter};
 pub use record::{Letter, Record};
+pub use settings::{LetterLimits, Settings, UNWRITTEN_LETTERS};
+pub use state::{LettersAnswer, Status, Waiter};
 pub use store::{OpenError, Page, Store, StoreError};
 pub use track::Track;
 pub use writer::{Turn, Writer};

@@ -4,9 +4,10 @@
 
 use crate::batch::Batch;
 use crate::book::Book;
-use crate::checkpoint::{Checkpoint, SLICE, State, Waiter, now};
+use crate::checkpoint::{Checkpoint, SLICE, now};
 use crate::meter::{COMMITS, Commit};
 use crate::rewrite::rewrite;
+use crate::state::{State, Waiter};
 use crate::store::{OpenError, Store};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};

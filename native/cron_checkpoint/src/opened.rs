@@ -1,0 +1,109 @@
+//! The checkpoints that this OS process has open. They outlive the engines that use them.
+
+use crate::book::Book;
+use crate::checkpoint::{Checkpoint, locked};
+use crate::settings::Settings;
+use crate::store::{OpenError, Store};
+use crate::writer::{self, Writer};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+/// How long an open waits for the last user of the file to have it closed.
+const CLOSED_LIMIT: Duration = Duration::from_secs(10);
+
+/// Files that this OS process has open: a checkpoint outlives the engines that use it.
+static OPEN: Mutex<Option<HashMap<PathBuf, Checkpoint>>> = Mutex::new(None);
+
+/// The checkpoint in memory, once one is used. It outlives the engines likewise.
+static IN_MEMORY: Mutex<Option<Checkpoint>> = Mutex::new(None);
+
+impl Checkpoint {
+    /// Opens the file at `path`, or makes it. A damaged one is moved aside. The second value says
+    /// that this OS process had it open already: its last user did not close it.
+    ///
+    /// # Errors
+    /// [`OpenError`] if the file cannot be used.
+    pub fn open(path: &Path, settings: Settings) -> Result<(Self, bool), OpenError> {
+        let path = std::path::absolute(path).map_err(|error| OpenError::Io(error.to_string()))?;
+        let mut open = locked(&OPEN);
+        let open = open.get_or_insert_default();
+        if let Some(known) = open.get(&path) {
+            if !known.lock().closing {
+                return Ok((known.clone(), true));
+            }
+            // It accepts changes and writes none of them.
+            if !known.close(CLOSED_LIMIT) {
+                return Err(OpenError::Io("it is still being closed".into()));
+            }
+        }
+        let (store, book) = writer::open(&path)?;
+        let checkpoint = Self::of(book, path.clone(), settings);
+        let again = path.clone();
+        let writer = Writer::new(checkpoint.clone(), store, Box::new(move || Store::open(&again)));
+        let thread = std::thread::Builder::new().name("hb_cron_checkpoint".into());
+        thread
+            .spawn(move || writer::run(writer))
+            .map_err(|error| OpenError::Io(format!("no thread to write it: {error}")))?;
+        open.insert(path, checkpoint.clone());
+        Ok((checkpoint, false))
+    }
+
+    /// The checkpoint of this OS process that keeps its book in memory and writes nothing. It lives
+    /// until [`Checkpoint::drop_memory`], whatever becomes of the engines that use it.
+    #[must_use]
+    pub fn in_memory(settings: Settings) -> Self {
+        locked(&IN_MEMORY).get_or_insert_with(|| Self::new_in_memory(settings)).clone()
+    }
+
+    /// A checkpoint that keeps its book in memory and writes nothing. It ends with its last clone.
+    #[must_use]
+    pub fn new_in_memory(settings: Settings) -> Self {
+        Self::of(Book::in_memory(), PathBuf::new(), settings)
+    }
+
+    /// A checkpoint without a thread: the caller gives its writer each turn. `open` opens the storage,
+    /// at first and after each error.
+    ///
+    /// # Errors
+    /// [`OpenError`] if the storage cannot be used.
+    pub fn by_hand(
+        mut open: impl FnMut() -> Result<Store, OpenError> + Send + 'static,
+        letters_max: u64,
+    ) -> Result<(Self, Writer), OpenError> {
+        let store = open()?;
+        let book = Book::new(store.load()?);
+        let settings = Settings::new(Duration::ZERO, letters_max);
+        let checkpoint = Self::of(book, PathBuf::new(), settings);
+        let writer = Writer::new(checkpoint.clone(), store, Box::new(open));
+        Ok((checkpoint, writer))
+    }
+
+    /// Drops the checkpoint in memory: the next user of one begins with an empty book.
+    pub fn drop_memory() {
+        *locked(&IN_MEMORY) = None;
+    }
+
+    /// Closes all files of this OS process. Says which of them are not durable within `limit` in all,
+    /// and why.
+    #[must_use]
+    pub fn close_all(limit: Duration) -> Vec<(PathBuf, String)> {
+        let all: Vec<Self> = locked(&OPEN).iter().flat_map(HashMap::values).cloned().collect();
+        for checkpoint in &all {
+            checkpoint.begin_close();
+        }
+        let until = Instant::now() + limit;
+        let not_durable = |checkpoint: &Self| {
+            let closed = checkpoint.close(until.saturating_duration_since(Instant::now()));
+            let status = checkpoint.status();
+            let reason = match status.failing {
+                Some(reason) => reason,
+                None if closed => return None,
+                None => format!("a commit has taken {} ms so far", status.writing_for.as_millis()),
+            };
+            Some((checkpoint.shared.path.clone(), reason))
+        };
+        all.iter().filter_map(not_durable).collect()
+    }
+}
