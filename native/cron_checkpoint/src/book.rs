@@ -4,6 +4,11 @@
 //! Every call but [`Book::watched_from`], [`Book::expire_from`] and [`Book::records_from`] takes time
 //! that does not grow with the number of processes: callers hold a lock that normal schedulers wait for.
 
+mod letters;
+
+pub use self::letters::Full;
+pub(crate) use self::letters::{Key, Letters};
+
 use crate::batch::Batch;
 use crate::record::{Letter, Record};
 use crate::settings::LetterLimits;
@@ -22,12 +27,7 @@ pub(crate) struct Book {
     /// In order, so that it can be walked in slices. A hash map would also hold its lock for
     /// milliseconds whenever it grows.
     entries: BTreeMap<ProcessId, Box<Entry>>,
-    /// The bytes of each dead letter.
-    letters: BTreeMap<(ProcessId, u64), u64>,
-    letter_bytes: u64,
-    /// The bytes of letters in `pending`, and of those that the writer has taken and not written yet.
-    unwritten: (u64, u64),
-    last_letter: u64,
+    letters: Letters,
     /// `None` if nothing is ever written: then everything counts as durable.
     pending: Option<Batch>,
     /// The number of the batch that collects changes, and of the last one that is durable.
@@ -48,13 +48,6 @@ struct Entry {
     start: u64,
 }
 
-/// There is no room for another dead letter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "the dead letters are full: discard some, or raise cron_dead_letters_max or cron_dead_letters_max_bytes"
-)]
-pub struct Full;
-
 /// The process has a registration that has not ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the process is monitored: stop its monitor first")]
@@ -72,18 +65,9 @@ impl Book {
             Box::new(Entry { epoch: 0, track: None, stopped: false, record, start: 0 })
         };
         let entries = records.into_iter().map(|(of, record)| (of, entry(record))).collect();
-        let letter_bytes = letters.values().sum();
+        let letters = Letters::new(letters, last_letter);
         let pending = Some(Batch::default());
-        Self {
-            entries,
-            letters,
-            letter_bytes,
-            unwritten: (0, 0),
-            last_letter,
-            pending,
-            collecting: 1,
-            durable: 0,
-        }
+        Self { entries, letters, pending, collecting: 1, durable: 0 }
     }
 
     /// A book that is never written. It has no room for dead letters.
@@ -143,7 +127,7 @@ impl Book {
         let old = |(process, entry): (&ProcessId, &Entry)| {
             let Entry { track, record, .. } = entry;
             let expired = track.is_none() && !record.watched && record.at < before;
-            (expired && self.letters_of(*process) == 0).then_some(*process)
+            (expired && self.letters.count_of(*process) == 0).then_some(*process)
         };
         let expired: Vec<ProcessId> = slice.filter_map(old).collect();
         for process in &expired {
@@ -279,41 +263,26 @@ impl Book {
         let latest = self.is_live(&process, epoch);
         let bytes = letter.bytes();
         let Some(pending) = &mut self.pending else { return Err(Full) };
-        if latest {
-            let count = u64::try_from(self.letters.len()).unwrap_or(u64::MAX);
-            let unwritten = self.unwritten.0.saturating_add(self.unwritten.1);
-            let fits = count < limits.count
-                && self.letter_bytes.saturating_add(bytes) <= limits.bytes
-                && (unwritten == 0 || unwritten.saturating_add(bytes) <= limits.unwritten_bytes);
-            if !fits {
-                return Err(Full);
-            }
+        if latest && !self.letters.has_room(bytes, limits) {
+            return Err(Full);
         }
-        self.last_letter += 1;
-        pending.number(self.last_letter);
+        let number = self.letters.next_number();
+        pending.number(number);
         if latest {
-            letter.id = self.last_letter;
-            self.letters.insert((process, letter.id), bytes);
-            self.letter_bytes += bytes;
-            self.unwritten.0 += bytes;
+            letter.id = number;
+            self.letters.insert((process, number), bytes);
             pending.letter(process, letter);
         }
-        Ok(self.last_letter)
+        Ok(number)
     }
 
     /// A dead letter is discarded: its bytes; `None` if there is none with this number.
     pub(crate) fn discard(&mut self, process: ProcessId, id: u64) -> Option<u64> {
-        let bytes = self.letters.remove(&(process, id))?;
-        self.letter_bytes -= bytes;
+        let bytes = self.letters.discard(&(process, id))?;
         if let Some(pending) = &mut self.pending {
             pending.discard(process, id);
         }
         Some(bytes)
-    }
-
-    /// Whether there is a dead letter with this number.
-    pub(crate) fn has_letter(&self, process: ProcessId, id: u64) -> bool {
-        self.letters.contains_key(&(process, id))
     }
 
     /// Forgets a process, and says how many bytes of dead letters go with it. What its older
@@ -330,14 +299,7 @@ impl Book {
 
     fn remove(&mut self, process: ProcessId) -> u64 {
         self.entries.remove(&process);
-        let of = self.letters.range((process, 0)..=(process, u64::MAX));
-        let letters: Vec<_> = of.map(|(key, bytes)| (*key, *bytes)).collect();
-        let mut freed = 0;
-        for (key, bytes) in letters {
-            self.letters.remove(&key);
-            freed += bytes;
-        }
-        self.letter_bytes -= freed;
+        let freed = self.letters.forget(process);
         if let Some(pending) = &mut self.pending {
             pending.forget(process);
         }
@@ -345,35 +307,20 @@ impl Book {
     }
 
     /// Drops the letters with these keys: their content is lost.
-    pub(crate) fn lose_letters(&mut self, lost: &[(ProcessId, u64)]) {
+    pub(crate) fn lose_letters(&mut self, lost: &[Key]) {
         for (process, id) in lost {
             self.discard(*process, *id);
         }
     }
 
     /// Whether the letter with this key is among the changes that the writer has not taken.
-    pub(crate) fn is_pending_letter(&self, key: &(ProcessId, u64)) -> bool {
+    pub(crate) fn is_pending_letter(&self, key: &Key) -> bool {
         self.pending.as_ref().is_some_and(|pending| pending.letters.contains_key(key))
     }
 
-    /// The keys of all dead letters, and the last number given to one.
-    pub(crate) fn letters(&self) -> (Vec<(ProcessId, u64)>, u64) {
-        (self.letters.keys().copied().collect(), self.last_letter)
-    }
-
-    pub(crate) fn letter_count(&self) -> u64 {
-        u64::try_from(self.letters.len()).unwrap_or(u64::MAX)
-    }
-
-    /// The bytes of all dead letters.
-    pub(crate) const fn letter_bytes(&self) -> u64 {
-        self.letter_bytes
-    }
-
-    /// How many dead letters a process has.
-    pub(crate) fn letters_of(&self, process: ProcessId) -> u64 {
-        let of = self.letters.range((process, 0)..=(process, u64::MAX));
-        u64::try_from(of.count()).unwrap_or(u64::MAX)
+    /// The dead letters.
+    pub(crate) const fn letters(&self) -> &Letters {
+        &self.letters
     }
 
     pub(crate) fn has_pending(&self) -> bool {
@@ -385,14 +332,14 @@ impl Book {
         let batch = self.pending.as_mut().map(std::mem::take).unwrap_or_default();
         let number = self.collecting;
         self.collecting += 1;
-        self.unwritten = (0, self.unwritten.0.saturating_add(self.unwritten.1));
+        self.letters.taken();
         (batch, number)
     }
 
     /// The batch with this number is on disk, and all before it.
     pub(crate) fn written(&mut self, number: u64) {
         self.durable = self.durable.max(number);
-        self.unwritten.1 = 0;
+        self.letters.written();
     }
 }
 

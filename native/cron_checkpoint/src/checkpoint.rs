@@ -204,7 +204,7 @@ impl Checkpoint {
     /// Whether a process has a dead letter with this number.
     #[must_use]
     pub fn has_letter(&self, process: ProcessId, id: u64) -> bool {
-        self.lock().book.has_letter(process, id)
+        self.lock().book.letters().contains(&(process, id))
     }
 
     /// Asks for dead letters of a process, the oldest first. The writer answers between two commits.
@@ -227,7 +227,7 @@ impl Checkpoint {
     /// How many dead letters a process has.
     #[must_use]
     pub fn letters_of(&self, process: ProcessId) -> u64 {
-        self.lock().book.letters_of(process)
+        self.lock().book.letters().count_of(process)
     }
 
     /// Has `waiter` called once all earlier changes are durable.
@@ -255,8 +255,8 @@ impl Checkpoint {
         let state = self.lock();
         Status {
             writing_for: state.writing_since.map_or(Duration::ZERO, |since| since.elapsed()),
-            letters: state.book.letter_count(),
-            letter_bytes: state.book.letter_bytes(),
+            letters: state.book.letters().count(),
+            letter_bytes: state.book.letters().bytes(),
             ..state.status.clone()
         }
     }

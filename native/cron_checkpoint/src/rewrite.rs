@@ -81,7 +81,9 @@ fn write(
         }
         from = next;
     }
-    let (keys, last_letter) = checkpoint.lock().book.letters();
+    let state = checkpoint.lock();
+    let (keys, last_letter) = (state.book.letters().keys(), state.book.letters().last_number());
+    drop(state);
     let (mut copied, mut bytes, mut lost) = (0, 0, Vec::new());
     batch.number(last_letter);
     for (process, id) in keys {

@@ -107,7 +107,7 @@ fn forgotten_process_ignores_its_old_registration() {
     book.moved(&process(), 1, after("late"), 5);
     book.give_up(process(), 1, letter(7), LIMITS).unwrap();
     assert_eq!(book.find(&process(), 5), None);
-    assert_eq!((book.letter_count(), book.letter_bytes()), (0, 0));
+    assert_eq!((book.letters().count(), book.letters().bytes()), (0, 0));
 }
 
 #[test]
@@ -144,7 +144,7 @@ fn letters_beyond_a_limit_in_number_or_bytes_are_refused() {
     assert_eq!(book.give_up(process(), 1, letter(0), unwritten), Ok(3));
     assert_eq!(book.discard(process(), 2), Some(2 * own));
     assert_eq!(book.discard(process(), 2), None);
-    assert_eq!(book.letter_bytes(), 2 * own);
+    assert_eq!(book.letters().bytes(), 2 * own);
     assert_eq!(book.give_up(process(), 1, letter(0), LIMITS), Ok(4), "no number comes twice");
 }
 
