@@ -31,7 +31,7 @@
 
 -type options() :: #{
     rate => pos_integer(),
-    cursor => hb_process_monitor_opts:cursor(),
+    cursor => hb_cron_options:cursor(),
     logger => pid(),
     paused => boolean(),
     atom() => term()
@@ -51,7 +51,7 @@
 %% push was tried, the result as it was pushed, and the last error.
 
 %% @equiv start(ProcID, #{})
--spec start(process_id()) -> {Monitor :: pid(), Logger :: hb_process_monitor_host:logger()}.
+-spec start(process_id()) -> {Monitor :: pid(), Logger :: hb_cron_host:logger()}.
 start(ProcID) ->
     start(ProcID, #{}).
 
@@ -65,19 +65,19 @@ start(ProcID) ->
 %% `cron_checkpoint' cannot be used, `{nif_not_loaded, [{Path, Reason}]}' if the Rust library is missing,
 %% and `{not_started, Reason}' if the application cannot be started.
 -spec start(process_id(), Rate :: pos_integer() | options()) ->
-    {Monitor :: pid(), Logger :: hb_process_monitor_host:logger()}.
+    {Monitor :: pid(), Logger :: hb_cron_host:logger()}.
 start(ProcID, Opts) when is_map(Opts) ->
     ok = ensure_loaded(),
-    ProcId = hb_process_monitor_opts:proc_id(ProcID),
-    ok = hb_process_monitor_starting:ensure_started(),
-    hb_process_monitor_starting:start_monitor(ProcId, hb_process_monitor_opts:for_monitor(ProcId, Opts));
+    ProcId = hb_cron_options:proc_id(ProcID),
+    ok = hb_cron_start:ensure_started(),
+    hb_cron_start:start_monitor(ProcId, hb_cron_options:for_monitor(ProcId, Opts));
 start(ProcID, Rate) ->
     start(ProcID, #{rate => Rate}).
 
 %% @doc Starts monitoring a process after the result with the given cursor, from its first result
 %% (`earliest'), or as {@link start/1} does (`undefined').
--spec start(process_id(), Rate :: pos_integer(), hb_process_monitor_opts:cursor()) ->
-    {Monitor :: pid(), Logger :: hb_process_monitor_host:logger()}.
+-spec start(process_id(), Rate :: pos_integer(), hb_cron_options:cursor()) ->
+    {Monitor :: pid(), Logger :: hb_cron_host:logger()}.
 start(ProcID, Rate, Cursor) ->
     start(ProcID, #{rate => Rate, cursor => Cursor}).
 
@@ -86,7 +86,7 @@ start(ProcID, Rate, Cursor) ->
 -spec stop(Monitor :: pid()) -> stop.
 stop(Monitor) when is_pid(Monitor) ->
     ok = ensure_loaded(),
-    ok = hb_process_monitor_stopping:stop(Monitor),
+    ok = hb_cron_stop:stop(Monitor),
     stop.
 
 %% @doc Stops a monitor and waits until it has ended and its acks are durable, at most `Timeout' ms. After
@@ -97,16 +97,16 @@ stop(Monitor) when is_pid(Monitor) ->
 -spec stop(Monitor :: pid(), timeout()) -> ok | {error, timeout | not_durable}.
 stop(Monitor, Timeout) when is_pid(Monitor) ->
     ok = ensure_loaded(),
-    hb_process_monitor_stopping:stop(Monitor, Timeout).
+    hb_cron_stop:stop(Monitor, Timeout).
 
 %% @doc Starts monitoring every process that was monitored when this node was last up and had not
 %% been stopped, each with the options it was started with and from where it stood; one that was paused
 %% is paused again. Those of {@link start_link/1} are left to their supervisors. Says what became of each.
--spec resume_all() -> [{ProcId :: binary(), {Monitor :: pid(), hb_process_monitor_host:logger()}
+-spec resume_all() -> [{ProcId :: binary(), {Monitor :: pid(), hb_cron_host:logger()}
                                             | {error, Reason :: term()}}].
 resume_all() ->
     ok = ensure_loaded(),
-    hb_process_monitor_starting:resume_all().
+    hb_cron_start:resume_all().
 
 %% @doc Forgets a process that is not monitored: its cursor, its dead letters, and that it was to be
 %% resumed. Without a cursor the next start begins after the latest result. Returns once that is
@@ -115,13 +115,13 @@ resume_all() ->
 -spec forget(process_id()) -> ok | {error, monitored | binary()}.
 forget(ProcID) ->
     Engine = engine(),
-    hb_process_monitor_stopping:forget(Engine, hb_process_monitor_opts:proc_id(ProcID)).
+    hb_cron_stop:forget(Engine, hb_cron_options:proc_id(ProcID)).
 
 %% @doc The results of a process that could not be pushed, the oldest first.
 -spec dead_letters(process_id()) -> {ok, [dead_letter()]} | {error, Reason :: binary()}.
 dead_letters(ProcID) ->
     Engine = engine(),
-    hb_process_monitor_letters:all(Engine, hb_process_monitor_opts:proc_id(ProcID)).
+    hb_cron_dead_letters:all(Engine, hb_cron_options:proc_id(ProcID)).
 
 %% @doc Has the monitor of a process push a dead letter once more, between two results. One that is
 %% pushed is discarded.
@@ -129,28 +129,28 @@ dead_letters(ProcID) ->
     ok | {error, not_monitored | not_found | {push_failed, Reason :: term()} | binary()}.
 redeliver(ProcID, Id) ->
     Engine = engine(),
-    hb_process_monitor_letters:redeliver(Engine, hb_process_monitor_opts:proc_id(ProcID), Id).
+    hb_cron_dead_letters:redeliver(Engine, hb_cron_options:proc_id(ProcID), Id).
 
 %% @doc Drops a dead letter for good. Returns once that is durable.
 -spec discard(process_id(), Id :: pos_integer()) -> ok | {error, not_found | binary()}.
 discard(ProcID, Id) ->
     Engine = engine(),
-    hb_process_monitor_letters:discard(Engine, hb_process_monitor_opts:proc_id(ProcID), Id).
+    hb_cron_dead_letters:discard(Engine, hb_cron_options:proc_id(ProcID), Id).
 
 %% @doc The value of every metric; docs/metrics.md says what each is. Asks no process. What has happened is
 %% counted from the node's start on, whatever of this application was started anew since; while it does
 %% not run, there is none of anything now.
--spec metrics() -> #{Name :: atom() => hb_process_monitor_metrics:value()}.
+-spec metrics() -> #{Name :: atom() => hb_cron_metrics:value()}.
 metrics() ->
     ok = ensure_loaded(),
-    hb_process_monitor_metrics:values().
+    hb_cron_metrics:values().
 
 %% @doc The same as text for Prometheus to scrape, in the exposition format 0.0.4. Where the host has the
 %% library `prometheus', they are among what that shows already.
 -spec prometheus() -> binary().
 prometheus() ->
     ok = ensure_loaded(),
-    hb_process_monitor_prometheus:text().
+    hb_cron_prometheus:text().
 
 %% @equiv reload(5000)
 -spec reload() -> {ok, [module()]} | {error, {busy, [module()]} | {not_loaded, term()}}.
@@ -163,41 +163,41 @@ reload() -> reload(5000).
     {ok, [module()]} | {error, {busy, [module()]} | {not_loaded, term()}}.
 reload(Timeout) ->
     ok = ensure_loaded(),
-    hb_process_monitor_loader:reload(Timeout).
+    hb_cron_loader:reload(Timeout).
 
 %% @doc How the monitor of a process fares; `undefined' if there is none. As all here that only looks on:
 %% neither the application is started for it, nor is a monitor asked, which may be at a push.
--spec info(Monitor :: pid() | process_id()) -> hb_process_monitor_info:info() | undefined.
+-spec info(Monitor :: pid() | process_id()) -> hb_cron_info:info() | undefined.
 info(MonitorOrProcID) ->
     ok = ensure_loaded(),
-    hb_process_monitor_info:info(MonitorOrProcID).
+    hb_cron_info:info(MonitorOrProcID).
 
 %% @doc How all monitors of this node fare, in the order of their processes.
--spec list() -> [hb_process_monitor_info:summary()].
+-spec list() -> [hb_cron_info:summary()].
 list() ->
     ok = ensure_loaded(),
-    hb_process_monitor_info:all().
+    hb_cron_info:all().
 
 %% @doc The same for one page of them, and the process to begin the next one after:
 %% `list(#{start_after => ProcID, limit => 100, state => backing_off})'. `done': there is no more.
--spec list(hb_process_monitor_info:list_options()) ->
-    {[hb_process_monitor_info:summary()], Next :: binary() | done}.
+-spec list(hb_cron_info:list_options()) ->
+    {[hb_cron_info:summary()], Next :: binary() | done}.
 list(Options) ->
     ok = ensure_loaded(),
-    hb_process_monitor_info:list(Options).
+    hb_cron_info:list(Options).
 
 %% @doc Prints the first page of {@link list/1} as a table, and how to see more.
 -spec i() -> ok.
 i() -> i(#{}).
 
 %% @doc Prints a page as a table, or all about the monitor of one process.
--spec i(hb_process_monitor_info:list_options() | pid() | process_id()) -> ok.
+-spec i(hb_cron_info:list_options() | pid() | process_id()) -> ok.
 i(Options) when is_map(Options) ->
     ok = ensure_loaded(),
-    hb_process_monitor_console:print(hb_process_monitor_table:page(Options));
+    hb_cron_console:print(hb_cron_table:page(Options));
 i(MonitorOrProcID) ->
     ok = ensure_loaded(),
-    hb_process_monitor_console:print(hb_process_monitor_table:one(hb_process_monitor_info:info(MonitorOrProcID))).
+    hb_cron_console:print(hb_cron_table:one(hb_cron_info:info(MonitorOrProcID))).
 
 %% @doc Has a monitor pause: after the result that it is at it pushes and polls nothing, and a tick does
 %% nothing, until {@link resume/1}. It keeps its cursor, and what it had fetched beyond that is fetched
@@ -207,30 +207,30 @@ i(MonitorOrProcID) ->
 -spec pause(Monitor :: pid() | process_id()) -> ok | {error, not_monitored}.
 pause(MonitorOrProcID) ->
     ok = ensure_loaded(),
-    hb_process_monitor_info:pause(MonitorOrProcID).
+    hb_cron_info:pause(MonitorOrProcID).
 
 %% @doc Has a monitor that has paused go on from where it stands. It polls at once.
 -spec resume(Monitor :: pid() | process_id()) -> ok | {error, not_monitored}.
 resume(MonitorOrProcID) ->
     ok = ensure_loaded(),
-    hb_process_monitor_info:resume(MonitorOrProcID).
+    hb_cron_info:resume(MonitorOrProcID).
 
 %% @doc Prints what this node is configured with, what it finds of its host, whether the CU answers, and
 %% what to do about what is wrong. Starts nothing, and shows no secret.
 -spec doctor() -> ok.
 doctor() ->
     ok = ensure_loaded(),
-    hb_process_monitor_console:print(hb_process_monitor_findings:text(hb_process_monitor_doctor:examine(#{}))).
+    hb_cron_console:print(hb_cron_doctor_report:text(hb_cron_doctor:examine(#{}))).
 
 %% @doc The same as a term. `#{process => ProcID}': whose result the CU is asked for; `#{probe => false}':
 %% it is not asked.
--spec doctor(hb_process_monitor_doctor:options()) -> hb_process_monitor_doctor:findings().
+-spec doctor(hb_cron_doctor:options()) -> hb_cron_doctor:findings().
 doctor(Options) ->
     ok = ensure_loaded(),
-    hb_process_monitor_doctor:examine(Options).
+    hb_cron_doctor:examine(Options).
 
 %% @equiv dashboard(8737)
--spec dashboard() -> {ok, Url :: binary()} | {error, hb_process_monitor_dashboard:error()}.
+-spec dashboard() -> {ok, Url :: binary()} | {error, hb_cron_dashboard:error()}.
 dashboard() -> dashboard(?DASHBOARD_PORT).
 
 %% @doc Serves the operations page on loopback, at this port, until {@link dashboard_stop/0} or the end of
@@ -238,24 +238,24 @@ dashboard() -> dashboard(?DASHBOARD_PORT).
 %% and do all that the page can, so it is a secret; there is a new one each time that the page is started.
 %% Where the page is served at this port already, the same URL. 0: any port that is free. Raises as
 %% {@link start/2} where the application does not start, and `{bad_port, Term}'.
--spec dashboard(inet:port_number()) -> {ok, Url :: binary()} | {error, hb_process_monitor_dashboard:error()}.
+-spec dashboard(inet:port_number()) -> {ok, Url :: binary()} | {error, hb_cron_dashboard:error()}.
 dashboard(Port) ->
     ok = ensure_loaded(),
-    ok = hb_process_monitor_starting:ensure_started(),
-    hb_process_monitor_dashboard:start(Port).
+    ok = hb_cron_start:ensure_started(),
+    hb_cron_dashboard:start(Port).
 
 %% @doc Ends the page, if there is one. Its connections are closed when this returns.
 -spec dashboard_stop() -> ok.
 dashboard_stop() ->
     ok = ensure_loaded(),
-    hb_process_monitor_dashboard:stop().
+    hb_cron_dashboard:stop().
 
 %% @doc For a supervisor that is to start a monitor itself: of a process, or of `{ProcID, Options}'. One
 %% that was stopped with {@link stop/1} stays stopped.
 -spec child_spec(process_id() | {process_id(), options()}) -> supervisor:child_spec().
 child_spec({ProcID, Options}) ->
     ok = ensure_loaded(),
-    hb_process_monitor_supervised:child_spec(hb_process_monitor_opts:proc_id(ProcID), Options);
+    hb_cron_supervisor_child:child_spec(hb_cron_options:proc_id(ProcID), Options);
 child_spec(ProcID) ->
     child_spec({ProcID, #{}}).
 
@@ -272,26 +272,26 @@ start_link(ProcID) -> start_link(ProcID, #{}).
     {ok, Monitor :: pid()} | {error, {already_started, pid()} | term()}.
 start_link(ProcID, Opts) when is_map(Opts) ->
     ok = ensure_loaded(),
-    ProcId = hb_process_monitor_opts:proc_id(ProcID),
-    hb_process_monitor_supervised:start_link(ProcId, Opts);
+    ProcId = hb_cron_options:proc_id(ProcID),
+    hb_cron_supervisor_child:start_link(ProcId, Opts);
 start_link(ProcID, Rate) ->
     start_link(ProcID, #{rate => Rate}).
 
 %% @doc The same, with a cursor.
--spec start_link(process_id(), Rate :: pos_integer(), hb_process_monitor_opts:cursor()) ->
+-spec start_link(process_id(), Rate :: pos_integer(), hb_cron_options:cursor()) ->
     {ok, Monitor :: pid()} | {error, {already_started, pid()} | term()}.
 start_link(ProcID, Rate, Cursor) ->
     start_link(ProcID, #{rate => Rate, cursor => Cursor}).
 
 engine() ->
     ok = ensure_loaded(),
-    hb_process_monitor_starting:engine().
+    hb_cron_start:engine().
 
 %% In embedded mode not even the module that loads the others is loaded by being called.
 ensure_loaded() ->
-    Load = fun() -> erlang:module_loaded(hb_process_monitor_loader) orelse code:load_file(hb_process_monitor_loader) end,
-    case erlang:module_loaded(hb_process_monitor_loader) orelse global:trans({?MODULE, self()}, Load, [node()]) of
-        true -> hb_process_monitor_loader:ensure_loaded();
-        {module, _} -> hb_process_monitor_loader:ensure_loaded();
-        {error, Reason} -> error({module_not_loaded, hb_process_monitor_loader, Reason})
+    Load = fun() -> erlang:module_loaded(hb_cron_loader) orelse code:load_file(hb_cron_loader) end,
+    case erlang:module_loaded(hb_cron_loader) orelse global:trans({?MODULE, self()}, Load, [node()]) of
+        true -> hb_cron_loader:ensure_loaded();
+        {module, _} -> hb_cron_loader:ensure_loaded();
+        {error, Reason} -> error({module_not_loaded, hb_cron_loader, Reason})
     end.

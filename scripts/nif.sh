@@ -67,7 +67,7 @@ else
   [ -f "$built" ] || { echo "nif: cargo has built no library" >&2; exit 1; }
 fi
 
-# Appends the stamp that hb_process_monitor_library checks before it loads the file. One that was built elsewhere
+# Appends the stamp that hb_cron_library checks before it loads the file. One that was built elsewhere
 # may have it already. Formats of other systems than Linux do not allow for it.
 stamp() {
   local size md5 text

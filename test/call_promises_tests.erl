@@ -126,18 +126,18 @@ in(crashed, _Cu, Id, Monitor) ->
     Ref = monitor(process, Monitor),
     exit(Monitor, kill),
     receive {'DOWN', Ref, process, _, _} -> ok end,
-    harness:eventually(fun() -> hb_process_monitor_restarts:is_planned(Id) orelse hb_process_monitor_registry:find(Id) =/= none end),
-    case hb_process_monitor_restarts:drop(Id) of
+    harness:eventually(fun() -> hb_cron_restarts:is_planned(Id) orelse hb_cron_registry:find(Id) =/= none end),
+    case hb_cron_restarts:drop(Id) of
         %% Due in an hour, so that the call comes first.
         [Start] ->
-            _ = hb_process_monitor_restarts:plan(Id, Start, 3600000),
+            _ = hb_cron_restarts:plan(Id, Start, 3600000),
             fun() ->
                 %% Now it may go on.
-                _ = [hb_process_monitor_keeper:start_later(Id, Owed, 1) || Owed <- hb_process_monitor_restarts:drop(Id)],
+                _ = [hb_cron_restarter:start_later(Id, Owed, 1) || Owed <- hb_cron_restarts:drop(Id)],
                 ok
             end;
         [] ->
-            {ok, {Next, _, _}} = hb_process_monitor_registry:find(Id),
+            {ok, {Next, _, _}} = hb_cron_registry:find(Id),
             in(crashed, none, Id, Next)
     end.
 
@@ -180,13 +180,13 @@ plain({error, Reason}) -> Reason.
 
 then(stays_stopped, Cu, Id, Monitor) ->
     harness:eventually(fun() -> not is_process_alive(Monitor) end),
-    ?assertEqual(none, hb_process_monitor_registry:find(Id)),
-    ?assertNot(hb_process_monitor_restarts:is_planned(Id)),
+    ?assertEqual(none, hb_cron_registry:find(Id)),
+    ?assertNot(hb_cron_restarts:is_planned(Id)),
     %% Started again, it goes on: nothing was lost meanwhile.
     {_, _} = harness:start(Cu, Id, #{}),
     then(goes_on, Cu, Id, Monitor);
 then(pushes, Cu, Id, Monitor) ->
-    ?assertMatch({ok, {Monitor, _, _}}, hb_process_monitor_registry:find(Id)),
+    ?assertMatch({ok, {Monitor, _, _}}, hb_cron_registry:find(Id)),
     then(goes_on, Cu, Id, none);
 then(goes_on, Cu, Id, Old) ->
     New = harness:back(Id, Old),
@@ -208,7 +208,7 @@ then(forgotten, Cu, Id, _) ->
 
 gone(Id) ->
     _ = [?M:stop(Monitor, deadline:ms()) || #{monitor := Monitor} <- [?M:info(Id)]],
-    _ = hb_process_monitor_restarts:drop(Id),
+    _ = hb_cron_restarts:drop(Id),
     ok.
 
 %% Any two calls at the same moment

@@ -194,7 +194,7 @@ resume_all_starts_what_was_not_stopped(Cu) ->
         Monitor ! tick,
         [receive {Id, N} -> ok end || N <- [1, 2]]
     end || Id <- [Stopped | Kept]],
-    {ok, {Monitor, _, _}} = hb_process_monitor_registry:find(Stopped),
+    {ok, {Monitor, _, _}} = hb_cron_registry:find(Stopped),
     ok = ?M:stop(Monitor, deadline:ms()),
     ok = application:stop(hb_process_monitor),
     [test_cu:add(Cu, Id, 1) || Id <- Kept],
@@ -204,23 +204,23 @@ resume_all_starts_what_was_not_stopped(Cu) ->
     [receive {Id, N} -> ?assertEqual(3, N) end || Id <- Kept],
     %% With the options they were started with.
     [begin
-        {ok, {_, _, Options}} = hb_process_monitor_registry:find(Id),
+        {ok, {_, _, Options}} = hb_cron_registry:find(Id),
         ?assertMatch(#{rate := 123456}, Options),
-        ?assertMatch(#{cron_page_limit := 17}, hb_process_monitor_opts:settings(Options))
+        ?assertMatch(#{cron_page_limit := 17}, hb_cron_options:settings(Options))
     end || Id <- Kept].
 
 tree_that_died_resumes_its_monitors_when_it_comes_back(Cu) ->
     Id = harness:proc_id(),
     {Monitor, _} = harness:pushed(Cu, Id, 5),
     Ref = monitor(process, Monitor),
-    exit(whereis(hb_process_monitor_sup), kill),
+    exit(whereis(hb_cron_sup), kill),
     receive {'DOWN', Ref, process, _, _} -> ok end,
     harness:eventually(fun() -> not lists:keymember(hb_process_monitor, 1, application:which_applications()) end),
     test_cu:add(Cu, Id, 2),
     %% Somebody starts another one, and the tree is back.
     _ = harness:start(Cu, harness:proc_id(), #{}),
-    harness:eventually(fun() -> hb_process_monitor_registry:find(Id) =/= none end),
-    {ok, {Back, _, _}} = hb_process_monitor_registry:find(Id),
+    harness:eventually(fun() -> hb_cron_registry:find(Id) =/= none end),
+    {ok, {Back, _, _}} = hb_cron_registry:find(Id),
     Back ! tick,
     harness:results(6, 7).
 
@@ -228,8 +228,8 @@ processes_of_the_host_are_started_with_the_application(Cu) ->
     [A, B] = [harness:proc_id(), harness:proc_id()],
     harness:host(#{cron_processes => [A, {B, #{rate => 777777}}], cron_node => test_cu:url(Cu)}),
     {ok, _} = application:ensure_all_started(hb_process_monitor),
-    harness:eventually(fun() -> length(hb_process_monitor_registry:monitors()) =:= 2 end),
-    {ok, {_, _, Options}} = hb_process_monitor_registry:find(B),
+    harness:eventually(fun() -> length(hb_cron_registry:monitors()) =:= 2 end),
+    {ok, {_, _, Options}} = hb_cron_registry:find(B),
     ?assertMatch(#{rate := 777777}, Options).
 
 checkpoint_off_writes_nothing_and_goes_on_after_a_stop(Cu) ->

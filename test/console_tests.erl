@@ -12,7 +12,7 @@ all_test_() ->
      ]]}.
 
 text_of_others_in_ascii_is_escaped_test() ->
-    ?assertEqual("a...x \\x{2603}\n", hb_process_monitor_console:ascii([<<"a…×"/utf8>>, " ", 16#2603, $\n])).
+    ?assertEqual("a...x \\x{2603}\n", hb_cron_console:ascii([<<"a…×"/utf8>>, " ", 16#2603, $\n])).
 
 setup() -> #{dir => string:trim(os:cmd("mktemp -d")), cu => test_cu:start(), id => harness:proc_id()}.
 

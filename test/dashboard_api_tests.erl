@@ -172,7 +172,7 @@ dead_letter_clicked_twice_is_pushed_once(#{cu := Cu} = World) ->
     ?assertEqual({ok, []}, ?M:dead_letters(Id)).
 
 two_wait() ->
-    [Redelivering] = [Map || Map <- tuple_to_list(sys:get_state(hb_process_monitor_dashboard)), is_map(Map)],
+    [Redelivering] = [Map || Map <- tuple_to_list(sys:get_state(hb_cron_dashboard)), is_map(Map)],
     [Waiting || {_, _, Waiting} <- maps:values(Redelivering), length(Waiting) =:= 2] =/= [].
 
 dead_letter_is_discarded(#{cu := Cu} = World) ->
@@ -185,19 +185,19 @@ dead_letter_is_discarded(#{cu := Cu} = World) ->
 json_of_any_term_reads_back_as_that_term(_) ->
     Same = #{<<"a">> => [1, -1, 0, 1.5, 1.0e-7, -2.0e22, 123456789012345678901234567890], <<"b">> => #{<<>> => []},
              <<"c">> => [true, false, null, #{}, <<>>, <<"text">>]},
-    Read = fun(Term) -> json_text:decode(iolist_to_binary(hb_process_monitor_json:encode(Term))) end,
+    Read = fun(Term) -> json_text:decode(iolist_to_binary(hb_cron_json:encode(Term))) end,
     ?assertEqual(Same, Read(Same)),
     ?assertEqual(#{<<"key">> => [null, <<"atom">>]}, Read(#{key => [undefined, atom]})),
     %% Each byte there is, by itself and within a text.
     [?assertEqual(<<"a", Char/utf8, "b">>, Read(<<"a", Char/utf8, "b">>)) || Char <- lists:seq(0, 16#7FF) ++ [16#2027, 16#2028, 16#2029, 16#FFFF, 16#10FFFF]],
     [?assertEqual(<<"a", 16#FFFD/utf8, "b">>, Read(<<"a", Byte, "b">>)) || Byte <- lists:seq(16#80, 16#FF)],
-    [?assertError(badarg, hb_process_monitor_json:encode(Bad)) || Bad <- [{tuple}, self(), [self()], #{key => {}}, <<1:1>>]].
+    [?assertError(badarg, hb_cron_json:encode(Bad)) || Bad <- [{tuple}, self(), [self()], #{key => {}}, <<1:1>>]].
 
 hostile() -> <<"</script><img src=x onerror=alert(1)>\"'\\\n\t\r & \x{2028} ☃ 𝄞 "/utf8, 0, 255, 128>>.
 
 hostile_text_comes_through_as_it_is(#{cu := Cu} = World) ->
     %% In JSON, byte for byte but for what is no UTF-8.
-    Json = iolist_to_binary(hb_process_monitor_json:encode(#{hostile() => [hostile(), hostile]})),
+    Json = iolist_to_binary(hb_cron_json:encode(#{hostile() => [hostile(), hostile]})),
     Valid = <<"</script><img src=x onerror=alert(1)>\"'\\\n\t\r & \x{2028} ☃ 𝄞 "/utf8, 0, (unicode:characters_to_binary([16#FFFD, 16#FFFD]))/binary>>,
     ?assertEqual(#{Valid => [Valid, <<"hostile">>]}, json_text:decode(Json)),
     ?assertEqual(nomatch, binary:match(Json, [<<"<">>, <<0>>, <<"\n">>])),

@@ -80,7 +80,7 @@ half_sent(World) ->
     ok = gen_tcp:send(Socket, "GET / HTTP/1.1\r\nHost: "),
     Socket.
 
-connections() -> hb_process_monitor_dashboard_sup:requests(whereis(hb_process_monitor_dashboard_sup)).
+connections() -> hb_cron_dashboard_sup:requests(whereis(hb_cron_dashboard_sup)).
 
 %% Processes that hold so many half-sent requests, at all times. Returns when all have begun.
 attackers(Count, World) ->

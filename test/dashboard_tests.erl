@@ -98,16 +98,16 @@ application_stopped_takes_the_page_along(World) ->
 
 server_killed_takes_the_page_alone_along(#{cu := Cu} = World) ->
     {Monitor, _} = harness:pushed(Cu, harness:proc_id(), 1),
-    Ticker = whereis(hb_process_monitor_ticker),
-    killed = harness:kill(whereis(hb_process_monitor_dashboard)),
+    Ticker = whereis(hb_cron_engine),
+    killed = harness:kill(whereis(hb_cron_dashboard)),
     harness:eventually(fun() -> gen_tcp:connect({127, 0, 0, 1}, port(World), []) =:= {error, econnrefused} end),
-    ?assertEqual(Ticker, whereis(hb_process_monitor_ticker)),
+    ?assertEqual(Ticker, whereis(hb_cron_engine)),
     ?assert(is_process_alive(Monitor)),
     ?assertMatch({ok, _}, ?M:dashboard(port(World))).
 
 server_killed_with_a_request_that_hangs_is_followed_by_another(World) ->
     _ = hanging(World),
-    killed = harness:kill(whereis(hb_process_monitor_dashboard)),
+    killed = harness:kill(whereis(hb_cron_dashboard)),
     ?assertMatch({ok, _}, ?M:dashboard(port(World))).
 
 page_with_a_request_that_hangs_is_stopped_and_started(World) ->
@@ -124,7 +124,7 @@ hanging(World) ->
     true = erlang:suspend_process(Request),
     Request.
 
-requests() -> hb_process_monitor_dashboard_sup:requests(whereis(hb_process_monitor_dashboard_sup)).
+requests() -> hb_cron_dashboard_sup:requests(whereis(hb_cron_dashboard_sup)).
 
 %% Who may ask
 
@@ -136,7 +136,7 @@ answer_is_sent_without_waiting_for_the_ack_of_its_head(_World) ->
     {ok, Socket} = gen_tcp:accept(Listen),
     ?assertEqual({ok, [{nodelay, false}]}, inet:getopts(Socket, [nodelay])),
     Asked = #mod{socket = Socket, method = "GET", request_uri = "/", parsed_header = []},
-    {break, [{response, {response, [{code, 403} | _], _}}]} = hb_process_monitor_dashboard_web:do(Asked),
+    {break, [{response, {response, [{code, 403} | _], _}}]} = hb_cron_dashboard_web:do(Asked),
     ?assertEqual({ok, [{nodelay, true}]}, inet:getopts(Socket, [nodelay])),
     [ok = gen_tcp:close(S) || S <- [Browser, Socket, Listen]].
 
@@ -185,9 +185,9 @@ token_missing_or_wrong_is_refused(#{token := Token} = World) ->
     ?assertNotMatch(#{state := State} when State =:= paused; State =:= pausing, ?M:info(Id)).
 
 token_is_hidden_from_status_and_processes(#{token := Token}) ->
-    Server = whereis(hb_process_monitor_dashboard),
-    Status = io_lib:format("~p~p~p", [sys:get_status(Server), supervisor:get_childspec(hb_process_monitor_sup, dashboard),
-                                      ets:tab2list(hb_process_monitor_dashboard)]),
+    Server = whereis(hb_cron_dashboard),
+    Status = io_lib:format("~p~p~p", [sys:get_status(Server), supervisor:get_childspec(hb_cron_sup, dashboard),
+                                      ets:tab2list(hb_cron_dashboard)]),
     ?assertEqual(nomatch, string:find(Status, Token)).
 
 foreign_host_is_refused_everywhere(#{token := Token} = World) ->

@@ -7,7 +7,7 @@
 -import(proper_types, [boolean/0, frequency/1, list/1, oneof/1, range/2]).
 -define(FORALL(Values, Type, Holds), proper:forall(Type, fun(Values) -> Holds end)).
 
--define(D, hb_process_monitor_delivery).
+-define(D, hb_cron_retry_policy).
 -define(CASES, 1000).
 
 eunit_wrapper_(Tests) -> deadline:each(Tests).

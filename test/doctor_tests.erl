@@ -67,7 +67,7 @@ node_without_the_application_is_examined_and_left_so(Cu) ->
     Findings = hb_process_monitor:doctor(#{}),
     ?assertMatch(#{running := false, is_known := false, cu := [#{answer := {ok, earliest}}]}, Findings),
     found(attention, <<"does not run">>, Findings),
-    ?assertEqual(undefined, whereis(hb_process_monitor_sup)),
+    ?assertEqual(undefined, whereis(hb_cron_sup)),
     ?assertEqual([results], [Kind || #{kind := Kind} <- test_cu:requests(Cu)]).
 
 value_of_each_option_says_where_it_is_from(Cu) ->
@@ -84,7 +84,7 @@ value_of_each_option_says_where_it_is_from(Cu) ->
     ?assertEqual({[test_cu:url(Cu)], host}, From(cron_node)),
     ?assertEqual({60000, default}, From(cron_first_byte_timeout)),
     ?assertEqual({harness:checkpoint(), host}, From(cron_checkpoint)),
-    ?assertEqual(lists:sort([Key || {Key, _, _} <- hb_process_monitor_opts:describe()]),
+    ?assertEqual(lists:sort([Key || {Key, _, _} <- hb_cron_options:describe()]),
                  lists:sort([Key || {Key, _, _, _} <- Options])).
 
 value_that_is_none_is_found(Cu) ->
@@ -190,12 +190,12 @@ processes_that_are_not_delivered_are_named(Cu) ->
     [harness:eventually(fun() -> maps:get(error, hb_process_monitor:info(Id)) =/= undefined end) || Id <- Ids],
     #{verdict := wrong} = Findings = hb_process_monitor:doctor(#{probe => false}),
     [found(wrong, Part, Findings) || Part <- Ids ++ [<<"status 500">>, <<"device_is_down">>]],
-    Text = unicode:characters_to_binary(hb_process_monitor_findings:text(Findings)),
+    Text = unicode:characters_to_binary(hb_cron_doctor_report:text(Findings)),
     ?assertMatch({_, _}, binary:match(Text, <<"Not delivered at the moment: 2 processes.">>)).
 
 monitors_of_an_engine_that_does_not_answer_are_unknown(Cu) ->
     {_, _} = harness:start(Cu, harness:proc_id(), #{cursor => earliest}),
-    Findings = hb_process_monitor_ticker:asleep_during(fun() -> hb_process_monitor:doctor(#{probe => false}) end),
+    Findings = hb_cron_engine:asleep_during(fun() -> hb_process_monitor:doctor(#{probe => false}) end),
     ?assertMatch(#{monitors := #{states := #{unknown := 1}}}, Findings),
     found(attention, <<"did not answer for 1 monitors">>, Findings),
     %% Its answer comes once it is awake, and lies in nobody's mailbox.
@@ -211,7 +211,7 @@ examination_changes_nothing(Cu) ->
     try
         _ = hb_process_monitor:doctor(#{}),
         ?assertEqual(Before, {file:list_dir(Dir), file:read_file_info(Dir)}),
-        ?assertNot(hb_process_monitor_host:has(hb_router, find, 2))
+        ?assertNot(hb_cron_host:has(hb_router, find, 2))
     after harness:no_router()
     end.
 
@@ -247,7 +247,7 @@ secrets_are_not_shown(Cu) ->
         [begin
             harness:host(#{cron_node => Node}),
             Findings = hb_process_monitor:doctor(#{}),
-            [io_lib:format("~0p", [Findings]), hb_process_monitor_findings:text(Findings)]
+            [io_lib:format("~0p", [Findings]), hb_cron_doctor_report:text(Findings)]
          end || Node <- [<<"http://me:secret@", Rest/binary>>, [<<"http://me:secret@", Rest/binary>>], <<"me:secret@no url">>]]
     after
         os:unsetenv("NO_PROXY"),
@@ -260,10 +260,10 @@ secrets_are_not_shown(Cu) ->
 text_holds_the_verdict_and_every_advice(Cu) ->
     ok = test_cu:go_down(Cu),
     #{advice := Advice, verdict := wrong} = Findings = hb_process_monitor:doctor(#{}),
-    Text = unicode:characters_to_binary(hb_process_monitor_findings:text(Findings)),
+    Text = unicode:characters_to_binary(hb_cron_doctor_report:text(Findings)),
     [?assertMatch({Part, {_, _}}, {Part, binary:match(Text, Part)})
      || {_, What, Do} <- Advice, Part <- [What, Do, <<"Something is wrong.">>], Part =/= <<>>],
-    [?assertMatch({Key, {_, _}}, {Key, binary:match(Text, atom_to_binary(Key))}) || {Key, _, _} <- hb_process_monitor_opts:describe()].
+    [?assertMatch({Key, {_, _}}, {Key, binary:match(Text, atom_to_binary(Key))}) || {Key, _, _} <- hb_cron_options:describe()].
 
 bad_option_is_refused(_Cu) ->
     ?assertError({bad_option, print, false}, hb_process_monitor:doctor(#{print => false})),

@@ -263,7 +263,7 @@ outage_that_repeats_is_logged_at_1_2_4_8_and_when_it_is_over(Cu) ->
     [begin
         Monitor ! tick,
         harness:eventually(fun() ->
-            #{failures := Failures} = hb_process_monitor_ticker:counters(),
+            #{failures := Failures} = hb_cron_engine:counters(),
             %% It may try by itself in between.
             Failures >= N
         end)

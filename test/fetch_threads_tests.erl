@@ -23,7 +23,7 @@ tickers_killed_while_a_cu_hangs_leave_no_threads_behind(Cu) ->
     #{fds := Fds} = os_node:status(self),
     ?assertEqual(?INFLIGHT, fetch_threads()),
     [begin
-        Ticker = whereis(hb_process_monitor_ticker),
+        Ticker = whereis(hb_cron_engine),
         test_cu:forget_requests(Cu),
         killed = harness:kill(Ticker),
         %% Those of the next one.
@@ -37,7 +37,7 @@ tickers_killed_while_a_cu_hangs_leave_no_threads_behind(Cu) ->
     [Id | _] = Ids,
     harness:sink(Id),
     test_cu:add(Cu, Id, 3),
-    killed = harness:kill(whereis(hb_process_monitor_ticker)),
+    killed = harness:kill(whereis(hb_cron_engine)),
     harness:results(1, 3),
     [ok = hb_process_monitor:stop(Monitor, 20000) || Monitor <- Monitors],
     ok.

@@ -3,7 +3,7 @@
 -module(findings_tests).
 -include_lib("eunit/include/eunit.hrl").
 
--define(M, hb_process_monitor_findings).
+-define(M, hb_cron_doctor_report).
 
 -define(NODE, <<"http://cu:6363">>).
 

@@ -112,11 +112,11 @@ engine_dies(World) ->
     {Monitor, Logger} = era:start(World, [era:result([era:message(A, "1"), era:message(B, "2")])],
                                   #{cron_push_attempts => infinity, cron_push_backoff => {1 bsl 31, 1 bsl 31}}),
     harness:logged(Logger, fun({error, push_failed, _}) -> true end),
-    Ticker = whereis(hb_process_monitor_ticker),
+    Ticker = whereis(hb_cron_engine),
     _ = harness:kill(Ticker),
     true = host_double:process(B, local),
     harness:eventually(fun() -> Monitor ! tick, host_double:pushed(B) =:= [1] end),
-    ?assertNotEqual(Ticker, whereis(hb_process_monitor_ticker)),
+    ?assertNotEqual(Ticker, whereis(hb_cron_engine)),
     ?assertEqual(1, length(host_double:scheduled(A))).
 
 letter_in_part(#{source := Source} = World) ->

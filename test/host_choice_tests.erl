@@ -3,7 +3,7 @@
 -module(host_choice_tests).
 -include_lib("eunit/include/eunit.hrl").
 
--define(HOST, hb_process_monitor_host).
+-define(HOST, hb_cron_host).
 -define(ID, <<"AZaz09-_AZaz09-_AZaz09-_AZaz09-_AZaz09-_AZa">>).
 
 eunit_wrapper_(Tests) -> deadline:each(Tests).
@@ -14,7 +14,7 @@ device(Push) -> device(Push, undefined).
 
 device(Push, Format) -> ?HOST:device(#{cron_push => Push, cron_result_format => Format}).
 
-mu(Call, Format) -> {hb_process_monitor_host_mu, {Call, Format}}.
+mu(Call, Format) -> {hb_cron_host_mu, {Call, Format}}.
 
 bare_host_is_pushed_to_by_the_documented_call_test() ->
     ok = ?HOST:detect(),
@@ -22,8 +22,8 @@ bare_host_is_pushed_to_by_the_documented_call_test() ->
 
 era_a_test_() -> in(era_a, fun() ->
     Fun = fun(_, _) -> ok end,
-    [?_assertEqual({hb_process_monitor_host_converge, none}, device(undefined)),
-     ?_assertEqual({hb_process_monitor_host_ao, none}, device(ao)),
+    [?_assertEqual({hb_cron_host_converge, none}, device(undefined)),
+     ?_assertEqual({hb_cron_host_ao, none}, device(ao)),
      %% Only a dev_mu is taken to be written for the record of the host's own client.
      ?_assertEqual(mu({dev_mu, push}, record), device(mu)),
      ?_assertEqual(mu({dev_mu, push}, record), device({dev_mu, push})),
@@ -45,8 +45,8 @@ era_a_test_() -> in(era_a, fun() ->
 end).
 
 era_b_test_() -> in(era_b, fun() ->
-    [?_assertEqual({hb_process_monitor_host_ao, none}, device(undefined)),
-     ?_assertEqual({hb_process_monitor_host_converge, none}, device(converge)),
+    [?_assertEqual({hb_cron_host_ao, none}, device(undefined)),
+     ?_assertEqual({hb_cron_host_converge, none}, device(converge)),
      ?_assertMatch(#{push := ao}, ?HOST:describe())]
 end).
 
@@ -90,7 +90,7 @@ router_test_() ->
          Router =:= none orelse harness:router(Router),
          hb_opts:set(Options),
          ok = ?HOST:detect(),
-         ?assertEqual(Expected, hb_process_monitor_host_router:nodes_of(?ID))
+         ?assertEqual(Expected, hb_cron_router:nodes_of(?ID))
      end} || {Name, Router, Options, Expected} <- [
         {"nothing is said", none, #{}, {default, [<<"http://localhost:6363">>]}},
         {"the router answers a string", "{ok, \"http://cu:1\"}", #{}, {hb_router, [<<"http://cu:1">>]}},

@@ -3,7 +3,7 @@
 -include_lib("eunit/include/eunit.hrl").
 
 -define(SCHEDULE, {hb_converge, resolve}).
--define(ADAPTER, hb_process_monitor_host_converge).
+-define(ADAPTER, hb_cron_host_converge).
 
 eunit_wrapper_(Tests) -> deadline:each(Tests).
 

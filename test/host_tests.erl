@@ -36,7 +36,7 @@ scheduled(Target, Count) ->
     harness:eventually(fun() -> length(host_double:scheduled(Target)) >= Count end),
     host_double:scheduled(Target).
 
-key(era_a, Key) -> hb_process_monitor_host_converge:key(Key);
+key(era_a, Key) -> hb_cron_host_converge:key(Key);
 key(era_b, Key) -> Key.
 
 data(#{era := Era}, Messages) -> [maps:get(key(Era, <<"data">>), Message) || Message <- Messages].
@@ -133,7 +133,7 @@ tags(#{era := Era, source := Source} = World) ->
         {<<"half">>, <<"0.5">>}, {<<"yes">>, <<"true">>}, {<<"twice">>, <<"2">>}, {<<"text">>, <<"12345678901234567890">>}]],
     %% What has no text is no tag: told of, and not made up.
     {ok, []} = hb_process_monitor:dead_letters(Source),
-    {Monitor, _, _} = element(2, hb_process_monitor_registry:find(Source)),
+    {Monitor, _, _} = element(2, hb_cron_registry:find(Source)),
     more(World, Monitor, era:result([era:message(Target, "d", [{"Deep", "{\"a\":1}"}])])),
     harness:eventually(fun() ->
         {ok, Letters} = hb_process_monitor:dead_letters(Source),
@@ -199,7 +199,7 @@ no_strays(World) ->
     ?assertEqual({messages, []}, process_info(Monitor, messages)),
     %% Linked to the push that is under way, and to its supervisor.
     {links, Links} = process_info(Monitor, links),
-    ?assertEqual(lists:sort([Worker, whereis(hb_process_monitor_monitors_sup)]), lists:sort(Links)),
+    ?assertEqual(lists:sort([Worker, whereis(hb_cron_monitors_sup)]), lists:sort(Links)),
     ?assertEqual({trap_exit, false}, process_info(Worker, trap_exit)),
     Worker ! go_on,
     [_, _, _] = scheduled(Target, 3),

@@ -131,7 +131,7 @@ stopping_timer(Monitor) ->
     end.
 
 status() ->
-    {ok, Engine, _} = hb_process_monitor_registry:engine(),
+    {ok, Engine, _} = hb_cron_registry:engine(),
     hb_process_monitor_nif:checkpoint_status(Engine).
 
 hang() -> ok = file:write_file(preloaded_node:control(?VARIABLE), <<>>).

@@ -179,7 +179,7 @@ monitor_without_an_engine_shows_as_starting(Cu) ->
 monitor_of_an_engine_that_does_not_answer_shows_as_unknown(Cu) ->
     Id = harness:proc_id(),
     {_, _} = harness:start(Cu, Id, #{cursor => earliest}),
-    {#{state := State, cursor := Cursor}, [#{state := Listed}]} = hb_process_monitor_ticker:asleep_during(fun() ->
+    {#{state := State, cursor := Cursor}, [#{state := Listed}]} = hb_cron_engine:asleep_during(fun() ->
         {hb_process_monitor:info(Id), hb_process_monitor:list()}
     end),
     ?assertEqual({unknown, unknown, earliest}, {State, Listed, Cursor}),
@@ -305,5 +305,5 @@ url_with_a_password_is_shown_without_it(Cu) ->
     <<"http://", Rest/binary>> = test_cu:url(Cu),
     {Monitor, _} = harness:start(Cu, Id, #{cursor => earliest, cron_node => <<"http://me:secret@", Rest/binary>>}),
     Shown = [io_lib:format("~0p", [hb_process_monitor:info(Id)]), printed(fun() -> hb_process_monitor:i(Id) end),
-             io_lib:format("~0p", [sys:get_status(Monitor)]), io_lib:format("~0p", [sys:get_status(hb_process_monitor_keeper)])],
+             io_lib:format("~0p", [sys:get_status(Monitor)]), io_lib:format("~0p", [sys:get_status(hb_cron_restarter)])],
     ?assertEqual(nomatch, binary:match(unicode:characters_to_binary(Shown), <<"secret">>)).

@@ -25,7 +25,7 @@ uninstallation_killed(World) ->
 upgrade_killed(#{own := Own, dist := Dist} = World) ->
     Newer = installation:derive(Dist, filename:join(Own, "newer"), [
         fun(D) -> installation:marked(D, hb_process_monitor, newer) end,
-        fun(D) -> installation:marked(D, hb_process_monitor_log, newer) end]),
+        fun(D) -> installation:marked(D, hb_cron_log, newer) end]),
     Old = fun(_, Release, Env) -> {0, _} = installation:install(Dist, Release, Env) end,
     killed_at_steps(World#{dist := Newer}, 3, Old, "install").
 

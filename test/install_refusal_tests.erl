@@ -79,10 +79,10 @@ bad_library(#{release := Release, dist := Dist, own := Own}) ->
 
 not_whole(#{release := Release, dist := Dist, own := Own}) ->
     Before = host_release:snapshot(Release),
-    Beam = "ebin/hb_process_monitor_sup.beam",
+    Beam = "ebin/hb_cron_sup.beam",
     Without = installation:derive(Dist, filename:join(Own, "without"), [fun(To) -> ok = file:delete(filename:join(To, Beam)) end]),
     {1, Said} = installation:install(Without, Release),
-    says(Said, "not a whole build, ebin/hb_process_monitor_sup\\.beam is missing"),
+    says(Said, "not a whole build, ebin/hb_cron_sup\\.beam is missing"),
     ok = file:make_symlink("/nowhere", filename:join(Without, Beam)),
     {1, Unreadable} = installation:install(Without, Release),
     says(Unreadable, "its files cannot be read"),
@@ -106,14 +106,14 @@ no_permission(#{release := Release, dist := Dist}) ->
 changed_by_somebody_else(#{release := Release, dist := Dist, own := Own}) ->
     Before = host_release:snapshot(Release),
     {0, _} = installation:install(Dist, Release),
-    Changed = filename:join(host_release:app(Release), "ebin/hb_process_monitor_log.beam"),
+    Changed = filename:join(host_release:app(Release), "ebin/hb_cron_log.beam"),
     ok = file:write_file(Changed, "of somebody else"),
     {1, Verified} = installation:verify(Dist, Release),
-    says(Verified, "changed +ebin/hb_process_monitor_log.beam"),
+    says(Verified, "changed +ebin/hb_cron_log.beam"),
     AsItWas = host_release:snapshot(Release),
     [begin
         {1, Said} = installation:Command(Dist, Release),
-        says(Said, "changed since they were installed, by somebody else: ebin/hb_process_monitor_log.beam"),
+        says(Said, "changed since they were installed, by somebody else: ebin/hb_cron_log.beam"),
         says(Said, "FORCE=yes")
     end || Command <- [install, uninstall]],
     ?assertEqual(AsItWas, host_release:snapshot(Release)),

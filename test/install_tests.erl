@@ -61,15 +61,15 @@ upgraded(#{release := Release, dist := Dist, own := Own}) ->
     Older = installation:derive(Dist, filename:join(Own, "older"), [
         fun installation:longer_library/1,
         fun(D) -> installation:version(D, "0.0.9") end,
-        fun(D) -> {ok, _} = file:copy(filename:join(D, "ebin/hb_process_monitor_log.beam"),
-                                      filename:join(D, "ebin/hb_process_monitor_gone.beam")) end]),
+        fun(D) -> {ok, _} = file:copy(filename:join(D, "ebin/hb_cron_log.beam"),
+                                      filename:join(D, "ebin/hb_cron_gone.beam")) end]),
     {0, _} = installation:install(Older, Release),
-    {1, NotThis} = installation:verify(Older, remove(Release, "ebin/hb_process_monitor_gone.beam")),
-    says(NotThis, "missing +ebin/hb_process_monitor_gone.beam"),
+    {1, NotThis} = installation:verify(Older, remove(Release, "ebin/hb_cron_gone.beam")),
+    says(NotThis, "missing +ebin/hb_cron_gone.beam"),
     {0, _} = installation:install(Older, Release),
     {0, Said} = installation:install(Dist, Release),
     says(Said, "0\\.1\\.0 is installed"),
-    ?assertNot(filelib:is_file(filename:join(host_release:app(Release), "ebin/hb_process_monitor_gone.beam"))),
+    ?assertNot(filelib:is_file(filename:join(host_release:app(Release), "ebin/hb_cron_gone.beam"))),
     {0, Verified} = installation:verify(Dist, Release),
     says(Verified, "installed +0\\.1\\.0"),
     {0, _} = installation:uninstall(Dist, Release),
@@ -139,8 +139,8 @@ priv_in_use(#{release := Release, dist := Dist}) ->
     ?assertEqual([Theirs], filelib:wildcard(filename:join(host_release:app(Release), "priv/*"))).
 
 host_described(#{release := Release, dist := Dist, own := Own}) ->
-    Describing = fun(Body) -> fun(D) -> installation:beam_of(D, hb_process_monitor_host, fun(_) ->
-        [form(Text) || Text <- ["-module(hb_process_monitor_host).", "-export([describe/0]).", "describe() -> " ++ Body]]
+    Describing = fun(Body) -> fun(D) -> installation:beam_of(D, hb_cron_host, fun(_) ->
+        [form(Text) || Text <- ["-module(hb_cron_host).", "-export([describe/0]).", "describe() -> " ++ Body]]
     end) end end,
     Good = installation:derive(Dist, filename:join(Own, "good"), [Describing("#{options => hb_opts, push => {dev_mu, push}}.")]),
     {0, _} = installation:install(Good, Release),

@@ -120,54 +120,54 @@ stopped_monitor_stays_stopped(Cu) ->
     Id = harness:proc_id(),
     {Monitor, Logger} = pushed(Cu, Id),
     ok = hb_process_monitor:stop(Monitor, deadline:ms()),
-    {error, unknown_call} = gen_server:call(hb_process_monitor_keeper, served),
-    ?assertEqual(none, hb_process_monitor_registry:find(Id)),
+    {error, unknown_call} = gen_server:call(hb_cron_restarter, served),
+    ?assertEqual(none, hb_cron_registry:find(Id)),
     ?assertEqual([], [E || {error, _, _} = E <- harness:report(Logger)]).
 
 %% Twenty monitors crash, and the keeper dies before any of them is due.
 keeper_killed_while_restarts_are_owed_starts_all_of_them(Cu) ->
     All = [{Id, Monitor} || _ <- lists:seq(1, 20), Id <- [harness:proc_id()], {Monitor, _} <- [pushed(Cu, Id)]],
     [killed = harness:kill(Monitor) || {_, Monitor} <- All],
-    harness:eventually(fun() -> length(hb_process_monitor_restarts:all()) + alive(All) =:= 20 end),
+    harness:eventually(fun() -> length(hb_cron_restarts:all()) + alive(All) =:= 20 end),
     kill_keeper(),
     [_ = harness:back(Id, Old) || {Id, Old} <- All],
     ok.
 
-alive(All) -> length([Id || {Id, Old} <- All, {ok, {Monitor, _, _}} <- [hb_process_monitor_registry:find(Id)], Monitor =/= Old]).
+alive(All) -> length([Id || {Id, Old} <- All, {ok, {Monitor, _, _}} <- [hb_cron_registry:find(Id)], Monitor =/= Old]).
 
 monitors_that_crash_while_no_keeper_runs_are_started_again(Cu) ->
     All = [{Id, Monitor} || _ <- lists:seq(1, 5), Id <- [harness:proc_id()], {Monitor, _} <- [pushed(Cu, Id)]],
     %% Nothing starts a keeper meanwhile.
-    ok = sys:suspend(hb_process_monitor_sup),
-    killed = harness:kill(whereis(hb_process_monitor_keeper)),
+    ok = sys:suspend(hb_cron_sup),
+    killed = harness:kill(whereis(hb_cron_restarter)),
     [Crashed, Stopped | Killed] = All,
     crash(element(2, Crashed)),
     ok = hb_process_monitor:stop(element(2, Stopped), deadline:ms()),
     [killed = harness:kill(Monitor) || {_, Monitor} <- Killed],
-    ok = sys:resume(hb_process_monitor_sup),
+    ok = sys:resume(hb_cron_sup),
     [goes_on_with(Cu, Id, harness:back(Id, Old)) || {Id, Old} <- [Crashed | Killed]],
-    ?assertEqual(none, hb_process_monitor_registry:find(element(1, Stopped))).
+    ?assertEqual(none, hb_cron_registry:find(element(1, Stopped))).
 
 kill_keeper() ->
-    Old = whereis(hb_process_monitor_keeper),
+    Old = whereis(hb_cron_restarter),
     killed = harness:kill(Old),
-    harness:eventually(fun() -> not lists:member(whereis(hb_process_monitor_keeper), [Old, undefined]) end).
+    harness:eventually(fun() -> not lists:member(whereis(hb_cron_restarter), [Old, undefined]) end).
 
 logger_that_raises_ends_neither_monitor_nor_keeper(Cu) ->
     Id = harness:proc_id(),
     {ok, _} = application:ensure_all_started(hb_process_monitor),
     hb_logger:raising(fun() ->
-        Keeper = whereis(hb_process_monitor_keeper),
+        Keeper = whereis(hb_cron_restarter),
         harness:sink(Id),
         test_cu:add(Cu, Id, 3),
         {Monitor, undefined} = harness:start(Cu, Id, #{cursor => earliest}),
         test_cu:script(Cu, fun(_) -> close end),
         Monitor ! tick,
-        harness:eventually(fun() -> maps:get(failures, hb_process_monitor_ticker:counters()) > 0 end),
+        harness:eventually(fun() -> maps:get(failures, hb_cron_engine:counters()) > 0 end),
         test_cu:script(Cu, fun(_) -> pass end),
         Monitor ! tick,
         harness:results(1, 3),
-        ?assertEqual({ok, Keeper}, {ok, whereis(hb_process_monitor_keeper)}),
+        ?assertEqual({ok, Keeper}, {ok, whereis(hb_cron_restarter)}),
         ?assert(is_process_alive(Monitor))
     end).
 
@@ -182,19 +182,19 @@ logger_that_raises_does_not_prevent_a_restart(Cu) ->
 %% Crashes a monitor, and returns before it is started again: its restart is planned and put off.
 crashed(Cu, Id) ->
     {Monitor, Logger} = pushed(Cu, Id),
-    ok = sys:suspend(hb_process_monitor_monitors_sup),
+    ok = sys:suspend(hb_cron_monitors_sup),
     crash(Monitor),
-    harness:eventually(fun() -> hb_process_monitor_restarts:is_planned(Id) end),
+    harness:eventually(fun() -> hb_cron_restarts:is_planned(Id) end),
     {Monitor, Logger}.
 
-go_on() -> ok = sys:resume(hb_process_monitor_monitors_sup).
+go_on() -> ok = sys:resume(hb_cron_monitors_sup).
 
 %% Its start, were there one, would have come: the keeper has served all that was due for a minute.
 never_started(Cu, Id) ->
-    [] = [Token || {Planned, Token, _} <- hb_process_monitor_restarts:all(), Planned =:= Id],
+    [] = [Token || {Planned, Token, _} <- hb_cron_restarts:all(), Planned =:= Id],
     go_on(),
-    {error, unknown_call} = gen_server:call(hb_process_monitor_keeper, served, infinity),
-    ?assertEqual(none, hb_process_monitor_registry:find(Id)),
+    {error, unknown_call} = gen_server:call(hb_cron_restarter, served, infinity),
+    ?assertEqual(none, hb_cron_registry:find(Id)),
     harness:still(Cu, Id, 20).
 
 stop_reaches_a_crashed_monitor_that_waits_to_be_started(Cu) ->
@@ -213,7 +213,7 @@ stop_by_an_old_pid_reaches_the_monitor_started_in_its_place(Cu) ->
     New = harness:back(Id, Old),
     ?assertEqual(ok, hb_process_monitor:stop(Old, deadline:ms())),
     ?assertNot(is_process_alive(New)),
-    ?assertEqual(none, hb_process_monitor_registry:find(Id)).
+    ?assertEqual(none, hb_cron_registry:find(Id)).
 
 old_pid_does_not_stop_a_process_that_was_started_anew(Cu) ->
     Id = harness:proc_id(),
@@ -239,8 +239,8 @@ start_takes_the_place_of_a_planned_restart(Cu) ->
     %% Before or after the keeper's: either way there is one.
     {New, _} = harness:start(Cu, Id, #{}),
     goes_on_with(Cu, Id, New),
-    harness:eventually(fun() -> not hb_process_monitor_restarts:is_planned(Id) end),
-    ?assertMatch([_], supervisor:which_children(hb_process_monitor_monitors_sup)).
+    harness:eventually(fun() -> not hb_cron_restarts:is_planned(Id) end),
+    ?assertMatch([_], supervisor:which_children(hb_cron_monitors_sup)).
 
 pause_reaches_a_crashed_monitor_that_waits_to_be_started(Cu) ->
     Id = harness:proc_id(),
@@ -258,7 +258,7 @@ logger_of_its_own_outlives_a_crash_and_ends_with_a_stop(Cu) ->
     {Old, Logger} = harness:pushed(Cu, Id, 3),
     crash(Old),
     New = harness:back(Id, Old),
-    ?assertMatch({ok, {New, Logger, _}}, hb_process_monitor_registry:find(Id)),
+    ?assertMatch({ok, {New, Logger, _}}, hb_cron_registry:find(Id)),
     harness:logged(Logger, fun({error, monitor_crashed, _}) -> true end),
     Ref = monitor(process, Logger),
     ok = hb_process_monitor:stop(New, deadline:ms()),
@@ -268,12 +268,12 @@ logger_that_waits_for_a_restart_ends_if_a_start_is_first(Cu) ->
     Id = harness:proc_id(),
     {Old, Logger} = harness:pushed(Cu, Id, 3),
     Ref = monitor(process, Logger),
-    ok = sys:suspend(hb_process_monitor_monitors_sup),
+    ok = sys:suspend(hb_cron_monitors_sup),
     crash(Old),
-    harness:eventually(fun() -> hb_process_monitor_restarts:is_planned(Id) end),
+    harness:eventually(fun() -> hb_cron_restarts:is_planned(Id) end),
     %% Due in an hour, so that the start is first.
-    [Start] = hb_process_monitor_restarts:drop(Id),
-    _ = hb_process_monitor_restarts:plan(Id, Start, 3600000),
+    [Start] = hb_cron_restarts:drop(Id),
+    _ = hb_cron_restarts:plan(Id, Start, 3600000),
     go_on(),
     {New, NewLogger} = harness:start(Cu, Id, #{}),
     receive {'DOWN', Ref, process, _, _} -> ok after deadline:ms() -> error(logger_lives) end,

@@ -2,7 +2,7 @@
 -module(library_tests).
 -include_lib("eunit/include/eunit.hrl").
 
--define(M, hb_process_monitor_library).
+-define(M, hb_cron_library).
 -define(NIF, hb_process_monitor_nif).
 
 eunit_wrapper_(Tests) -> deadline:each(Tests).

@@ -28,7 +28,7 @@ all_test_() ->
 
 fast(Cu, Id) -> harness:start(Cu, Id, #{rate => ?RATE, cursor => earliest}).
 
-counter(Name) -> maps:get(Name, hb_process_monitor_ticker:counters()).
+counter(Name) -> maps:get(Name, hb_cron_engine:counters()).
 
 %% Killed, and stopped before it is started again.
 killed_for_good(Monitor) ->
@@ -100,7 +100,7 @@ ticker_killed_brings_the_monitors_back_with_their_cursors(Cu) ->
     Expect = fun(Numbers) -> [[receive {Id, N} -> ?assertEqual(Number, N) end || Number <- Numbers] || Id <- Ids] end,
     Expect(lists:seq(1, 10)),
     [begin
-        harness:kill(whereis(hb_process_monitor_ticker)),
+        harness:kill(whereis(hb_cron_engine)),
         [test_cu:add(Cu, Id, 10) || Id <- Ids],
         Expect(lists:seq(Round * 10 + 1, Round * 10 + 10))
     end || Round <- lists:seq(1, 5)],
@@ -115,8 +115,8 @@ ticker_killed_during_a_push_repeats_no_acked_result(Cu) ->
     Monitor ! tick,
     harness:let_go(harness:held(Push, 1)),
     Held = harness:held(Push, 2),
-    harness:kill(whereis(hb_process_monitor_ticker)),
-    harness:eventually(fun() -> is_pid(whereis(hb_process_monitor_ticker)) end),
+    harness:kill(whereis(hb_cron_engine)),
+    harness:eventually(fun() -> is_pid(whereis(hb_cron_engine)) end),
     harness:let_go(Held),
     harness:eventually(fun() -> counter(monitors) =:= 1 end),
     Monitor ! tick,
@@ -132,8 +132,8 @@ ticker_killed_during_a_fetch_drops_its_page(Cu) ->
     {Monitor, _} = harness:start(Cu, Id, #{cursor => earliest}),
     Monitor ! tick,
     Old = harness:asked(Gate, cron),
-    harness:kill(whereis(hb_process_monitor_ticker)),
-    harness:eventually(fun() -> is_pid(whereis(hb_process_monitor_ticker)) andalso counter(monitors) =:= 1 end),
+    harness:kill(whereis(hb_cron_engine)),
+    harness:eventually(fun() -> is_pid(whereis(hb_cron_engine)) andalso counter(monitors) =:= 1 end),
     Monitor ! tick,
     New = harness:asked(Gate, cron),
     test_cu:script(Cu, fun(_) -> pass end),
@@ -153,7 +153,7 @@ ticker_killed_before_the_latest_cursor_is_known_finds_it_again(Cu) ->
     {Monitor, Logger} = harness:start(Cu, Id, #{}),
     _ = harness:asked(Gate, results),
     test_cu:script(Cu, fun(_) -> pass end),
-    harness:kill(whereis(hb_process_monitor_ticker)),
+    harness:kill(whereis(hb_cron_engine)),
     harness:resolved(Logger, test_cu:cursor(3)),
     test_cu:add(Cu, Id, 1),
     Monitor ! tick,
@@ -164,7 +164,7 @@ tree_killed_leaves_nothing_polling(Cu) ->
     {Monitor, _} = fast(Cu, Id),
     harness:polled(Cu, Id),
     Ref = monitor(process, Monitor),
-    harness:kill(whereis(hb_process_monitor_sup)),
+    harness:kill(whereis(hb_cron_sup)),
     receive {'DOWN', Ref, process, _, _} -> ok end,
     harness:eventually(fun() -> not lists:keymember(hb_process_monitor, 1, application:which_applications()) end),
     %% With another checkpoint the next tree knows nothing that it could resume.
@@ -218,5 +218,5 @@ monitors_started_and_stopped_many_times_leave_nothing(Cu) ->
         [receive {'DOWN', Ref, process, _, _} -> ok end || Ref <- Refs]
     end || _ <- lists:seq(1, 20)],
     harness:eventually(fun() -> {counter(monitors), counter(inflight), counter(queued)} =:= {0, 0, 0} end),
-    ?assertEqual([], hb_process_monitor_registry:monitors()),
-    ?assertEqual({0, 0}, {ets:info(hb_process_monitor_names, size), ets:info(hb_process_monitor_leaving, size)}).
+    ?assertEqual([], hb_cron_registry:monitors()),
+    ?assertEqual({0, 0}, {ets:info(hb_cron_names, size), ets:info(hb_cron_leaving, size)}).

@@ -71,7 +71,7 @@ status_of_each_process_is_short_and_holds_no_result(Cu) ->
     harness:eventually(fun() -> process_info(Monitor, message_queue_len) > {message_queue_len, 0} end),
     ok = harness:let_go(Held),
     Status = receive {status, Answer} -> Answer end,
-    Texts = [text(io_lib:format("~0p", [S])) || S <- [Status | [sys:get_status(P) || P <- [hb_process_monitor_ticker, hb_process_monitor_keeper]]]],
+    Texts = [text(io_lib:format("~0p", [S])) || S <- [Status | [sys:get_status(P) || P <- [hb_cron_engine, hb_cron_restarter]]]],
     [?assert(byte_size(Text) < 6000) || Text <- Texts],
     ?assertMatch({_, _}, binary:match(hd(Texts), <<"{from,2,results,">>)),
     ?assertEqual(nomatch, binary:match(hd(Texts), <<"Messages">>)),
@@ -82,15 +82,15 @@ label_is_set_where_otp_has_labels(Cu) ->
     {Monitor, _} = harness:start(Cu, Id, #{}),
     case erlang:function_exported(proc_lib, get_label, 1) of
         true -> ?assertEqual({hb_process_monitor, Id}, apply(proc_lib, get_label, [Monitor]));
-        false -> ?assertEqual(ok, hb_process_monitor_status:label(any))
+        false -> ?assertEqual(ok, hb_cron_sys_status:label(any))
     end.
 
 reason_is_one_short_line_test() ->
-    ?assert(byte_size(hb_process_monitor_status:reason(binary:copy(<<"x">>, 100000))) < 300),
-    ?assertEqual(<<"{badmatch,1}">>, hb_process_monitor_status:reason({badmatch, 1})).
+    ?assert(byte_size(hb_cron_sys_status:reason(binary:copy(<<"x">>, 100000))) < 300),
+    ?assertEqual(<<"{badmatch,1}">>, hb_cron_sys_status:reason({badmatch, 1})).
 
 message_with_a_result_is_cut_short_test() ->
     Call = {'$gen_call', {self(), tag}, {redeliver, 7, #{<<"Messages">> => lists:seq(1, 100)}}},
     #{message := Short, log := [{in, Short}], reason := {badarg, [{m, f, 1, []}]}} =
-        hb_process_monitor_status:short(#{message => Call, log => [{in, Call}], reason => {badarg, [{m, f, [Call], []}]}}),
+        hb_cron_sys_status:short(#{message => Call, log => [{in, Call}], reason => {badarg, [{m, f, [Call], []}]}}),
     ?assertEqual({'$gen_call', {self(), tag}, {redeliver, 7, result}}, Short).

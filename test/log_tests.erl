@@ -49,7 +49,7 @@ log(_, _) ->
 report_holds_both_registrations_and_the_start({Cu, _}) ->
     Id = harness:proc_id(),
     {Monitor, Logger} = harness:start(Cu, Id, #{rate => 777777, cursor => <<"from here">>}),
-    Ticker = whereis(hb_process_monitor_ticker),
+    Ticker = whereis(hb_cron_engine),
     harness:logged(Logger, fun({ok, registered, Pid}) -> Pid =:= Ticker end),
     Report = harness:report(Logger),
     ?assert(lists:member({ok, registered, Monitor}, Report)),
@@ -58,7 +58,7 @@ report_holds_both_registrations_and_the_start({Cu, _}) ->
 logger_given_to_many_monitors_has_the_ticker_once({Cu, _}) ->
     Logger = hb_logger:start(),
     Monitors = [Monitor || _ <- lists:seq(1, 20), {Monitor, _} <- [harness:start(Cu, harness:proc_id(), #{logger => Logger})]],
-    Ticker = whereis(hb_process_monitor_ticker),
+    Ticker = whereis(hb_cron_engine),
     harness:logged(Logger, fun({ok, registered, Pid}) -> Pid =:= Ticker end),
     %% All that was asked of the ticker is done by the time it serves this.
     _ = gen_server:call(Ticker, served),
@@ -104,14 +104,14 @@ rust_records_reach_the_otp_logger({Cu, _}) ->
 mailboxes_stay_empty({Cu, _}) ->
     Id = harness:proc_id(),
     {Monitor, Logger} = harness:start(Cu, Id, #{}),
-    Ticker = whereis(hb_process_monitor_ticker),
+    Ticker = whereis(hb_cron_engine),
     harness:logged(Logger, fun({ok, registered, Pid}) -> Pid =:= Ticker end),
     Ticker ! stray,
-    whereis(hb_process_monitor_log) ! stray,
+    whereis(hb_cron_log) ! stray,
     [begin
         {error, unknown_call} = gen_server:call(Pid, served),
         harness:eventually(fun() -> process_info(Pid, message_queue_len) =:= {message_queue_len, 0} end)
-    end || Pid <- [Monitor, Ticker, whereis(hb_process_monitor_log)]].
+    end || Pid <- [Monitor, Ticker, whereis(hb_cron_log)]].
 
 %% The doubles are there in every other test; here the host exports nothing.
 host_without_a_logger_has_none({Cu, _}) ->

@@ -7,7 +7,7 @@
 -import(proper_types, [binary/0, frequency/1, list/1, oneof/1, range/2]).
 -define(FORALL(Values, Type, Holds), proper:forall(Type, fun(Values) -> Holds end)).
 
--define(M, hb_process_monitor_message).
+-define(M, hb_cron_message).
 -define(CASES, 3000).
 -define(SOURCE, <<"SSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSS">>).
 -define(TARGET, <<"TTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTT">>).

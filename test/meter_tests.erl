@@ -3,7 +3,7 @@
 -module(meter_tests).
 -include_lib("eunit/include/eunit.hrl").
 
--define(METER, hb_process_monitor_meter).
+-define(METER, hb_cron_push_meter).
 
 eunit_wrapper_(Tests) -> deadline:each(Tests).
 

@@ -57,7 +57,7 @@ metrics_of_a_node_at_work_count_what_it_did(Cu) ->
     ?assert(More(fetches_total) >= 3),
     ?assertMatch(#{monitors := 1, engine_starts_total := _, open_breakers := 0, checkpoint_failing := 0}, Now),
     ?assert(maps:get(fetch_threads, Now) > 0),
-    ?assertEqual([Name || #{name := Name} <- hb_process_monitor_metrics:table()] -- maps:keys(Now), []),
+    ?assertEqual([Name || #{name := Name} <- hb_cron_metrics:table()] -- maps:keys(Now), []),
     ok = hb_process_monitor:stop(Monitor, deadline:ms()).
 
 metrics_of_results_without_a_time_leave_out_their_lag(Cu) ->
@@ -83,12 +83,12 @@ metrics_after_an_engine_death_go_on_from_where_they_were(Cu) ->
     harness:polled(Cu, Id),
     harness:eventually(fun() -> count(push_duration_seconds) >= 10 end),
     Before = hb_process_monitor:metrics(),
-    killed = harness:kill(whereis(hb_process_monitor_ticker)),
+    killed = harness:kill(whereis(hb_cron_engine)),
     harness:eventually(fun() -> metric(engine_starts_total) > maps:get(engine_starts_total, Before) end),
     harness:eventually(fun() -> metric(monitors) =:= 1 end),
     After = hb_process_monitor:metrics(),
     [?assert(maps:get(Name, After) >= maps:get(Name, Before))
-     || #{name := Name, type := counter} = Metric <- hb_process_monitor_metrics:table(), not is_map_key(label, Metric)],
+     || #{name := Name, type := counter} = Metric <- hb_cron_metrics:table(), not is_map_key(label, Metric)],
     test_cu:add(Cu, Id, 1),
     Monitor ! tick,
     harness:results(11, 11),
@@ -100,7 +100,7 @@ metrics_of_a_stopped_application_show_what_it_did_and_nothing_now(Cu) ->
     Results = metric(results_fetched_total),
     ok = application:stop(hb_process_monitor),
     ?assertMatch(#{monitors := 0, results_fetched_total := Results}, hb_process_monitor:metrics()),
-    ?assertEqual(undefined, whereis(hb_process_monitor_sup)).
+    ?assertEqual(undefined, whereis(hb_cron_sup)).
 
 failed_fetches_are_counted_by_class(Cu) ->
     Before = metric(fetch_failures_total),

@@ -93,7 +93,7 @@ run(Cu, {Slow, Options}, Commands) ->
     Finished = finish(Last),
     test_cu:script(Cu, fun(_) -> pass end),
     Wrong = Finished ++ judge(Last),
-    {ok, {Monitor, _, _}} = hb_process_monitor_registry:find(Id),
+    {ok, {Monitor, _, _}} = hb_cron_registry:find(Id),
     ok = ?M:stop(Monitor, ?DEADLINE),
     ets:delete(Book),
     Wrong.
@@ -164,7 +164,7 @@ command(kill_monitor, #{book := Book, options := Options} = Case) ->
     start(Options, Case),
     Case;
 command(kill_ticker, Case) ->
-    case {whereis(hb_process_monitor_ticker), get(tickers)} of
+    case {whereis(hb_cron_engine), get(tickers)} of
         {_, ?TICKERS} -> command(restart_application, Case);
         {undefined, _} -> Case;
         {Ticker, Killed} ->
@@ -211,7 +211,7 @@ command(discard, #{id := Id, book := Book} = Case) ->
     Case.
 
 monitor_of(#{id := Id}) ->
-    {ok, {Monitor, _, _}} = hb_process_monitor_registry:find(Id),
+    {ok, {Monitor, _, _}} = hb_cron_registry:find(Id),
     Monitor.
 
 letters(#{id := Id}) ->

@@ -68,7 +68,7 @@ stopped_monitors_leave_no_logger_behind(Cu) ->
     end,
     [Cycle() || _ <- lists:seq(1, 300)],
     harness:eventually(fun() ->
-        case proplists:get_value("State", status(hb_process_monitor_ticker)) of
+        case proplists:get_value("State", status(hb_cron_engine)) of
             #{loggers := 0} -> true;
             Other -> Other
         end
@@ -84,7 +84,7 @@ ticker_asked_in_a_slice_answers_soon(Cu) ->
     {_, _} = harness:start(Cu, Id, #{rate => ?RATE, cursor => earliest}),
     harness:eventually(fun() -> length(test_cu:requests(Cu, Id)) >= 10 end),
     Before = length(test_cu:requests(Cu, Id)),
-    [_ | _] = status(hb_process_monitor_ticker),
+    [_ | _] = status(hb_cron_engine),
     %% A second's worth or two, and not a slice's.
     ?assert(length(test_cu:requests(Cu, Id)) - Before < 10000 div ?RATE).
 

@@ -2,7 +2,7 @@
 -module(opts_tests).
 -include_lib("eunit/include/eunit.hrl").
 
--define(OPTS, hb_process_monitor_opts).
+-define(OPTS, hb_cron_options).
 
 eunit_wrapper_(Tests) -> deadline:each(Tests).
 

@@ -20,7 +20,7 @@ outage_test_() ->
         fun cu_that_starts_over_on_a_walk_is_refused/1
      ]]}.
 
-counter(Name) -> maps:get(Name, hb_process_monitor_ticker:counters()).
+counter(Name) -> maps:get(Name, hb_cron_engine:counters()).
 
 outage_that_ends_is_noticed_without_a_tick(Cu) ->
     Id = harness:proc_id(),

@@ -105,11 +105,11 @@ paused_monitor_holds_no_page(Cu) ->
     {Monitor, _} = harness:start(Cu, Id, #{cursor => earliest}),
     Monitor ! tick,
     Held = harness:held(Push, 1),
-    harness:eventually(fun() -> maps:get(buffered, hb_process_monitor_ticker:counters()) > 0 end),
+    harness:eventually(fun() -> maps:get(buffered, hb_cron_engine:counters()) > 0 end),
     ok = hb_process_monitor:pause(Id),
     ok = harness:let_go(Held),
     in_state(Id, paused),
-    harness:eventually(fun() -> maps:get(buffered, hb_process_monitor_ticker:counters()) =:= 0 end),
+    harness:eventually(fun() -> maps:get(buffered, hb_cron_engine:counters()) =:= 0 end),
     ?assertMatch(#{buffered_bytes := 0}, hb_process_monitor:info(Id)).
 
 pausing_and_resuming_twice_is_as_once(Cu) ->
@@ -162,13 +162,13 @@ paused_monitor_outlives_the_engine_paused(Cu) ->
     Id = harness:proc_id(),
     {Monitor, _} = harness:pushed(Cu, Id, 2),
     paused(Id),
-    Old = whereis(hb_process_monitor_ticker),
+    Old = whereis(hb_cron_engine),
     killed = harness:kill(Old),
     harness:eventually(fun() ->
-        case hb_process_monitor_registry:engine() of {ok, _, New} -> New =/= Old; none -> false end
+        case hb_cron_registry:engine() of {ok, _, New} -> New =/= Old; none -> false end
     end),
     %% Registered with the new engine, which would tick it.
-    harness:eventually(fun() -> maps:get(monitors, hb_process_monitor_ticker:counters()) =:= 1 end),
+    harness:eventually(fun() -> maps:get(monitors, hb_cron_engine:counters()) =:= 1 end),
     test_cu:add(Cu, Id, 1),
     test_cu:forget_requests(Cu),
     Monitor ! tick,

@@ -159,8 +159,8 @@ monitors_started_together_do_not_tick_together(Cu) ->
     Ids = [harness:proc_id() || _ <- lists:seq(1, 300)],
     [harness:start(Cu, Id, #{rate => 2000, cursor => earliest}) || Id <- Ids],
     Polls = fun() -> [At || #{kind := cron, at := At} <- test_cu:requests(Cu)] end,
-    harness:eventually(fun() -> maps:get(ticks, hb_process_monitor_ticker:counters()) >= 900 end),
-    #{missed_ticks := Missed, ticks := Ticks} = hb_process_monitor_ticker:counters(),
+    harness:eventually(fun() -> maps:get(ticks, hb_cron_engine:counters()) >= 900 end),
+    #{missed_ticks := Missed, ticks := Ticks} = hb_cron_engine:counters(),
     ?assert(Missed * 100 < Ticks),
     %% A tenth of the rate gets about a tenth of the polls.
     Tenths = [(At rem 2000) div 200 || At <- Polls()],

@@ -3,7 +3,7 @@
 -module(prometheus_tests).
 -include_lib("eunit/include/eunit.hrl").
 
--define(PROM, hb_process_monitor_prometheus).
+-define(PROM, hb_cron_prometheus).
 
 eunit_wrapper_(Tests) -> deadline:each(Tests).
 
@@ -41,18 +41,18 @@ text_of_each_type_is_in_the_exposition_format_test() ->
 text_of_a_node_holds_every_metric_once_test() ->
     Lines = binary:split(hb_process_monitor:prometheus(), <<"\n">>, [global, trim]),
     Types = [Name || <<"# TYPE ", Rest/binary>> <- Lines, [Name | _] <- [binary:split(Rest, <<" ">>)]],
-    ?assertEqual([hb_process_monitor_metrics:full_name(M) || M <- hb_process_monitor_metrics:table()], Types),
+    ?assertEqual([hb_cron_metrics:full_name(M) || M <- hb_cron_metrics:table()], Types),
     [?assertMatch({match, _}, re:run(Line, "^hb_process_monitor_[a-z_]+(\\{(le|class)=\"[a-z0-9_.+I]+[nf]*\"\\})? [0-9.]+$"))
      || Line <- Lines, binary:first(Line) =/= $#].
 
 metrics_are_named_as_prometheus_wants_them_test() ->
-    Names = [Name || #{name := Name} <- hb_process_monitor_metrics:table()],
+    Names = [Name || #{name := Name} <- hb_cron_metrics:table()],
     ?assertEqual(Names, lists:uniq(Names)),
     [begin
         Words = string:split(atom_to_list(Name), "_", all),
         ?assertEqual(Type =:= counter, lists:last(Words) =:= "total"),
         Unit =/= none andalso ?assertEqual(atom_to_list(Unit), lists:last(Words))
-    end || #{name := Name, type := Type, unit := Unit} <- hb_process_monitor_metrics:table()].
+    end || #{name := Name, type := Type, unit := Unit} <- hb_cron_metrics:table()].
 
 docs_say_which_metrics_there_are_test() ->
     {ok, Written} = file:read_file(metrics_doc:file()),
@@ -79,12 +79,12 @@ cleanup(Cu) ->
 host_that_has_the_library_shows_the_metrics_with_its_own(Cu) ->
     _ = prometheus_registry:start(),
     {_, _} = harness:pushed(Cu, harness:proc_id(), 2),
-    ok = hb_process_monitor_observer:look(),
+    ok = hb_cron_observer:look(),
     ?assertEqual([?PROM], prometheus_registry:collectors(default)),
     Self = self(),
     ok = prometheus_registry:collect(default, fun(Family) -> Self ! {family, Family} end),
-    Families = [receive {family, Family} -> Family after 0 -> error(missing) end || _ <- hb_process_monitor_metrics:table()],
-    ?assertEqual([hb_process_monitor_metrics:full_name(M) || M <- hb_process_monitor_metrics:table()],
+    Families = [receive {family, Family} -> Family after 0 -> error(missing) end || _ <- hb_cron_metrics:table()],
+    ?assertEqual([hb_cron_metrics:full_name(M) || M <- hb_cron_metrics:table()],
                  [Name || {Name, _, _, _} <- Families]),
     ?assertMatch({_, _, gauge, [{[], 1}]}, lists:keyfind(<<"hb_process_monitor_monitors">>, 1, Families)),
     {_, _, counter, Classes} = lists:keyfind(<<"hb_process_monitor_fetch_failures_total">>, 1, Families),
@@ -98,7 +98,7 @@ host_that_has_the_library_shows_the_metrics_with_its_own(Cu) ->
 
 host_that_starts_the_library_later_is_found_and_one_that_restarts_it_again(Cu) ->
     {_, _} = harness:start(Cu, harness:proc_id(), #{}),
-    ok = hb_process_monitor_observer:look(),
+    ok = hb_cron_observer:look(),
     [begin
         _ = prometheus_registry:start(),
         harness:eventually(fun() -> prometheus_registry:collectors(default) =:= [?PROM] end),

@@ -29,7 +29,7 @@ main([Port]) ->
 %% The first one: there is no thread yet.
 run(outbox_and_fetch, Cu) ->
     {Id, Monitor, Logger} = refused(Cu, #{}, fun() ->
-        harness:eventually(fun() -> maps:get(failures, hb_process_monitor_ticker:counters()) > 0 end),
+        harness:eventually(fun() -> maps:get(failures, hb_cron_engine:counters()) > 0 end),
         [] = [Name || "hb_cron" ++ _ = Name <- os_node:threads(self)]
     end),
     %% The outbox sends what has waited, without being asked.

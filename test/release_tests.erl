@@ -131,7 +131,7 @@ exchanged_live(#{release := Release, dist := Dist, own := Own, cwd := Cwd, cu :=
     Newer = installation:derive(Dist, filename:join(Own, "newer"), [
         fun installation:longer_library/1,
         fun(D) -> installation:version(D, "0.1.1") end,
-        fun(D) -> installation:marked(D, hb_process_monitor_delivery, newer) end]),
+        fun(D) -> installation:marked(D, hb_cron_retry_policy, newer) end]),
     Id = harness:proc_id(),
     test_cu:add(Cu, Id, 20),
     {0, _} = installation:install(Dist, Release),
@@ -144,7 +144,7 @@ exchanged_live(#{release := Release, dist := Dist, own := Own, cwd := Cwd, cu :=
     harness:results(21, 40),
     ?assertEqual(none, build(Booted)),
     {ok, {ok, Reloaded}} = host_release:call(Booted, hb_process_monitor, reload, []),
-    ?assert(lists:member(hb_process_monitor_delivery, Reloaded)),
+    ?assert(lists:member(hb_cron_retry_policy, Reloaded)),
     ?assertEqual([newer], build(Booted)),
     test_cu:add(Cu, Id, 20),
     harness:results(41, 60),
@@ -187,7 +187,7 @@ goes_on(From, Last) ->
 
 %% What a module of the node says of its build.
 build(Booted) ->
-    {ok, Attributes} = host_release:call(Booted, hb_process_monitor_delivery, module_info, [attributes]),
+    {ok, Attributes} = host_release:call(Booted, hb_cron_retry_policy, module_info, [attributes]),
     proplists:get_value(build, Attributes, none).
 
 %% Takes each result, and tells the test.

@@ -64,7 +64,7 @@ with_function(Forms, Function) ->
     {Before, Eof} = lists:splitwith(fun(Form) -> element(1, Form) =/= eof end, Forms),
     Before ++ [Function | Eof].
 
-exchangeable() -> hb_process_monitor_loader:modules() -- [?LIBRARY_MODULE].
+exchangeable() -> hb_cron_loader:modules() -- [?LIBRARY_MODULE].
 
 unchanged(_World) ->
     ?assertEqual({ok, []}, ?M:reload()).
@@ -76,7 +76,7 @@ under_load(#{cu := Cu} = World) ->
         test_cu:add(Cu, Id, 100),
         element(1, harness:start(Cu, Id, #{cursor => earliest, rate => 50, cron_page_limit => 20}))
     end || Id <- Ids],
-    Ticker = whereis(hb_process_monitor_ticker),
+    Ticker = whereis(hb_cron_engine),
     [begin
         ok = new_version(World, Version, exchangeable()),
         {ok, Reloaded} = ?M:reload(),
@@ -87,7 +87,7 @@ under_load(#{cu := Cu} = World) ->
     Pushed = received(#{}, 6000),
     [?assertEqual(lists:seq(1, 600), lists:reverse(maps:get(Id, Pushed))) || Id <- Ids],
     ?assertEqual([], [Monitor || Monitor <- Monitors, not is_process_alive(Monitor)]),
-    ?assertEqual(Ticker, whereis(hb_process_monitor_ticker)).
+    ?assertEqual(Ticker, whereis(hb_cron_engine)).
 
 received(Pushed, 0) ->
     Pushed;
@@ -99,9 +99,9 @@ received(Pushed, Left) ->
 
 library_module(World) ->
     Before = erlang:get_module_info(?LIBRARY_MODULE, md5),
-    ok = new_version(World, 1, [hb_process_monitor_host]),
+    ok = new_version(World, 1, [hb_cron_host]),
     ok = other_library(World),
-    ?assertEqual({ok, [hb_process_monitor_host]}, ?M:reload()),
+    ?assertEqual({ok, [hb_cron_host]}, ?M:reload()),
     ?assertEqual(Before, erlang:get_module_info(?LIBRARY_MODULE, md5)).
 
 %% With a clause more, and the same exports.
@@ -116,15 +116,15 @@ other_library(#{dir := Dir}) ->
     file:write_file(filename:join(Dir, Name), Code).
 
 library_calls(World) ->
-    ok = new_version(World, 1, [?LIBRARY_MODULE, hb_process_monitor_host]),
+    ok = new_version(World, 1, [?LIBRARY_MODULE, hb_cron_host]),
     {error, {not_loaded, [{File, library_needs_a_restart}]}} = ?M:reload(),
     ?assertEqual(atom_to_list(?LIBRARY_MODULE) ++ ".beam", filename:basename(File)),
-    ?assertNot(erlang:function_exported(hb_process_monitor_host, version, 0)).
+    ?assertNot(erlang:function_exported(hb_cron_host, version, 0)).
 
 shape(#{cu := Cu, dir := Dir}) ->
     Id = harness:proc_id(),
     {Monitor, _} = harness:pushed(Cu, Id, 2, #{rate => 50}),
-    Name = "hb_process_monitor_server.beam",
+    Name = "hb_cron_server.beam",
     {ok, {_, [{abstract_code, {_, Forms}}]}} = beam_lib:chunks(filename:join(real(), Name), [abstract_code]),
     Changed = [case Form of
         {attribute, L, record, {state, Fields}} ->
@@ -136,7 +136,7 @@ shape(#{cu := Cu, dir := Dir}) ->
     #{level := Level} = logger:get_primary_config(),
     %% It ends with a crash, on purpose.
     ok = logger:set_primary_config(level, none),
-    ?assertEqual({ok, [hb_process_monitor_server]}, ?M:reload()),
+    ?assertEqual({ok, [hb_cron_server]}, ?M:reload()),
     test_cu:add(Cu, Id, 1),
     harness:results(3, 3),
     ok = logger:set_primary_config(level, Level),
@@ -150,7 +150,7 @@ killed(#{cu := Cu}) ->
     harness:results(1, 1),
     Self = self(),
     Caller = spawn(fun() ->
-        hb_process_monitor_ticker:asleep_during(fun() -> Self ! asleep, receive never -> ok end end)
+        hb_cron_engine:asleep_during(fun() -> Self ! asleep, receive never -> ok end end)
     end),
     receive asleep -> ok end,
     _ = harness:kill(Caller),
@@ -168,25 +168,25 @@ long_push(#{cu := Cu} = World) ->
     {ok, [_ | _]} = ?M:reload(),
     ok = new_version(World, 2, exchangeable()),
     {error, {busy, Busy}} = ?M:reload(50),
-    ?assert(lists:member(hb_process_monitor_server, Busy)),
-    ?assertEqual(1, hb_process_monitor_server:version()),
+    ?assert(lists:member(hb_cron_server, Busy)),
+    ?assertEqual(1, hb_cron_server:version()),
     ?assert(is_process_alive(Monitor)),
     harness:let_go(First),
     harness:let_go(harness:held(Push, 2)),
     {ok, [_ | _]} = ?M:reload(),
-    ?assertEqual(2, hb_process_monitor_server:version()).
+    ?assertEqual(2, hb_cron_server:version()).
 
 damaged(#{dir := Dir} = World) ->
-    ok = new_version(World, 1, [hb_process_monitor_host]),
-    ok = file:write_file(filename:join(Dir, "hb_process_monitor_log.beam"), <<"FOR1 no more">>),
+    ok = new_version(World, 1, [hb_cron_host]),
+    ok = file:write_file(filename:join(Dir, "hb_cron_log.beam"), <<"FOR1 no more">>),
     {error, {not_loaded, [{File, _}]}} = ?M:reload(),
-    ?assertEqual("hb_process_monitor_log.beam", filename:basename(File)),
-    ?assertNot(erlang:function_exported(hb_process_monitor_host, version, 0)).
+    ?assertEqual("hb_cron_log.beam", filename:basename(File)),
+    ?assertNot(erlang:function_exported(hb_cron_host, version, 0)).
 
 new_module(#{dir := Dir}) ->
-    Forms = [{attribute, 1, module, hb_process_monitor_to_come}, {eof, 1}],
+    Forms = [{attribute, 1, module, hb_cron_to_come}, {eof, 1}],
     {ok, Module, Code} = compile:forms(Forms, []),
-    ok = file:write_file(filename:join(Dir, "hb_process_monitor_to_come.beam"), Code),
+    ok = file:write_file(filename:join(Dir, "hb_cron_to_come.beam"), Code),
     ?assertEqual({ok, [Module]}, ?M:reload()),
     ?assert(erlang:module_loaded(Module)),
     true = code:delete(Module),

@@ -86,24 +86,24 @@ process_that_is_refused_is_logged_found_and_tried_again(Cu) ->
     ?assertMatch({Refused, {bad_rate, soon}, {again_in_ms, _}}, logged(not_started)),
     found(wrong, [Refused, <<"bad_rate">>, <<"soon">>]),
     %% The keeper tries, and outlives it.
-    Keeper = whereis(hb_process_monitor_keeper),
+    Keeper = whereis(hb_cron_restarter),
     ?assertMatch({Refused, {bad_rate, soon}, {again_in_ms, _}}, logged(not_started)),
     harness:host(#{cron_node => test_cu:url(Cu), default_cron_rate => 3600000}),
-    harness:eventually(fun() -> hb_process_monitor_registry:find(Refused) =/= none end),
-    ?assertEqual(Keeper, whereis(hb_process_monitor_keeper)),
+    harness:eventually(fun() -> hb_cron_registry:find(Refused) =/= none end),
+    ?assertEqual(Keeper, whereis(hb_cron_restarter)),
     ?assertEqual([], [What || {wrong, What} <- advice(?M:doctor(#{probe => false})), binary:match(What, Refused) =/= nomatch]).
 
 options_that_are_damaged_are_logged_with_the_reason(Cu) ->
     hears(),
     Id = harness:proc_id(),
     {Monitor, _} = harness:start(Cu, Id, #{cursor => earliest}),
-    {ok, Engine, _} = hb_process_monitor_registry:engine(),
+    {ok, Engine, _} = hb_cron_registry:engine(),
     %% Its registration has ended, and it is to be resumed.
-    ok = sys:suspend(hb_process_monitor_monitors_sup),
+    ok = sys:suspend(hb_cron_monitors_sup),
     killed = harness:kill(Monitor),
-    harness:eventually(fun() -> hb_process_monitor_restarts:is_planned(Id) end),
-    [_] = hb_process_monitor_restarts:drop(Id),
-    ok = sys:resume(hb_process_monitor_monitors_sup),
+    harness:eventually(fun() -> hb_cron_restarts:is_planned(Id) end),
+    [_] = hb_cron_restarts:drop(Id),
+    ok = sys:resume(hb_cron_monitors_sup),
     ok = hb_process_monitor_nif:keep_options(Engine, Id, term_to_binary([no, map])),
     ?assertMatch([{Id, {error, {bad_kept_options, [no, map]}}}], ?M:resume_all()),
     ?assertMatch({Id, {bad_kept_options, [no, map]}, _}, logged(not_started)),
@@ -112,7 +112,7 @@ options_that_are_damaged_are_logged_with_the_reason(Cu) ->
     found(wrong, [Id]),
     %% Forgotten, it is not tried any more.
     ok = ?M:forget(Id),
-    ?assertEqual([], hb_process_monitor_restarts:all()).
+    ?assertEqual([], hb_cron_restarts:all()).
 
 bad_configured_process_does_not_hold_up_the_others(Cu) ->
     hears(),
@@ -120,7 +120,7 @@ bad_configured_process_does_not_hold_up_the_others(Cu) ->
     Bad = [<<"no id">>, {A, no_options}, {harness:proc_id()}, 7],
     harness:host(#{cron_node => test_cu:url(Cu), cron_processes => Bad ++ [A, {B, #{rate => 3600000}}]}),
     {ok, _} = application:ensure_all_started(hb_process_monitor),
-    harness:eventually(fun() -> length(hb_process_monitor_registry:monitors()) =:= 2 end),
+    harness:eventually(fun() -> length(hb_cron_registry:monitors()) =:= 2 end),
     [?assertEqual(Entry, element(1, logged(bad_cron_process))) || Entry <- Bad],
     found(wrong, [<<"cron_processes">>, <<"no id">>]),
     found(wrong, [<<"cron_processes">>, <<"no_options">>]),
@@ -132,11 +132,11 @@ configured_process_with_bad_options_is_found_and_retried(Cu) ->
     [Bad, Good] = [harness:proc_id() || _ <- "ab"],
     harness:host(#{cron_node => test_cu:url(Cu), cron_processes => [{Bad, #{rate => never}}, Good]}),
     {ok, _} = application:ensure_all_started(hb_process_monitor),
-    harness:eventually(fun() -> hb_process_monitor_registry:find(Good) =/= none end),
+    harness:eventually(fun() -> hb_cron_registry:find(Good) =/= none end),
     ?assertMatch({Bad, {bad_rate, never}, _}, logged(not_started)),
     ?assertMatch({Bad, {bad_rate, never}, _}, logged(not_started)),
     found(wrong, [Bad, <<"bad_rate">>]),
     %% A start, or a stop, ends it.
     {Monitor, _} = harness:start(Cu, Bad, #{}),
     ok = ?M:stop(Monitor, deadline:ms()),
-    ?assertEqual([], hb_process_monitor_restarts:all()).
+    ?assertEqual([], hb_cron_restarts:all()).

@@ -3,7 +3,7 @@
 -module(retrying_tests).
 -include_lib("eunit/include/eunit.hrl").
 
--define(M, hb_process_monitor_retrying).
+-define(M, hb_cron_retry).
 
 -define(WHOLE, #{<<"cursor">> => <<"c">>, <<"Messages">> => [1, 2, 3]}).
 -define(LEFT, #{<<"cursor">> => <<"c">>, <<"Messages">> => [2, 3]}).

@@ -6,7 +6,7 @@
 %% The host's supervisor, and a handler of OTP's logger.
 -export([init/1, log/2]).
 
--define(S, hb_process_monitor_secret).
+-define(S, hb_cron_secret).
 -define(PASSWORD, <<"open-sesame">>).
 
 eunit_wrapper_(Tests) -> deadline:each(Tests).
@@ -95,8 +95,8 @@ monitor_that_crashes_prints_no_password(#{cu := Cu} = World) ->
     is_clean(state, sys:get_state(Monitor)),
     crash(Monitor),
     New = harness:back(Id, Monitor),
-    [is_clean(Of, sys:get_status(Of)) || Of <- [New, hb_process_monitor_keeper, hb_process_monitor_ticker,
-                                                hb_process_monitor_monitors_sup, hb_process_monitor_sup]],
+    [is_clean(Of, sys:get_status(Of)) || Of <- [New, hb_cron_restarter, hb_cron_engine,
+                                                hb_cron_monitors_sup, hb_cron_sup]],
     [is_clean(Key, process_info(New, Key)) || Key <- [messages, dictionary, current_stacktrace]],
     is_clean(report, harness:report(Logger)),
     is_clean(doctor, hb_process_monitor:doctor(#{process => Id})),
@@ -116,7 +116,7 @@ supervised_monitor_that_crashes_prints_no_password(#{cu := Cu} = World) ->
     Spec = hb_process_monitor:child_spec({Id, #{rate => 3600000, cursor => earliest, cron_node => [with_password(Cu)]}}),
     is_clean(spec, Spec),
     with_supervisor([Spec], fun(Supervisor) ->
-        {ok, {Monitor, _, _}} = hb_process_monitor_registry:find(Id),
+        {ok, {Monitor, _, _}} = hb_cron_registry:find(Id),
         Monitor ! tick,
         harness:results(1, 1),
         authorized(Cu, Id),
@@ -158,9 +158,9 @@ configured_process_that_is_refused_prints_no_password(#{cu := Cu} = World) ->
      || What <- [bad_cron_process, not_started]],
     Findings = hb_process_monitor:doctor(#{probe => false}),
     is_clean(doctor, Findings),
-    is_clean(doctor, hb_process_monitor_findings:text(Findings)),
-    is_clean(keeper, sys:get_status(hb_process_monitor_keeper)),
-    is_clean(keeper, sys:get_state(hb_process_monitor_keeper)).
+    is_clean(doctor, hb_cron_doctor_report:text(Findings)),
+    is_clean(keeper, sys:get_status(hb_cron_restarter)),
+    is_clean(keeper, sys:get_state(hb_cron_restarter)).
 
 bad_node_is_named_without_its_password(_) ->
     [begin

@@ -2,7 +2,7 @@
 -module(settings_tests).
 -include_lib("eunit/include/eunit.hrl").
 
--define(SETTINGS, hb_process_monitor_settings).
+-define(SETTINGS, hb_cron_settings).
 
 eunit_wrapper_(Tests) -> deadline:each(Tests).
 

@@ -24,8 +24,8 @@ at_push(Cu, Id, Results) ->
 
 %% A look now, and not when the next second has passed.
 look() ->
-    hb_process_monitor_stalls ! look,
-    {error, unknown_call} = gen_server:call(hb_process_monitor_stalls, served),
+    hb_cron_hung_pushes ! look,
+    {error, unknown_call} = gen_server:call(hb_cron_hung_pushes, served),
     maps:get(stalled_pushes, hb_process_monitor:metrics()).
 
 told(Logger) -> [For || {error, push_stalled, {_, {for_ms, For}}} <- harness:report(Logger)].
@@ -44,8 +44,8 @@ push_that_does_not_return_is_told_of_once(Cu) ->
 push_that_outlives_the_watcher_is_still_seen(Cu) ->
     {_, Logger, _Push, Held} = at_push(Cu, harness:proc_id(), 1),
     harness:eventually(fun() -> told(Logger) =/= [] end),
-    _ = harness:kill(whereis(hb_process_monitor_stalls)),
-    harness:eventually(fun() -> is_pid(whereis(hb_process_monitor_stalls)) end),
+    _ = harness:kill(whereis(hb_cron_hung_pushes)),
+    harness:eventually(fun() -> is_pid(whereis(hb_cron_hung_pushes)) end),
     ?assertEqual(1, look()),
     ?assertEqual(1, length(told(Logger))),
     harness:let_go(Held),

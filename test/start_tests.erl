@@ -55,7 +55,7 @@ bad_test_() ->
             <<"localhost">>, <<"ftp://host">>, <<"http://host/?q=1">>,
             <<"http://127.0.0.1:99999">>, <<"http://host:+80">>, <<"http://host:">>, <<"http://127.1">>,
             <<"http://@host">>, <<"http://ho st">>, <<"http://host#x">>, <<"http://">>, <<"http://[::1">>, "", [], [<<"http://ok">>, <<"bad">>], 5]]
-        ++ [?_assertEqual(none, hb_process_monitor_registry:find(Id))]
+        ++ [?_assertEqual(none, hb_cron_registry:find(Id))]
     end}.
 
 start_with_an_id_in_each_form_is_the_same_monitor(Cu) ->
@@ -106,7 +106,7 @@ started_twice_is_one_monitor_with_unchanged_options(Cu) ->
     {Monitor, Logger} = harness:start(Cu, Id, #{rate => 50000, cursor => earliest}),
     ?assertEqual({Monitor, Logger}, harness:start(Cu, Id, #{rate => 1, cursor => <<"other">>})),
     ?assert(lists:member({ok, already_monitored, {Id, 50000, earliest}}, harness:report(Logger))),
-    ?assertEqual(1, length(hb_process_monitor_registry:monitors())).
+    ?assertEqual(1, length(hb_cron_registry:monitors())).
 
 started_by_many_at_once_is_one_monitor(Cu) ->
     Id = harness:proc_id(),
@@ -181,8 +181,8 @@ stop_of_an_idle_monitor_is_over_when_it_returns(Cu) ->
     {Monitor, _} = harness:start(Cu, Id, #{}),
     ?assertEqual(ok, ?M:stop(Monitor, deadline:ms())),
     ?assertNot(is_process_alive(Monitor)),
-    ?assertEqual(none, hb_process_monitor_registry:find(Id)),
-    harness:eventually(fun() -> maps:get(monitors, hb_process_monitor_ticker:counters()) =:= 0 end).
+    ?assertEqual(none, hb_cron_registry:find(Id)),
+    harness:eventually(fun() -> maps:get(monitors, hb_cron_engine:counters()) =:= 0 end).
 
 stop_of_a_monitor_that_is_dead_is_ok(Cu) ->
     {Monitor, _} = harness:start(Cu, harness:proc_id(), #{}),

@@ -58,7 +58,7 @@ spec(Cu, Id, Options) ->
     hb_process_monitor:child_spec({Id, maps:merge(#{rate => 3600000, cron_node => test_cu:url(Cu), cursor => earliest}, Options)}).
 
 child(Supervisor) ->
-    [{_, Monitor, worker, [hb_process_monitor_server]}] = supervisor:which_children(Supervisor),
+    [{_, Monitor, worker, [hb_cron_server]}] = supervisor:which_children(Supervisor),
     Monitor.
 
 %% A monitor that has pushed so many.
@@ -84,7 +84,7 @@ supervised_monitor_polls_and_pushes(Cu) ->
     with_pushed(Cu, Id, 3, #{}, fun(Supervisor, Monitor) ->
         ?assertEqual(Monitor, child(Supervisor)),
         ?assertMatch(#{monitor := Monitor, supervised := true}, hb_process_monitor:info(Id)),
-        ?assertEqual([], [Pid || {_, Pid, _, _} <- supervisor:which_children(hb_process_monitor_monitors_sup)]),
+        ?assertEqual([], [Pid || {_, Pid, _, _} <- supervisor:which_children(hb_cron_monitors_sup)]),
         %% A start finds it.
         ?assertMatch({Monitor, _}, hb_process_monitor:start(Id))
     end).
@@ -99,7 +99,7 @@ crashed_is_started_again_by_its_supervisor_alone(Cu) ->
         %% The keeper tells of it, and plans nothing.
         harness:logged(Logger, fun({error, monitor_died, {For, a_fault_of_its_own}}) -> For =:= Id end),
         ?assertEqual([], [E || {error, monitor_crashed, _} = E <- harness:report(Logger)]),
-        ?assertEqual([], [Pid || {_, Pid, _, _} <- supervisor:which_children(hb_process_monitor_monitors_sup)]),
+        ?assertEqual([], [Pid || {_, Pid, _, _} <- supervisor:which_children(hb_cron_monitors_sup)]),
         goes_on(Cu, Id, New, 4, 5)
     end).
 
@@ -177,7 +177,7 @@ stopped_stays_stopped(Cu) ->
         ok = hb_process_monitor:stop(Monitor, deadline:ms()),
         %% It has seen it end by the time it serves this.
         ?assertMatch([{_, undefined, _, _}], supervisor:which_children(Supervisor)),
-        ?assertEqual(none, hb_process_monitor_registry:find(Id))
+        ?assertEqual(none, hb_cron_registry:find(Id))
     end).
 
 paused_and_crashed_is_started_again_as_its_arguments_say(Cu) ->
@@ -193,15 +193,15 @@ process_that_is_monitored_already_is_not_started(Cu) ->
     Id = harness:proc_id(),
     {Monitor, _} = harness:start(Cu, Id, #{cursor => earliest}),
     ?assertEqual({error, {already_started, Monitor}}, hb_process_monitor:start_link(Id)),
-    ?assertMatch({ok, {Monitor, _, _}}, hb_process_monitor_registry:find(Id)).
+    ?assertMatch({ok, {Monitor, _, _}}, hb_cron_registry:find(Id)).
 
 engine_killed_brings_it_back_with_its_cursor(Cu) ->
     Id = harness:proc_id(),
     with_pushed(Cu, Id, 3, #{}, fun(Supervisor, Monitor) ->
-        Old = whereis(hb_process_monitor_ticker),
+        Old = whereis(hb_cron_engine),
         killed = harness:kill(Old),
-        harness:eventually(fun() -> maps:get(monitors, hb_process_monitor_ticker:counters(), 0) =:= 1
-                                        andalso whereis(hb_process_monitor_ticker) =/= Old end),
+        harness:eventually(fun() -> maps:get(monitors, hb_cron_engine:counters(), 0) =:= 1
+                                        andalso whereis(hb_cron_engine) =/= Old end),
         goes_on(Cu, Id, Monitor, 4, 5),
         ?assertEqual(Monitor, child(Supervisor))
     end).
@@ -213,14 +213,14 @@ application_stopped_ends_it_and_it_is_not_started_again(Cu) ->
         ok = application:stop(hb_process_monitor),
         receive {'DOWN', Ref, process, _, Reason} -> ?assertEqual({shutdown, application_stopped}, Reason) end,
         ?assertMatch([{_, undefined, _, _}], supervisor:which_children(Supervisor)),
-        ?assertEqual(undefined, whereis(hb_process_monitor_sup))
+        ?assertEqual(undefined, whereis(hb_cron_sup))
     end).
 
 application_that_dies_is_started_again_with_it(Cu) ->
     Id = harness:proc_id(),
     with_pushed(Cu, Id, 2, #{}, fun(Supervisor, Old) ->
         Ref = monitor(process, Old),
-        killed = harness:kill(whereis(hb_process_monitor_sup)),
+        killed = harness:kill(whereis(hb_cron_sup)),
         receive {'DOWN', Ref, process, _, Reason} -> ?assertEqual(application_died, Reason) end,
         New = back_after_all(Id, Old),
         ?assertEqual(New, child(Supervisor)),
@@ -229,7 +229,7 @@ application_that_dies_is_started_again_with_it(Cu) ->
 
 %% As back/2, while there are no tables.
 back_after_all(Id, Old) ->
-    harness:eventually(fun() -> try hb_process_monitor_registry:find(Id) of {ok, _} -> true; none -> false
+    harness:eventually(fun() -> try hb_cron_registry:find(Id) of {ok, _} -> true; none -> false
                                 catch error:badarg -> false end end),
     harness:back(Id, Old).
 
@@ -240,7 +240,7 @@ resume_all_leaves_it_to_its_supervisor(Cu) ->
         ok = application:stop(hb_process_monitor),
         {ok, _} = application:ensure_all_started(hb_process_monitor),
         ?assertMatch([{Own, {_, _}}], hb_process_monitor:resume_all()),
-        ?assertEqual(none, hb_process_monitor_registry:find(Supervised))
+        ?assertEqual(none, hb_cron_registry:find(Supervised))
     end).
 
 child_specs_are_good_and_distinct(_Cu) ->

@@ -3,7 +3,7 @@
 -module(table_tests).
 -include_lib("eunit/include/eunit.hrl").
 
--define(M, hb_process_monitor_table).
+-define(M, hb_cron_table).
 
 eunit_wrapper_(Tests) -> deadline:each(Tests).
 

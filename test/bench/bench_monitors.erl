@@ -54,4 +54,4 @@ stop(_, Monitors) ->
     lists:foreach(fun hb_process_monitor:stop/1, Monitors),
     lists:foreach(fun(Ref) -> receive {'DOWN', Ref, process, _, _} -> ok end end, Refs).
 
-counters() -> hb_process_monitor_ticker:counters().
+counters() -> hb_cron_engine:counters().

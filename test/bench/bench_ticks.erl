@@ -94,10 +94,10 @@ registering(#{who := plain}) ->
     fun(_Id) -> none end;
 registering(#{rate := Rate, url := Url} = Run) ->
     ok = bench_monitors:prepare(Run),
-    {ok, Engine, _} = hb_process_monitor_registry:engine(),
+    {ok, Engine, _} = hb_cron_registry:engine(),
     Any = bench_monitors:id(0),
-    Options = hb_process_monitor_opts:for_monitor(Any, #{rate => Rate, cron_node => Url, cursor => earliest}),
-    Library = hb_process_monitor_opts:for_library(Any, earliest, Options),
+    Options = hb_cron_options:for_monitor(Any, #{rate => Rate, cron_node => Url, cursor => earliest}),
+    Library = hb_cron_options:for_library(Any, earliest, Options),
     fun(Id) ->
         {ok, Handle, _, _} = hb_process_monitor_nif:register(Engine, Library#{process := Id}),
         Handle

@@ -143,7 +143,7 @@ answered(Ref, #{port := Port} = State) ->
 send(Method, Params, Waiting, #{port := Port, next := Id, session := Session, waiting := All} = State) ->
     Message = #{id => Id, method => Method, params => Params},
     InSession = case Session of none -> Message; _ -> Message#{sessionId => Session} end,
-    true = port_command(Port, [hb_process_monitor_json:encode(InSession), 0]),
+    true = port_command(Port, [hb_cron_json:encode(InSession), 0]),
     State#{next := Id + 1, waiting := All#{Id => Waiting}}.
 
 took(Data, #{buffer := Before} = State) ->

@@ -76,10 +76,10 @@ count(Table, Id) ->
 
 page(Table, Id, First, Last) ->
     Edges = [edge(N, ets:lookup(Table, {Id, N})) || N <- lists:seq(max(1, First), Last)],
-    {raw, test_cu:reply(200, hb_process_monitor_json:encode(#{pageInfo => #{hasNextPage => false}, edges => Edges}))}.
+    {raw, test_cu:reply(200, hb_cron_json:encode(#{pageInfo => #{hasNextPage => false}, edges => Edges}))}.
 
 edge(N, [{_, At, Poison}]) ->
-    Cursor = hb_process_monitor_json:encode(#{timestamp => At, ordinate => integer_to_binary(N), cron => <<"0-10-seconds">>, sort => <<"ASC">>}),
+    Cursor = hb_cron_json:encode(#{timestamp => At, ordinate => integer_to_binary(N), cron => <<"0-10-seconds">>, sort => <<"ASC">>}),
     #{node => #{poison => Poison, 'Output' => #{data => hostile()}, 'Messages' => [], 'Spawns' => [], 'Assignments' => []},
       cursor => base64:encode(iolist_to_binary(Cursor))}.
 

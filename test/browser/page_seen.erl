@@ -90,7 +90,7 @@ set(Browser, Id, Value, Event) ->
                             "'; e.dispatchEvent(new Event('", Event, "', { bubbles: true })); return e.value; })()"]).
 
 rows_are(Browser, Ids) ->
-    Expected = hb_process_monitor_json:encode(lists:sort(Ids)),
+    Expected = hb_cron_json:encode(lists:sort(Ids)),
     browser:until(Browser, ["JSON.stringify([...document.querySelectorAll('#rows tr')].map((row) => row.dataset.process)) === '",
                             Expected, "'"]).
 

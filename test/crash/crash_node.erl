@@ -39,7 +39,7 @@ live() ->
 %% with it goes how the checkpoint stands: of two pushes of one process, the first one was acked
 %% before the second one's count of commits was read.
 push(#{message := Result}, #{proc_id := ProcId}) ->
-    {ok, Engine, _} = hb_process_monitor_registry:engine(),
+    {ok, Engine, _} = hb_cron_registry:engine(),
     #{commits := Commits, last_commit_us := Took} = hb_process_monitor_nif:checkpoint_status(Engine),
     Line = line(),
     ok = os_node:send(Line, {pushed, ProcId, harness:number(Result), Commits, Took}),

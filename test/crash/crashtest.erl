@@ -228,7 +228,7 @@ judge(Lives, Counts) ->
     Commits = lists:usort([{Life, Count, Took} || {Life, #{pushes := Pushes}} <- lists:enumerate(Lives),
                            Of <- maps:values(Pushes), {_, _, Count, Took} <- Of, Count > 0]),
     Durations = lists:sort([Took || {_, _, Took} <- Commits]),
-    {_, _, Interval} = lists:keyfind(cron_checkpoint_interval, 1, hb_process_monitor_opts:describe()),
+    {_, _, Interval} = lists:keyfind(cron_checkpoint_interval, 1, hb_cron_options:describe()),
     Oldest = Interval + 10 * lists:max([0 | Durations]) / 1000 + ?SLACK,
     Judged = lists:append([judge_process(Id, Lives, Count, Oldest) || {Id, Count} <- maps:to_list(Counts)]),
     Violations = [{not_resumed, Life, Id} || {Life, #{not_resumed := Ids}} <- lists:enumerate(Lives), Id <- Ids]

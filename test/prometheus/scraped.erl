@@ -101,7 +101,7 @@ trouble(#{cu := Cu, disk := Disk}) ->
     test_cu:go_down(Dead),
     [{_, _} = harness:start(Dead, harness:proc_id(), #{rate => 100, cursor => earliest}) || _ <- lists:seq(1, 10)],
     harness:eventually(fun() -> maps:get(dead_letters_total, hb_process_monitor:metrics()) > 0 end),
-    killed = harness:kill(whereis(hb_process_monitor_ticker)),
+    killed = harness:kill(whereis(hb_cron_engine)),
     %% The disk is full from here on, and there is more to be kept than the file has room for.
     _ = os:cmd("dd if=/dev/zero of=" ++ filename:join(Disk, "full") ++ " bs=64k"),
     _ = os:cmd("dd if=/dev/zero of=" ++ filename:join(Disk, "fuller") ++ " bs=1k"),
@@ -110,7 +110,7 @@ trouble(#{cu := Cu, disk := Disk}) ->
 
 do(#mod{request_uri = "/metrics"}) ->
     Text = binary_to_list(hb_process_monitor:prometheus()),
-    {proceed, [{response, {response, [{code, 200}, {content_type, binary_to_list(hb_process_monitor_prometheus:content_type())},
+    {proceed, [{response, {response, [{code, 200}, {content_type, binary_to_list(hb_cron_prometheus:content_type())},
                                       {content_length, integer_to_list(length(Text))}], Text}}]};
 do(#mod{}) ->
     {proceed, [{response, {404, "there is /metrics"}}]}.

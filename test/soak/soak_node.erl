@@ -52,7 +52,7 @@ obey({kill, Ids}, _) ->
     ok;
 obey(kill_ticker, _) ->
     %% It may be dead already.
-    Ticker = whereis(hb_process_monitor_ticker),
+    Ticker = whereis(hb_cron_engine),
     is_pid(Ticker) andalso exit(Ticker, kill),
     ok;
 obey({fail_pushes, OneOf}, _) ->
@@ -62,13 +62,13 @@ obey(last, _) ->
 obey(sample, _) ->
     sample().
 
-found(Ids) -> [hb_process_monitor_registry:find(Id) || Id <- Ids].
+found(Ids) -> [hb_cron_registry:find(Id) || Id <- Ids].
 
 sample() ->
     Counts = persistent_term:get(?COUNTS),
     Memory = [{list_to_atom("memory_" ++ atom_to_list(Kind)), Bytes} || {Kind, Bytes} <- erlang:memory()],
     Counted = [{Kind, counters:get(Counts, N)} || {N, Kind} <- lists:enumerate(?KINDS)],
-    Engine = maps:with([monitors, inflight, queued, failures, buffered, open_breakers], hb_process_monitor_ticker:counters()),
+    Engine = maps:with([monitors, inflight, queued, failures, buffered, open_breakers], hb_cron_engine:counters()),
     maps:merge(Engine, maps:from_list(Memory ++ Counted ++ [{processes, erlang:system_info(process_count)},
                                                            {ports, erlang:system_info(port_count)},
                                                            {atoms, erlang:system_info(atom_count)}])).

@@ -84,8 +84,8 @@ producer(#{cu := Cu} = World, State) ->
 %% Kills a part, now and then the whole tree.
 reaper(_World, State) ->
     pause(700),
-    Part = any([hb_process_monitor_keeper, hb_process_monitor_ticker, hb_process_monitor_keeper, hb_process_monitor_ticker,
-                hb_process_monitor_stalls, hb_process_monitor_log, hb_process_monitor_sup]),
+    Part = any([hb_cron_restarter, hb_cron_engine, hb_cron_restarter, hb_cron_engine,
+                hb_cron_hung_pushes, hb_cron_log, hb_cron_sup]),
     _ = [exit(Pid, kill) || Pid <- [whereis(Part)], is_pid(Pid)],
     stress_journal:count(killed_parts),
     State.

@@ -43,17 +43,17 @@ quiet() ->
 on_purpose(#{msg := {report, #{label := {application_controller, exit}}}}, _) -> stop;
 on_purpose(#{msg := {report, #{label := {supervisor, _}, report := Report}}}, _) ->
     case {proplists:get_value(supervisor, Report), proplists:get_value(reason, Report)} of
-        {{local, hb_process_monitor_sup}, killed} -> stop;
-        {{local, hb_process_monitor_monitors_sup}, killed} -> stop;
-        {{local, hb_process_monitor_sup}, {shutdown, {checkpoint_unavailable, _, _}}} -> stop;
-        {{local, hb_process_monitor_sup}, {shutdown, {bad_option, cron_cacertfile, _}}} -> stop;
+        {{local, hb_cron_sup}, killed} -> stop;
+        {{local, hb_cron_monitors_sup}, killed} -> stop;
+        {{local, hb_cron_sup}, {shutdown, {checkpoint_unavailable, _, _}}} -> stop;
+        {{local, hb_cron_sup}, {shutdown, {bad_option, cron_cacertfile, _}}} -> stop;
         _ -> ignore
     end;
-on_purpose(#{msg := {report, #{label := {gen_server, terminate}, name := hb_process_monitor_monitors_sup}}}, _) -> stop;
+on_purpose(#{msg := {report, #{label := {gen_server, terminate}, name := hb_cron_monitors_sup}}}, _) -> stop;
 on_purpose(#{msg := {report, #{label := {proc_lib, crash}, report := [Crashed | _]}}}, _) ->
     case proplists:get_value(initial_call, Crashed) of
         {application_master, _, _} -> stop;
-        {supervisor, hb_process_monitor_sup, _} -> stop;
+        {supervisor, hb_cron_sup, _} -> stop;
         %% The operations page's, when its owner is killed.
         {supervisor, httpd_sup, _} -> stop;
         _ -> ignore
@@ -74,7 +74,7 @@ cleanup(Cu) ->
 %% A process id that no other test has.
 proc_id() ->
     Raw = crypto:strong_rand_bytes(32),
-    hb_process_monitor_opts:proc_id(Raw).
+    hb_cron_options:proc_id(Raw).
 
 %% Sends each pushed result to the caller as {pushed, Number, Result, PushState}.
 sink(ProcId) ->
@@ -129,7 +129,7 @@ no_result() ->
 %% once: a poll that was begun has ended.
 polled(Cu, ProcId) ->
     eventually(fun() ->
-        #{inflight := Inflight, queued := Queued} = hb_process_monitor_ticker:counters(),
+        #{inflight := Inflight, queued := Queued} = hb_cron_engine:counters(),
         Inflight + Queued =:= 0 andalso
             lists:any(fun(#{kind := Kind}) -> Kind =:= cron end, test_cu:requests(Cu, ProcId))
     end).
@@ -139,7 +139,7 @@ polled(Cu, ProcId) ->
 still(Cu, ProcId, Rate) ->
     Clock = proc_id(),
     {Monitor, _} = start(Cu, Clock, #{rate => Rate, cursor => earliest}),
-    eventually(fun() -> maps:get(inflight, hb_process_monitor_ticker:counters()) =< 1 end),
+    eventually(fun() -> maps:get(inflight, hb_cron_engine:counters()) =< 1 end),
     test_cu:forget_requests(Cu),
     eventually(fun() -> length(test_cu:requests(Cu, Clock)) >= 10 end),
     [] = test_cu:requests(Cu, ProcId),
@@ -267,12 +267,12 @@ unload(Module) ->
 %% The monitor that its process has after this one, once it has.
 back(Id, Old) ->
     eventually(fun() ->
-        case hb_process_monitor_registry:find(Id) of
+        case hb_cron_registry:find(Id) of
             {ok, {Monitor, _, _}} -> Monitor =/= Old;
             none -> false
         end
     end),
-    {ok, {Monitor, _, _}} = hb_process_monitor_registry:find(Id),
+    {ok, {Monitor, _, _}} = hb_cron_registry:find(Id),
     Monitor.
 
 %% Another node, which talks over its standard input and output.

@@ -14,7 +14,7 @@ file() -> "docs/metrics.md".
 markdown() ->
     iolist_to_binary([
         "# Metrics\n\n"
-        "Made by `make docs` from `hb_process_monitor_metrics:table/0`.\n\n"
+        "Made by `make docs` from `hb_cron_metrics:table/0`.\n\n"
         "`hb_process_monitor:metrics()` gives all of them as a map, each under its name without\n"
         "`hb_process_monitor_`. A histogram is `#{buckets => [{UpperBound, Count}], sum => Sum, count => Count}`, where\n"
         "each count is of all at or below its bound; one with a label is a map from the label's value.\n"
@@ -27,17 +27,17 @@ markdown() ->
         "`oldest_push_seconds` are looked at once a second.\n\n"
         "| name | type | label | meaning |\n"
         "| --- | --- | --- | --- |\n",
-        [row(Metric) || Metric <- hb_process_monitor_metrics:table()],
+        [row(Metric) || Metric <- hb_cron_metrics:table()],
         "\nThe upper bounds of the buckets, in seconds:\n\n",
-        [bounds(Metric) || #{type := histogram} = Metric <- hb_process_monitor_metrics:table()]]).
+        [bounds(Metric) || #{type := histogram} = Metric <- hb_cron_metrics:table()]]).
 
 row(#{type := Type, help := Help} = Metric) ->
-    ["| `", hb_process_monitor_metrics:full_name(Metric), "` | ", atom_to_binary(Type), " | ",
+    ["| `", hb_cron_metrics:full_name(Metric), "` | ", atom_to_binary(Type), " | ",
      case Metric of #{label := Label} -> ["`", atom_to_binary(Label), "`"]; #{} -> "" end, " | ", Help, " |\n"].
 
 bounds(#{name := Name} = Metric) ->
-    #{Name := #{buckets := Buckets}} = hb_process_monitor_metrics:values(),
-    ["* `", hb_process_monitor_metrics:full_name(Metric), "`: ",
+    #{Name := #{buckets := Buckets}} = hb_cron_metrics:values(),
+    ["* `", hb_cron_metrics:full_name(Metric), "`: ",
      lists:join(", ", [plain(Bound) || {Bound, _} <- Buckets, Bound =/= infinity]), "\n"].
 
 plain(Bound) when Bound == trunc(Bound) -> integer_to_list(trunc(Bound));

@@ -40,7 +40,7 @@ run() ->
     %% Ends of every kind, each with more to come after it.
     ok = hb_process_monitor:stop(First, ?DEADLINE),
     exit(Second, kill),
-    exit(whereis(hb_process_monitor_ticker), kill),
+    exit(whereis(hb_cron_engine), kill),
     _ = [test_cu:add(Cu, Id, ?RESULTS) || Id <- Ids],
     gone(Second),
     _ = [start(Cu, Id, #{}) || Id <- lists:sublist(Ids, 2)],

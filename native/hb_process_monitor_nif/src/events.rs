@@ -1,6 +1,6 @@
 //! Events: what happens here that somebody outside may want to hear of as it happens. They are made
 //! only while somebody does. What they are called and who hears them is Erlang's to say
-//! (`hb_process_monitor_events`); how they get there is [`crate::outbox`]'s business.
+//! (`hb_cron_events`); how they get there is [`crate::outbox`]'s business.
 
 use crate::atoms;
 use crate::outbox::OUTBOX;

@@ -1,6 +1,6 @@
 //! What the library has counted since it was loaded, whichever engine that was: an engine's own
 //! counters begin anew with it, and a counter that an operator sees must not. What each is called there,
-//! and in which unit, is Erlang's to say (`hb_process_monitor_metrics`).
+//! and in which unit, is Erlang's to say (`hb_cron_metrics`).
 
 use cron_checkpoint::COMMITS;
 use cron_engine::histogram::{DURATIONS, Histogram, LAGS, Snapshot};

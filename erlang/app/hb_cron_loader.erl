@@ -1,0 +1,156 @@
+%%% @doc The application's modules: which they are, loading them where nothing else does, and
+%%% exchanging them on a running node. The library is not exchanged: see
+%%% {@link hb_process_monitor_nif}.
+-module(hb_cron_loader).
+
+-export([modules/0, ensure_loaded/0, reload/1]).
+
+-define(LIBRARY_MODULE, hb_process_monitor_nif).
+%% Loaded last: it says that all are.
+-define(LAST, hb_cron_engine).
+
+%% @doc All modules of the application.
+-spec modules() -> [module(), ...].
+modules() ->
+    [hb_process_monitor, ?MODULE, hb_cron_answer, hb_cron_app,
+     hb_cron_checkpoint, hb_cron_console, hb_cron_retry_policy,
+     hb_cron_dashboard, hb_cron_dashboard_api,
+     hb_cron_dashboard_guard, hb_cron_dashboard_sup, hb_cron_dashboard_web,
+     hb_cron_doctor, hb_cron_events, hb_cron_events_none,
+     hb_cron_events_telemetry, hb_cron_doctor_report,
+     hb_cron_host, hb_cron_host_ao, hb_cron_host_converge,
+     hb_cron_host_mu, hb_cron_router, hb_cron_info,
+     hb_cron_inspection, hb_cron_json, hb_cron_restarter, hb_cron_dead_letters,
+     hb_cron_library, hb_cron_log, hb_process_monitor_log_format, hb_cron_status_words,
+     hb_cron_message, hb_cron_push_meter, hb_cron_metrics, ?LIBRARY_MODULE,
+     hb_cron_observer, hb_cron_options, hb_cron_dashboard_page,
+     hb_cron_dashboard_charts, hb_cron_dashboard_script, hb_cron_dashboard_style,
+     hb_cron_prometheus,
+     hb_cron_push_loop, hb_cron_redelivery, hb_cron_registration,
+     hb_cron_registry, hb_cron_restarts, hb_cron_retry, hb_cron_schedule,
+     hb_cron_secret, hb_cron_server, hb_cron_settings, hb_cron_hung_pushes,
+     hb_cron_start, hb_cron_sys_status, hb_cron_stop, hb_cron_sup,
+     hb_cron_supervisor_child, hb_cron_table, hb_cron_totals, ?LAST].
+
+%% @doc Loads what is not loaded. A release boots in embedded mode: there a module that is not in
+%% the boot script is not loaded when it is called. One caller at a time: loading a module that is
+%% loaded already purges it.
+-spec ensure_loaded() -> ok.
+ensure_loaded() ->
+    case erlang:module_loaded(?LAST) of
+        true -> ok;
+        false -> alone(fun load_all/0)
+    end.
+
+load_all() ->
+    ok = load(hb_cron_app),
+    ok = load_application(),
+    lists:foreach(fun load/1, modules()).
+
+%% Dropped into another application's directory, the modules come without their .app file. Before
+%% the library is loaded: its path may be in the application's environment.
+load_application() ->
+    case application:load(hb_process_monitor) of
+        {error, {already_loaded, _}} -> ok;
+        {error, _} -> application:load(hb_cron_app:specification());
+        ok -> ok
+    end.
+
+load(Module) ->
+    case erlang:module_loaded(Module) orelse code:load_file(Module) of
+        true -> ok;
+        {module, Module} -> ok;
+        {error, Reason} -> error({module_not_loaded, Module, Reason})
+    end.
+
+%% @doc Exchanges every module whose file differs from what runs, all at once, and says which those
+%% are. Nothing is killed by it: what runs older code than the running one, such as a push that began
+%% before the reload before this one, is waited for, at most `Timeout' ms. `{error, {busy, Modules}}':
+%% it has not ended, and nothing was exchanged. So is nothing where the modules on the disk call the
+%% library in another way than the one that runs knows: that takes a restart of the node.
+-spec reload(Timeout :: non_neg_integer()) ->
+    {ok, [module()]} | {error, {busy, [module()]} | {not_loaded, term()}}.
+reload(Timeout) ->
+    alone(fun() ->
+        case on_disk() of
+            {Codes, []} ->
+                case [File || Code <- Codes, {false, File} <- [fits_library(Code)]] of
+                    [] -> reload([Code || Code <- Codes, is_news(Code)], Timeout);
+                    Files -> {error, {not_loaded, [{File, library_needs_a_restart} || File <- Files]}}
+                end;
+            {_, Unreadable} -> {error, {not_loaded, Unreadable}}
+        end
+    end).
+
+reload(Changed, Timeout) ->
+    Until = erlang:monotonic_time(millisecond) + Timeout,
+    case purge([Module || {Module, _, _} <- Changed], Until) of
+        [] -> exchange(Changed);
+        Busy -> {error, {busy, Busy}}
+    end.
+
+%% What lies beside this module's file: a newer version may have more modules than this one knows.
+on_disk() ->
+    Dir = filename:dirname(code:where_is_file(?MODULE_STRING ++ ".beam")),
+    Files = filelib:wildcard(filename:join(Dir, "hb_process_monitor*.beam")),
+    lists:partition(fun is_code/1, [read(File) || File <- Files]).
+
+is_code({_Module, _File, Code}) -> is_binary(Code);
+is_code(_) -> false.
+
+read(File) ->
+    case file:read_file(File) of
+        {ok, Code} ->
+            case beam_lib:info(Code) of
+                {error, beam_lib, Reason} -> {File, Reason};
+                Info -> {proplists:get_value(module, Info), File, Code}
+            end;
+        {error, Reason} ->
+            {File, Reason}
+    end.
+
+%% The library that runs stays. New modules that call what it has not would take every monitor down.
+fits_library({?LIBRARY_MODULE, File, Code}) ->
+    {ok, {_, [{exports, Exports}]}} = beam_lib:chunks(Code, [exports]),
+    Running = erlang:get_module_info(?LIBRARY_MODULE, exports),
+    {Exports -- Running =:= [], File};
+fits_library(_) ->
+    true.
+
+is_news({?LIBRARY_MODULE, _, _}) ->
+    false;
+is_news({Module, _, Code}) ->
+    {ok, {Module, Md5}} = beam_lib:md5(Code),
+    not (erlang:module_loaded(Module) andalso erlang:get_module_info(Module, md5) =:= Md5).
+
+exchange([]) ->
+    {ok, []};
+exchange(Changed) ->
+    case code:prepare_loading(Changed) of
+        {ok, Prepared} ->
+            case code:finish_loading(Prepared) of
+                ok -> {ok, [Module || {Module, _, _} <- Changed]};
+                {error, Reasons} -> {error, {not_loaded, Reasons}}
+            end;
+        {error, Reasons} ->
+            {error, {not_loaded, Reasons}}
+    end.
+
+%% Those that something still runs the old code of. A module without old code is purged at once.
+purge(Modules, Until) ->
+    SoftPurge = fun() -> [Module || Module <- Modules, not code:soft_purge(Module)] end,
+    %% It asks every process, and the ticker answers between two slices: asleep it answers at once.
+    case hb_cron_engine:asleep_during(SoftPurge) of
+        [] ->
+            [];
+        Busy ->
+            case erlang:monotonic_time(millisecond) < Until of
+                true ->
+                    %% There is no event for it.
+                    receive after 20 -> purge(Busy, Until) end;
+                false ->
+                    Busy
+            end
+    end.
+
+alone(Fun) -> global:trans({?MODULE, self()}, Fun, [node()]).

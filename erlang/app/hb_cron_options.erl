@@ -1,0 +1,306 @@
+%%% @doc The options: their names, defaults, scopes and what is a good value, in one table. An
+%%% option comes from the caller's map, then from the host, then from here.
+-module(hb_cron_options).
+
+-export([for_monitor/2, settings/1, moved/2, is_paused/1, set_paused/2, own_logger/1, for_library/3, pack/1, for_node/0,
+         describe/0, sources/0]).
+
+-export([proc_id/1, is_proc_id/1, rate/1, cursor/1]).
+
+-export_type([monitor/0, node_options/0, cursor/0]).
+
+-type cursor() :: binary() | undefined | earliest.
+%% A binary: after the result with this cursor. `earliest': from the first result on. `undefined':
+%% after the latest result that the CU has when it is first asked.
+
+-type monitor() :: #{
+    rate := 1..16#ffffffff,
+    cursor := cursor(),
+    routed := boolean(),
+    kept := map(),
+    logger := hb_cron_host:logger(),
+    cron_push := term(),
+    settings := hb_cron_settings:shared(),
+    paused => true,
+    supervised => true,
+    own_logger => true,
+    registered => true,
+    token => hb_cron_restarts:token()
+}.
+%% The options of one monitor; those that hardly any has are there only if they are set. `settings' are
+%% all others of scope monitor of the README's table; `routed' says that the node is the host's choice,
+%% which may change. `own_logger': the logger was started for this monitor, and ends with it. `registered': it has
+%% been registered before, so it goes on from where the checkpoint says. `token': it is a planned start.
+
+-type node_options() :: #{atom() => term()}.
+%% All options of scope node of the README's table.
+
+-define(MAX_U32, 16#ffffffff).
+%% The rate where neither the caller nor the host says one, in ms.
+-define(RATE, 10000).
+%% The longest cursor that is taken, in bytes. The library has the same bound for what a CU sends.
+-define(MAX_CURSOR, 4096).
+
+%% {Key, Scope, Default, Check}
+table() ->
+    [{cron_node, monitor, undefined, fun is_nodes/1},
+     {cron_page_limit, monitor, 1000, range(1, 1000)},
+     {cron_push, monitor, undefined, fun is_push/1},
+     {cron_result_format, monitor, undefined, one_of([map, record])},
+     {cron_push_attempts, monitor, 5, or_infinity(range(1, ?MAX_U32))},
+     {cron_push_backoff, monitor, {1000, 300000}, fun is_backoff/1},
+     {cron_push_stall, monitor, 300000, range(1, ?MAX_U32)},
+     {cron_push_timeout, monitor, 60000, range(1, ?MAX_U32)},
+     {cron_connect_timeout, monitor, 5000, range(1, ?MAX_U32)},
+     {cron_first_byte_timeout, monitor, 60000, range(1, ?MAX_U32)},
+     {cron_timeout, monitor, 60000, range(1, ?MAX_U32)},
+     {cron_max_page_bytes, monitor, 67108864, range(1024, ?MAX_U32)},
+     {cron_walk_after, monitor, 60000, range(1, ?MAX_U32)},
+     {cron_stale_after, monitor, infinity, or_infinity(range(1, 1 bsl 53))},
+     {cron_max_ahead, monitor, 3600000, or_infinity(range(1, 1 bsl 53))},
+     {cron_max_inflight, node, 64, range(1, 1024)},
+     {cron_max_buffered_bytes, node, 268435456, range(1, 1 bsl 53)},
+     {cron_cacertfile, node, undefined, fun is_path/1},
+     {cron_checkpoint, node, <<"cron-checkpoint.redb">>, fun(V) -> V =:= false orelse is_path(V) end},
+     {cron_checkpoint_interval, node, 50, range(1, ?MAX_U32)},
+     {cron_dead_letters_max, node, 10000, range(0, 1 bsl 53)},
+     {cron_dead_letters_max_bytes, node, 268435456, range(0, 1 bsl 53)},
+     {cron_forget_stopped_after, node, infinity, or_infinity(range(1, 1 bsl 53))},
+     {cron_processes, node, [], fun is_processes/1},
+     {cron_events, node, auto, one_of([auto, true, false])},
+     {cron_log_level, node, info, one_of([none, error, warning, info, debug, trace])}].
+
+%% @doc All options of the monitor of `ProcId', from those that a caller gives. Raises
+%% `{bad_rate, Term}', `{bad_cursor, Term}' or `{bad_option, Key, Value}'. URLs with user information are sealed
+%% in them ({@link hb_cron_secret}).
+-spec for_monitor(ProcId :: binary(), Given :: map()) -> monitor().
+for_monitor(ProcId, MaybeSealed) ->
+    Given = hb_cron_secret:reveal_options(MaybeSealed),
+    Rate = case maps:find(rate, Given) of
+        {ok, GivenRate} -> rate(GivenRate);
+        error -> default_rate()
+    end,
+    Cursor = cursor(maps:get(cursor, Given, undefined)),
+    Logger = maps:get(logger, Given, undefined),
+    is_pid(Logger) orelse Logger =:= undefined orelse bad(logger, Logger),
+    Paused = maps:get(paused, Given, false),
+    is_boolean(Paused) orelse bad(paused, Paused),
+    Rest = maps:without([rate, cursor, logger, paused], Given),
+    Table = table(),
+    maps:foreach(fun(Key, Value) -> given(lists:keyfind(Key, 1, Table), Key, Value) end, Rest),
+    Own = [{Key, value(Entry, Rest)} || {Key, monitor, _, _} = Entry <- Table],
+    #{cron_node := Node} = All = maps:from_list(Own),
+    %% A fun is not shared: it would outlive the code it is of, and nobody would know.
+    Nodes = hb_cron_secret:seal(node_list(Node, ProcId)),
+    {Push, Settings} = maps:take(cron_push, All#{cron_node := Nodes}),
+    Made = #{rate => Rate, cursor => Cursor, logger => Logger, routed => Node =:= undefined, kept => hb_cron_secret:seal_options(kept(Given)),
+             cron_push => Push, settings => hb_cron_settings:share(Settings)},
+    %% Nearly none is: the others do without.
+    maps:merge(maps:from_list([{paused, true} || Paused]), Made).
+
+%% @doc What the options of a monitor say, `cron_push' included.
+-spec settings(monitor()) -> #{atom() => term()}.
+settings(#{settings := Shared, cron_push := Push}) ->
+    Settings = hb_cron_settings:get(Shared),
+    Settings#{cron_push => Push}.
+
+%% @doc The same options with other nodes.
+-spec moved([binary(), ...], monitor()) -> monitor().
+moved(Nodes, #{settings := Shared} = Options) ->
+    Settings = hb_cron_settings:get(Shared),
+    Sealed = hb_cron_secret:seal(Nodes),
+    Options#{settings := hb_cron_settings:share(Settings#{cron_node := Sealed})}.
+
+%% @doc Whether the monitor is to do nothing until it is resumed.
+-spec is_paused(monitor()) -> boolean().
+is_paused(Options) -> maps:get(paused, Options, false).
+
+%% @doc The same options with this changed, also in what the checkpoint keeps of them.
+-spec set_paused(boolean(), monitor()) -> monitor().
+set_paused(true, #{kept := Kept} = Options) -> Options#{paused => true, kept := Kept#{paused => true}};
+set_paused(false, #{kept := Kept} = Options) -> maps:remove(paused, Options#{kept := maps:remove(paused, Kept)}).
+
+%% @doc The logger that ends with the monitor; `none' if that is the caller's.
+-spec own_logger(monitor()) -> hb_cron_host:logger() | none.
+own_logger(#{own_logger := true, logger := Logger}) -> Logger;
+own_logger(#{}) -> none.
+
+%% What a checkpoint keeps of what was given, to start the monitor again: neither where it began nor
+%% what does not outlive a node.
+kept(Given) ->
+    maps:filter(fun(Key, Value) ->
+        Key =/= cursor andalso {Key, Value} =/= {paused, false} andalso
+            not is_pid(Value) andalso not is_function(Value)
+    end, Given).
+
+%% The base URLs to try in turn.
+node_list(undefined, ProcId) ->
+    {_Source, Nodes} = hb_cron_router:nodes_of(ProcId),
+    [check(cron_node, fun is_node/1, Node) || Node <- Nodes];
+node_list([Char | _] = Node, _) when is_integer(Char) ->
+    [unicode:characters_to_binary(Node)];
+node_list(Nodes, _) when is_list(Nodes) ->
+    [unicode:characters_to_binary(Node) || Node <- Nodes];
+node_list(Node, _) ->
+    [Node].
+
+%% @doc What the library is told of a monitor that begins at `Cursor'.
+-spec for_library(ProcId :: binary(), cursor(), monitor()) -> hb_process_monitor_nif:monitor_options().
+for_library(ProcId, Cursor, Options) ->
+    #{rate := Rate, kept := Kept, settings := Shared} = Options,
+    #{cron_node := Nodes, cron_page_limit := PageLimit, cron_timeout := Timeout,
+      cron_connect_timeout := ConnectTimeout, cron_first_byte_timeout := FirstByteTimeout,
+      cron_max_page_bytes := MaxPageBytes, cron_walk_after := WalkAfter,
+      cron_stale_after := StaleAfter, cron_max_ahead := MaxAhead} = hb_cron_settings:get(Shared),
+    #{process => ProcId, rate => Rate, cursor => Cursor, nodes => hb_cron_secret:reveal(Nodes), page_limit => PageLimit,
+      connect_timeout => ConnectTimeout, first_byte_timeout => FirstByteTimeout, timeout => Timeout,
+      max_page_bytes => MaxPageBytes, walk_after => WalkAfter,
+      stale_after => or_zero(StaleAfter), max_ahead => or_zero(MaxAhead),
+      paused => maps:get(paused, Options, false), go_on => false, kept => pack(Kept)}.
+
+%% @doc What a checkpoint keeps of a monitor's options, as it keeps it.
+-spec pack(Kept :: map()) -> binary().
+pack(Kept) -> term_to_binary(hb_cron_secret:reveal_options(Kept)).
+
+or_zero(infinity) -> 0;
+or_zero(Ms) -> Ms.
+
+%% An option of scope node is for the host to set. In a monitor's map it may only say what is so.
+given({Key, monitor, _, Check}, Key, Value) -> check(Key, Check, Value);
+given({Key, node, _, _} = Entry, Key, Value) ->
+    InForce = maps:get(Key, hb_cron_registry:node_options(), value(Entry, #{})),
+    Value =:= InForce orelse bad(Key, Value);
+given(false, Key, Value) -> bad(Key, Value).
+
+%% @doc All options of scope node, from the host.
+-spec for_node() -> node_options().
+for_node() ->
+    maps:from_list([{Key, value(Entry, #{})} || {Key, node, _, _} = Entry <- table()]).
+
+%% @doc Key, scope and default of every option.
+-spec describe() -> [{Key :: atom(), Scope :: monitor | node, Default :: term()}].
+describe() ->
+    [{default_cron_rate, monitor, ?RATE} | [{Key, Scope, Default} || {Key, Scope, Default, _} <- table()]].
+
+%% @doc The value of every option where no start says otherwise, and whose it is. What the host says may be
+%% `refused': then it is no value for it.
+-spec sources() -> [{Key :: atom(), Scope :: monitor | node, Value :: term(), From :: host | default | refused}].
+sources() ->
+    Rate = {default_cron_rate, monitor, ?RATE, range(1, ?MAX_U32)},
+    [source(Entry) || Entry <- [Rate | table()]].
+
+source({Key, Scope, Default, Check}) ->
+    %% Nobody says that the host runs.
+    case try hb_cron_host:option(Key) catch _:_ -> undefined end of
+        undefined -> {Key, Scope, Default, default};
+        Value -> {Key, Scope, Value, case Check(Value) of true -> host; false -> refused end}
+    end.
+
+value({Key, _, Default, Check}, Given) ->
+    case Given of
+        #{Key := Value} ->
+            Value;
+        #{} ->
+            case hb_cron_host:option(Key) of
+                undefined -> Default;
+                Value -> check(Key, Check, Value)
+            end
+    end.
+
+check(Key, Check, Value) ->
+    case Check(Value) of
+        true -> Value;
+        false -> bad(Key, Value)
+    end.
+
+default_rate() ->
+    case hb_cron_host:option(default_cron_rate) of
+        undefined -> ?RATE;
+        Rate -> rate(Rate)
+    end.
+
+%% @doc An AO process id in its 43 characters, from those or from the 32 bytes they stand for.
+-spec proc_id(term()) -> binary().
+proc_id(Raw) when is_binary(Raw), byte_size(Raw) =:= 32 ->
+    Text = base64:encode(Raw),
+    << <<(url_safe(C))>> || <<C>> <= binary:part(Text, 0, 43) >>;
+proc_id(Text) when is_binary(Text) ->
+    case is_proc_id(Text) of
+        true -> Text;
+        false -> error({bad_process_id, Text})
+    end;
+proc_id(Chars) when is_list(Chars) ->
+    try list_to_binary(Chars) of
+        Text when byte_size(Text) =:= 43 -> proc_id(Text);
+        _ -> error({bad_process_id, Chars})
+    catch
+        error:badarg -> error({bad_process_id, Chars})
+    end;
+proc_id(Other) ->
+    error({bad_process_id, Other}).
+
+%% @doc Whether that is the 43 characters of a process id.
+-spec is_proc_id(binary()) -> boolean().
+is_proc_id(Text) ->
+    byte_size(Text) =:= 43 andalso lists:all(fun is_url_safe/1, binary_to_list(Text)).
+
+url_safe($+) -> $-;
+url_safe($/) -> $_;
+url_safe(C) -> C.
+
+is_url_safe(C) ->
+    (C >= $a andalso C =< $z) orelse (C >= $A andalso C =< $Z) orelse
+        (C >= $0 andalso C =< $9) orelse C =:= $- orelse C =:= $_.
+
+%% @doc Milliseconds between ticks.
+-spec rate(term()) -> 1..?MAX_U32.
+rate(Rate) when is_integer(Rate), Rate >= 1, Rate =< ?MAX_U32 -> Rate;
+rate(Other) -> error({bad_rate, hb_cron_secret:redact(Other)}).
+
+%% @doc Where to begin.
+-spec cursor(term()) -> cursor().
+cursor(Start) when Start =:= undefined; Start =:= earliest -> Start;
+cursor(Cursor) when is_binary(Cursor), byte_size(Cursor) > 0, byte_size(Cursor) =< ?MAX_CURSOR -> Cursor;
+cursor(Other) -> error({bad_cursor, Other}).
+
+is_nodes(Nodes) when is_list(Nodes), Nodes =/= [] ->
+    case io_lib:char_list(Nodes) of
+        true -> is_node(Nodes);
+        false -> lists:all(fun is_node/1, Nodes)
+    end;
+is_nodes(Node) ->
+    is_node(Node).
+
+is_node(Node) when is_binary(Node) -> hb_process_monitor_nif:check_node(Node) =:= ok;
+is_node([_ | _] = Node) -> io_lib:char_list(Node) andalso is_node(unicode:characters_to_binary(Node));
+is_node(_) -> false.
+
+is_push({Module, Function}) -> is_atom(Module) andalso is_atom(Function);
+is_push(Name) when is_atom(Name) -> lists:keymember(Name, 1, hb_cron_host:adapters());
+is_push(Fun) -> is_function(Fun, 2).
+
+is_backoff({First, Longest}) ->
+    is_integer(First) andalso is_integer(Longest) andalso
+        First >= 1 andalso Longest >= First andalso Longest =< ?MAX_U32;
+is_backoff(_) ->
+    false.
+
+is_path(Path) -> (is_binary(Path) andalso Path =/= <<>>) orelse
+    (is_list(Path) andalso Path =/= [] andalso io_lib:char_list(Path)).
+
+%% What is wrong with one of them does not keep the others from being started: each is checked by itself.
+is_processes(List) -> is_list(List) andalso is_integer(catch_length(List)).
+
+catch_length(List) ->
+    try length(List)
+    catch error:badarg -> improper
+    end.
+
+range(Low, High) -> fun(V) -> is_integer(V) andalso V >= Low andalso V =< High end.
+
+or_infinity(Check) -> fun(V) -> V =:= infinity orelse Check(V) end.
+
+one_of(Values) -> fun(V) -> lists:member(V, Values) end.
+
+-spec bad(Key :: term(), Value :: term()) -> no_return().
+bad(Key, Value) -> error({bad_option, Key, hb_cron_secret:redact(Value)}).

@@ -1,0 +1,51 @@
+%%% @doc The supervision tree: the log, the ticker with the engine, the keeper, who sees pushes that stall, the
+%%% observer, and below a supervisor of their own the monitors. A monitor is temporary: one that ends, for whatever reason, takes nothing
+%%% else with it.
+-module(hb_cron_sup).
+-behaviour(supervisor).
+
+-export([start_link/0, start_monitor/1]).
+-export([start_monitors_link/0, init/1]).
+
+%% How long a monitor may finish the push it is at when the tree stops, in ms.
+-define(MONITOR_SHUTDOWN, 5000).
+%% A slice of the loop lasts 500 ms at most.
+-define(TICKER_SHUTDOWN, 2000).
+
+-spec start_link() -> supervisor:startlink_ret().
+start_link() ->
+    supervisor:start_link({local, ?MODULE}, ?MODULE, tree).
+
+%% @private
+-spec start_monitors_link() -> supervisor:startlink_ret().
+start_monitors_link() ->
+    supervisor:start_link({local, hb_cron_monitors_sup}, ?MODULE, monitors).
+
+%% @doc Starts a monitor; `{ok, undefined}' if there is one already.
+-spec start_monitor([term()]) -> supervisor:startchild_ret().
+start_monitor(Args) ->
+    supervisor:start_child(hb_cron_monitors_sup, Args).
+
+%% @private
+-spec init(tree | monitors) -> {ok, {supervisor:sup_flags(), [supervisor:child_spec()]}}.
+init(tree) ->
+    ok = hb_cron_host:detect(),
+    ok = hb_cron_registry:create(),
+    ok = hb_cron_restarts:create(),
+    ok = hb_cron_push_meter:create(),
+    ok = hb_cron_hung_pushes:create(),
+    {ok, {#{strategy => one_for_one, intensity => 10, period => 10}, [
+        #{id => log, start => {hb_cron_log, start_link, []}},
+        #{id => ticker, start => {hb_cron_engine, start_link, []},
+          shutdown => ?TICKER_SHUTDOWN},
+        #{id => keeper, start => {hb_cron_restarter, start_link, []}},
+        #{id => stalls, start => {hb_cron_hung_pushes, start_link, []}},
+        #{id => observer, start => {hb_cron_observer, start_link, []}},
+        #{id => monitors, start => {?MODULE, start_monitors_link, []},
+          type => supervisor, shutdown => infinity}
+    ]}};
+init(monitors) ->
+    {ok, {#{strategy => simple_one_for_one}, [
+        #{id => monitor, start => {hb_cron_server, start_link, []},
+          restart => temporary, shutdown => ?MONITOR_SHUTDOWN}
+    ]}}.

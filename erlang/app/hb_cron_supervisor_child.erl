@@ -1,0 +1,63 @@
+%%% @doc Monitors in a supervisor of their host's own: how such a one is started, where it begins, and what
+%%% it ends with. The keeper leaves them alone: their supervisor starts them again.
+-module(hb_cron_supervisor_child).
+
+-export([child_spec/2, start_link/2]).
+%% In the monitor
+-export([is_supervised/1, tree/1]).
+
+%% How long the application may take to end and to start again, in ms.
+-define(START_LIMIT, 5000).
+%% How long a monitor may finish the push it is at, in ms: as in our own tree.
+-define(SHUTDOWN, 5000).
+
+%% @doc For a supervisor: one that was stopped stays stopped. A supervisor prints its children's arguments, so
+%% passwords are sealed in them.
+-spec child_spec(ProcId :: binary(), hb_process_monitor:options()) -> supervisor:child_spec().
+child_spec(ProcId, Options) ->
+    #{id => {hb_process_monitor, ProcId}, start => {hb_process_monitor, start_link, [ProcId, hb_cron_secret:seal_options(Options)]},
+      restart => transient, shutdown => ?SHUTDOWN, type => worker, modules => [hb_cron_server]}.
+
+%% @doc Starts a monitor that is linked to the caller.
+-spec start_link(ProcId :: binary(), hb_process_monitor:options()) ->
+    {ok, Monitor :: pid()} | {error, {already_started, pid()} | term()}.
+start_link(ProcId, Given) ->
+    ok = await_started(erlang:monotonic_time(millisecond) + ?START_LIMIT),
+    #{kept := Kept} = Options = hb_cron_options:for_monitor(ProcId, Given),
+    start_monitor(ProcId, Options#{supervised => true, kept := Kept#{supervised => true}}).
+
+start_monitor(ProcId, Options) ->
+    case hb_cron_server:start_link(ProcId, Options) of
+        ignore ->
+            case hb_cron_registry:find(ProcId) of
+                {ok, {Monitor, _, _}} -> {error, {already_started, Monitor}};
+                none -> start_monitor(ProcId, Options)
+            end;
+        Started ->
+            Started
+    end.
+
+%% Started again after the death of the application it may come before the application's own end is known:
+%% a supervisor would give up trying within that time.
+await_started(Until) ->
+    ok = hb_cron_start:ensure_started(),
+    case whereis(hb_cron_monitors_sup) of
+        undefined ->
+            erlang:monotonic_time(millisecond) < Until orelse error({not_started, no_supervisor}),
+            %% There is no event for it.
+            receive after 10 -> await_started(Until) end;
+        _ ->
+            ok
+    end.
+
+%% @doc Whether these are the options of one.
+-spec is_supervised(hb_cron_options:monitor()) -> boolean().
+is_supervised(Options) -> maps:get(supervised, Options, false).
+
+%% @doc What tells the calling monitor, where it is not in our tree, that this has ended.
+-spec tree(hb_cron_options:monitor()) -> reference() | none.
+tree(Options) ->
+    case is_supervised(Options) of
+        true -> monitor(process, hb_cron_sup);
+        false -> none
+    end.

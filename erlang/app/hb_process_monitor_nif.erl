@@ -1,0 +1,371 @@
+%%% @doc The Rust library: its stubs, and finding and loading it. Nothing else belongs here: a
+%%% library cannot be exchanged under a running node, so this module must never need to be.
+-module(hb_process_monitor_nif).
+
+%% Loading
+-export([loaded/0, file/0]).
+%% The engine, of its owner
+-export([new/1, run/2, interrupt/1, mail/1, stop/1, counters/1, next_epoch/0]).
+%% A registration, of its monitor
+-export([register/2, poll/1, next_part/2, large_part/2, ack/4, give_up/7, give_up_large/7, move_to/2, remove/2]).
+%% The checkpoint
+-export([letters/4, has_letter/3, discard/3, forget/2, stopped/3, keep_options/3, flush/1, watched/1,
+         checkpoint_status/1, close_checkpoints/1, drop_memory/0]).
+%% For an operator
+-export([snapshots/2, census/1, probe/4, library_version/0]).
+%% What is counted and what happens, of all engines
+-export([metrics/0, events_to_self/1]).
+%% None of these
+-export([check_node/1, log_to_self/1]).
+
+-export_type([engine/0, handle/0, epoch/0, part/0, engine_options/0, monitor_options/0, letter/0, origin/0,
+              snapshot/0, breaker/0]).
+
+-on_load(on_load/0).
+-nifs([new/1, run/2, interrupt/1, mail/1, stop/1, counters/1, next_epoch/0,
+       register/2, poll/1, next_part/2, large_part/2, ack/4, give_up/7, give_up_large/7, move_to/2, remove/2,
+       letters/4, has_letter/3, discard/3, forget/2, stopped/3, keep_options/3, flush/1, watched/1,
+       checkpoint_status/1, close_checkpoints/1, drop_memory/0,
+       snapshots/2, census/1, probe/4, library_version/0, metrics/0, events_to_self/1, check_node/1, log_to_self/1]).
+
+-define(LIBRARY, "hb_process_monitor_nif").
+-define(CHECK_MODULE, hb_cron_library).
+-define(REASON, {?MODULE, not_loaded}).
+-define(FILE_LOADED, {?MODULE, file}).
+
+-opaque engine() :: reference().
+%% All monitors of a node. It ends with the process that made it.
+
+-opaque handle() :: reference().
+%% One registration. It ends with the process that registered.
+
+-type epoch() :: pos_integer().
+%% The number of a registration. It is never given twice in a node's life.
+
+-type part() :: {Seq :: pos_integer(), [map(), ...], EndsPage :: boolean()}.
+%% Some results of a page, the number of the first one, and whether the last one is the last of its page.
+
+-type engine_options() :: #{
+    max_inflight := pos_integer(),
+    max_buffered := pos_integer(),
+    checkpoint := false | binary(),
+    checkpoint_interval := pos_integer(),
+    dead_letters_max := non_neg_integer(),
+    dead_letters_max_bytes := non_neg_integer(),
+    expire_after := non_neg_integer(),
+    cacertfile := false | binary()
+}.
+%% `checkpoint': the path of its file; `false' keeps it in memory. `expire_after' in ms; 0: a stopped process is
+%% never forgotten.
+
+-type origin() :: new | resumed | {overruled | stale, Stored :: binary() | earliest}.
+%% Where a starting point comes from: from the caller; from the checkpoint; from the caller, against
+%% what was stored; from nowhere yet, since what was stored is too old.
+
+-type letter() :: {Id :: pos_integer(), At :: non_neg_integer(), Attempts :: pos_integer(),
+                   Cursor :: binary(), Result :: binary(), Error :: binary()}.
+%% A dead letter; `At' in ms since the Unix epoch, result and error in the external term format.
+
+-type monitor_options() :: #{
+    process := binary(),
+    rate := pos_integer(),
+    cursor := binary() | undefined | earliest,
+    nodes := [binary(), ...],
+    page_limit := pos_integer(),
+    connect_timeout := pos_integer(),
+    first_byte_timeout := pos_integer(),
+    timeout := pos_integer(),
+    max_page_bytes := pos_integer(),
+    walk_after := pos_integer(),
+    stale_after := non_neg_integer(),
+    max_ahead := non_neg_integer(),
+    go_on := boolean(),
+    paused := boolean(),
+    kept := binary()
+}.
+%% `go_on': where the checkpoint knows the process, it goes on from there, whatever `cursor' says. `max_ahead':
+%% how far ahead of the clock a result may be dated, in ms; 0: any time.
+
+-type breaker() :: closed | half_open | {open, ForMs :: non_neg_integer()}.
+%% How the breaker of a CU's host stands.
+
+-type snapshot() :: {
+    epoch(),
+    Doing :: waiting | resolving | polling | pushing | backing_off | paused,
+    Cursor :: binary() | earliest | undefined | unknown,
+    CursorTime :: non_neg_integer() | none,
+    Unacked :: non_neg_integer(),
+    BufferedBytes :: non_neg_integer(),
+    {Failures :: non_neg_integer(), none | {Class :: atom(), Text :: binary(), AgoMs :: non_neg_integer()}},
+    {NextTickMs :: non_neg_integer() | none, NextTryMs :: non_neg_integer() | none},
+    {Asked :: non_neg_integer(), [{Origin :: binary(), breaker()}]},
+    DeadLetters :: non_neg_integer()
+}.
+%% A registration as the engine sees it. `CursorTime' in ms since the Unix epoch, where the cursor is
+%% one of AO.
+
+%% A failing on_load stops a node that boots in embedded mode, so a library that is missing is
+%% told at the first call instead. When a loaded module is loaded again, though, `ok' would turn
+%% it into stubs under running monitors: there the error keeps the old code.
+on_load() ->
+    case load(candidates(), []) of
+        ok ->
+            _ = persistent_term:erase(?REASON),
+            ok;
+        {error, {Reload, _}} = Error when Reload =:= reload; Reload =:= upgrade ->
+            Error;
+        {error, Tried} ->
+            persistent_term:put(?REASON, Tried)
+    end.
+
+load([], Tried) ->
+    {error, lists:reverse(Tried)};
+load([Path | Paths], Tried) ->
+    case load_whole(Path) of
+        ok -> persistent_term:put(?FILE_LOADED, Path ++ ".so");
+        {error, {Reload, _}} = Error when Reload =:= reload; Reload =:= upgrade -> Error;
+        {error, {_, Text}} -> load(Paths, [{Path ++ ".so", lists:flatten(Text)} | Tried])
+    end.
+
+%% Beside a running library none is checked: none is mapped either, and a damaged file must not turn the running
+%% module into stubs.
+load_whole(Path) ->
+    case is_running() orelse check(Path ++ ".so") of
+        true -> {error, {upgrade, "a running library is not exchanged"}};
+        ok -> erlang:load_nif(Path, 0);
+        {error, Text} -> {error, {damaged, Text}}
+    end.
+
+%% In embedded mode a call does not load a module.
+check(File) ->
+    case erlang:module_loaded(?CHECK_MODULE) orelse code:load_file(?CHECK_MODULE) of
+        {error, Reason} -> {error, lists:flatten(io_lib:format("~s cannot be loaded: ~0p", [?CHECK_MODULE, Reason]))};
+        _ -> ?CHECK_MODULE:check(File)
+    end.
+
+is_running() ->
+    erlang:module_loaded(?MODULE) andalso file() =/= undefined andalso loaded() =:= ok.
+
+%% Without `.so', as load_nif wants it.
+candidates() ->
+    FromEnv = case application:get_env(hb_process_monitor, nif_path) of
+        {ok, Path} -> [filename:rootname(Path, ".so")];
+        undefined -> []
+    end,
+    FromApp = case code:priv_dir(hb_process_monitor) of
+        {error, bad_name} -> [];
+        Priv -> in_priv(Priv)
+    end,
+    FromBeam = case code:where_is_file(?MODULE_STRING ++ ".beam") of
+        non_existing -> [];
+        Beam ->
+            Lib = filename:dirname(filename:dirname(filename:absname(Beam))),
+            in_priv(filename:join(Lib, "priv"))
+    end,
+    lists:foldl(fun(C, Seen) -> Seen ++ [C || not lists:member(C, Seen)] end, [],
+                FromEnv ++ FromApp ++ FromBeam).
+
+%% Itself, where our own build and an operator put it; and where rebar3's plugin for cargo does.
+in_priv(Priv) ->
+    [filename:join(Priv, ?LIBRARY), filename:join([Priv, "crates", ?LIBRARY, ?LIBRARY])].
+
+%% @doc Whether the library is loaded; if it is not, each path that was tried and what the system
+%% said of it.
+-spec loaded() -> ok | {error, [{Path :: string(), Reason :: string()}]}.
+loaded() ->
+    case persistent_term:get(?REASON, ok) of
+        ok -> ok;
+        Tried -> {error, Tried}
+    end.
+
+%% @doc The file that was loaded.
+-spec file() -> string() | undefined.
+file() -> persistent_term:get(?FILE_LOADED, undefined).
+
+%% @doc Makes an engine that the calling process owns, and opens its checkpoint. A checkpoint that
+%% is damaged is moved aside; one that another node has open is an error, as is a file of
+%% certificates without any.
+-spec new(engine_options()) ->
+    {ok, engine()}
+    | {error, {checkpoint_unavailable, Path :: binary(), Reason :: binary()}
+            | {bad_option, cron_cacertfile, {Path :: binary(), Reason :: binary()}}}.
+new(_Options) -> erlang:nif_error(not_loaded()).
+
+%% @doc Runs the engine for at most `SliceMs' milliseconds, on a dirty scheduler. `stopped': there
+%% is nothing to run any more; `busy': another process is running it.
+-spec run(engine(), SliceMs :: non_neg_integer()) -> ok | stopped | busy.
+run(_Engine, _SliceMs) -> erlang:nif_error(not_loaded()).
+
+%% @doc Makes {@link run/2} return soon.
+-spec interrupt(engine()) -> ok.
+interrupt(_Engine) -> erlang:nif_error(not_loaded()).
+
+%% @doc The process that calls {@link run/2} has messages: that returns within half a second.
+-spec mail(engine()) -> ok.
+mail(_Engine) -> erlang:nif_error(not_loaded()).
+
+%% @doc Ends the engine: nothing is fetched any more.
+-spec stop(engine()) -> ok.
+stop(_Engine) -> erlang:nif_error(not_loaded()).
+
+%% @doc What the engine has done and holds: `monitors', `inflight', `queued' and `threads' now;
+%% `ticks', `missed_ticks', `fetches' and `failures' since its start.
+-spec counters(engine()) -> #{atom() => non_neg_integer()}.
+counters(_Engine) -> erlang:nif_error(not_loaded()).
+
+%% @doc A number that no registration has yet: all later ones have it or a higher one.
+-spec next_epoch() -> epoch().
+next_epoch() -> erlang:nif_error(not_loaded()).
+
+%% @doc Registers the calling process. From now on it gets `tick', and
+%% `{hb_cron, Epoch, What}' where `What' is `page': {@link next_part/1} has one; `{resolved, Cursor}',
+%% `{failed, Class, Text, Repeats}', `{passed, FromMs, ToMs}', or `{recovered, Failures}'.
+-spec register(engine(), monitor_options()) ->
+    {ok, handle(), epoch(), {origin(), Start :: binary() | earliest | undefined}}
+    | {error, stopped | {bad_node, Node :: binary()}}.
+register(_Engine, _Options) -> erlang:nif_error(not_loaded()).
+
+%% @doc Asks for a poll now. While one is under way, another follows it. `stopped': the engine is gone.
+-spec poll(handle()) -> ok | stopped.
+poll(_Handle) -> erlang:nif_error(not_loaded()).
+
+%% @doc The next part of what was fetched, once the last one is done with. Pages come in parts, one at a
+%% time, so that no more than one is on the heap. `none': a message says when there is one. `large':
+%% {@link large_part/2} has it. `too_large': with it the heap would exceed `HeapLimit' bytes, at which the VM
+%% kills the process; 0 for no limit. The part stays. `lost': it cannot be made, and nothing more comes until
+%% the process registers anew.
+-spec next_part(handle(), HeapLimit :: non_neg_integer()) ->
+    part() | none | large | {too_large, Bytes :: pos_integer()} | lost.
+next_part(_Handle, _HeapLimit) -> erlang:nif_error(not_loaded()).
+
+%% @doc As {@link next_part/2}, on a dirty scheduler.
+-spec large_part(handle(), HeapLimit :: non_neg_integer()) ->
+    part() | none | {too_large, Bytes :: pos_integer()} | lost.
+large_part(_Handle, _HeapLimit) -> erlang:nif_error(not_loaded()).
+
+%% @doc Acks all results up to number `Seq', whose cursor this is. `EndsPage' says that it is the
+%% last one of its page. Durable at the checkpoint's next commit.
+-spec ack(handle(), Seq :: pos_integer(), Cursor :: binary(), EndsPage :: boolean()) -> ok.
+ack(_Handle, _Seq, _Cursor, _EndsPage) -> erlang:nif_error(not_loaded()).
+
+%% @doc Gives the result with number `Seq' up: it becomes a dead letter in the same commit that
+%% acks it. `full': there is no room, and nothing was done.
+-spec give_up(handle(), Seq :: pos_integer(), Cursor :: binary(), EndsPage :: boolean(),
+              Attempts :: pos_integer(), Result :: binary(), Error :: binary()) -> ok | full.
+give_up(_Handle, _Seq, _Cursor, _EndsPage, _Attempts, _Result, _Error) ->
+    erlang:nif_error(not_loaded()).
+
+%% @doc As {@link give_up/7}, on a dirty scheduler: for a result whose copy takes long.
+-spec give_up_large(handle(), Seq :: pos_integer(), Cursor :: binary(), EndsPage :: boolean(),
+                    Attempts :: pos_integer(), Result :: binary(), Error :: binary()) -> ok | full.
+give_up_large(_Handle, _Seq, _Cursor, _EndsPage, _Attempts, _Result, _Error) ->
+    erlang:nif_error(not_loaded()).
+
+%% @doc The monitor asks these nodes from now on, in turn.
+-spec move_to(handle(), Nodes :: [binary(), ...]) -> ok | {error, {bad_node, binary()}}.
+move_to(_Handle, _Nodes) -> erlang:nif_error(not_loaded()).
+
+%% @doc Ends the registration; `Watched' says whether the process is to be resumed when the node
+%% starts next. `wait': `{hb_cron, Epoch, durable}' comes once all that was acked is durable;
+%% nothing else comes any more.
+-spec remove(handle(), Watched :: boolean()) -> durable | wait.
+remove(_Handle, _Watched) -> erlang:nif_error(not_loaded()).
+
+%% @doc Asks for dead letters of a process, the oldest first: those whose numbers come after one, so many at
+%% most, and no more once they have come to so many bytes. The calling process is sent
+%% `{hb_cron_answer, Number, {ok, [letter()], More, All} | {error, Reason}}'. `More': there are further ones;
+%% `All': how many it has.
+-spec letters(engine(), ProcId :: binary(), After :: non_neg_integer(),
+              {Letters :: pos_integer(), Bytes :: non_neg_integer()}) -> Number :: pos_integer().
+letters(_Engine, _ProcId, _After, _Most) -> erlang:nif_error(not_loaded()).
+
+%% @doc Whether a process has a dead letter with this number.
+-spec has_letter(engine(), ProcId :: binary(), Id :: non_neg_integer()) -> boolean().
+has_letter(_Engine, _ProcId, _Id) -> erlang:nif_error(not_loaded()).
+
+%% @doc Discards a dead letter. The calling process is sent `{hb_cron_answer, Number, ok | {error, Reason}}' once
+%% that is durable.
+-spec discard(engine(), ProcId :: binary(), Id :: non_neg_integer()) -> not_found | Number :: pos_integer().
+discard(_Engine, _ProcId, _Id) -> erlang:nif_error(not_loaded()).
+
+%% @doc Forgets a process and its dead letters, unless a registration of it has not ended. The calling process is
+%% sent `{hb_cron_answer, Number, ok | {error, Reason}}' once that is durable.
+-spec forget(engine(), ProcId :: binary()) -> monitored | Number :: pos_integer().
+forget(_Engine, _ProcId) -> erlang:nif_error(not_loaded()).
+
+%% @doc A process is stopped: it is not to be resumed, however its registration ends, unless the number of that
+%% is `Fence' or higher.
+-spec stopped(engine(), ProcId :: binary(), Fence :: epoch()) -> ok.
+stopped(_Engine, _ProcId, _Fence) -> erlang:nif_error(not_loaded()).
+
+%% @doc A process whose registration has ended is to be resumed with these options.
+-spec keep_options(engine(), ProcId :: binary(), Kept :: binary()) -> ok.
+keep_options(_Engine, _ProcId, _Kept) -> erlang:nif_error(not_loaded()).
+
+%% @doc The calling process is sent `{hb_cron_answer, Number, ok | {error, Reason}}' once all that was said so far
+%% is durable.
+-spec flush(engine()) -> Number :: pos_integer().
+flush(_Engine) -> erlang:nif_error(not_loaded()).
+
+%% @doc The processes that are to be resumed, and what was kept of their options.
+-spec watched(engine()) -> [{ProcId :: binary(), Kept :: binary()}].
+watched(_Engine) -> erlang:nif_error(not_loaded()).
+
+%% @doc How the checkpoint fares: `commits', `last_commit_us', `writing_for_ms' of the commit under way,
+%% `dead_letters', `dead_letter_bytes', `failing', which is 1 while it cannot be written, and `replaced', how
+%% often its file was found deleted or replaced and written anew.
+-spec checkpoint_status(engine()) -> #{atom() => non_neg_integer()}.
+checkpoint_status(_Engine) -> erlang:nif_error(not_loaded()).
+
+%% @doc Makes all checkpoints of this node durable and closes their files. Those that are not durable within
+%% `LimitMs', and why.
+-spec close_checkpoints(LimitMs :: pos_integer()) -> [{Path :: binary(), Reason :: binary()}].
+close_checkpoints(_LimitMs) -> erlang:nif_error(not_loaded()).
+
+%% @doc Drops what a checkpoint in memory holds.
+-spec drop_memory() -> ok.
+drop_memory() -> erlang:nif_error(not_loaded()).
+
+%% @doc Asks how these registrations fare, 1000 of them at most. The calling process is sent
+%% `{hb_cron_answer, Number, [snapshot()]}' when the loop has come to it; those that have ended are left
+%% out, and of an engine that has stopped are all.
+-spec snapshots(engine(), [epoch()]) -> Number :: pos_integer().
+snapshots(_Engine, _Epochs) -> erlang:nif_error(not_loaded()).
+
+%% @doc Asks how many registrations wait for what. The calling process is sent `{hb_cron_answer, Number,
+%% [{Doing, Count}]}', likewise; `failing' among them are those of all whose last fetch failed.
+-spec census(engine()) -> Number :: pos_integer().
+census(_Engine) -> erlang:nif_error(not_loaded()).
+
+%% @doc Asks each of these nodes for a process's latest result, once, within limits in ms and bytes. For
+%% each the calling process gets `{hb_cron_probe, Origin, Us, {ok, Cursor} | {error, Class, Text}}'.
+-spec probe(engine(), ProcId :: binary(), Nodes :: [binary()],
+            {ConnectMs :: pos_integer(), FirstByteMs :: pos_integer(), Ms :: pos_integer(), MaxBytes :: pos_integer()}) -> ok.
+probe(_Engine, _ProcId, _Nodes, _Limits) -> erlang:nif_error(not_loaded()).
+
+%% @doc The version of the library that runs.
+-spec library_version() -> binary().
+library_version() -> erlang:nif_error(not_loaded()).
+
+%% @doc What the library has counted since it was loaded, whichever engine that was: counts, histograms
+%% of durations, and failed fetches by class.
+-spec metrics() -> #{atom() => non_neg_integer() | hb_cron_push_meter:histogram()
+                             | [{Class :: atom(), Count :: non_neg_integer()}]}.
+metrics() -> erlang:nif_error(not_loaded()).
+
+%% @doc `next': the calling process is sent `{hb_cron_events, Events}', the events that wait or the next
+%% one, and must ask again for more. `none': none are made any more.
+-spec events_to_self(next | none) -> ok.
+events_to_self(_Which) -> erlang:nif_error(not_loaded()).
+
+%% @doc Whether a text is the base URL of a Compute Unit; if it is not, why.
+-spec check_node(binary()) -> ok | {error, Reason :: binary()}.
+check_node(_Node) -> erlang:nif_error(not_loaded()).
+
+%% @doc Sends the library's log records up to `Level' to the calling process from now on, each
+%% `{hb_cron_log, Level, Target, Text, DroppedBefore}'.
+-spec log_to_self(Level :: none | error | warning | info | debug | trace) -> ok.
+log_to_self(_Level) -> erlang:nif_error(not_loaded()).
+
+not_loaded() ->
+    {nif_not_loaded, persistent_term:get(?REASON, [])}.

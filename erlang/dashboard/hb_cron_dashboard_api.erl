@@ -1,0 +1,161 @@
+%%% @doc What the operations page can ask and have done: the routes below `/api/1/' and their answers, as
+%%% terms that {@link hb_cron_json} takes. Who may ask is decided before. Every answer is small
+%%% and soon there, whatever the number of monitors: a page of them at most, and what is long is cut.
+-module(hb_cron_dashboard_api).
+
+-export([route/1, answer/2]).
+
+-export_type([route/0, answer/0]).
+
+-type route() :: metrics | monitors
+               | {monitor | pause | resume | letters, ProcID :: binary()}
+               | {redeliver | discard, ProcID :: binary(), Id :: binary()}.
+
+-type answer() :: {ok, map()} | {error, Code :: 400..599, Reason :: atom(), Text :: binary()}.
+
+%% Rows of a page, where the page does not say, and at most.
+-define(ROWS, 50).
+-define(MOST_ROWS, 200).
+%% How many monitors are looked at for one answer, some 40 ms of work: the page asks again where that was too few.
+-define(LOOK_AT, 4000).
+%% How many dead letters are shown at a time, how long each of its texts is at most, and past which size, in
+%% bytes, a result is not even unpacked.
+-define(LETTERS, 20).
+-define(SHOWN, 4000).
+-define(UNPACKED, 1048576).
+
+%% @doc Which method a path takes, and what it stands for.
+-spec route(Path :: [binary()]) -> {Method :: string(), route()} | none.
+route([<<"metrics">>]) -> {"GET", metrics};
+route([<<"monitors">>]) -> {"GET", monitors};
+route([<<"monitors">>, ProcID]) -> {"GET", {monitor, ProcID}};
+route([<<"monitors">>, ProcID, <<"pause">>]) -> {"POST", {pause, ProcID}};
+route([<<"monitors">>, ProcID, <<"resume">>]) -> {"POST", {resume, ProcID}};
+route([<<"monitors">>, ProcID, <<"dead-letters">>]) -> {"GET", {letters, ProcID}};
+route([<<"monitors">>, ProcID, <<"dead-letters">>, Id, <<"redeliver">>]) -> {"POST", {redeliver, ProcID, Id}};
+route([<<"monitors">>, ProcID, <<"dead-letters">>, Id, <<"discard">>]) -> {"POST", {discard, ProcID, Id}};
+route(_) -> none.
+
+%% @doc The answer, or what is done.
+-spec answer(route(), Query :: #{binary() => binary() | true}) -> answer().
+answer(Route, Query) ->
+    try answered(Route, Query)
+    catch
+        error:{bad_process_id, _} -> {error, 400, bad_process_id, <<"A process id is 43 characters of base64url.">>};
+        error:{bad_option, Key, _} -> {error, 400, bad_query, <<"This is no value of: ", (atom_to_binary(Key))/binary>>};
+        error:{not_started, _} -> {error, 503, not_started, <<"The application is being stopped or started.">>}
+    end.
+
+%% The time with them, in ms since the node's start: a rate is a difference by that clock, and not by when an
+%% answer came.
+answered(metrics, _Query) ->
+    {ok, #{at => (erlang:monotonic_time() - erlang:system_info(start_time)) / erlang:convert_time_unit(1, millisecond, native),
+           node => node(),
+           states => hb_cron_info:states(),
+           metrics => maps:map(fun(_, Value) -> metric(Value) end, hb_process_monitor:metrics())}};
+answered(monitors, Query) ->
+    Limit = number(limit, Query, ?ROWS),
+    Limit =< ?MOST_ROWS orelse error({bad_option, limit, Limit}),
+    Options = #{limit => Limit, look_at => ?LOOK_AT, start_after => text('after', Query), prefix => text(prefix, Query)},
+    {Rows, Next} = hb_process_monitor:list(of_state(text(state, Query), Options)),
+    {ok, #{now => erlang:system_time(millisecond),
+           monitors => [shown(Row) || Row <- Rows],
+           next => case Next of done -> null; _ -> Next end}};
+answered({monitor, ProcID}, _Query) ->
+    case hb_process_monitor:info(proc_id(ProcID)) of
+        undefined -> not_monitored();
+        Info -> {ok, shown(Info)}
+    end;
+answered({pause, ProcID}, _Query) ->
+    done(hb_process_monitor:pause(proc_id(ProcID)));
+answered({resume, ProcID}, _Query) ->
+    done(hb_process_monitor:resume(proc_id(ProcID)));
+answered({letters, ProcID}, Query) ->
+    letters(proc_id(ProcID), number('after', Query, 0));
+answered({redeliver, ProcID, Id}, _Query) ->
+    done(hb_cron_dashboard:redeliver(proc_id(ProcID), id(Id)));
+answered({discard, ProcID, Id}, _Query) ->
+    done(hb_process_monitor:discard(proc_id(ProcID), id(Id))).
+
+done(ok) -> {ok, #{done => true}};
+done(waiting) -> {ok, #{done => false}};
+done({error, not_monitored}) -> not_monitored();
+done({error, not_found}) -> {error, 404, not_found, <<"There is no such dead letter, or no longer.">>};
+done({error, {push_failed, Reason}}) -> {error, 409, push_failed, <<"Failed again: ", (term(Reason))/binary>>};
+done({error, Reason}) -> {error, 500, failed, cut(Reason)}.
+
+not_monitored() -> {error, 404, not_monitored, <<"The process is not monitored, or no longer.">>}.
+
+%% The whole 43 characters: the 32 bytes of an id would be something else in a URL.
+proc_id(Text) when byte_size(Text) =:= 43 -> hb_cron_options:proc_id(Text);
+proc_id(Text) -> error({bad_process_id, Text}).
+
+id(Text) -> number(id, #{<<"id">> => Text}, 0).
+
+number(Key, Query, Default) ->
+    case maps:get(atom_to_binary(Key), Query, <<>>) of
+        <<>> -> Default;
+        %% No more digits than a number of ours can have.
+        Text when is_binary(Text), byte_size(Text) =< 18 ->
+            try binary_to_integer(Text) of
+                Number when Number >= 1 -> Number;
+                Number -> error({bad_option, Key, Number})
+            catch
+                error:badarg -> error({bad_option, Key, Text})
+            end;
+        Other -> error({bad_option, Key, Other})
+    end.
+
+text(Key, Query) ->
+    case maps:get(atom_to_binary(Key), Query, <<>>) of
+        Text when is_binary(Text), byte_size(Text) =< 200 -> Text;
+        Other -> error({bad_option, Key, Other})
+    end.
+
+%% No atom is made of what somebody sends.
+of_state(<<>>, Options) -> Options;
+of_state(Name, Options) ->
+    case [State || State <- hb_cron_info:states(), atom_to_binary(State) =:= Name] of
+        [] -> error({bad_option, state, Name});
+        States -> Options#{state => States}
+    end.
+
+letters(ProcId, After) ->
+    case hb_cron_registry:engine() of
+        {ok, Engine, _Ticker} ->
+            case hb_cron_dead_letters:page(Engine, ProcId, After, ?LETTERS) of
+                {ok, Page, Next, All} ->
+                    {ok, #{letters => [letter(Letter) || Letter <- Page], count => All,
+                           next => case Next of done -> null; _ -> Next end}};
+                {error, Reason} ->
+                    {error, 500, failed, cut(Reason)}
+            end;
+        none ->
+            error({not_started, no_engine})
+    end.
+
+letter({Id, At, Attempts, Cursor, Result, Error}) ->
+    #{id => Id, at => At, attempts => Attempts, cursor => cut(Cursor), bytes => byte_size(Result),
+      result => unpacked(Result), error => unpacked(Error)}.
+
+unpacked(Packed) when byte_size(Packed) > ?UNPACKED -> <<"too long to be shown">>;
+unpacked(Packed) -> term(binary_to_term(Packed)).
+
+%% The last bound is null: JSON has no infinity.
+metric(#{buckets := Buckets} = Histogram) ->
+    Histogram#{buckets := [[case Bound of infinity -> null; _ -> Bound end, Count] || {Bound, Count} <- Buckets]};
+metric(Value) ->
+    Value.
+
+%% What a monitor is described with, as JSON can say it.
+shown(Map) when is_map(Map) -> maps:map(fun(_, Value) -> shown(Value) end, Map);
+shown(List) when is_list(List) -> [shown(Item) || Item <- List];
+shown(Text) when is_binary(Text) -> cut(Text);
+shown(Value) when is_atom(Value); is_number(Value) -> Value;
+shown(Term) -> term(Term).
+
+%% No more is formatted than is shown.
+term(Term) -> unicode:characters_to_binary(io_lib:format("~0tp", [Term], [{chars_limit, ?SHOWN}])).
+
+cut(Text) when byte_size(Text) =< ?SHOWN -> Text;
+cut(Text) -> <<(binary:part(Text, 0, ?SHOWN))/binary, "…"/utf8>>.

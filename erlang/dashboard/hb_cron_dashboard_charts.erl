@@ -1,0 +1,133 @@
+%%% @doc The operations page's charts: a JavaScript that keeps the history of what the page was told, makes
+%%% rates of counters and quantiles of histograms, and draws them as SVG. The node keeps no history. It asks
+%%% nothing itself: {@link hb_cron_dashboard_script} does, and follows it in the same script.
+-module(hb_cron_dashboard_charts).
+
+-export([text/0]).
+
+%% @doc The script's first part.
+-spec text() -> binary().
+text() ->
+    <<"'use strict';
+const KEPT_MS = 600000, SHOWN_MS = 120000, POLL_MS = 2000;
+const told = { last: null, points: [], end: 0 };
+
+const sum = (values) => Object.values(values).reduce((all, value) => all + value, 0);
+
+// What went up by how much per second; null if it went down, for then it is another count.
+function rate(read) {
+  return (before, now) => {
+    const more = read(now.metrics) - read(before.metrics);
+    return more < 0 ? null : more * 1000 / (now.at - before.at);
+  };
+}
+
+// The bound below which a part of what came in between lies, by straight lines between the bounds.
+function quantile(name, part) {
+  return (before, now) => {
+    const a = before.metrics[name].buckets, b = now.metrics[name].buckets;
+    const more = b.map(([, count], i) => count - a[i][1]);
+    const all = more[more.length - 1];
+    if (!(all > 0)) return null;
+    const i = more.findIndex((count) => count >= part * all);
+    const low = i > 0 ? b[i - 1][0] : 0, below = i > 0 ? more[i - 1] : 0, high = b[i][0];
+    return high === null ? low : low + (high - low) * (part * all - below) / (more[i] - below);
+  };
+}
+
+const count = (name) => (metrics) => metrics[name].count;
+
+const CHARTS = [
+  { title: 'Results pushed', unit: perSecond, per: 'per second', series: [
+    ['results', rate(count('push_duration_seconds'))]] },
+  { title: 'Pages and fetches', unit: perSecond, per: 'per second', series: [
+    ['fetches', rate((m) => m.fetches_total)], ['pages acked', rate(count('page_duration_seconds'))]] },
+  { title: 'Lag', unit: seconds, per: 'from a result to its push', series: [
+    ['half within', quantile('lag_seconds', 0.5)], ['99 % within', quantile('lag_seconds', 0.99)]] },
+  { title: 'Errors', unit: perSecond, per: 'per second', series: [
+    ['failed fetches', rate((m) => sum(m.fetch_failures_total))],
+    ['failed pushes', rate((m) => m.push_failures_total)]] }
+];
+
+// An answer, or null where there was none: a gap. One that came late has a gap before it.
+function remember(answer) {
+  if (answer === null && told.end === 0) return;
+  const now = answer === null ? told.end + POLL_MS : answer.at;
+  told.end = now;
+  if (answer === null || told.last === null || answer.at - told.last.at > 3 * POLL_MS) {
+    told.points.push({ at: now, values: null });
+  } else if (answer.at > told.last.at) {
+    told.points.push({ at: now, values: CHARTS.map(({ series }) => series.map(([, of]) => of(told.last, answer))) });
+  }
+  told.last = answer;
+  told.points = told.points.filter(({ at }) => at > now - KEPT_MS);
+}
+
+function short(value) {
+  const digits = (number) => number >= 100 || number === 0 ? number.toFixed(0) : Number(number.toPrecision(2)).toString();
+  if (value >= 999500) return digits(value / 1000000) + ' M';
+  return value >= 9995 ? digits(value / 1000) + ' k' : digits(value);
+}
+
+function perSecond(value) { return short(value) + '/s'; }
+function seconds(value) { return duration(value * 1000); }
+
+// The least of 1, 2 and 5 times a power of ten that four of reach up to a value.
+function stepFor(most) {
+  const rough = most / 4, power = 10 ** Math.floor(Math.log10(rough));
+  return [1, 2, 5, 10].map((times) => times * power).find((step) => step >= rough * 0.999);
+}
+
+// Two minutes at first, so that there is something to be seen, and more as there is more.
+function span() {
+  const since = told.points.length > 0 ? told.end - told.points[0].at : 0;
+  return Math.min(KEPT_MS, Math.max(SHOWN_MS, since));
+}
+
+const WIDTH = 560, HEIGHT = 170, LEFT = 62, RIGHT = 8, TOP = 8, BOTTOM = 24;
+const SVG = 'http://www.w3.org/2000/svg';
+
+function svg(tag, attributes, text) {
+  const node = document.createElementNS(SVG, tag);
+  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+  if (text !== undefined) node.textContent = text;
+  return node;
+}
+
+// A line with breaks where there is no value; a value between two gaps is a dot.
+function line(points, x, y) {
+  let path = '', open = false;
+  points.forEach(([at, value], i) => {
+    if (value === null) { open = false; return; }
+    path += (open ? 'L' : 'M') + x(at).toFixed(1) + ' ' + y(value).toFixed(1);
+    const next = points[i + 1];
+    if (!open && (next === undefined || next[1] === null)) path += 'h0.1';
+    open = true;
+  });
+  return path;
+}
+
+function draw(chart, nth, figure) {
+  const lines = chart.series.map((_, i) =>
+    told.points.map(({ at, values }) => [at, values === null ? null : values[nth][i]]));
+  const known = lines.flat().map(([, value]) => value).filter((value) => value !== null);
+  const step = stepFor(Math.max(...known, 0.001)), top = step * Math.max(1, Math.ceil(Math.max(...known, 0) / step));
+  const shown_ms = span(), minutes = shown_ms / 60000, every = minutes <= 3 ? 0.5 : minutes <= 6 ? 1 : 2;
+  const x = (at) => WIDTH - RIGHT - (told.end - at) / shown_ms * (WIDTH - LEFT - RIGHT);
+  const y = (value) => HEIGHT - BOTTOM - value / top * (HEIGHT - TOP - BOTTOM);
+  const latest = lines.map((points) => points.length > 0 ? points[points.length - 1][1] : null);
+  const words = chart.series.map(([name], i) => name + ' ' + (latest[i] === null ? 'none' : chart.unit(latest[i])));
+  const picture = svg('svg', { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: 'img', 'aria-label': `${chart.title}, ${chart.per}; now: ${words.join(', ')}` });
+  for (let value = 0; value <= top * 1.001; value += step) {
+    picture.append(svg('line', { class: 'grid', x1: LEFT, x2: WIDTH - RIGHT, y1: y(value), y2: y(value) }),
+                   svg('text', { x: LEFT - 6, y: y(value) + 4, 'text-anchor': 'end' }, chart.unit(value)));
+  }
+  for (let past = 0; past <= minutes - every / 4; past += every) {
+    picture.append(svg('text', { x: x(told.end - past * 60000), y: HEIGHT - 6, 'text-anchor': past === 0 ? 'end' : 'middle' },
+                       past === 0 ? 'now' : `${past} min ago`));
+  }
+  lines.forEach((points, i) => picture.append(svg('path', { class: `s${i}`, d: line(points, x, y) })));
+  figure.querySelector('svg').replaceWith(picture);
+  figure.querySelectorAll('.key').forEach((key, i) => { key.textContent = words[i]; });
+}
+"/utf8>>.

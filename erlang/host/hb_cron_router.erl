@@ -1,0 +1,99 @@
+%%% @doc Where the host says that a process's Compute Unit is: its router, then its options. Asked when
+%%% a monitor starts whose `cron_node' is not set, and again when fetches fail.
+-module(hb_cron_router).
+
+-export([nodes_of/1, origin/1]).
+
+-export_type([source/0]).
+
+%% Where nothing says otherwise: HyperBEAM's own local CU.
+-define(DEFAULT_NODE, <<"http://localhost:6363">>).
+
+-type source() :: hb_router | nodes | routes | default.
+%% The host's router, its option `nodes', its option `routes', or none of them.
+
+%% @doc The base URLs of a process's CU, to be tried in turn, and who says so.
+-spec nodes_of(ProcId :: binary()) -> {source(), Nodes :: [binary(), ...]}.
+nodes_of(ProcId) ->
+    Sources = [{hb_router, fun router/1}, {nodes, fun option_nodes/1}, {routes, fun routes/1}],
+    first(Sources, ProcId).
+
+first([], _ProcId) ->
+    {default, [?DEFAULT_NODE]};
+first([{Source, Ask} | Sources], ProcId) ->
+    %% A host whose router is not set up raises, and options are what the operator made of them:
+    %% neither is an answer.
+    try [Url || Node <- Ask(ProcId), Url <- [url(Node)], is_binary(Url)] of
+        [_ | _] = Urls -> {Source, Urls};
+        [] -> first(Sources, ProcId)
+    catch
+        _:_ -> first(Sources, ProcId)
+    end.
+
+router(ProcId) ->
+    case hb_cron_host:has(hb_router, find, 2) of
+        true ->
+            {ok, Node} = hb_cron_host:call(hb_router, find, [compute, ProcId]),
+            [Node];
+        false ->
+            []
+    end.
+
+%% By service, then by process id with `_' for all others: what the router reads, on a host whose
+%% router is not there.
+option_nodes(ProcId) ->
+    #{compute := Compute} = hb_cron_host:option(nodes),
+    case Compute of
+        #{ProcId := Node} -> [Node];
+        #{'_' := Node} -> [Node];
+        Node -> [Node]
+    end.
+
+%% The first route whose template fits what a CU is asked, as the host reads its routes: for its own
+%% requests, `/result', or for ours, `/cron', if the operator has thought of us.
+routes(ProcId) ->
+    Routes = [Route || #{<<"template">> := Template} = Route <- as_list(hb_cron_host:option(routes)),
+                       is_binary(Template) orelse is_list(Template)],
+    case lists:search(fun(#{<<"template">> := Template}) -> fits(Template, ProcId) end, Routes) of
+        {value, Route} -> [prefix(Node) || Node <- nodes_of_route(Route)];
+        false -> []
+    end.
+
+fits(Template, ProcId) ->
+    lists:any(fun(Path) -> re:run([Path, ProcId], Template, [{capture, none}]) =:= match end,
+              [<<"/cron/">>, <<"/result/">>]).
+
+nodes_of_route(#{<<"nodes">> := Nodes}) -> as_list(Nodes);
+nodes_of_route(#{<<"node">> := Node}) -> [Node];
+nodes_of_route(#{}) -> [].
+
+prefix(#{<<"prefix">> := Prefix}) -> Prefix;
+prefix(Node) -> Node.
+
+%% The host keeps lists also as maps numbered from 1.
+as_list(List) when is_list(List) -> List;
+as_list(#{} = Numbered) -> [Value || {_, Value} <- lists:sort([{number(Key), Value} || {Key, Value} <- maps:to_list(Numbered)])];
+as_list(undefined) -> [].
+
+number(Key) when is_binary(Key) -> binary_to_integer(Key);
+number(Key) -> Key.
+
+%% A slash at the end is the host's way to write a prefix.
+url(Node) when is_binary(Node); is_list(Node) ->
+    case unicode:characters_to_binary(Node) of
+        Url when is_binary(Url) -> string:trim(Url, trailing, "/");
+        _ -> none
+    end;
+url(_) ->
+    none.
+
+%% @doc A base URL as it may be logged: without user information, path and query.
+-spec origin(Url :: binary()) -> binary().
+origin(Url) ->
+    case uri_string:parse(Url) of
+        #{scheme := Scheme, host := Host} = Parts ->
+            Port = case Parts of #{port := P} when is_integer(P) -> [$:, integer_to_list(P)]; #{} -> [] end,
+            iolist_to_binary([Scheme, "://", Host, Port]);
+        _ ->
+            <<>>
+    end.

@@ -1,0 +1,84 @@
+%%% @doc Dead letters, results that were given up: reads them from the checkpoint, page by page, has them
+%%% pushed once more, and drops them. When a result is given up is
+%%% {@link hb_cron_retry_policy}'s business, and the push itself is the monitor's.
+-module(hb_cron_dead_letters).
+
+-export([all/2, page/4, redeliver/3, discard/3]).
+
+-export_type([packed/0]).
+
+-type packed() :: hb_process_monitor_nif:letter().
+%% As the checkpoint has it: the result and the error are not unpacked, which may be megabytes.
+
+%% How many are read at a time where all are wanted, and how many bytes of them. The checkpoint's writer
+%% does nothing else meanwhile.
+-define(BATCH, 100).
+-define(BYTES, 4194304).
+%% How long a redelivery may take to become durable, in ms.
+-define(DURABLE, 30000).
+
+%% @doc All of a process, the oldest first.
+-spec all(hb_process_monitor_nif:engine(), ProcId :: binary()) ->
+    {ok, [hb_process_monitor:dead_letter()]} | {error, Reason :: binary()}.
+all(Engine, ProcId) -> all(Engine, ProcId, 0, []).
+
+all(Engine, ProcId, After, Read) ->
+    case page(Engine, ProcId, After, ?BATCH) of
+        {ok, Page, Next, _} ->
+            Letters = [unpacked(Letter) || Letter <- Page],
+            case Next of
+                done -> {ok, lists:append(lists:reverse([Letters | Read]))};
+                _ -> all(Engine, ProcId, Next, [Letters | Read])
+            end;
+        {error, Reason} ->
+            {error, Reason}
+    end.
+
+unpacked({Id, At, Attempts, Cursor, Result, Error}) ->
+    #{id => Id, at => At, attempts => Attempts, cursor => Cursor,
+      result => binary_to_term(Result), error => binary_to_term(Error)}.
+
+%% @doc At most so many, those whose numbers come after one, and the number to begin the next page after;
+%% `done' if there is no more; and how many the process has in all. A page of large ones is shorter.
+-spec page(hb_process_monitor_nif:engine(), ProcId :: binary(), After :: non_neg_integer(), Limit :: pos_integer()) ->
+    {ok, [packed()], Next :: pos_integer() | done, All :: non_neg_integer()} | {error, Reason :: binary()}.
+page(Engine, ProcId, After, Limit) ->
+    case hb_cron_checkpoint:letters(Engine, ProcId, After, {Limit, ?BYTES}) of
+        {ok, Page, true, All} -> {ok, Page, element(1, lists:last(Page)), All};
+        {ok, Page, false, All} -> {ok, Page, done, All};
+        {error, Reason} -> {error, Reason}
+    end.
+
+%% @doc Has the monitor of a process push one once more; one that is pushed is dropped.
+-spec redeliver(hb_process_monitor_nif:engine(), ProcId :: binary(), Id :: pos_integer()) ->
+    ok | {error, not_monitored | not_found | {push_failed, Reason :: term()} | binary()}.
+redeliver(Engine, ProcId, Id) ->
+    case {hb_cron_registry:find(ProcId), one(Engine, ProcId, Id)} of
+        {none, _} -> {error, not_monitored};
+        {_, {error, Reason}} -> {error, Reason};
+        {{ok, {Monitor, _, _}}, {ok, Result}} ->
+            try hb_cron_server:redeliver(Monitor, Id, Result) of
+                %% The monitor has discarded it: what is left is to see that durable.
+                ok -> hb_cron_checkpoint:flush(Engine, ?DURABLE);
+                {error, not_found} -> {error, not_found};
+                {error, not_monitored} -> {error, not_monitored};
+                {error, Reason} -> {error, {push_failed, Reason}}
+            catch
+                exit:_ -> {error, not_monitored}
+            end
+    end.
+
+one(Engine, ProcId, Id) when is_integer(Id), Id >= 1 ->
+    case page(Engine, ProcId, Id - 1, 1) of
+        {ok, [{Id, _, _, _, Result, _}], _, _} -> {ok, binary_to_term(Result)};
+        {ok, _, _, _} -> {error, not_found};
+        {error, Reason} -> {error, Reason}
+    end;
+one(_Engine, _ProcId, _Id) ->
+    {error, not_found}.
+
+%% @doc Drops one for good. Returns once that is durable.
+-spec discard(hb_process_monitor_nif:engine(), ProcId :: binary(), Id :: pos_integer()) ->
+    ok | {error, not_found | binary()}.
+discard(Engine, ProcId, Id) ->
+    hb_cron_checkpoint:discard(Engine, ProcId, Id).

@@ -1,0 +1,200 @@
+%%% @doc The ticker: owns the engine and runs its loop, one slice after the other. Between two
+%%% slices it serves the messages that came before the last one ended, so no number of them holds up the
+%%% loop. When it ends, the engine ends with it; the next ticker makes a new engine and has the monitors
+%%% register with that.
+-module(hb_cron_engine).
+-behaviour(gen_server).
+
+-export([start_link/0, register_with/1, read_mail/0, counters/0, asleep_during/1]).
+-export([init/1, handle_call/3, handle_cast/2, handle_info/2, handle_continue/2, terminate/2, format_status/1]).
+
+%% How long a slice may last, in ms. A slice waits for its turn behind the host's file operations, so it is
+%% given up seldom: for messages of this process, after half a second at the earliest, or when it is
+%% interrupted.
+-define(SLICE, 60000).
+%% The same while the application starts or stops.
+-define(SHORT_SLICE, 100).
+%% The same if the node has one dirty IO scheduler: the host's file operations wait for a slice to end.
+-define(ONE_SCHEDULER_SLICE, 5).
+
+-record(state, {
+    engine :: hb_process_monitor_nif:engine(),
+    %% Loggers that this process is registered with, to register once with each.
+    loggers = #{} :: #{pid() => true}
+}).
+
+-spec start_link() -> gen_server:start_ret().
+start_link() ->
+    gen_server:start_link({local, ?MODULE}, ?MODULE, [], []).
+
+%% @doc Has the ticker register with a monitor's logger. hb_logger registers its caller, so the
+%% ticker must do that itself.
+-spec register_with(hb_cron_host:logger()) -> ok.
+register_with(undefined) ->
+    ok;
+register_with(Logger) ->
+    ok = gen_server:cast(?MODULE, {register_with, Logger}),
+    case hb_cron_registry:engine() of
+        {ok, Engine, _} -> hb_process_monitor_nif:mail(Engine);
+        none -> ok
+    end.
+
+%% @doc Ends the slice early if the ticker has messages, such as `sys:get_status/1' sends: a slice does not see the
+%% mailbox of its process. To be called about once a second.
+-spec read_mail() -> ok.
+read_mail() ->
+    case hb_cron_registry:engine() of
+        {ok, Engine, Ticker} ->
+            case process_info(Ticker, message_queue_len) of
+                {message_queue_len, Length} when Length > 0 -> hb_process_monitor_nif:mail(Engine);
+                _ -> ok
+            end;
+        none ->
+            ok
+    end.
+
+%% @doc What the engine has done and holds.
+-spec counters() -> #{atom() => non_neg_integer()}.
+counters() ->
+    case hb_cron_registry:engine() of
+        {ok, Engine, _Ticker} -> hb_process_monitor_nif:counters(Engine);
+        none -> #{}
+    end.
+
+%% @doc Calls a function while the ticker sleeps and the loop does not run. It should be brief: nothing
+%% ticks meanwhile.
+-spec asleep_during(fun(() -> Answer)) -> Answer.
+asleep_during(Fun) ->
+    %% In a process of its own, which wakes the ticker also when the caller is killed meanwhile: else
+    %% nothing would tick any more.
+    Caller = self(),
+    {Keeper, Ref} = spawn_monitor(fun() -> keep_asleep(Caller) end),
+    receive
+        {Keeper, asleep} ->
+            try Fun()
+            after
+                Keeper ! {Caller, wake},
+                receive {'DOWN', Ref, process, _, _} -> ok end
+            end;
+        %% No application, no engine, or a ticker that has just died: nothing runs.
+        {'DOWN', Ref, process, _, _} ->
+            Fun()
+    end.
+
+keep_asleep(Caller) ->
+    Ref = monitor(process, Caller),
+    try suspend()
+    of Ticker ->
+        Caller ! {self(), asleep},
+        receive {Caller, wake} -> ok; {'DOWN', Ref, process, _, _} -> ok end,
+        %% It may have died meanwhile.
+        try sys:resume(Ticker) catch exit:_ -> ok end
+    catch
+        _:_ -> ok
+    end.
+
+suspend() ->
+    {ok, Engine, Ticker} = hb_cron_registry:engine(),
+    %% Without a time limit: a ticker that got to it later would sleep for good.
+    {_, Ref} = spawn_monitor(fun() -> sys:suspend(Ticker, infinity) end),
+    ok = suspended(Engine, Ref),
+    Ticker.
+
+%% The slice that runs is cut short, and so is the next one, if that began before it was asked.
+suspended(Engine, Ref) ->
+    ok = hb_process_monitor_nif:interrupt(Engine),
+    receive {'DOWN', Ref, process, _, normal} -> ok;
+            {'DOWN', Ref, process, _, Reason} -> exit(Reason)
+    after 5 -> suspended(Engine, Ref)
+    end.
+
+%% @private
+-spec init([]) -> {ok, #state{}, {continue, tell_monitors}} | {stop, {shutdown, term()}}.
+init([]) ->
+    _ = process_flag(trap_exit, true),
+    #{cron_max_inflight := MaxInflight, cron_max_buffered_bytes := MaxBuffered,
+      cron_checkpoint := Checkpoint, cron_checkpoint_interval := Interval,
+      cron_dead_letters_max := LettersMax, cron_dead_letters_max_bytes := LetterBytes,
+      cron_forget_stopped_after := ForgetAfter, cron_cacertfile := CaCertFile} = Options = hb_cron_options:for_node(),
+    New = #{max_inflight => MaxInflight, max_buffered => MaxBuffered, checkpoint => path(Checkpoint),
+            checkpoint_interval => Interval, dead_letters_max => LettersMax,
+            dead_letters_max_bytes => LetterBytes,
+            expire_after => case ForgetAfter of infinity -> 0; _ -> ForgetAfter end,
+            cacertfile => path(CaCertFile)},
+    case hb_process_monitor_nif:new(New) of
+        {ok, Engine} ->
+            ok = hb_cron_registry:set_engine(Engine, self(), Options),
+            {ok, #state{engine = Engine}, {continue, tell_monitors}};
+        {error, Reason} ->
+            {stop, {shutdown, Reason}}
+    end.
+
+path(None) when None =:= false; None =:= undefined -> false;
+path(Path) -> unicode:characters_to_binary(Path).
+
+%% @private
+-spec handle_continue(tell_monitors, #state{}) -> {noreply, #state{}}.
+handle_continue(tell_monitors, State) ->
+    %% A monitor writes its row before it looks for an engine, so none is left out.
+    lists:foreach(fun hb_cron_server:engine_up/1, hb_cron_registry:monitors()),
+    ok = warn_of_schedulers(),
+    self() ! run,
+    {noreply, State}.
+
+warn_of_schedulers() ->
+    case erlang:system_info(dirty_io_schedulers) of
+        1 -> hb_cron_host:log(undefined, {error, one_dirty_io_scheduler, {start_the_node_with, '+SDio', 10}});
+        _ -> ok
+    end.
+
+%% @private
+-spec handle_call(term(), gen_server:from(), #state{}) -> {reply, {error, unknown_call}, #state{}}.
+handle_call(_Call, _From, State) ->
+    {reply, {error, unknown_call}, State}.
+
+%% @private
+-spec handle_cast(term(), #state{}) -> {noreply, #state{}}.
+handle_cast({register_with, Logger}, #state{loggers = Loggers} = State) when not is_map_key(Logger, Loggers) ->
+    _ = monitor(process, Logger),
+    ok = hb_cron_host:register_with(Logger),
+    {noreply, State#state{loggers = Loggers#{Logger => true}}};
+handle_cast(_Cast, State) ->
+    {noreply, State}.
+
+%% @private
+-spec handle_info(term(), #state{}) -> {noreply, #state{}} | {stop, engine_stopped, #state{}}.
+handle_info(run, #state{engine = Engine} = State) ->
+    case hb_process_monitor_nif:run(Engine, slice()) of
+        ok ->
+            self() ! run,
+            {noreply, State};
+        _StoppedOrBusy ->
+            {stop, engine_stopped, State}
+    end;
+handle_info({'DOWN', _, process, Logger, _}, #state{loggers = Loggers} = State) ->
+    {noreply, State#state{loggers = maps:remove(Logger, Loggers)}};
+handle_info(_Stray, State) ->
+    {noreply, State}.
+
+slice() ->
+    case erlang:system_info(dirty_io_schedulers) of
+        1 -> ?ONE_SCHEDULER_SLICE;
+        _ ->
+            case hb_cron_app:is_stopping() of
+                true -> ?SHORT_SLICE;
+                false -> ?SLICE
+            end
+    end.
+
+%% @private
+-spec format_status(gen_server:format_status()) -> gen_server:format_status().
+format_status(#{state := #state{engine = Engine, loggers = Loggers}} = Status) ->
+    Shown = #{counters => hb_process_monitor_nif:counters(Engine), loggers => map_size(Loggers)},
+    hb_cron_sys_status:short(Status#{state := Shown});
+format_status(Status) ->
+    Status.
+
+%% @private
+-spec terminate(term(), #state{}) -> ok.
+terminate(_Reason, #state{engine = Engine}) ->
+    hb_process_monitor_nif:stop(Engine).

@@ -1,0 +1,173 @@
+%%% @doc Pushes the results of a part of a page, one after the other, and acks each: the loop that a
+%%% backlog is spent in. It runs in the Monitor and returns as soon as there is something else to do:
+%%% the part is done, a push failed, or the mailbox holds a message. What to do about any of these is
+%%% the Monitor's business.
+-module(hb_cron_push_loop).
+
+-export([new/6, next/1, run/4, one/3, give_up/7, works_since/2]).
+
+-export_type([pushing/0, part/0, stop/0]).
+
+%% The most bytes that are copied on a normal scheduler: it takes a few ten microseconds.
+-define(LARGE, 65536).
+
+-record(pushing, {
+    proc_id :: binary(),
+    logger :: hb_cron_host:logger(),
+    device :: hb_cron_host:device(),
+    options :: hb_cron_options:monitor(),
+    %% Where others see that this process is at a push.
+    marks :: hb_cron_status_words:marks(),
+    %% Where all that push with the same device note that it works.
+    works :: atomics:atomics_ref(),
+    %% What takes events; asked once for each part.
+    events = none :: module() | none
+}).
+
+-opaque pushing() :: #pushing{}.
+%% What stays the same from push to push.
+
+-type part() :: hb_process_monitor_nif:part().
+%% Results to push.
+
+-type stop() :: done
+              | {more, part()}
+              | {failed, Reason :: term(), Left :: map(), Host :: works | unknown, part()}.
+%% Why it stopped. `Left' is what is left of the result that failed, the first of what is left.
+
+%% @doc Nothing has been pushed yet.
+-spec new(ProcId :: binary(), hb_cron_host:logger(), hb_cron_host:device(),
+          hb_cron_options:monitor(), hb_cron_status_words:marks(), Works :: atomics:atomics_ref()) -> pushing().
+new(ProcId, Logger, Device, Options, Marks, Works) ->
+    #pushing{proc_id = ProcId, logger = Logger, device = Device, options = Options,
+             marks = Marks, works = Works}.
+
+%% @doc The next part, which is to be pushed before another one is asked for. `none': there is a message once
+%% there is one. `too_large': the VM would kill this process for taking it. `lost': nothing more comes of this
+%% registration.
+-spec next(hb_process_monitor_nif:handle()) -> part() | none | {too_large, Bytes :: pos_integer()} | lost.
+next(Handle) ->
+    Limit = heap_limit(),
+    case hb_process_monitor_nif:next_part(Handle, Limit) of
+        large -> hb_process_monitor_nif:large_part(Handle, Limit);
+        Part -> Part
+    end.
+
+%% At so many bytes the VM kills this process; 0 if it does not.
+heap_limit() ->
+    case process_info(self(), max_heap_size) of
+        {max_heap_size, #{size := Words, kill := true}} -> Words * erlang:system_info(wordsize);
+        _ -> 0
+    end.
+
+%% @doc Pushes until there is something else to do. Says how many were pushed and acked, and the
+%% cursor of the last one.
+-spec run(hb_process_monitor_nif:handle(), part(), hb_cron_options:cursor(), pushing()) ->
+    {Pushed :: non_neg_integer(), hb_cron_options:cursor(), stop()}.
+run(Handle, {First, Results, EndsPage}, Cursor, #pushing{marks = Marks} = Pushing) ->
+    Now = now_us(),
+    ok = begins(Now, Pushing),
+    {Seq, LastCursor, Tally, Stop} = loop(Handle, First, Results, EndsPage, Cursor, Now,
+                                          hb_cron_push_meter:tally(), with_events(Pushing)),
+    ok = hb_cron_status_words:push_ends(Marks),
+    Seq =:= First orelse hb_cron_status_words:pushed(Marks, ms(now_us())),
+    ok = hb_cron_push_meter:settle(Tally),
+    {Seq - First, LastCursor, Stop}.
+
+%% The time when one push ends is when the next one begins. Nothing here makes garbage but what the
+%% push itself needs: a copy of the Monitor's state for each result cost a tenth of the loop.
+loop(Handle, Seq, [Result | Rest] = Results, EndsPage, Cursor, Now, Tally, Pushing) ->
+    #pushing{marks = Marks, works = Works} = Pushing,
+    NowMs = ms(Now),
+    ok = hb_cron_status_words:push_begins(Marks, NowMs),
+    case push(Result, Cursor, Pushing) of
+        ok ->
+            #{<<"cursor">> := Acked} = Result,
+            ok = hb_process_monitor_nif:ack(Handle, Seq, Acked, EndsPage andalso Rest =:= []),
+            Then = now_us(),
+            ThenMs = ms(Then),
+            ThenMs =:= NowMs orelse hb_cron_status_words:pushed(Marks, ThenMs),
+            ok = device_works(Works, ThenMs),
+            Counted = hb_cron_push_meter:pushed(Then - Now, Tally),
+            next(Handle, Seq + 1, Rest, EndsPage, Acked, Then, Counted, Pushing);
+        {error, Reason, Left, Host} ->
+            {Seq, Cursor, Tally, {failed, Reason, Left, Host, {Seq, Results, EndsPage}}}
+    end.
+
+%% A look at the mailbox takes a fraction of what a message to oneself would.
+next(_Handle, Seq, [], _EndsPage, Cursor, _Now, Tally, _Pushing) ->
+    {Seq, Cursor, Tally, done};
+next(Handle, Seq, Results, EndsPage, Cursor, Now, Tally, Pushing) ->
+    case process_info(self(), message_queue_len) of
+        {message_queue_len, 0} -> loop(Handle, Seq, Results, EndsPage, Cursor, Now, Tally, Pushing);
+        _ -> {Seq, Cursor, Tally, {more, {Seq, Results, EndsPage}}}
+    end.
+
+%% @doc Pushes one result that is of no page, and acks nothing.
+-spec one(Result :: map(), hb_cron_options:cursor(), pushing()) ->
+    ok | {error, Reason :: term(), Left :: map()}.
+one(Result, Cursor, #pushing{marks = Marks} = Pushing) ->
+    Now = now_us(),
+    ok = begins(Now, Pushing),
+    Outcome = push(Result, Cursor, with_events(Pushing)),
+    ok = hb_cron_status_words:push_ends(Marks),
+    case Outcome of
+        ok -> hb_cron_push_meter:settle(hb_cron_push_meter:pushed(now_us() - Now, hb_cron_push_meter:tally()));
+        {error, Reason, Left, _Host} -> {error, Reason, Left}
+    end.
+
+%% @doc Gives a result up: it becomes a dead letter. `full': there is no room for it.
+-spec give_up(hb_process_monitor_nif:handle(), Seq :: pos_integer(), Cursor :: binary(), EndsPage :: boolean(),
+              Attempts :: pos_integer(), Result :: map(), Reason :: term()) -> ok | full.
+give_up(Handle, Seq, Cursor, EndsPage, Attempts, Result, Reason) ->
+    [Packed, Error] = [term_to_binary(Result), term_to_binary(Reason)],
+    case byte_size(Packed) + byte_size(Error) > ?LARGE of
+        true -> hb_process_monitor_nif:give_up_large(Handle, Seq, Cursor, EndsPage, Attempts, Packed, Error);
+        false -> hb_process_monitor_nif:give_up(Handle, Seq, Cursor, EndsPage, Attempts, Packed, Error)
+    end.
+
+begins(Now, #pushing{marks = Marks, options = Options}) ->
+    ok = hb_cron_status_words:push_begins(Marks, ms(Now)),
+    hb_cron_hung_pushes:push_begins(Marks, Options).
+
+%% @doc Whether somebody has pushed with the same device after a time, in ms of the monotonic clock. A
+%% push in that same millisecond may have been this monitor's own, just before.
+-spec works_since(Since :: integer(), pushing()) -> boolean().
+works_since(Since, #pushing{works = Works}) -> atomics:get(Works, 1) > Since.
+
+push(Result, Cursor, #pushing{events = none} = Pushing) ->
+    push_with_device(Result, Cursor, Pushing);
+push(Result, Cursor, #pushing{proc_id = ProcId, events = Taker} = Pushing) ->
+    Started = hb_cron_events:push_starts(Taker, ProcId, Result),
+    Outcome = push_with_device(Result, Cursor, Pushing),
+    ok = hb_cron_events:push_ends(Taker, Outcome, erlang:monotonic_time(), Started),
+    Outcome.
+
+push_with_device(Result, Cursor, #pushing{proc_id = ProcId, logger = Logger, device = Device, options = Options}) ->
+    State = #{proc_id => ProcId, cursor => Cursor, logger => Logger},
+    case hb_cron_host:push(Device, Result, State, Options) of
+        ok ->
+            ok;
+        Failed ->
+            ok = hb_cron_push_meter:push_failed(),
+            Failed
+    end.
+
+with_events(Pushing) ->
+    case hb_cron_events:taker() of
+        none -> Pushing;
+        Taker -> Pushing#pushing{events = Taker}
+    end.
+
+%% Whoever pushes with the same device reads it, and most of the time it says so already.
+device_works(Works, Now) ->
+    case atomics:get(Works, 1) of
+        Now -> ok;
+        _ -> atomics:put(Works, 1, Now)
+    end.
+
+now_us() -> erlang:monotonic_time(microsecond).
+
+%% As `erlang:monotonic_time(millisecond)' rounds, which is negative for most of a node's life.
+ms(Us) when Us >= 0 -> Us div 1000;
+ms(Us) -> (Us - 999) div 1000.

@@ -1,0 +1,98 @@
+%%% @doc A monitor's registration with the engine: makes it, ends it, and moves it to another CU where the
+%%% host's router says so. It runs in the monitor, whose process the engine sends to; when to register is the
+%%% monitor's business, and so is what the engine sends.
+-module(hb_cron_registration).
+
+-export([register/5, remove/3, follow_router/4, log_origin/4]).
+
+-export_type([registration/0, wait/0]).
+
+-type registration() :: {hb_process_monitor_nif:handle(), hb_process_monitor_nif:epoch(), Ticker :: pid()}.
+%% What it is called by, the number of what the engine sends for it, and the ticker that runs the engine, with
+%% which it ends.
+
+-type wait() :: durable | {wait, hb_process_monitor_nif:epoch()}.
+%% Whether there is something to wait for until all that was acked is durable.
+
+%% @doc Registers the calling process with the engine that runs, and says where it begins. `GoOn': where
+%% the checkpoint knows the process, it goes on from there, whatever the cursor. `none': there is no engine
+%% now, and the next ticker will tell.
+-spec register(ProcId :: binary(), hb_cron_options:cursor(), GoOn :: boolean(),
+               hb_cron_options:monitor(), hb_cron_status_words:marks()) ->
+    {ok, registration(), hb_process_monitor_nif:origin(), Start :: hb_cron_options:cursor()} | none.
+register(ProcId, Cursor, GoOn, Options, Marks) ->
+    case hb_cron_registry:engine() of
+        {ok, Engine, Ticker} ->
+            Register = fun() ->
+                Library = hb_cron_options:for_library(ProcId, Cursor, Options),
+                hb_process_monitor_nif:register(Engine, Library#{go_on => GoOn})
+            end,
+            case without_arguments(Register) of
+                {ok, Handle, Epoch, {Origin, Start}} ->
+                    ok = hb_cron_status_words:set_epoch(Marks, Epoch),
+                    {ok, {Handle, Epoch, Ticker}, Origin, Start};
+                {error, stopped} ->
+                    none
+            end;
+        none ->
+            none
+    end.
+
+%% @doc Ends it. `Watched': the process is to be resumed when the node starts next.
+-spec remove(Watched :: boolean(), registration(), hb_cron_status_words:marks()) -> wait().
+remove(Watched, {Handle, Epoch, _Ticker}, Marks) ->
+    Wait = case hb_process_monitor_nif:remove(Handle, Watched) of
+        durable -> durable;
+        wait -> {wait, Epoch}
+    end,
+    ok = hb_cron_status_words:set_epoch(Marks, 0),
+    Wait.
+
+%% @doc The process may have moved to another CU: the host's router is asked again, as often as a
+%% failure is worth a report, where the CU is its choice. Says what the options are from now on.
+-spec follow_router(ProcId :: binary(), registration(), hb_cron_options:monitor(),
+                    hb_cron_host:logger()) -> hb_cron_options:monitor().
+follow_router(ProcId, {Handle, _, _}, #{routed := true} = Options, Logger) ->
+    #{cron_node := Nodes} = hb_cron_options:settings(Options),
+    case hb_cron_router:nodes_of(ProcId) of
+        {Source, Others} when Source =/= default ->
+            case hb_cron_secret:seal(Others) of
+                Nodes -> Options;
+                Sealed -> move(ProcId, Handle, Sealed, Options, Logger)
+            end;
+        _ ->
+            Options
+    end;
+follow_router(_ProcId, _Registration, Options, _Logger) ->
+    Options.
+
+move(ProcId, Handle, [Node | _] = Nodes, Options, Logger) ->
+    case without_arguments(fun() -> hb_process_monitor_nif:move_to(Handle, hb_cron_secret:reveal(Nodes)) end) of
+        ok ->
+            Origin = hb_cron_secret:origin(Node),
+            ok = hb_cron_host:log(Logger, {ok, moved_node, {ProcId, Origin}}),
+            hb_cron_options:moved(Nodes, Options);
+        {error, {bad_node, _}} ->
+            %% What the router says is no CU: the old one may come back.
+            Options
+    end.
+
+%% What it raises has no arguments in its stack trace, which may hold passwords: that trace is printed.
+without_arguments(Fun) ->
+    try Fun()
+    catch Class:Reason:Stack -> erlang:raise(Class, Reason, hb_cron_secret:stack(Stack))
+    end.
+
+%% @doc Logs where a process begins, where that is not just what its caller wanted.
+-spec log_origin(hb_process_monitor_nif:origin(), Start :: hb_cron_options:cursor(), ProcId :: binary(),
+                 hb_cron_host:logger()) -> ok.
+log_origin(new, _Start, _ProcId, _Logger) ->
+    ok;
+log_origin(resumed, Start, ProcId, Logger) ->
+    hb_cron_host:log(Logger, {ok, resumed, {ProcId, Start}});
+log_origin({overruled, Stored}, Start, ProcId, Logger) ->
+    hb_cron_host:log(Logger, {ok, checkpoint_overruled, {ProcId, {stored, Stored}, {given, Start}}});
+log_origin({stale, Stored}, undefined, ProcId, Logger) ->
+    hb_cron_host:log(Logger, {error, stale_cursor, {ProcId, Stored, from_the_latest_result}});
+log_origin({stale, Stored}, Start, ProcId, Logger) ->
+    hb_cron_host:log(Logger, {error, stale_cursor, {ProcId, Stored, {given, Start}}}).

@@ -1,0 +1,353 @@
+%%% @doc Who monitors what on this node, and which engine runs. A set of ETS tables that live as
+%%% long as the supervision tree; every monitor writes its own rows.
+-module(hb_cron_registry).
+
+-export([create/0]).
+%% Monitors
+-export([find/1, is_monitored/1, claim/6, who/1, set_options/2, release/1, stop/1, leave/1, monitors/0, all_monitors/0]).
+%% Monitors that crashed
+-export([plan_restart/2]).
+%% For those who look on
+-export([size/0, page/2, page_of/1, marks/1, stopping/1, set_trouble/2, trouble/1, counts/0]).
+%% The engine
+-export([set_engine/3, engine/0, node_options/0]).
+%% Push devices
+-export([device/1]).
+
+-export_type([entry/0, trouble/0]).
+
+-type entry() :: {Monitor :: pid(), hb_cron_host:logger(),
+                  Options :: hb_cron_options:monitor()}.
+
+-type trouble() :: {Reason :: binary(), Failures :: pos_integer(), At :: integer(), NextTry :: integer()}.
+%% Why the last push failed, how often it did for this result, when, and when it is tried again, in ms of
+%% the monotonic clock.
+
+%% {ProcId, Monitor, Logger, Options}: the monitor of ProcId. {Monitor, ProcId, Marks}: the way back. In
+%% order, so that it can be read page by page; all pids come before all binaries.
+-define(NAMES, hb_cron_names).
+%% {ProcId, Monitor, OwnLogger}: a monitor that was stopped and has not ended, and the logger that ends with it,
+%% or `none'. A bag.
+-define(LEAVING, hb_cron_leaving).
+%% {Monitor, Trouble}: a monitor whose pushes fail. Nearly none.
+-define(TROUBLE, hb_cron_trouble).
+%% {engine, Engine, Ticker, NodeOptions}
+-define(ENGINE, hb_cron_current_engine).
+
+%% @doc Makes the tables; the caller owns them.
+-spec create() -> ok.
+create() ->
+    Options = [named_table, public, {read_concurrency, true}],
+    ?NAMES = ets:new(?NAMES, [ordered_set, {write_concurrency, true} | Options]),
+    ?LEAVING = ets:new(?LEAVING, [bag | Options]),
+    ?TROUBLE = ets:new(?TROUBLE, [set | Options]),
+    ?ENGINE = ets:new(?ENGINE, [set | Options]),
+    ok.
+
+%% @doc The monitor of a process. One that is dead or stopping does not count.
+-spec find(ProcId :: binary()) -> {ok, entry()} | none.
+find(ProcId) ->
+    case rows(?NAMES, ProcId) of
+        [{_, Monitor, Logger, Options}] ->
+            case is_process_alive(Monitor) of
+                true -> {ok, {Monitor, Logger, Options}};
+                %% Its row is the keeper's to read and to delete.
+                false -> none
+            end;
+        [] ->
+            none
+    end.
+
+%% @doc Whether a process has a monitor, or one that crashed and is to be started again.
+-spec is_monitored(ProcId :: binary()) -> boolean().
+is_monitored(ProcId) ->
+    HasMonitor = fun() -> rows(?NAMES, ProcId) =/= [] end,
+    %% The new monitor takes its place before the planned start goes: it may do so between the first two looks.
+    HasMonitor() orelse hb_cron_restarts:is_planned(ProcId) orelse HasMonitor().
+
+%% @doc Makes `Monitor', the calling process, the monitor of `ProcId'. Says which older ones have not ended:
+%% nothing may be fetched before they have. `Token': it is a planned start, which may have been cancelled.
+-spec claim(ProcId :: binary(), Monitor :: pid(), hb_cron_host:logger(),
+            hb_cron_options:monitor(), hb_cron_status_words:marks(), hb_cron_restarts:token() | none) ->
+    {ok, Leaving :: [pid()]} | {taken, entry()} | cancelled.
+claim(ProcId, Monitor, Logger, Options, Marks, Token) ->
+    case ets:insert_new(?NAMES, [{ProcId, Monitor, Logger, Options}, {Monitor, ProcId, Marks}]) of
+        true ->
+            case take_restart(ProcId, Token) of
+                true ->
+                    {ok, [Pid || {_, Pid, _} <- ets:lookup(?LEAVING, ProcId), is_process_alive(Pid)]};
+                false ->
+                    ok = leave(Monitor),
+                    cancelled
+            end;
+        false ->
+            case find(ProcId) of
+                {ok, Entry} ->
+                    {taken, Entry};
+                none ->
+                    _ = [forget(Row) || {_, Dead, _, _} = Row <- ets:lookup(?NAMES, ProcId), not is_process_alive(Dead)],
+                    claim(ProcId, Monitor, Logger, Options, Marks, Token)
+            end
+    end.
+
+%% A start that a caller asks for takes the place of one that is planned.
+take_restart(ProcId, none) ->
+    ok = drop_restart(ProcId),
+    ok = hb_cron_restarts:forget(ProcId),
+    true;
+take_restart(ProcId, Token) ->
+    hb_cron_restarts:cancel(ProcId, Token).
+
+%% @doc A monitor died otherwise than by being stopped: plans its restart. `Pause' gives the pause in ms, from the
+%% number of crashes; crashes older than `SettledMs' do not count. `none': it had been stopped, or is not the
+%% process's monitor any more.
+-spec plan_restart(Monitor :: pid(), {Pause :: fun((pos_integer()) -> non_neg_integer()), SettledMs :: pos_integer()}) ->
+    {ok, ProcId :: binary(), hb_cron_host:logger(), hb_cron_restarts:token(),
+     Pause :: non_neg_integer()} | none.
+plan_restart(Monitor, {Pause, Settled}) ->
+    case who(Monitor) of
+        {ok, ProcId, Logger, Options} when Options =/= stopping ->
+            Ms = Pause(hb_cron_restarts:crashed(ProcId, Monitor, Settled)),
+            Token = hb_cron_restarts:plan(ProcId, {monitor, Options}, Ms),
+            %% In this order the process counts as monitored at any time.
+            Owned = ets:select_delete(?NAMES, [{{ProcId, Monitor, '_', '_'}, [], [true]}]) =:= 1,
+            %% A stop may have come before the start was planned.
+            case Owned andalso not lists:keymember(Monitor, 2, ets:lookup(?LEAVING, ProcId)) of
+                true ->
+                    {ok, ProcId, Logger, Token, Ms};
+                false ->
+                    _ = hb_cron_restarts:cancel(ProcId, Token),
+                    none
+            end;
+        _ ->
+            none
+    end.
+
+%% @doc The process of a monitor, dead or alive, and what it was started with; only the process once it is
+%% stopping.
+-spec who(Monitor :: pid()) ->
+    {ok, ProcId :: binary(), hb_cron_host:logger(), hb_cron_options:monitor() | stopping} | none.
+who(Monitor) ->
+    case rows(?NAMES, Monitor) of
+        [{_, ProcId, _}] ->
+            case rows(?NAMES, ProcId) of
+                [{_, Monitor, Logger, Options}] -> {ok, ProcId, Logger, Options};
+                _ -> {ok, ProcId, undefined, stopping}
+            end;
+        [] ->
+            none
+    end.
+
+%% @doc The calling monitor, unless it is stopping, has other options from now on.
+-spec set_options(ProcId :: binary(), hb_cron_options:monitor()) -> ok.
+set_options(ProcId, Options) ->
+    case ets:lookup(?NAMES, ProcId) of
+        [{_, Monitor, _, _}] when Monitor =:= self() -> ets:update_element(?NAMES, ProcId, {4, Options}), ok;
+        _ -> ok
+    end.
+
+%% @doc A monitor is stopping: its process is free for another one, which waits for it to end.
+-spec release(Monitor :: pid()) -> ok.
+release(Monitor) ->
+    unless_gone(fun() ->
+        case ets:lookup(?NAMES, Monitor) of
+            [{_, ProcId, _}] -> release(ProcId, Monitor);
+            [] -> ok
+        end
+    end).
+
+release(ProcId, Monitor) ->
+    case ets:lookup(?NAMES, ProcId) of
+        [{_, Monitor, _, Options} = Row] ->
+            true = ets:insert(?LEAVING, {ProcId, Monitor, hb_cron_options:own_logger(Options)}),
+            forget(Row);
+        _ ->
+            lists:keymember(Monitor, 2, ets:lookup(?LEAVING, ProcId)) orelse
+                ets:insert(?LEAVING, {ProcId, Monitor, none}),
+            ok
+    end.
+
+%% @doc Stops the process that this is or was the monitor of, unless another start has come since: its restart
+%% is cancelled, or its monitor's place is free. Says which monitor is to end.
+-spec stop(Monitor :: pid()) -> {ok, ProcId :: binary(), Current :: pid() | none} | none.
+stop(Monitor) ->
+    case {rows(?NAMES, Monitor), hb_cron_restarts:crashed(Monitor)} of
+        {[{_, ProcId, _}], Crashed} ->
+            ok = release(Monitor),
+            %% Should it have crashed at this moment, its restart may be planned already.
+            ok = case Crashed of none -> ok; _ -> drop_restart(ProcId) end,
+            {ok, ProcId, Monitor};
+        {[], {ok, ProcId}} ->
+            {ok, ProcId, stop_restarted(ProcId)};
+        {[], none} ->
+            none
+    end.
+
+%% The restart waits, or its monitor has taken its place in between.
+stop_restarted(ProcId) ->
+    ok = drop_restart(ProcId),
+    Current = case rows(?NAMES, ProcId) of
+        [{_, Successor, _, _}] -> ok = release(Successor), Successor;
+        [] -> none
+    end,
+    ok = hb_cron_restarts:forget(ProcId),
+    Current.
+
+%% The logger that waited for the restart ends with it.
+drop_restart(ProcId) ->
+    Own = [hb_cron_options:own_logger(Options) || {monitor, Options} <- hb_cron_restarts:drop(ProcId)],
+    lists:foreach(fun hb_cron_host:end_logger/1, Own).
+
+%% @doc A monitor ends; all that it wrote goes.
+-spec leave(Monitor :: pid()) -> ok.
+leave(Monitor) ->
+    unless_gone(fun() ->
+        case ets:lookup(?NAMES, Monitor) of
+            [{_, ProcId, _}] ->
+                true = ets:delete(?TROUBLE, Monitor),
+                ok = release(ProcId, Monitor),
+                true = ets:delete(?NAMES, Monitor),
+                Own = [Logger || {_, Pid, Logger} <- ets:lookup(?LEAVING, ProcId), Pid =:= Monitor],
+                true = ets:match_delete(?LEAVING, {ProcId, Monitor, '_'}),
+                lists:foreach(fun hb_cron_host:end_logger/1, Own);
+            [] ->
+                ok
+        end
+    end).
+
+%% Inspection works while the application does not run: then there is nothing.
+rows(Table, Key) ->
+    try ets:lookup(Table, Key)
+    catch error:badarg -> []
+    end.
+
+%% The tables go with the supervision tree, and a monitor may outlive it by a push.
+unless_gone(Fun) ->
+    try Fun()
+    catch error:badarg -> ok
+    end.
+
+forget(Row) ->
+    %% The way back is for the monitor to delete, or for the keeper, which logs its end.
+    true = ets:delete_object(?NAMES, Row),
+    ok.
+
+%% @doc All monitors of this node.
+-spec monitors() -> [pid()].
+monitors() ->
+    ets:select(?NAMES, [{{'_', '$1', '_', '_'}, [], ['$1']}]).
+
+%% @doc The same, and those that are stopping, or dead and not seen to be.
+-spec all_monitors() -> [pid()].
+all_monitors() ->
+    ets:select(?NAMES, [{{'$1', '_', '_'}, [], ['$1']}]).
+
+%% @doc How many processes are monitored on this node, about: while one ends it may still count.
+-spec size() -> non_neg_integer().
+size() -> rows_of(?NAMES) div 2.
+
+%% @doc How many monitors are stopping, and how many fail at a push, about, likewise.
+-spec counts() -> #{stopping := non_neg_integer(), troubled := non_neg_integer()}.
+counts() -> #{stopping => rows_of(?LEAVING), troubled => rows_of(?TROUBLE)}.
+
+rows_of(Table) ->
+    case ets:info(Table, size) of
+        undefined -> 0;
+        Rows -> Rows
+    end.
+
+%% @doc At most so many monitors whose processes come after one, in the order of their ids; `<<>>' comes
+%% before all.
+-spec page(After :: binary(), Limit :: pos_integer()) -> [{ProcId :: binary(), Monitor :: pid()}].
+page(After, Limit) ->
+    try page(ets:next(?NAMES, After), Limit, [])
+    catch error:badarg -> []
+    end.
+
+page(ProcId, Limit, Page) when ProcId =:= '$end_of_table'; Limit =:= 0 ->
+    lists:reverse(Page);
+page(ProcId, Limit, Page) ->
+    Monitor = try ets:lookup_element(?NAMES, ProcId, 2) catch error:badarg -> none end,
+    case is_pid(Monitor) of
+        true -> page(ets:next(?NAMES, ProcId), Limit - 1, [{ProcId, Monitor} | Page]);
+        %% It ended in between.
+        false -> page(ets:next(?NAMES, ProcId), Limit, Page)
+    end.
+
+%% @doc The page that holds one process alone; empty if it has no monitor.
+-spec page_of(ProcId :: binary()) -> [{ProcId :: binary(), Monitor :: pid()}].
+page_of(ProcId) ->
+    try ets:lookup_element(?NAMES, ProcId, 2) of
+        Monitor -> [{ProcId, Monitor} || is_process_alive(Monitor)]
+    catch
+        error:badarg -> []
+    end.
+
+%% @doc A monitor's process, and what it notes of itself.
+-spec marks(Monitor :: pid()) -> {ok, ProcId :: binary(), hb_cron_status_words:marks()} | none.
+marks(Monitor) ->
+    case rows(?NAMES, Monitor) of
+        [{_, ProcId, Marks}] -> {ok, ProcId, Marks};
+        [] -> none
+    end.
+
+%% @doc The monitors of a process that are stopping, and still there.
+-spec stopping(ProcId :: binary()) -> [pid()].
+stopping(ProcId) ->
+    [Pid || {_, Pid, _} <- rows(?LEAVING, ProcId), is_process_alive(Pid)].
+
+%% @doc The calling monitor's pushes fail, or do not any more.
+-spec set_trouble(Monitor :: pid(), trouble() | none) -> ok.
+set_trouble(Monitor, none) ->
+    unless_gone(fun() -> true = ets:delete(?TROUBLE, Monitor), ok end);
+set_trouble(Monitor, Trouble) ->
+    unless_gone(fun() -> true = ets:insert(?TROUBLE, {Monitor, Trouble}), ok end).
+
+-spec trouble(Monitor :: pid()) -> trouble() | none.
+trouble(Monitor) ->
+    %% Nearly none is in it, and an exception for each of the others would be what a list takes longest for.
+    case rows(?TROUBLE, Monitor) of
+        [{_, Trouble}] -> Trouble;
+        [] -> none
+    end.
+
+%% @doc Makes `Engine' the one to register with. It runs until `Ticker' is down.
+-spec set_engine(hb_process_monitor_nif:engine(), Ticker :: pid(),
+                 hb_cron_options:node_options()) -> ok.
+set_engine(Engine, Ticker, NodeOptions) ->
+    true = ets:insert(?ENGINE, {engine, Engine, Ticker, NodeOptions}),
+    ok.
+
+%% @doc The engine to register with. It may have stopped meanwhile.
+-spec engine() -> {ok, hb_process_monitor_nif:engine(), Ticker :: pid()} | none.
+engine() ->
+    case rows(?ENGINE, engine) of
+        [{_, Engine, Ticker, _}] -> {ok, Engine, Ticker};
+        [] -> none
+    end.
+
+%% @doc The options of scope node that are in force; none before the first engine runs.
+-spec node_options() -> hb_cron_options:node_options().
+node_options() ->
+    try ets:lookup_element(?ENGINE, engine, 4)
+    catch error:badarg -> #{}
+    end.
+
+%% @doc Where the monitors that push with the same device note that it works: the time of the last
+%% push that succeeded, in ms of the monotonic clock. A fun is nobody else's.
+-spec device(hb_cron_host:device()) -> atomics:atomics_ref().
+device({_Adapter, {Fun, _Format}}) when is_function(Fun) ->
+    new_device();
+device(Push) ->
+    case ets:lookup(?ENGINE, {device, Push}) of
+        [{_, Ref}] ->
+            Ref;
+        [] ->
+            _ = ets:insert_new(?ENGINE, {{device, Push}, new_device()}),
+            ets:lookup_element(?ENGINE, {device, Push}, 2)
+    end.
+
+new_device() ->
+    Ref = atomics:new(1, [{signed, true}]),
+    ok = atomics:put(Ref, 1, erlang:monotonic_time(millisecond) - 1),
+    Ref.

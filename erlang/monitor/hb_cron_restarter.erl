@@ -1,0 +1,156 @@
+%%% @doc Sees monitors end. One that was stopped stays so. Any other end is a crash, a kill included: the VM
+%%% kills processes, too, when code is purged or a heap grows too large. Such a monitor is started again from its
+%%% acked cursor, later each time, and each for itself: monitors share no restart intensity.
+%%%
+%%% It holds no state that matters: starts that are owed are in {@link hb_cron_restarts}, and a new
+%%% keeper carries them out.
+-module(hb_cron_restarter).
+-behaviour(gen_server).
+
+-export([start_link/0, watch/0, start_later/4]).
+-export([init/1, handle_call/3, handle_cast/2, handle_info/2, format_status/1]).
+
+%% The first and the longest pause before a crashed monitor is started again, in ms.
+-define(BACKOFF, {1000, 300000}).
+%% A monitor that has lived so long, in ms, crashes for the first time again.
+-define(SETTLED, 600000).
+%% How often crashes of processes that are not monitored any more are forgotten, in ms.
+-define(SWEEP, 60000).
+
+-spec start_link() -> gen_server:start_ret().
+start_link() ->
+    gen_server:start_link({local, ?MODULE}, ?MODULE, [], []).
+
+%% @doc Watches the calling monitor, which is in the registry.
+-spec watch() -> ok.
+watch() ->
+    gen_server:cast(?MODULE, {watch, self()}).
+
+%% @doc A process could not be started, for the `Failures'th time: it is tried again later.
+-spec start_later(ProcId :: binary(), hb_cron_restarts:start(), Reason :: term(), Failures :: pos_integer()) ->
+    Pause :: non_neg_integer().
+start_later(ProcId, Start, Reason, Failures) ->
+    Pause = pause(Failures),
+    Token = hb_cron_restarts:plan(ProcId, Start, Pause, Reason),
+    ok = gen_server:cast(?MODULE, {planned, ProcId, Token, Pause, Failures}),
+    Pause.
+
+%% @private
+-spec init([]) -> {ok, no_state}.
+init([]) ->
+    %% After a restart. A monitor that asks to be watched meanwhile is watched twice, which does no harm.
+    lists:foreach(fun(Monitor) -> monitor(process, Monitor) end, hb_cron_registry:all_monitors()),
+    lists:foreach(fun({ProcId, Token, Ms}) -> arm(ProcId, Token, Ms, 1) end, hb_cron_restarts:all()),
+    _ = erlang:send_after(?SWEEP, self(), sweep),
+    {ok, no_state}.
+
+%% @private
+-spec handle_call(term(), gen_server:from(), no_state) -> {reply, {error, unknown_call}, no_state}.
+handle_call(_Call, _From, State) ->
+    {reply, {error, unknown_call}, State}.
+
+%% @private
+-spec handle_cast(term(), no_state) -> {noreply, no_state}.
+handle_cast({watch, Monitor}, State) ->
+    _ = monitor(process, Monitor),
+    {noreply, State};
+handle_cast({planned, ProcId, Token, Pause, Failures}, State) ->
+    ok = arm(ProcId, Token, Pause, Failures),
+    {noreply, State};
+handle_cast(_Cast, State) ->
+    {noreply, State}.
+
+%% @private
+-spec handle_info(term(), no_state) -> {noreply, no_state}.
+handle_info({'DOWN', _, process, Monitor, Reason}, State) ->
+    ok = ended(Reason, Monitor),
+    {noreply, State};
+handle_info({start, ProcId, Token, Failures}, State) ->
+    _ = case hb_cron_restarts:start_of(ProcId, Token) of
+        {ok, Start} -> start(ProcId, Token, Start, Failures);
+        cancelled -> ok
+    end,
+    {noreply, State};
+handle_info(sweep, State) ->
+    ok = hb_cron_restarts:settle(fun hb_cron_registry:is_monitored/1),
+    _ = erlang:send_after(?SWEEP, self(), sweep),
+    {noreply, State};
+handle_info(_Stray, State) ->
+    {noreply, State}.
+
+%% A monitor that was stopped is not the monitor of its process any more. One that ended while no keeper ran has
+%% the reason `noproc', whatever it was: its place says whether it was stopped.
+ended(Reason, Monitor) ->
+    _ = case hb_cron_registry:who(Monitor) of
+        none -> ok;
+        {ok, ProcId, _, stopping} -> stopped(Reason, ProcId);
+        {ok, ProcId, Logger, #{supervised := true}} -> supervised(Reason, ProcId, Logger);
+        {ok, ProcId, _, _} ->
+            case is_shutdown(Reason) orelse hb_cron_app:is_stopping() of
+                true -> cut_short(Reason, ProcId);
+                false -> crashed(Reason, ProcId, Monitor)
+            end
+    end,
+    hb_cron_registry:leave(Monitor).
+
+is_shutdown(normal) -> true;
+is_shutdown(shutdown) -> true;
+is_shutdown({shutdown, _}) -> true;
+is_shutdown(_) -> false.
+
+stopped(Reason, ProcId) ->
+    is_shutdown(Reason) orelse Reason =:= noproc orelse
+        hb_cron_host:log(undefined, {error, monitor_died, {ProcId, Reason}}).
+
+%% That one is for its own supervisor to start again.
+supervised(Reason, ProcId, Logger) ->
+    is_shutdown(Reason) orelse Reason =:= noproc orelse
+        hb_cron_host:log(Logger, {error, monitor_died, {ProcId, Reason}}).
+
+%% The application stops, and its supervisor does not wait for a push for ever.
+cut_short(killed, ProcId) ->
+    hb_cron_host:log(undefined, {error, push_cut_short, {ProcId, application_stopped}});
+cut_short(_Reason, _ProcId) ->
+    ok.
+
+crashed(Reason, ProcId, Monitor) ->
+    %% The restart is planned first: nothing that only logs can prevent it.
+    case hb_cron_registry:plan_restart(Monitor, {fun pause/1, ?SETTLED}) of
+        {ok, ProcId, Logger, Token, Pause} ->
+            ok = arm(ProcId, Token, Pause, 1),
+            hb_cron_host:log(Logger, {error, monitor_crashed, {ProcId, Reason, {again_in_ms, Pause}}});
+        %% It was stopped meanwhile.
+        none ->
+            ok
+    end.
+
+pause(Count) -> rand:uniform(hb_cron_retry_policy:longest_pause(Count, ?BACKOFF)).
+
+arm(ProcId, Token, Ms, Failures) ->
+    _ = erlang:send_after(Ms, self(), {start, ProcId, Token, Failures}),
+    ok.
+
+start(ProcId, Token, {monitor, Options} = Start, Failures) ->
+    case hb_cron_sup:start_monitor([ProcId, Options#{token => Token}]) of
+        {ok, Monitor} when is_pid(Monitor) -> ok;
+        %% It was cancelled, or another start was first.
+        {ok, undefined} -> hb_cron_restarts:cancel(ProcId, Token);
+        {error, Reason} -> again(ProcId, Token, Start, Reason, Failures)
+    end;
+start(ProcId, Token, Start, Failures) ->
+    case hb_cron_start:start_owed(ProcId, Start) of
+        {ok, _} -> hb_cron_restarts:cancel(ProcId, Token);
+        {error, Reason} -> again(ProcId, Token, Start, Reason, Failures)
+    end.
+
+again(ProcId, Token, Start, Reason, Failures) ->
+    hb_cron_restarts:cancel(ProcId, Token) andalso
+        hb_cron_start:not_started(ProcId, Start, Reason, Failures + 1).
+
+%% @private
+%% How many and not which.
+-spec format_status(gen_server:format_status()) -> gen_server:format_status().
+format_status(#{state := _} = Status) ->
+    Status#{state := #{planned_starts => length(hb_cron_restarts:all())}};
+format_status(Status) ->
+    Status.

@@ -1,0 +1,153 @@
+%%% @doc The starts that are owed: of monitors that crashed, and of processes that could not be resumed yet. They
+%%% are in tables of the supervision tree, so they outlive the keeper, which carries them out. When to start
+%%% again is the keeper's decision.
+-module(hb_cron_restarts).
+
+-export([create/0]).
+%% Planned starts
+-export([plan/3, plan/4, start_of/2, cancel/2, drop/1, is_planned/1, all/0, refused/1, set_options/2]).
+%% Crashes
+-export([crashed/3, crashed/1, settle/1, forget/1]).
+
+-export_type([token/0, start/0]).
+
+-type token() :: reference().
+%% Names one planned start. A start whose token is gone from the table was cancelled.
+
+-type start() :: {monitor, hb_cron_options:monitor()} | {given, Options :: map()} | {kept, binary()}.
+%% What a monitor is started with: the options of the one that crashed; those that the host's configuration
+%% gives; those that the checkpoint kept. The last two may be refused now and good later.
+
+%% {ProcId, Token, Start, DueMs, Reason}: a start that is planned, at a time of the monotonic clock, and why the last
+%% one failed; `none' if that was a crash.
+-define(RESTARTS, ?MODULE).
+%% {ProcId, Count, SinceMs, Monitors}: how often a process's monitor crashed lately, when it last did, and the
+%% latest pids of those that crashed. A caller may stop the process by one of these.
+-define(CRASHES, hb_cron_crashes).
+%% {Monitor, ProcId}: the way back for these pids.
+-define(CRASHED, hb_cron_crashed).
+%% How many of them are known.
+-define(KNOWN, 8).
+
+%% @doc Makes the tables; the caller owns them.
+-spec create() -> ok.
+create() ->
+    _ = [Name = ets:new(Name, [named_table, public, set, {read_concurrency, true}])
+         || Name <- [?RESTARTS, ?CRASHES, ?CRASHED]],
+    ok.
+
+%% @doc Plans a start in so many ms. It takes the place of one that was planned before.
+-spec plan(ProcId :: binary(), start(), Ms :: non_neg_integer()) -> token().
+plan(ProcId, Start, Ms) -> plan(ProcId, Start, Ms, none).
+
+%% @doc The same, and says why it could not be started so far.
+-spec plan(ProcId :: binary(), start(), Ms :: non_neg_integer(), Reason :: term()) -> token().
+plan(ProcId, Start, Ms, Reason) ->
+    Token = make_ref(),
+    true = ets:insert(?RESTARTS, {ProcId, Token, Start, now_ms() + Ms, Reason}),
+    Token.
+
+%% @doc What a planned start is to start with; `cancelled' if it is gone.
+-spec start_of(ProcId :: binary(), token()) -> {ok, start()} | cancelled.
+start_of(ProcId, Token) ->
+    case rows(?RESTARTS, ProcId) of
+        [{_, Token, Start, _, _}] -> {ok, Start};
+        _ -> cancelled
+    end.
+
+%% @doc Removes a planned start; false if it is gone already.
+-spec cancel(ProcId :: binary(), token()) -> boolean().
+cancel(ProcId, Token) ->
+    ets:select_delete(?RESTARTS, [{{ProcId, Token, '_', '_', '_'}, [], [true]}]) =:= 1.
+
+%% @doc Removes the planned start of a process, if there is one, and says what it was to start with.
+-spec drop(ProcId :: binary()) -> [start()].
+drop(ProcId) ->
+    [Start || {_, _, Start, _, _} <- ets:take(?RESTARTS, ProcId)].
+
+%% @doc Whether a process's monitor crashed and is to be started again.
+-spec is_planned(ProcId :: binary()) -> boolean().
+is_planned(ProcId) ->
+    case rows(?RESTARTS, ProcId) of
+        [{_, _, {monitor, _}, _, _}] -> true;
+        _ -> false
+    end.
+
+%% @doc All planned starts, and in how many ms each is due.
+-spec all() -> [{ProcId :: binary(), token(), InMs :: non_neg_integer()}].
+all() ->
+    Now = now_ms(),
+    try [{ProcId, Token, max(0, Due - Now)} || {ProcId, Token, _, Due, _} <- ets:tab2list(?RESTARTS)]
+    catch error:badarg -> []
+    end.
+
+%% @doc So many at most of the processes that could not be started, and why not.
+-spec refused(Most :: pos_integer()) -> [{ProcId :: binary(), Reason :: term()}].
+refused(Most) ->
+    Refused = [{{'$1', '_', {'$2', '_'}, '_', '$3'}, [{'=/=', '$2', monitor}], [{{'$1', '$3'}}]}],
+    try ets:select(?RESTARTS, Refused, Most) of
+        {Rows, _Next} -> Rows;
+        '$end_of_table' -> []
+    catch
+        error:badarg -> []
+    end.
+
+%% @doc A planned start is to have other options: `Change' makes them of its own. `none' if none is planned.
+-spec set_options(ProcId :: binary(), fun((start()) -> start())) -> {ok, start()} | none.
+set_options(ProcId, Change) ->
+    case rows(?RESTARTS, ProcId) of
+        [{_, Token, Start, Due, Reason}] ->
+            Changed = Change(Start),
+            %% Only if it is still the same one.
+            Replace = [{{ProcId, Token, '_', Due, '_'}, [], [{const, {ProcId, Token, Changed, Due, Reason}}]}],
+            case ets:select_replace(?RESTARTS, Replace) of
+                1 -> {ok, Changed};
+                0 -> none
+            end;
+        [] ->
+            none
+    end.
+
+%% @doc A process's monitor crashed. Says how often that happened lately: with less than `SettledMs' between two.
+-spec crashed(ProcId :: binary(), Monitor :: pid(), SettledMs :: pos_integer()) -> Count :: pos_integer().
+crashed(ProcId, Monitor, Settled) ->
+    Now = now_ms(),
+    {Before, Known} = case ets:lookup(?CRASHES, ProcId) of
+        [{_, Count, Since, Pids}] when Now - Since =< Settled -> {Count, Pids};
+        [{_, _, _, Pids}] -> {0, Pids};
+        [] -> {0, []}
+    end,
+    {Kept, Dropped} = lists:split(min(?KNOWN, length(Known) + 1), [Monitor | Known]),
+    _ = [ets:delete(?CRASHED, Pid) || Pid <- Dropped],
+    true = ets:insert(?CRASHED, {Monitor, ProcId}),
+    true = ets:insert(?CRASHES, {ProcId, Before + 1, Now, Kept}),
+    Before + 1.
+
+%% @doc The process of a monitor that crashed, unless it was started anew or stopped since.
+-spec crashed(Monitor :: pid()) -> {ok, ProcId :: binary()} | none.
+crashed(Monitor) ->
+    case rows(?CRASHED, Monitor) of
+        [{_, ProcId}] -> {ok, ProcId};
+        [] -> none
+    end.
+
+%% @doc Drops what is known of crashes of processes that are not monitored any more.
+-spec settle(IsMonitored :: fun((ProcId :: binary()) -> boolean())) -> ok.
+settle(IsMonitored) ->
+    Crashed = ets:select(?CRASHES, [{{'$1', '_', '_', '_'}, [], ['$1']}]),
+    lists:foreach(fun forget/1, [ProcId || ProcId <- Crashed, not IsMonitored(ProcId)]).
+
+%% @doc The process is started anew, or stopped: nothing is owed to it.
+-spec forget(ProcId :: binary()) -> ok.
+forget(ProcId) ->
+    _ = drop(ProcId),
+    _ = [ets:delete(?CRASHED, Pid) || {_, _, _, Pids} <- ets:take(?CRASHES, ProcId), Pid <- Pids],
+    ok.
+
+%% Inspection works while the application does not run: then there is nothing.
+rows(Table, Key) ->
+    try ets:lookup(Table, Key)
+    catch error:badarg -> []
+    end.
+
+now_ms() -> erlang:monotonic_time(millisecond).

@@ -1,0 +1,88 @@
+%%% @doc The result that is next, while its push fails: what is left of it, since when it fails, and what
+%%% {@link hb_cron_retry_policy} decides about it. Plain data: the monitor pushes, waits and gives up.
+-module(hb_cron_retry).
+
+-export([new/1, failed/5, succeeded/1, without_pushed/2]).
+-export([failures/1, pause/1]).
+
+-export_type([retrying/0, failure/0, decision/0]).
+
+-record(retrying, {
+    delivery :: hb_cron_retry_policy:delivery(),
+    %% When it first failed, in ms of the monotonic clock.
+    since = 0 :: integer(),
+    %% The result as the CU gave it, once some of it has been pushed, and what is left. It outlives its page:
+    %% after an engine's death the same result comes whole again.
+    remains = none :: none | {Whole :: map(), Left :: map()}
+}).
+
+-opaque retrying() :: #retrying{}.
+
+-type failure() :: {Left :: map(), Host :: works | unknown}.
+%% What is left of the result, and whether the host is known to work all the same.
+
+-type decision() :: {retry, retrying()} | {give_up, GivenUp :: retrying(), Refused :: retrying()}.
+%% How it stands then: once it has been given up, and another result is next; or once there was no room for
+%% it, so that it is tried on, and nothing is concluded from it.
+
+%% @doc Nothing has failed, with these settings of the monitor. A checkpoint in memory has no room for dead letters:
+%% each would be packed, only to be refused, so none is tried.
+-spec new(#{cron_push_attempts := pos_integer() | infinity,
+            cron_push_backoff := hb_cron_retry_policy:backoff(), atom() => term()}) -> retrying().
+new(#{cron_push_attempts := Attempts, cron_push_backoff := Backoff}) ->
+    Max = case hb_cron_registry:node_options() of
+        #{cron_checkpoint := false} -> infinity;
+        #{} -> Attempts
+    end,
+    #retrying{delivery = hb_cron_retry_policy:new(Max, Backoff)}.
+
+%% @doc A push of what is at hand of the result failed. `WorksSince' says whether another monitor has pushed
+%% with the same device since a time. Says how often it has failed with this, and what is to be done.
+-spec failed(Result :: map(), failure(), Now :: integer(), WorksSince :: fun((integer()) -> boolean()), retrying()) ->
+    {Failures :: pos_integer(), decision()}.
+failed(Result, {Left, Host}, Now, WorksSince, #retrying{delivery = Before} = Retrying) ->
+    %% A result may differ from what is left of it in nothing that is pushed, such as a key that the CU
+    %% left out. If nothing shows that the host works, nothing was pushed.
+    Delivery = case Host =:= unknown orelse Left =:= Result of
+        true -> Before;
+        %% Some of it has been pushed: this is the first failure of the rest.
+        false -> hb_cron_retry_policy:succeeded(Before)
+    end,
+    Remains = case Retrying#retrying.remains of
+        {Whole, Result} -> {Whole, Left};
+        _ when Left =/= Result -> {Result, Left};
+        _ -> none
+    end,
+    Failures = hb_cron_retry_policy:failures(Delivery),
+    Since = case Failures of
+        0 -> Now;
+        _ -> Retrying#retrying.since
+    end,
+    Next = Retrying#retrying{since = Since, remains = Remains},
+    Decision = case hb_cron_retry_policy:failed(Host =:= works orelse WorksSince(Since), Delivery) of
+        {retry, Failed} ->
+            {retry, Next#retrying{delivery = Failed}};
+        {give_up, GivenUp} ->
+            {give_up, Next#retrying{delivery = GivenUp, remains = none},
+             Next#retrying{delivery = hb_cron_retry_policy:refused(Delivery)}}
+    end,
+    {Failures + 1, Decision}.
+
+%% @doc A push succeeded.
+-spec succeeded(retrying()) -> retrying().
+succeeded(#retrying{delivery = Delivery} = Retrying) ->
+    Retrying#retrying{delivery = hb_cron_retry_policy:succeeded(Delivery), remains = none}.
+
+%% @doc What was pushed of the first of these before the engine died is not pushed again.
+-spec without_pushed([map(), ...], retrying()) -> [map(), ...].
+without_pushed([Whole | Rest], #retrying{remains = {Whole, Left}}) -> [Left | Rest];
+without_pushed(Results, _Retrying) -> Results.
+
+%% @doc How often the result that is next has failed.
+-spec failures(retrying()) -> non_neg_integer().
+failures(#retrying{delivery = Delivery}) -> hb_cron_retry_policy:failures(Delivery).
+
+%% @doc How long to wait before the next try, in ms, drawn anew each time.
+-spec pause(retrying()) -> pos_integer().
+pause(#retrying{delivery = Delivery}) ->
+    rand:uniform(hb_cron_retry_policy:ceiling(hb_cron_retry_policy:failures(Delivery), Delivery)).

@@ -1,0 +1,71 @@
+%%% @doc What to do about a push that fails: try again, how much later, or give the result up. Plain
+%%% data and plain functions: the monitor carries out what is decided here.
+%%%
+%%% A result that fails while others can be pushed is poison, and is given up after so many tries.
+%%% When the next one fails too, it is the device that is down: nothing more is given up until a
+%%% push succeeds, this monitor's or another's with the same device.
+-module(hb_cron_retry_policy).
+
+-export([new/2, succeeded/1, failed/2, refused/1, failures/1, ceiling/2]).
+%% For everything that is tried again
+-export([longest_pause/2, is_reported/1]).
+
+-export_type([delivery/0, backoff/0]).
+
+-type backoff() :: {FirstMs :: pos_integer(), LongestMs :: pos_integer()}.
+
+-record(delivery, {
+    max :: pos_integer() | infinity,
+    backoff :: backoff(),
+    %% Failed pushes of the result that is next.
+    failures = 0 :: non_neg_integer(),
+    %% The result before this one was given up, and nothing was pushed since.
+    suspect = false :: boolean()
+}).
+
+-opaque delivery() :: #delivery{}.
+
+%% @doc Nothing has failed yet. A result is given up after `Max' tries.
+-spec new(Max :: pos_integer() | infinity, backoff()) -> delivery().
+new(Max, Backoff) ->
+    #delivery{max = Max, backoff = Backoff}.
+
+%% @doc A push succeeded.
+-spec succeeded(delivery()) -> delivery().
+succeeded(#delivery{failures = 0, suspect = false} = Delivery) -> Delivery;
+succeeded(Delivery) -> Delivery#delivery{failures = 0, suspect = false}.
+
+%% @doc A push failed. `DeviceWorks' says that another monitor has pushed with the same device
+%% since this result began to fail.
+-spec failed(DeviceWorks :: boolean(), delivery()) -> {retry | give_up, delivery()}.
+failed(DeviceWorks, #delivery{failures = Before, max = Max, suspect = Suspect} = Delivery) ->
+    Failures = Before + 1,
+    Failed = Delivery#delivery{failures = Failures},
+    case is_integer(Max) andalso Failures >= Max andalso (DeviceWorks orelse not Suspect) of
+        true -> {give_up, Failed#delivery{failures = 0, suspect = true}};
+        false -> {retry, Failed}
+    end.
+
+%% @doc There is no room for what was to be given up: it is tried on.
+-spec refused(delivery()) -> delivery().
+refused(#delivery{max = Max} = Delivery) ->
+    Delivery#delivery{failures = Max}.
+
+%% @doc Failed pushes of the result that is next.
+-spec failures(delivery()) -> non_neg_integer().
+failures(#delivery{failures = Failures}) -> Failures.
+
+%% @doc The longest pause before try `Failures + 1', in ms: it doubles with each failure. The
+%% pause is drawn evenly from what lies below it, so that many do not try again together.
+-spec ceiling(Failures :: pos_integer(), delivery()) -> pos_integer().
+ceiling(Failures, #delivery{backoff = Backoff}) -> longest_pause(Failures, Backoff).
+
+%% @doc The longest pause after so many failures, in ms: it doubles with each.
+-spec longest_pause(Failures :: pos_integer(), backoff()) -> pos_integer().
+longest_pause(Failures, {First, Longest}) ->
+    %% 2^32 ms is longer than any pause.
+    min(Longest, First bsl min(Failures - 1, 32)).
+
+%% @doc Whether a failure is logged, by its number: at 1, 2, 4, 8, ..., as the engine does it with fetches.
+-spec is_reported(Failures :: pos_integer()) -> boolean().
+is_reported(Failures) -> Failures band (Failures - 1) =:= 0.

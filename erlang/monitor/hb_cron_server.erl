@@ -1,0 +1,449 @@
+%%% @doc A monitor: the process that stands for one AO process. The engine sends it ticks and pages
+%%% of results; it pushes the results one by one, in order, and acks each. Its acked cursor is the
+%%% only truth: whatever dies, it goes on from there.
+-module(hb_cron_server).
+-behaviour(gen_server).
+
+-export([start_link/2, engine_up/1, pause/1, resume/1, redeliver/3]).
+-export([init/1, handle_call/3, handle_cast/2, handle_info/2, terminate/2, format_status/1]).
+
+%% How long the checkpoint may take to become durable before a monitor that was stopped ends, in ms. A caller
+%% that waits for the end has a time-out of its own; this one only bounds what is left behind.
+-define(DURABLE_LIMIT, 60000).
+%% The first and the longest pause after a part that was too large for the heap, in ms.
+-define(REFUSED_BACKOFF, {1000, 300000}).
+
+-record(state, {
+    proc_id :: binary(),
+    options :: hb_cron_options:monitor(),
+    logger :: hb_cron_host:logger(),
+    pushing_with :: hb_cron_push_loop:pushing(),
+    %% The result that is next, while its push fails.
+    retrying :: hb_cron_retry:retrying(),
+    %% What others read of this process without asking it.
+    marks :: hb_cron_status_words:marks(),
+    %% Of the supervision tree, where this process is not in it and must end with it.
+    tree = none :: none | reference(),
+    %% After the last result acked, or where to begin.
+    cursor :: hb_cron_options:cursor(),
+    %% Older monitors of the same process that still finish a push. Until they are down nothing
+    %% is fetched, so that no result is pushed by two at once.
+    leaving :: #{reference() => pid()},
+    engine = none :: none | hb_cron_registration:registration(),
+    %% A tick came while there was no engine to poll with.
+    ticked = false :: boolean(),
+    %% The part of a page that is being pushed, with the number of its first result.
+    part = none :: none | hb_cron_push_loop:part(),
+    %% A `push_next' is in the mailbox.
+    pushing = false :: boolean(),
+    %% The result that is next failed, and is tried again when this timer fires or a tick comes.
+    retry = none :: none | reference(),
+    redelivery = hb_cron_redelivery:new() :: hb_cron_redelivery:redelivery(),
+    %% This process was registered before: what the checkpoint says of its start is no news.
+    known = false :: boolean(),
+    %% Parts in a row that the VM would kill this process for taking.
+    refused = 0 :: non_neg_integer(),
+    %% It was stopped, and ends once all that was acked is durable, or this timer fires.
+    stopping = none :: none | {hb_process_monitor_nif:epoch(), reference()}
+}).
+
+%% @doc Starts a monitor; `ignore' if the process has one.
+-spec start_link(ProcId :: binary(), hb_cron_options:monitor()) -> gen_server:start_ret().
+start_link(ProcId, Options) ->
+    gen_server:start_link(?MODULE, {ProcId, Options}, []).
+
+%% @doc Tells a monitor that there is a new engine.
+-spec engine_up(Monitor :: pid()) -> ok.
+engine_up(Monitor) ->
+    gen_server:cast(Monitor, engine_up).
+
+%% @doc Tells a monitor to pause after the result that it is at.
+-spec pause(Monitor :: pid()) -> ok.
+pause(Monitor) ->
+    gen_server:cast(Monitor, {pause, true}).
+
+%% @doc Tells a monitor that has paused to go on.
+-spec resume(Monitor :: pid()) -> ok.
+resume(Monitor) ->
+    gen_server:cast(Monitor, {pause, false}).
+
+%% @doc Pushes a dead letter once more, between two results, and discards it.
+-spec redeliver(Monitor :: pid(), Id :: pos_integer(), Result :: map()) -> ok | {error, Reason :: term()}.
+redeliver(Monitor, Id, Result) ->
+    gen_server:call(Monitor, {redeliver, Id, Result}, infinity).
+
+%% @private
+-spec init({binary(), hb_cron_options:monitor()}) -> {ok, #state{}, hibernate} | ignore.
+init({ProcId, Given}) ->
+    _ = process_flag(trap_exit, true),
+    {Token, #{rate := Rate, cursor := Cursor, logger := Logger} = Options} = with_logger(token(Given)),
+    Marks = hb_cron_status_words:new(),
+    case hb_cron_registry:claim(ProcId, self(), Logger, Options, Marks, Token) of
+        {ok, Leaving} ->
+            ok = hb_cron_sys_status:label({hb_process_monitor, ProcId}),
+            ok = hb_cron_host:register_with(Logger),
+            ok = hb_cron_engine:register_with(Logger),
+            ok = hb_cron_status_words:set_paused(Marks, hb_cron_options:is_paused(Options)),
+            ok = hb_cron_restarter:watch(),
+            Settings = hb_cron_options:settings(Options),
+            Push = hb_cron_host:device(Settings),
+            Works = hb_cron_registry:device(Push),
+            State = #state{
+                proc_id = ProcId, options = Options, logger = Logger, cursor = Cursor,
+                pushing_with = hb_cron_push_loop:new(ProcId, Logger, Push, Options, Marks, Works),
+                retrying = hb_cron_retry:new(Settings), marks = Marks, tree = hb_cron_supervisor_child:tree(Options),
+                leaving = maps:from_list([{monitor(process, Pid), Pid} || Pid <- Leaving])
+            },
+            log(ok, started_monitor, {ProcId, Rate, Cursor}, State),
+            %% It waits for most of its life: without what starting left on its heap.
+            {ok, attach(State), hibernate};
+        {taken, _Entry} ->
+            ok = hb_cron_host:end_logger(hb_cron_options:own_logger(Options)),
+            ignore;
+        cancelled ->
+            ignore
+    end.
+
+token(Options) ->
+    case maps:take(token, Options) of
+        {Token, Rest} -> {Token, Rest};
+        error -> {none, Options}
+    end.
+
+%% A logger that the caller did not give is started for this monitor. It outlives a crash of the monitor.
+with_logger({Token, #{logger := undefined} = Options}) ->
+    {Token, own_logger(Options)};
+with_logger({Token, #{own_logger := true, logger := Logger} = Options}) ->
+    case is_process_alive(Logger) of
+        true -> {Token, Options};
+        false -> {Token, own_logger(Options)}
+    end;
+with_logger(Given) ->
+    Given.
+
+own_logger(Options) ->
+    case hb_cron_host:start_logger() of
+        undefined -> Options#{logger := undefined};
+        Logger -> Options#{logger := Logger, own_logger => true}
+    end.
+
+%% @private
+-spec handle_call(term(), gen_server:from(), #state{}) ->
+    {reply, ok | {error, term()}, #state{}} | {noreply, #state{}}.
+handle_call(_Call, _From, #state{stopping = {_, _}} = State) ->
+    {reply, {error, not_monitored}, State};
+handle_call({redeliver, Id, Result}, From, #state{proc_id = ProcId, leaving = Leaving, redelivery = Redelivery} = State)
+        when map_size(Leaving) > 0 ->
+    {noreply, State#state{redelivery = hb_cron_redelivery:wait(From, {ProcId, Id, Result}, Redelivery)}};
+handle_call({redeliver, Id, Result}, _From, #state{proc_id = ProcId, cursor = Cursor, pushing_with = With} = State) ->
+    {Answer, Next} = hb_cron_redelivery:push({ProcId, Id, Result}, Cursor, With, State#state.redelivery),
+    {reply, Answer, State#state{redelivery = Next}};
+handle_call(_Call, _From, #state{} = State) ->
+    {reply, {error, unknown_call}, State}.
+
+%% @private
+-spec handle_cast(term(), #state{}) -> {noreply, #state{}} | {noreply, #state{}, hibernate}.
+handle_cast(_Cast, #state{stopping = {_, _}} = State) ->
+    {noreply, State};
+handle_cast(engine_up, State) ->
+    {noreply, attach_to_new(State)};
+handle_cast({pause, Paused}, #state{options = Options} = State) ->
+    case hb_cron_options:is_paused(Options) of
+        Paused ->
+            ok = hb_cron_status_words:set_paused(State#state.marks, Paused),
+            {noreply, State};
+        _ ->
+            {noreply, set_paused(Paused, State), hibernate}
+    end;
+handle_cast(_Cast, #state{} = State) ->
+    {noreply, State}.
+
+%% @private
+-spec handle_info(term(), #state{}) ->
+    {noreply, #state{}} | {noreply, #state{}, hibernate} | {stop, normal | {shutdown, term()} | term(), #state{}}.
+handle_info(Message, #state{stopping = {Epoch, Timer}} = State) ->
+    stopping(Message, Epoch, Timer, State);
+handle_info(push_next, State) ->
+    push_next(State#state{pushing = false});
+%% Ignore the message if a part is in hand: next_part/1 was called before it came.
+handle_info({hb_cron, Epoch, page}, #state{engine = {_, Epoch, _}, part = Part} = State) ->
+    case Part of none -> next_part(State); _ -> {noreply, State} end;
+handle_info({hb_cron, Epoch, What}, #state{engine = {_, Epoch, _}} = State) ->
+    {noreply, from_engine(What, State)};
+handle_info({timeout, Retry, retry}, #state{retry = Retry} = State) ->
+    {noreply, go_on(State#state{retry = none})};
+handle_info(tick, State) ->
+    tick(drop_ticks(State));
+handle_info(stop, State) ->
+    stop(State);
+handle_info({'DOWN', Ref, process, _, _}, #state{tree = Ref} = State) ->
+    {stop, hb_cron_app:why_down(), State};
+handle_info({'DOWN', Ref, process, _, _}, #state{leaving = Leaving} = State) ->
+    {noreply, attach(alone(State#state{leaving = maps:remove(Ref, Leaving)}))};
+%% Match #state{}: after a reload a stale state must crash, not drop messages.
+handle_info(_Stray, #state{} = State) ->
+    {noreply, State}.
+
+%% Ticks that have piled up are one.
+drop_ticks(State) ->
+    receive tick -> drop_ticks(State)
+    after 0 -> State
+    end.
+
+tick(#state{options = #{paused := true}} = State) ->
+    {noreply, State};
+tick(#state{retry = Retry} = State) when Retry =/= none ->
+    _ = erlang:cancel_timer(Retry),
+    {noreply, go_on(State#state{retry = none})};
+tick(#state{engine = {Handle, _, _}} = State) ->
+    {noreply, State#state{ticked = hb_process_monitor_nif:poll(Handle) =:= stopped}};
+tick(#state{engine = none} = State) ->
+    {noreply, State#state{ticked = true}}.
+
+%% Ends, once all that was acked is durable.
+stop(State) ->
+    ok = hb_cron_registry:release(self()),
+    {Wait, #state{redelivery = Redelivery} = Detached} = detach(false, State),
+    Stopping = Detached#state{redelivery = hb_cron_redelivery:refuse_waiting(Redelivery)},
+    case Wait of
+        %% There is no engine now: a caller that waits for the end waits for the checkpoint as well.
+        durable ->
+            {stop, {shutdown, detached}, Stopping};
+        {wait, Epoch} ->
+            Timer = erlang:start_timer(?DURABLE_LIMIT, self(), not_durable),
+            {noreply, Stopping#state{stopping = {Epoch, Timer}}}
+    end.
+
+stopping({hb_cron, Epoch, durable}, Epoch, _Timer, State) ->
+    {stop, normal, State};
+stopping({timeout, Timer, not_durable}, _Epoch, Timer, #state{proc_id = ProcId, cursor = Cursor} = State) ->
+    log(error, not_durable, {ProcId, Cursor}, State),
+    {stop, {shutdown, not_durable}, State};
+stopping({'DOWN', Ref, process, _, _}, _Epoch, _Timer, #state{tree = Ref} = State) ->
+    {stop, hb_cron_app:why_down(), State};
+stopping(_Message, _Epoch, _Timer, State) ->
+    {noreply, State}.
+
+%% @private
+-spec terminate(term(), #state{}) -> ok.
+terminate(Reason, State) ->
+    %% A process that is stopped is not to be resumed: its registration has ended by now. The acks of any other
+    %% are in the checkpoint's book, which outlives this process.
+    _ = detach(true, State),
+    case Reason of
+        normal -> hb_cron_registry:leave(self());
+        shutdown -> hb_cron_registry:leave(self());
+        {shutdown, _} -> hb_cron_registry:leave(self());
+        _ ->
+            case hb_cron_supervisor_child:is_supervised(State#state.options) of
+                true ->
+                    log(error, monitor_died, {State#state.proc_id, Reason}, State),
+                    hb_cron_registry:leave(self());
+                %% The keeper finds its place, and starts another monitor with the options there.
+                false ->
+                    ok
+            end
+    end.
+
+%% The registration with the engine
+
+attach(#state{engine = none, leaving = Leaving, proc_id = ProcId, options = Options} = State) when map_size(Leaving) =:= 0 ->
+    %% Started again with the options that it was first started with, it goes on from its last ack.
+    GoOn = not State#state.known andalso
+        (hb_cron_supervisor_child:is_supervised(Options) orelse maps:is_key(registered, Options)),
+    case hb_cron_registration:register(ProcId, State#state.cursor, GoOn, Options, State#state.marks) of
+        {ok, {Handle, _, _} = Registration, Origin, Start} ->
+            _ = State#state.ticked andalso hb_process_monitor_nif:poll(Handle),
+            _ = State#state.known orelse
+                hb_cron_registration:log_origin(Origin, Start, ProcId, State#state.logger),
+            registered(State#state{engine = Registration, cursor = Start, ticked = false, known = true});
+        none ->
+            State
+    end;
+attach(State) ->
+    State.
+
+registered(#state{options = #{registered := true}} = State) ->
+    State;
+registered(#state{proc_id = ProcId, options = Options} = State) ->
+    Registered = Options#{registered => true},
+    ok = hb_cron_registry:set_options(ProcId, Registered),
+    State#state{options = Registered}.
+
+%% Fetch again what the old engine delivered and was not acked.
+attach_to_new(#state{engine = {_, _, Ticker}} = State) ->
+    case hb_cron_registry:engine() of {ok, _, Ticker} -> State; _ -> attach_anew(State) end;
+attach_to_new(State) ->
+    attach(State).
+
+attach_anew(State) ->
+    {_, Detached} = detach(true, State),
+    attach(Detached).
+
+%% Registers anew, as paused or not: what was fetched is dropped. The pause is kept with the options, in the
+%% checkpoint and for a restart.
+set_paused(Paused, #state{proc_id = ProcId, cursor = Cursor, options = Options} = State) ->
+    With = hb_cron_options:set_paused(Paused, Options),
+    ok = hb_cron_registry:set_options(ProcId, With),
+    Next = attach_anew(State#state{options = With, ticked = not Paused}),
+    ok = hb_cron_status_words:set_paused(State#state.marks, Paused),
+    log(ok, case Paused of true -> paused; false -> continued end, {ProcId, Cursor}, Next),
+    Next.
+
+%% Says whether there is something to wait for until all that was acked is durable.
+detach(_Watched, #state{engine = none} = State) ->
+    {durable, State};
+detach(Watched, #state{engine = Registration, marks = Marks, retry = Retry} = State) ->
+    Wait = hb_cron_registration:remove(Watched, Registration, Marks),
+    _ = Retry =:= none orelse erlang:cancel_timer(Retry),
+    {Wait, State#state{engine = none, part = none, retry = none}}.
+
+%% The older monitors are through with their pushes: nothing need wait for that any more.
+alone(#state{leaving = Leaving, cursor = Cursor, pushing_with = With, redelivery = Redelivery} = State)
+        when map_size(Leaving) =:= 0 ->
+    State#state{redelivery = hb_cron_redelivery:push_waiting(Cursor, With, Redelivery)};
+alone(State) ->
+    State.
+
+%% What the engine says
+
+from_engine({resolved, Cursor}, #state{proc_id = ProcId} = State) ->
+    log(ok, resolved_cursor, {ProcId, Cursor}, State),
+    State#state{cursor = Cursor};
+from_engine({failed, Class, Text, Repeats}, #state{proc_id = ProcId, engine = Registration, options = Options} = State) ->
+    log(error, Class, {ProcId, Text, Repeats}, State),
+    State#state{options = hb_cron_registration:follow_router(ProcId, Registration, Options, State#state.logger)};
+from_engine({passed, From, To}, #state{proc_id = ProcId} = State) ->
+    log(error, passed_errors, {ProcId, {from_ms, From}, {to_ms, To}}, State),
+    State;
+from_engine({recovered, Failures}, #state{proc_id = ProcId} = State) ->
+    log(ok, recovered, {ProcId, fetch, Failures}, State),
+    State.
+
+%% Pushing
+
+%% Through the mailbox: what else has come is served between two pushes.
+go_on(#state{pushing = true} = State) ->
+    State;
+go_on(State) ->
+    self() ! push_next,
+    State#state{pushing = true}.
+
+push_next(#state{retry = none, part = {_, _, _} = Part, engine = {Handle, _, _}} = State) ->
+    #state{cursor = Before, pushing_with = With} = State,
+    {Pushed, Cursor, Stop} = hb_cron_push_loop:run(Handle, Part, Before, With),
+    Next = recovered(Pushed, State#state{cursor = Cursor}),
+    case Stop of
+        done ->
+            next_part(Next#state{part = none});
+        {more, Rest} ->
+            {noreply, go_on(Next#state{part = Rest})};
+        {failed, Reason, Left, Host, Rest} ->
+            {noreply, failed(Reason, Left, Host, Next#state{part = Rest})}
+    end;
+push_next(#state{retry = none, part = none, engine = {_, _, _}} = State) ->
+    next_part(State);
+push_next(State) ->
+    %% The engine went meanwhile, or a failed result waits for its time.
+    {noreply, State}.
+
+next_part(#state{engine = {Handle, _, _}, retrying = Retrying, proc_id = ProcId, cursor = Cursor} = State) ->
+    case hb_cron_push_loop:next(Handle) of
+        {FirstSeq, Results, EndsPage} ->
+            Left = hb_cron_retry:without_pushed(Results, Retrying),
+            {noreply, go_on(accepted(State#state{part = {FirstSeq, Left, EndsPage}}))};
+        %% What the last one left on the heap goes now: the next may be long in coming.
+        none ->
+            {noreply, State, hibernate};
+        {too_large, Bytes} ->
+            {noreply, refused(Bytes, State)};
+        lost ->
+            log(error, page_lost, {ProcId, Cursor}, State),
+            {noreply, attach_anew(State)}
+    end.
+
+%% The VM would kill this process for taking the next part, again and again.
+refused(Bytes, #state{refused = Before, proc_id = ProcId, cursor = Cursor} = State) ->
+    Refused = Before + 1,
+    Reason = {result_too_large, {bytes, Bytes}, process_info(self(), max_heap_size)},
+    _ = hb_cron_retry_policy:is_reported(Refused) andalso
+        log(error, result_too_large, {ProcId, Cursor, {bytes, Bytes}, Refused}, State),
+    Pause = rand:uniform(hb_cron_retry_policy:longest_pause(Refused, ?REFUSED_BACKOFF)),
+    Trouble = {hb_cron_sys_status:reason(Reason), Refused, now_ms(), now_ms() + Pause},
+    ok = hb_cron_registry:set_trouble(self(), Trouble),
+    State#state{refused = Refused, retry = erlang:start_timer(Pause, self(), retry)}.
+
+accepted(#state{refused = 0} = State) ->
+    State;
+accepted(#state{} = State) ->
+    ok = hb_cron_registry:set_trouble(self(), none),
+    State#state{refused = 0}.
+
+%% What is left of the result that is next takes its place.
+failed(Reason, Left, Host, #state{part = {Seq, [Result | Rest], EndsPage}, pushing_with = With} = State) ->
+    WorksSince = fun(Since) -> hb_cron_push_loop:works_since(Since, With) end,
+    {Failures, Decision} =
+        hb_cron_retry:failed(Result, {Left, Host}, now_ms(), WorksSince, State#state.retrying),
+    _ = hb_cron_retry_policy:is_reported(Failures) andalso
+        log(error, push_failed, {State#state.proc_id, maps:get(<<"cursor">>, Left), Reason, Failures}, State),
+    Next = State#state{part = {Seq, [Left | Rest], EndsPage}},
+    case Decision of
+        {retry, Retrying} -> retry_later(Reason, Next#state{retrying = Retrying});
+        {give_up, GivenUp, Refused} -> give_up(Reason, GivenUp, Refused, Next)
+    end.
+
+retry_later(Reason, #state{retrying = Retrying} = State) ->
+    Pause = hb_cron_retry:pause(Retrying),
+    Trouble = {hb_cron_sys_status:reason(Reason), hb_cron_retry:failures(Retrying),
+               now_ms(), now_ms() + Pause},
+    ok = hb_cron_registry:set_trouble(self(), Trouble),
+    State#state{retry = erlang:start_timer(Pause, self(), retry)}.
+
+give_up(Reason, GivenUp, Refused, #state{part = {Seq, [#{<<"cursor">> := Cursor} = Result | Rest], EndsPage}} = State) ->
+    #state{engine = {Handle, _, _}, proc_id = ProcId, options = Options} = State,
+    #{cron_push_attempts := Attempts} = hb_cron_options:settings(Options),
+    case hb_cron_push_loop:give_up(Handle, Seq, Cursor, EndsPage andalso Rest =:= [], Attempts, Result, Reason) of
+        ok ->
+            ok = hb_cron_registry:set_trouble(self(), none),
+            ok = hb_cron_push_meter:given_up(),
+            log(error, dead_letter, {ProcId, Cursor, Reason, Attempts}, State),
+            Passed = State#state{cursor = Cursor, retrying = GivenUp},
+            Part = case Rest of [] -> none; _ -> {Seq + 1, Rest, EndsPage} end,
+            go_on(Passed#state{part = Part});
+        full ->
+            log(error, dead_letters_full, {ProcId, Cursor, Reason}, State),
+            retry_later(Reason, State#state{retrying = Refused})
+    end.
+
+%% So many pushes have succeeded.
+recovered(0, State) ->
+    State;
+recovered(_Pushed, #state{retrying = Retrying, proc_id = ProcId} = State) ->
+    case hb_cron_retry:failures(Retrying) of
+        0 -> ok;
+        Failures ->
+            ok = hb_cron_registry:set_trouble(self(), none),
+            log(ok, recovered, {ProcId, push, Failures}, State)
+    end,
+    State#state{retrying = hb_cron_retry:succeeded(Retrying)}.
+
+%% @private
+%% Nothing of a result, and no more of a URL than may be logged.
+-spec format_status(gen_server:format_status()) -> gen_server:format_status().
+format_status(#{state := #state{} = State} = Status) ->
+    Part = case State#state.part of
+        {Seq, Results, _EndsPage} -> {from, Seq, results, length(Results)};
+        none -> none
+    end,
+    Shown = #{process => State#state.proc_id, cursor => State#state.cursor, part => Part,
+              options => hb_cron_sys_status:options(State#state.options),
+              attached => State#state.engine =/= none, failing => State#state.retry =/= none,
+              leaving => maps:values(State#state.leaving), letters_waiting => hb_cron_redelivery:waiting(State#state.redelivery)},
+    hb_cron_sys_status:short(Status#{state := Shown});
+format_status(Status) ->
+    hb_cron_sys_status:short(Status).
+
+now_ms() -> erlang:monotonic_time(millisecond).
+
+log(Status, Type, Details, #state{logger = Logger}) ->
+    hb_cron_host:log(Logger, {Status, Type, Details}).

@@ -1,0 +1,149 @@
+%%% @doc Starts what a call of the API needs: the application, and a monitor in its tree. Where a start
+%%% fails it raises what {@link hb_process_monitor:start/2} says that it raises. It checks no arguments, and
+%%% monitors in a supervisor of the host's are {@link hb_cron_supervisor_child}'s business.
+-module(hb_cron_start).
+
+-export([ensure_started/0, engine/0, start_monitor/2]).
+%% Starts that no caller waits for
+-export([resume_all/0, start_configured/1, configured/1, start_owed/2, not_started/4]).
+
+-export_type([started/0]).
+
+-type started() :: {Monitor :: pid(), hb_cron_host:logger()}.
+
+%% @doc Starts the application if it does not run. It runs once its last child is there.
+-spec ensure_started() -> ok.
+ensure_started() ->
+    case whereis(hb_cron_monitors_sup) of
+        undefined -> start_application();
+        _ -> ok
+    end.
+
+start_application() ->
+    case hb_process_monitor_nif:loaded() of
+        ok -> ok;
+        {error, Tried} -> error({nif_not_loaded, Tried})
+    end,
+    case application:ensure_all_started(hb_process_monitor) of
+        {ok, _} -> ok;
+        {error, Reason} -> error(why(Reason, {not_started, Reason}))
+    end.
+
+%% What is wrong with a file or an option lies deep in the reason why the tree did not start.
+why({checkpoint_unavailable, _, _} = Reason, _Else) -> Reason;
+why({bad_option, _, _} = Reason, _Else) -> Reason;
+why(Reason, Else) when is_tuple(Reason) -> why(tuple_to_list(Reason), Else);
+why([Reason | Rest], Else) -> why(Reason, why(Rest, Else));
+why(_, Else) -> Else.
+
+%% @doc The engine that runs, started if need be.
+-spec engine() -> hb_process_monitor_nif:engine().
+engine() ->
+    ok = ensure_started(),
+    case hb_cron_registry:engine() of
+        {ok, Engine, _Ticker} -> Engine;
+        none -> error({not_started, no_engine})
+    end.
+
+%% @doc Starts a monitor; the one that the process has is the answer where it has one.
+-spec start_monitor(ProcId :: binary(), hb_cron_options:monitor()) -> started().
+start_monitor(ProcId, Options) ->
+    case hb_cron_registry:find(ProcId) of
+        {ok, Entry} ->
+            already_monitored(ProcId, Entry);
+        none ->
+            try hb_cron_sup:start_monitor([ProcId, Options]) of
+                {ok, undefined} -> start_monitor(ProcId, Options);
+                {ok, Monitor} -> {Monitor, logger_of(ProcId, Monitor)};
+                {error, Reason} -> error({not_started, Reason})
+            catch
+                %% The tree is going down.
+                exit:{Reason, _} -> error({not_started, Reason})
+            end
+    end.
+
+%% Another start may have been first in between, or a stop.
+logger_of(ProcId, Monitor) ->
+    case hb_cron_registry:find(ProcId) of
+        {ok, {Monitor, Logger, _}} -> Logger;
+        _ -> undefined
+    end.
+
+already_monitored(ProcId, {Monitor, Logger, #{rate := Rate, cursor := Cursor}}) ->
+    ok = hb_cron_host:log(Logger, {ok, already_monitored, {ProcId, Rate, Cursor}}),
+    {Monitor, Logger}.
+
+%% @doc Starts the monitors of all processes that are to be resumed, and says what became of each. One that
+%% cannot be started is logged, and tried again later.
+-spec resume_all() -> [{ProcId :: binary(), started() | {error, Reason :: term()}}].
+resume_all() ->
+    lists:append([resume(ProcId, {kept, Kept}) || {ProcId, Kept} <- hb_process_monitor_nif:watched(engine())]).
+
+resume(ProcId, Start) ->
+    case start_or_plan(ProcId, Start) of
+        %% That is for its own supervisor to do.
+        {ok, none} -> [];
+        {ok, Started} -> [{ProcId, Started}];
+        {error, Reason} -> [{ProcId, {error, Reason}}]
+    end.
+
+%% Starts it now, or later if that fails.
+start_or_plan(ProcId, Start) ->
+    Outcome = start_owed(ProcId, Start),
+    _ = case Outcome of
+        {ok, _} -> ok;
+        {error, Reason} -> not_started(ProcId, Start, Reason, 1)
+    end,
+    Outcome.
+
+%% @doc Starts the monitors of the processes that the host's configuration names, each by itself.
+-spec start_configured([term()]) -> ok.
+start_configured(Entries) ->
+    lists:foreach(fun(Entry) ->
+        try configured(Entry) of
+            {ProcId, Start} -> start_or_plan(ProcId, Start)
+        catch
+            error:Reason ->
+                hb_cron_host:log(undefined, {error, bad_cron_process, hb_cron_secret:redact({Entry, Reason})})
+        end
+    end, Entries).
+
+%% @doc The process of an entry of `cron_processes', and what it is to be started with. Raises what is wrong
+%% with it.
+-spec configured(Entry :: term()) -> {ProcId :: binary(), hb_cron_restarts:start()}.
+configured({ProcID, Options}) when is_map(Options) -> 
+    {hb_cron_options:proc_id(ProcID), {given, hb_cron_secret:seal_options(Options)}};
+configured(ProcID) -> {hb_cron_options:proc_id(ProcID), {given, #{}}}.
+
+%% @doc Starts what is owed to a process; `none': it is not for us to start.
+-spec start_owed(ProcId :: binary(), hb_cron_restarts:start()) ->
+    {ok, started() | none} | {error, Reason :: term()}.
+start_owed(ProcId, Start) ->
+    %% Both may raise.
+    try
+        case options(Start) of
+            #{supervised := true} -> {ok, none};
+            Options -> {ok, hb_process_monitor:start(ProcId, Options)}
+        end
+    catch
+        error:Reason -> {error, Reason}
+    end.
+
+options({given, Options}) ->
+    Options;
+options({kept, Kept}) ->
+    %% Not `safe': the options of a push module that is not loaded yet are atoms that no other module has. The
+    %% file is this node's own, and only its user can write it.
+    case binary_to_term(Kept) of
+        Options when is_map(Options) -> Options;
+        Other -> error({bad_kept_options, hb_cron_secret:redact(Other)})
+    end.
+
+%% @doc A process could not be started, for the `Failures'th time. It is tried again; that is logged at 1, 2,
+%% 4, 8, ...
+-spec not_started(ProcId :: binary(), hb_cron_restarts:start(), Reason :: term(), Failures :: pos_integer()) -> ok.
+not_started(ProcId, Start, Reason, Failures) ->
+    Pause = hb_cron_restarter:start_later(ProcId, Start, Reason, Failures),
+    hb_cron_retry_policy:is_reported(Failures) andalso
+        hb_cron_host:log(undefined, {error, not_started, {ProcId, Reason, {again_in_ms, Pause}}}),
+    ok.

@@ -1,0 +1,117 @@
+%%% @doc The metrics: each one's name, type, unit and meaning, and where its value comes from, in one
+%%% table. The API, the exposition for Prometheus ({@link hb_cron_prometheus}), the collector
+%%% and docs/metrics.md are made from it. What is counted, and when, is the counting module's business.
+-module(hb_cron_metrics).
+
+-export([table/0, values/0, full_name/1]).
+
+-export_type([metric/0, value/0, histogram/0]).
+
+-type metric() :: #{
+    name := atom(),
+    type := counter | gauge | histogram,
+    unit := none | seconds | bytes,
+    help := binary(),
+    label => atom(),
+    from := {library | engine | checkpoint | meter, Key :: atom()}
+}.
+%% `label': the values of a metric with one are a map by the label's value.
+
+-type histogram() :: #{buckets := [{UpperBound :: float() | infinity, Count :: non_neg_integer()}],
+                       sum := number(), count := non_neg_integer()}.
+%% Cumulative: each count is of all that is at or below its bound.
+
+-type value() :: number() | histogram() | #{LabelValue :: atom() => number()}.
+
+%% What full names begin with.
+-define(PREFIX, "hb_process_monitor_").
+
+%% @doc All metrics, in the order in which they are shown.
+-spec table() -> [metric(), ...].
+table() ->
+    [%% What is there
+     gauge(monitors, none, {engine, monitors}, <<"Monitors registered.">>),
+     gauge(fetches_inflight, none, {engine, inflight}, <<"Fetches under way.">>),
+     gauge(fetches_slow, none, {engine, slow}, <<"Fetches under way in the lane for what is slow.">>),
+     gauge(fetches_queued, none, {engine, queued}, <<"Monitors that wait for a place to fetch.">>),
+     gauge(fetch_threads, none, {engine, threads}, <<"Threads that fetch.">>),
+     gauge(buffered_bytes, bytes, {engine, buffered}, <<"Memory of pages that are fetched and not acked.">>),
+     gauge(open_breakers, none, {engine, open_breakers}, <<"CU hosts that are left alone because they do not answer.">>),
+     gauge(dead_letters, none, {checkpoint, dead_letters}, <<"Results that were given up and are kept.">>),
+     gauge(checkpoint_failing, none, {checkpoint, failing}, <<"1 while the checkpoint cannot be written, else 0.">>),
+     gauge(checkpoint_writing_seconds, seconds, {checkpoint, writing_for_ms},
+           <<"For how long the commit of the checkpoint that is under way has been, else 0.">>),
+     gauge(stalled_pushes, none, {meter, stalled}, <<"Monitors whose push has taken longer than cron_push_stall.">>),
+     gauge(oldest_push_seconds, seconds, {meter, oldest_push_ms}, <<"For how long the longest push under way has been.">>),
+     %% What has happened
+     counter(engine_starts_total, none, {library, engines}, <<"Engines started; each after the first one follows a crash or a restart.">>),
+     counter(ticks_total, none, {library, ticks}, <<"Ticks sent to monitors.">>),
+     counter(ticks_missed_total, none, {library, missed_ticks}, <<"Ticks left out because the monitor was busy or the node late.">>),
+     counter(fetches_total, none, {library, fetches}, <<"Fetches begun.">>),
+     (counter(fetch_failures_total, none, {library, failures}, <<"Fetches that failed, by class.">>))#{label => class},
+     counter(fetch_demotions_total, none, {library, demotions}, <<"Fetches that were too slow where places were scarce, and began anew.">>),
+     counter(breaker_opens_total, none, {library, breaker_opens}, <<"Times that a CU host began to be left alone.">>),
+     counter(results_fetched_total, none, {library, results}, <<"Results in the pages fetched.">>),
+     counter(push_failures_total, none, {meter, push_failures}, <<"Pushes that failed, each try counted.">>),
+     counter(dead_letters_total, none, {meter, given_up}, <<"Results given up to the dead letters.">>),
+     counter(checkpoint_failures_total, none, {library, commit_failures}, <<"Commits of the checkpoint that failed.">>),
+     counter(checkpoint_replacements_total, none, {library, checkpoint_replacements},
+             <<"Times that the checkpoint's file was deleted or replaced under the node, and written anew.">>),
+     counter(events_dropped_total, none, {library, events_dropped}, <<"Events that came faster than their handlers took them.">>),
+     %% How long it took
+     histogram(tick_lateness_seconds, {library, lateness}, <<"From when a tick was due to when it was sent.">>),
+     histogram(fetch_duration_seconds, {library, fetch}, <<"A fetch, from the request to a page decoded or a failure.">>),
+     histogram(decode_duration_seconds, {library, decode}, <<"Decoding a page with results.">>),
+     histogram(terms_duration_seconds, {library, terms}, <<"Making the terms of a part of a page, on a scheduler.">>),
+     histogram(page_duration_seconds, {library, page}, <<"From a page's being handed to its monitor to the last ack of it.">>),
+     histogram(push_duration_seconds, {meter, push}, <<"A push that succeeded, with its ack.">>),
+     histogram(lag_seconds, {library, lag}, <<"From a result's own time to its ack, where its cursor shows that time.">>),
+     histogram(checkpoint_commit_duration_seconds, {library, commit}, <<"A commit of the checkpoint that succeeded.">>)].
+
+gauge(Name, Unit, From, Help) -> #{name => Name, type => gauge, unit => Unit, from => From, help => Help}.
+
+counter(Name, Unit, From, Help) -> #{name => Name, type => counter, unit => Unit, from => From, help => Help}.
+
+histogram(Name, From, Help) -> #{name => Name, type => histogram, unit => seconds, from => From, help => Help}.
+
+%% @doc The name of a metric where others' are, too.
+-spec full_name(metric()) -> binary().
+full_name(#{name := Name}) -> <<?PREFIX, (atom_to_binary(Name))/binary>>.
+
+%% @doc The value of every metric. Asks no process, so it takes microseconds, whatever the number of
+%% monitors. Where no engine runs, there is none of anything now, and what has happened stays.
+-spec values() -> #{Name :: atom() => value()}.
+values() ->
+    Engine = engine(),
+    Sources = Engine#{library => hb_process_monitor_nif:metrics(), meter => hb_cron_push_meter:read()},
+    maps:from_list([{Name, value(Metric, Sources)} || #{name := Name} = Metric <- table()]).
+
+engine() ->
+    case hb_cron_registry:engine() of
+        {ok, Engine, _Ticker} ->
+            #{engine => hb_process_monitor_nif:counters(Engine),
+              checkpoint => hb_process_monitor_nif:checkpoint_status(Engine)};
+        none ->
+            #{engine => #{}, checkpoint => #{}}
+    end.
+
+value(#{type := histogram, from := {Source, Key}}, Sources) ->
+    #{Source := #{Key := Histogram}} = Sources,
+    cumulative(Histogram);
+value(#{label := _, from := {Source, Key}}, Sources) ->
+    #{Source := #{Key := Values}} = Sources,
+    maps:from_list(Values);
+value(#{from := {meter, oldest_push_ms}}, #{meter := #{oldest_push_ms := Ms}}) ->
+    Ms / 1000;
+value(#{from := {checkpoint, writing_for_ms}}, #{checkpoint := Checkpoint}) ->
+    maps:get(writing_for_ms, Checkpoint, 0) / 1000;
+value(#{from := {Source, Key}}, Sources) ->
+    #{Source := Values} = Sources,
+    maps:get(Key, Values, 0).
+
+cumulative({Counts, Over, SumUs}) ->
+    {Buckets, Below} = lists:mapfoldl(fun({Us, Count}, Before) ->
+        {{Us / 1000000, Before + Count}, Before + Count}
+    end, 0, Counts),
+    All = Below + Over,
+    #{buckets => Buckets ++ [{infinity, All}], sum => SumUs / 1000000, count => All}.
