@@ -14,16 +14,19 @@ library=hb_process_monitor_nif.so
 version=$(sed -n 's/.*{vsn, *"\([^"]*\)"}.*/\1/p' "$build/ebin/hb_process_monitor.app")
 name=hb_process_monitor-$version-$(uname -m)
 
-# needed_glibc, as the installed scripts have it.
+# needed_glibc and modules_of, as the installed scripts have them.
 # shellcheck source=scripts/release/vm.sh
 . "$root/scripts/release/vm.sh"
+# shellcheck source=scripts/release/checks.sh
+. "$root/scripts/release/checks.sh"
 
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 dist=$tmp/$name
 mkdir -p "$dist/ebin" "$dist/priv" "$dist/scripts/release" "$out"
 
-cp -L "$build"/ebin/hb_process_monitor*.beam "$build/ebin/hb_process_monitor.app" "$dist/ebin"
+cp -L "$build/ebin/hb_process_monitor.app" "$dist/ebin"
+for module in $(modules_of "$build"); do cp -L "$build/ebin/$module.beam" "$dist/ebin"; done
 cp -L "$build/priv/$library" "$dist/priv"
 cp "$root/scripts/release.sh" "$dist/scripts"
 cp "$root"/scripts/release/*.sh "$dist/scripts/release"

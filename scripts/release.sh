@@ -48,16 +48,15 @@ find_payload() {
     die "there is no build in $PAYLOAD. In a checkout: make compile."
   fi
   VERSION=$(sed -n 's/.*{vsn, *"\([^"]*\)"}.*/\1/p' "$PAYLOAD/ebin/hb_process_monitor.app")
-  local hash name hashes
-  hashes=$(cd "$PAYLOAD" && sha256sum ebin/hb_process_monitor*.beam "$LIBRARY") ||
-    die "$PAYLOAD: its files cannot be read."
+  local hash name hashes files=("$LIBRARY")
+  for name in $(modules_of "$PAYLOAD"); do
+    [ -f "$PAYLOAD/ebin/$name.beam" ] || die "$PAYLOAD: not a whole build, ebin/$name.beam is missing."
+    files+=("ebin/$name.beam")
+  done
+  hashes=$(cd "$PAYLOAD" && sha256sum "${files[@]}") || die "$PAYLOAD: its files cannot be read."
   while read -r hash name; do
     WANT[$name]=$hash
   done <<<"$hashes"
-  # Half a build would be installed as it is, and what it lacks taken for a module that is no more.
-  for name in $(tr -d ' \n' <"$PAYLOAD/ebin/hb_process_monitor.app" | sed -n 's/.*{modules,\[\([^]]*\)\].*/\1/p' | tr , ' '); do
-    [ -n "${WANT[ebin/$name.beam]:-}" ] || die "$PAYLOAD: not a whole build, ebin/$name.beam is missing."
-  done
 }
 
 install() {
@@ -100,7 +99,9 @@ install() {
   drop_entries "${obsolete[@]}"
   manifest_complete
   say "$VERSION is installed in $APP: ${#changes[@]} files written, what was there before is kept in $KEPT."
-  if [ ${#RUNNING[@]} -gt 0 ]; then
+  if [ ${#obsolete[@]} -gt 0 ]; then
+    say "${#obsolete[@]} files of the older version are gone: restart the node. reload() does not exchange renamed modules."
+  elif [ ${#RUNNING[@]} -gt 0 ]; then
     say "A node runs on it (process ${RUNNING[*]}). In the node, call hb_process_monitor:reload()."
     say "for the modules; the library takes effect when the node starts next."
   fi

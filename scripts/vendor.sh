@@ -38,7 +38,8 @@ for crate in "${CRATES[@]}"; do
   [ ! -e "native/$crate/build.rs" ] || cp "native/$crate/build.rs" "$new/native/$crate/"
 done
 # For the next copy: the host may have modules of its own whose names begin like ours.
-(cd erlang && ls hb_process_monitor*.erl) >"$new/modules"
+sources=(erlang/*.erl erlang/*/*.erl)
+printf '%s\n' "${sources[@]##*/}" >"$new/modules"
 # The workspace is whatever is under native/. But `--locked` wants the lock file to name just that; should
 # a crate that stays behind have dependencies of its own, the test of this finds them in there.
 awk -v kept=" ${CRATES[*]} " 'BEGIN { RS = ""; ORS = "\n\n" }
@@ -48,7 +49,9 @@ awk -v kept=" ${CRATES[*]} " 'BEGIN { RS = ""; ORS = "\n\n" }
 # Modules of an earlier copy that are no more.
 if [ -f "$rust/modules" ]; then
   while read -r module; do
-    case $module in hb_process_monitor_*.erl) [ -e "erlang/$module" ] || rm -f "$into/src/$module" ;; esac
+    case $module in
+      hb_process_monitor_*.erl|hb_cron_*.erl) grep -qxF -- "$module" "$new/modules" || rm -f "$into/src/$module" ;;
+    esac
   done <"$rust/modules"
 fi
 
@@ -59,11 +62,11 @@ mv "$new" "$rust"
 
 had=
 [ ! -e "$into/src/hb_process_monitor.erl" ] || had=" (replaced)"
-cp erlang/*.erl "$into/src/"
+cp "${sources[@]}" "$into/src/"
 
 cat <<TEXT
 vendor: native/hb_process_monitor/  the Rust workspace
-vendor: src/hb_process_monitor.erl$had and src/hb_process_monitor_*.erl
+vendor: src/hb_process_monitor.erl$had and src/hb_cron_*.erl, src/hb_process_monitor_*.erl
 vendor: rebar.config needs, once, this hook:
 
     {pre_hooks, [{"(linux|darwin|freebsd)", compile, "native/hb_process_monitor/build.sh priv"}]}.

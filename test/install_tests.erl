@@ -33,11 +33,11 @@ installed_and_uninstalled(#{release := Release, dist := Dist}) ->
     %% Of what was there, one file is another; all that is new is of ours and where it belongs.
     [Replaced] = Hashes -- Installed,
     ?assertMatch({match, _}, re:run(Replaced, "lib/hb-0.0.1/" ?SHIM "$")),
-    [?assertMatch({match, _}, re:run(New, "lib/hb-0\\.0\\.1/(ebin/hb_process_monitor[a-z_]*\\.beam|"
+    [?assertMatch({match, _}, re:run(New, "lib/hb-0\\.0\\.1/(ebin/hb_(process_monitor|cron_)[a-z_]*\\.beam|"
                                           "priv/hb_process_monitor_nif\\.so|hb_process_monitor/.*)$"))
      || New <- Installed -- Hashes],
     ?assertEqual(installation:hashes(Dist, "ebin/*.beam") ++ installation:hashes(Dist, "priv/*"),
-                 installation:hashes(host_release:app(Release), "ebin/hb_process_monitor*.beam") ++ installation:hashes(host_release:app(Release), "priv/*")),
+                 installation:hashes(host_release:app(Release), "ebin/{hb_process_monitor,hb_cron_}*.beam") ++ installation:hashes(host_release:app(Release), "priv/*")),
     {0, Verified} = installation:verify(Dist, Release),
     says(Verified, "ok +" ?SHIM),
     says(Verified, "loads under the release's own Erlang: OTP [0-9]+, NIF 2\\.[0-9]+"),
@@ -61,14 +61,14 @@ upgraded(#{release := Release, dist := Dist, own := Own}) ->
     Older = installation:derive(Dist, filename:join(Own, "older"), [
         fun installation:longer_library/1,
         fun(D) -> installation:version(D, "0.0.9") end,
-        fun(D) -> {ok, _} = file:copy(filename:join(D, "ebin/hb_cron_log.beam"),
-                                      filename:join(D, "ebin/hb_cron_gone.beam")) end]),
+        fun(D) -> installation:with_module(D, hb_cron_gone) end]),
     {0, _} = installation:install(Older, Release),
     {1, NotThis} = installation:verify(Older, remove(Release, "ebin/hb_cron_gone.beam")),
     says(NotThis, "missing +ebin/hb_cron_gone.beam"),
     {0, _} = installation:install(Older, Release),
     {0, Said} = installation:install(Dist, Release),
     says(Said, "0\\.1\\.0 is installed"),
+    says(Said, "1 files of the older version are gone: restart the node"),
     ?assertNot(filelib:is_file(filename:join(host_release:app(Release), "ebin/hb_cron_gone.beam"))),
     {0, Verified} = installation:verify(Dist, Release),
     says(Verified, "installed +0\\.1\\.0"),

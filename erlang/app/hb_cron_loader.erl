@@ -9,28 +9,26 @@
 %% Loaded last: it says that all are.
 -define(LAST, hb_cron_engine).
 
-%% @doc All modules of the application.
+%% All modules of the application, in the beam file: reload/1 reads there which modules a newer version has.
+-modules([
+    hb_cron_answer, hb_cron_app, hb_cron_checkpoint, hb_cron_console, hb_cron_dashboard, hb_cron_dashboard_api,
+    hb_cron_dashboard_charts, hb_cron_dashboard_guard, hb_cron_dashboard_page, hb_cron_dashboard_script,
+    hb_cron_dashboard_style, hb_cron_dashboard_sup, hb_cron_dashboard_web, hb_cron_dead_letters, hb_cron_doctor,
+    hb_cron_doctor_report, hb_cron_engine, hb_cron_events, hb_cron_events_none, hb_cron_events_telemetry,
+    hb_cron_host, hb_cron_host_ao, hb_cron_host_converge, hb_cron_host_mu, hb_cron_hung_pushes, hb_cron_info,
+    hb_cron_inspection, hb_cron_json, hb_cron_library, hb_cron_loader, hb_cron_log, hb_cron_message,
+    hb_cron_metrics, hb_cron_observer, hb_cron_options, hb_cron_prometheus, hb_cron_push_loop, hb_cron_push_meter,
+    hb_cron_redelivery, hb_cron_registration, hb_cron_registry, hb_cron_restarter, hb_cron_restarts, hb_cron_retry,
+    hb_cron_retry_policy, hb_cron_router, hb_cron_schedule, hb_cron_secret, hb_cron_server, hb_cron_settings,
+    hb_cron_start, hb_cron_status_words, hb_cron_stop, hb_cron_sup, hb_cron_supervisor_child, hb_cron_sys_status,
+    hb_cron_table, hb_cron_totals, hb_process_monitor, hb_process_monitor_log_format, hb_process_monitor_nif
+]).
+
+%% @doc All modules of the application. The last one is loaded last.
 -spec modules() -> [module(), ...].
 modules() ->
-    [hb_process_monitor, ?MODULE, hb_cron_answer, hb_cron_app,
-     hb_cron_checkpoint, hb_cron_console, hb_cron_retry_policy,
-     hb_cron_dashboard, hb_cron_dashboard_api,
-     hb_cron_dashboard_guard, hb_cron_dashboard_sup, hb_cron_dashboard_web,
-     hb_cron_doctor, hb_cron_events, hb_cron_events_none,
-     hb_cron_events_telemetry, hb_cron_doctor_report,
-     hb_cron_host, hb_cron_host_ao, hb_cron_host_converge,
-     hb_cron_host_mu, hb_cron_router, hb_cron_info,
-     hb_cron_inspection, hb_cron_json, hb_cron_restarter, hb_cron_dead_letters,
-     hb_cron_library, hb_cron_log, hb_process_monitor_log_format, hb_cron_status_words,
-     hb_cron_message, hb_cron_push_meter, hb_cron_metrics, ?LIBRARY_MODULE,
-     hb_cron_observer, hb_cron_options, hb_cron_dashboard_page,
-     hb_cron_dashboard_charts, hb_cron_dashboard_script, hb_cron_dashboard_style,
-     hb_cron_prometheus,
-     hb_cron_push_loop, hb_cron_redelivery, hb_cron_registration,
-     hb_cron_registry, hb_cron_restarts, hb_cron_retry, hb_cron_schedule,
-     hb_cron_secret, hb_cron_server, hb_cron_settings, hb_cron_hung_pushes,
-     hb_cron_start, hb_cron_sys_status, hb_cron_stop, hb_cron_sup,
-     hb_cron_supervisor_child, hb_cron_table, hb_cron_totals, ?LAST].
+    Modules = proplists:get_value(modules, ?MODULE:module_info(attributes)),
+    [Module || Module <- Modules, Module =/= ?LAST] ++ [?LAST].
 
 %% @doc Loads what is not loaded. A release boots in embedded mode: there a module that is not in
 %% the boot script is not loaded when it is called. One caller at a time: loading a module that is
@@ -89,11 +87,17 @@ reload(Changed, Timeout) ->
         Busy -> {error, {busy, Busy}}
     end.
 
-%% What lies beside this module's file: a newer version may have more modules than this one knows.
+%% The modules of the version on the disk, which may be others than those of this one.
 on_disk() ->
-    Dir = filename:dirname(code:where_is_file(?MODULE_STRING ++ ".beam")),
-    Files = filelib:wildcard(filename:join(Dir, "hb_process_monitor*.beam")),
-    lists:partition(fun is_code/1, [read(File) || File <- Files]).
+    Own = code:where_is_file(?MODULE_STRING ++ ".beam"),
+    case beam_lib:chunks(Own, [attributes]) of
+        {ok, {_, [{attributes, Attributes}]}} ->
+            Modules = proplists:get_value(modules, Attributes, []),
+            Files = [filename:join(filename:dirname(Own), atom_to_list(Module) ++ ".beam") || Module <- Modules],
+            lists:partition(fun is_code/1, [read(File) || File <- Files]);
+        {error, beam_lib, Reason} ->
+            {[], [{Own, Reason}]}
+    end.
 
 is_code({_Module, _File, Code}) -> is_binary(Code);
 is_code(_) -> false.

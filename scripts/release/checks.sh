@@ -8,6 +8,16 @@ die() {
   exit 1
 }
 
+# The names of the modules of a build, from its .app file.
+modules_of() {
+  local text
+  text=$(<"$1/ebin/hb_process_monitor.app")
+  text=${text//[[:space:]]/}
+  text=${text#*"{modules,["}
+  text=${text%%"]"*}
+  printf '%s\n' "${text//,/$'\n'}"
+}
+
 # Sets RELEASE, APP and KEPT, all absolute and without symbolic links above the application.
 find_app() {
   [ -e "$1" ] || die "$1: there is no such directory."

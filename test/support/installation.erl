@@ -6,7 +6,7 @@
 -export([dist/1, tarball/1, derive/3]).
 -export([install/2, install/3, uninstall/2, uninstall/3, verify/2, verify/3]).
 %% Changes of a build
--export([beam_of/3, marked/3, longer_library/1, broken_library/1, library_of_a_later_glibc/1, version/2]).
+-export([beam_of/3, with_module/2, marked/3, longer_library/1, broken_library/1, library_of_a_later_glibc/1, version/2]).
 -export([library/1, hashes/2, says/2]).
 
 -define(LIBRARY, "hb_process_monitor_nif.so").
@@ -63,6 +63,13 @@ command(Dist, Command, Release, Env) ->
     os_program:run(filename:join(Dist, Command), [Release], #{env => NoSync ++ Env}).
 
 %% A module with other forms: a function of those that its debug information holds.
+%% One more module.
+with_module(Dist, Module) ->
+    {ok, _} = file:copy(filename:join(Dist, "ebin/hb_cron_log.beam"), filename:join(Dist, ["ebin/", atom_to_list(Module), ".beam"])),
+    App = filename:join(Dist, "ebin/hb_process_monitor.app"),
+    {ok, Text} = file:read_file(App),
+    ok = file:write_file(App, re:replace(Text, "{modules,\\s*\\[", ["&", atom_to_list(Module), ","])).
+
 beam_of(Dist, Module, Change) ->
     Beam = filename:join([Dist, "ebin", atom_to_list(Module) ++ ".beam"]),
     {ok, {_, [{abstract_code, {_, Forms}}]}} = beam_lib:chunks(Beam, [abstract_code]),
