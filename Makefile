@@ -42,25 +42,25 @@ edoc: ## build the Erlang reference into doc/; a warning is an error
 	@said=$$($(REBAR) edoc 2>&1); status=$$?; echo "$$said"; [ $$status -eq 0 ] && ! grep -q 'warning:' <<<"$$said"
 
 test-checkout: setup ## as a rebar3 dependency, and with its sources copied into a host's: both build and run
-	@./test/checkout/dependency.sh
-	@./test/checkout/vendored.sh
+	@./test/release/checkout/dependency.sh
+	@./test/release/checkout/vendored.sh
 
 test-reproducible: setup ## the library built in another directory is the same file; minutes
-	@./test/checkout/reproducible.sh
+	@./test/release/checkout/reproducible.sh
 
 # The library file is the one that is built here. The script can run other rebar3 commands as well.
 test-otp27: setup nif ## the suite on OTP 27, in a Debian trixie that is made once under _build (root, Debian)
-	@./test/otp/run.sh trixie
+	@./test/release/otp/run.sh trixie
 
 test-otp29: setup nif ## the suite on OTP 29, in a Debian forky that is made once under _build (root, Debian)
-	@./test/otp/run.sh forky
+	@./test/release/otp/run.sh forky
 
 # Erlang without the tests that exchange modules, or that run nodes and commands of their own: neither is counted.
 # Rust without the NIF crate, which runs in the BEAM alone; what the simulation reaches counts.
 UNCOUNTED := reload_tests refused_threads_tests crash_tests fairness_tests nif_abuse_tests release_tests install_tests install_refusal_tests install_killed_tests
 comma := ,
 empty :=
-COVERED := $(subst $(empty) $(empty),$(comma),$(filter-out $(UNCOUNTED),$(basename $(notdir $(wildcard test/*_tests.erl)))))
+COVERED := $(subst $(empty) $(empty),$(comma),$(filter-out $(UNCOUNTED),$(basename $(notdir $(wildcard test/*/*_tests.erl)))))
 coverage: setup ## which lines the tests run: by module, and in all
 	@$(REBAR) eunit --cover --module=$(COVERED) && $(REBAR) cover --verbose
 	@command -v cargo-llvm-cov >/dev/null || $(CARGO) install --locked cargo-llvm-cov
@@ -142,7 +142,7 @@ docs: compile ## write docs/metrics.md anew, from the table of metrics
 
 valgrind: ## a node at work under valgrind: no error with the library in its stack
 	@./scripts/setup.sh valgrind
-	@./test/valgrind/run.sh
+	@./test/tools/valgrind/run.sh
 
 miri: ## the core crate's unit tests under miri (a nightly toolchain with miri)
 	@$(CARGO) +nightly miri test --package cron_engine --lib
@@ -166,7 +166,7 @@ QUICK   ?=
 SAVE    ?=
 RESULTS ?=
 bench: setup ## what it takes beside plain Erlang and the floor: SUITES=, QUICK=yes, SAVE=yes; half an hour
-	@CARGO='$(CARGO)' ./test/bench/run.sh '$(SUITES)' '$(QUICK)' '$(SAVE)' '$(RESULTS)'
+	@CARGO='$(CARGO)' ./test/tools/bench/run.sh '$(SUITES)' '$(QUICK)' '$(SAVE)' '$(RESULTS)'
 
 # LIVE=yes: while a node runs on it. FORCE=yes: over what somebody else has changed since.
 install: compile ## put it into a built release of the host: RELEASE=_build/default/rel/hb

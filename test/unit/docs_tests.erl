@@ -23,7 +23,11 @@ documents_links_to_files_lead_somewhere_test() ->
     ?assertEqual([], [Link || {Document, File} = Link <- Links,
                               not filelib:is_file(path(filename:join(filename:dirname(Document), File)))]).
 
-file("", Name) -> filename:join("erlang", Name);
+file("", Name) ->
+    case filelib:wildcard("erlang/**/" ++ Name, path(".")) of
+        [File] -> File;
+        _ -> Name
+    end;
 file(Short, Name) -> filename:join(maps:get(Short, ?SHORT, Short), Name).
 
 matches(Document, Pattern) ->

@@ -2,7 +2,7 @@
 # The library, built by a copy of the checkout in another directory, with another CARGO_HOME and another target
 # directory, is the same file as this checkout's. It takes a build of everything: minutes.
 set -euo pipefail
-cd "$(dirname "$0")/../.."
+cd "$(dirname "$0")/../../.."
 . test/support/checkout.sh
 
 # Of the resolved path: macOS has links in it.

@@ -3,7 +3,7 @@
 # as HyperBEAM is: an application `hb`, options of its own for the compiler, a module of our name, other
 # Rust under native/. Also that a second run updates, that nothing else is touched, and what is refused.
 set -euo pipefail
-cd "$(dirname "$0")/../.."
+cd "$(dirname "$0")/../../.."
 . test/support/checkout.sh
 
 fail() { echo "vendored: $*" >&2; exit 1; }

@@ -6,7 +6,7 @@
 eunit_wrapper_(Tests) -> deadline:each(Tests).
 
 module_of_tests_has_deadlines_test_() ->
-    [_ | _] = Files = filelib:wildcard(harness:checkout("test/*_tests.erl")),
+    [_ | _] = Files = filelib:wildcard(harness:checkout("test/*/*_tests.erl")),
     [{filename:basename(File), fun() ->
         {ok, Text} = file:read_file(File),
         ?assertMatch({_, _}, binary:match(Text, <<"\neunit_wrapper_(Tests) -> deadline:each(Tests).\n">>))

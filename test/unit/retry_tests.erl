@@ -1,6 +1,6 @@
 %%% The result that is next, while its push fails: what is left of it, and what is concluded from that. Plain
-%%% data. When a result is given up is delivery_props_tests' business, that it is carried out dead_letter_tests'.
--module(retrying_tests).
+%%% data. When a result is given up is retry_policy_props_tests' business, that it is carried out dead_letter_tests'.
+-module(retry_tests).
 -include_lib("eunit/include/eunit.hrl").
 
 -define(M, hb_cron_retry).

@@ -1,6 +1,6 @@
 %%% What the doctor says of what it has found: each thing that is wrong has an advice of its own, and what is
 %%% right has none. Made-up findings; that they are found is doctor_tests' business.
--module(findings_tests).
+-module(doctor_report_tests).
 -include_lib("eunit/include/eunit.hrl").
 
 -define(M, hb_cron_doctor_report).

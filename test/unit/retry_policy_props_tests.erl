@@ -1,7 +1,7 @@
 %%% What is decided about failed pushes, whatever the order in which pushes fail and succeed: stated
 %%% over what can be seen from outside, one rule after the other. The monitor that acts on it is not
 %%% here.
--module(delivery_props_tests).
+-module(retry_policy_props_tests).
 -include_lib("eunit/include/eunit.hrl").
 %% Debian has PropEr's header in another package than PropEr, and these are all it would be for.
 -import(proper_types, [boolean/0, frequency/1, list/1, oneof/1, range/2]).

@@ -4,7 +4,7 @@
 #
 # `run.sh SUITES QUICK SAVE RESULTS`, each of which may be empty.
 set -euo pipefail
-cd "$(dirname "$0")/../.."
+cd "$(dirname "$0")/../../.."
 
 has_module() {
   erl -noshell -eval "halt(case code:which($1) of non_existing -> 1; _ -> 0 end)."

@@ -2,12 +2,12 @@
 # run.sh SUITE [COMMAND…]: runs xref, dialyzer and the eunit suite on the OTP of another Debian, against the
 # library that was built on this machine. It shows that one library file serves each OTP. SUITE is trixie
 # (OTP 27) or forky (OTP 29). COMMANDs are rebar3 commands to run instead, each one argument:
-#   test/otp/run.sh forky edoc 'eunit --module=nif_tests'
+#   test/release/otp/run.sh forky edoc 'eunit --module=nif_tests'
 #
 # The Debian is a chroot that is made once and kept under _build/otp/SUITE. The checkout is copied into it with
 # its uncommitted changes. Rust is neither built nor tested in there.
 set -euo pipefail
-cd "$(dirname "$0")/../.."
+cd "$(dirname "$0")/../../.."
 . test/support/checkout.sh
 
 readonly SUITE=${1:-}

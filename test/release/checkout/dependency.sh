@@ -3,7 +3,7 @@
 # a node that runs it. What it shows is that the dependency's own hook builds the library where rebar3
 # puts dependencies. What a release makes of it is not shown here.
 set -euo pipefail
-cd "$(dirname "$0")/../.."
+cd "$(dirname "$0")/../../.."
 . test/support/checkout.sh
 
 tmp=$(mktemp -d)

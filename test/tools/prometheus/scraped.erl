@@ -15,7 +15,7 @@
 -define(DASHBOARD, "docs/grafana.json").
 -define(RULES, "docs/alerts.yml").
 %% Each alert in its trouble, over a simulated hour.
--define(PLAYED, "test/prometheus/alerts.yml").
+-define(PLAYED, "test/tools/prometheus/alerts.yml").
 %% Those of the rules that the world below must set off.
 -define(FIRING, ["HbProcessMonitorPushStalled", "HbProcessMonitorDeadLetters", "HbProcessMonitorBreakerOpen",
                  "HbProcessMonitorTicksMissed", "HbProcessMonitorCheckpointFails", "HbProcessMonitorEngineRestarted"]).

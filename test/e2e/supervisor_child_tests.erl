@@ -1,6 +1,6 @@
 %%% Monitors in a supervisor of their host's: it starts them again, and the keeper does not; they go on
 %%% after the last result acked, and end with the application.
--module(supervised_tests).
+-module(supervisor_child_tests).
 -behaviour(supervisor).
 -include_lib("eunit/include/eunit.hrl").
 

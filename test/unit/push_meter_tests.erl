@@ -1,6 +1,6 @@
 %%% Counting pushes: that however they are counted, together or by themselves, and by however many at once,
 %%% each is found where it belongs.
--module(meter_tests).
+-module(push_meter_tests).
 -include_lib("eunit/include/eunit.hrl").
 
 -define(METER, hb_cron_push_meter).

@@ -1,6 +1,6 @@
 %%% The keeper: a monitor that ends otherwise than by being stopped is started again from its acked cursor,
 %%% whatever becomes of the keeper itself.
--module(keeper_tests).
+-module(restarter_tests).
 -include_lib("eunit/include/eunit.hrl").
 
 eunit_wrapper_(Tests) -> deadline:each(Tests).

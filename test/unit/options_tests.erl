@@ -1,5 +1,5 @@
 %%% Options: where each value comes from, and that what the README says of them is true.
--module(opts_tests).
+-module(options_tests).
 -include_lib("eunit/include/eunit.hrl").
 
 -define(OPTS, hb_cron_options).

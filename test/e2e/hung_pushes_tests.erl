@@ -1,6 +1,6 @@
 %%% Pushes that do not return: each is told of once, and counted for as long as it lasts, whatever ends
 %%% meanwhile.
--module(stalls_tests).
+-module(hung_pushes_tests).
 -include_lib("eunit/include/eunit.hrl").
 
 eunit_wrapper_(Tests) -> deadline:each(Tests).

@@ -7,7 +7,7 @@
 # undefined. So nothing is said here of values that are undefined, and an access to the inside of
 # a block that is allocated, and so is none out of bounds, is passed over (see errors.awk).
 set -euo pipefail
-cd "$(dirname "$0")/../.."
+cd "$(dirname "$0")/../../.."
 
 rebar3 as test compile
 
@@ -28,4 +28,4 @@ trap 'rm -rf "$tmp"' EXIT
   erl +Mea min +sbwt none +sbwtdcpu none +sbwtdio none +S 2:2 -noshell \
   -pa "$lib/ebin" "$lib/test" "$lib"/test/*/ "$lib"/test/*/*/ -run valgrind_run main)
 
-awk -v library=hb_process_monitor_nif.so -f "$here/test/valgrind/errors.awk" "$tmp"/*.xml
+awk -v library=hb_process_monitor_nif.so -f "$here/test/tools/valgrind/errors.awk" "$tmp"/*.xml

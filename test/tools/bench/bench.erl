@@ -61,7 +61,7 @@ save(Suite, Machine, Sections) ->
     ok = filelib:ensure_dir(File),
     Charts = fun(Section) -> [{lists:flatten(Name), Svg} || {Name, Svg} <- maps:get(charts, Section, [])] end,
     ok = file:write_file(File, [
-        "# Benchmark: ", Suite, "\n\nHow it is measured is in `test/bench/bench_", Suite, ".erl`. Ratios of one run say "
+        "# Benchmark: ", Suite, "\n\nHow it is measured is in `test/tools/bench/bench_", Suite, ".erl`. Ratios of one run say "
         "something;\nfigures of two machines, or of two days, cannot be compared.\n\n", Machine,
         [[text(Section), [["\n![", maps:get(title, Section), "](", Name, ")\n"] || {Name, _} <- Charts(Section)]]
          || Section <- Sections]]),
