@@ -148,15 +148,15 @@ miri: ## the core crate's unit tests under miri (a nightly toolchain with miri)
 	@$(CARGO) +nightly miri test --package cron_engine --lib
 	@MIRIFLAGS=-Zmiri-disable-isolation $(CARGO) +nightly miri test --package cron_engine --test all corpus
 
-# What is found goes into native/fuzz/seeds, which every `cargo test` plays.
+# What is found goes into test/rust/fuzz/seeds, which every `cargo test` plays.
 FUZZED   ?= page engine
 FUZZ_FOR ?= 60
 fuzz: ## FUZZED (page engine) for FUZZ_FOR (60) s each (a nightly toolchain and cargo-fuzz)
 	@command -v cargo-fuzz >/dev/null || $(CARGO) install --locked cargo-fuzz
 	@for target in $(FUZZED); do \
-	  mkdir -p native/fuzz/corpus/$$target && \
-	  $(CARGO) +nightly fuzz run --fuzz-dir native/fuzz $$target native/fuzz/corpus/$$target native/fuzz/seeds/$$target \
-	    -- -max_total_time=$(FUZZ_FOR) -dict=native/fuzz/page.dict -timeout=10 -print_final_stats=1 || exit 1; \
+	  mkdir -p test/rust/fuzz/corpus/$$target && \
+	  $(CARGO) +nightly fuzz run --fuzz-dir test/rust/fuzz $$target test/rust/fuzz/corpus/$$target test/rust/fuzz/seeds/$$target \
+	    -- -max_total_time=$(FUZZ_FOR) -dict=test/rust/fuzz/page.dict -timeout=10 -print_final_stats=1 || exit 1; \
 	done
 
 # SUITES=: some of backlog decode ticks pingpong steady growth, which are the default, million and neighbours.

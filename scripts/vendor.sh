@@ -29,7 +29,8 @@ new=$rust.new.$$
 trap 'rm -rf "$new"' EXIT
 
 mkdir -p "$new/native"
-cp Cargo.toml LICENSE "$new/"
+sed 's#^members = .*#members = ["native/*"]#' Cargo.toml >"$new/Cargo.toml"
+cp LICENSE "$new/"
 cp scripts/nif.sh "$new/build.sh"
 echo /target/ >"$new/.gitignore"
 for crate in "${CRATES[@]}"; do
@@ -40,7 +41,7 @@ done
 # For the next copy: the host may have modules of its own whose names begin like ours.
 sources=(erlang/*.erl erlang/*/*.erl)
 printf '%s\n' "${sources[@]##*/}" >"$new/modules"
-# The workspace is whatever is under native/. But `--locked` wants the lock file to name just that; should
+# The workspace is what is under native/. But `--locked` wants the lock file to name just that; should
 # a crate that stays behind have dependencies of its own, the test of this finds them in there.
 awk -v kept=" ${CRATES[*]} " 'BEGIN { RS = ""; ORS = "\n\n" }
   !/\nsource = / && /^\[\[package\]\]/ { split($0, line, "\""); if (!index(kept, " " line[2] " ")) next }

@@ -3,7 +3,7 @@
 # Copies it into a directory, whatever git says of its files, and nothing that was built.
 copy_checkout() {
   mkdir -p "$1"
-  tar -c --exclude=./_build --exclude=./target --exclude=./native/fuzz/target --exclude=./native/fuzz/corpus \
+  tar -c --exclude=./_build --exclude=./target --exclude=./test/rust/fuzz/target --exclude=./test/rust/fuzz/corpus \
     --exclude=./.git --exclude=./priv --exclude=./doc . | tar -x -C "$1" --no-same-owner
 }
 

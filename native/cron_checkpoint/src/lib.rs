@@ -16,8 +16,8 @@
 mod batch;
 mod book;
 mod checkpoint;
+mod commit_metrics;
 mod file_identity;
-mod meter;
 mod opened;
 #[cfg(test)]
 mod power_tests;
@@ -32,7 +32,7 @@ mod writer;
 pub use batch::Batch;
 pub use book::{Full, Monitored};
 pub use checkpoint::{Begun, Checkpoint, now};
-pub use meter::{COMMITS, Commit, Meter};
+pub use commit_metrics::{COMMITS, Commit, Meter};
 pub use record::{Letter, Record};
 pub use settings::{LetterLimits, Settings, UNWRITTEN_LETTERS};
 pub use state::{LettersAnswer, Status, Waiter};

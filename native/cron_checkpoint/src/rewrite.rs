@@ -3,8 +3,8 @@
 
 use crate::batch::Batch;
 use crate::checkpoint::{Checkpoint, SLICE, now};
+use crate::commit_metrics::COMMITS;
 use crate::file_identity::FileIdentity;
-use crate::meter::COMMITS;
 use crate::store::{OpenError, Store, StoreError};
 use crate::writer::beside;
 use std::path::Path;

@@ -5,7 +5,7 @@
 use crate::batch::Batch;
 use crate::book::Book;
 use crate::checkpoint::{Checkpoint, SLICE, now};
-use crate::meter::{COMMITS, Commit};
+use crate::commit_metrics::{COMMITS, Commit};
 use crate::rewrite::rewrite;
 use crate::state::{State, Waiter};
 use crate::store::{OpenError, Store};

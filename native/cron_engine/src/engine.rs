@@ -3,17 +3,21 @@
 //! [`Engine::poll_action`], and [`Engine::poll_timeout`] says when to call again. What the end of a fetch
 //! leads to is in `ended`.
 
+pub(crate) mod backoff;
 mod census;
 mod ended;
+pub(crate) mod event;
+pub(crate) mod failure;
+pub(crate) mod timers;
 
 pub use self::census::Census;
 
 use self::ended::Fetch;
-use crate::event::{Action, Config, Counters, Event, Registration};
+use crate::engine::event::{Action, Config, Counters, Event, Registration};
+use crate::engine::timers::Timers;
+use crate::host::queue::{Lane, Queue};
+use crate::monitor::nodes::Route;
 use crate::monitor::{BreakerState, Monitor, Snapshot, Step};
-use crate::nodes::Route;
-use crate::queue::{Lane, Queue};
-use crate::timers::Timers;
 use crate::{HostId, MonitorId, Time};
 use fastrand::Rng;
 use rustc_hash::FxHashMap;

@@ -1,8 +1,12 @@
 //! One CU host, as all monitors that ask it see it: who waits for it, how many fetches are under
 //! way, whether it answers, and how fast.
 
-use crate::breaker::Breaker;
-use crate::queue::{Lane, PerLane};
+pub(crate) mod breaker;
+pub(crate) mod queue;
+pub(crate) mod verdict;
+
+use crate::host::breaker::Breaker;
+use crate::host::queue::{Lane, PerLane};
 use crate::{MonitorId, Time};
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -91,8 +95,8 @@ impl Host {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::breaker::Change;
-    use crate::verdict::Verdict;
+    use crate::host::breaker::Change;
+    use crate::host::verdict::Verdict;
     use fastrand::Rng;
 
     const NOW: Time = Time::from_millis(1000);

@@ -33,46 +33,26 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
-mod ao_cursor;
-mod backoff;
-mod breaker;
-mod credit;
-mod edges;
+mod decode;
 mod engine;
-mod event;
-mod failure;
-mod gap;
-mod grid;
 pub mod histogram;
 mod host;
-mod json;
-mod latest;
 mod monitor;
-mod nodes;
 pub mod pace;
-pub mod page;
-mod position;
-mod process;
-mod queue;
-pub mod request;
-mod surrogates;
-mod terms;
 mod time;
-mod timers;
-mod trail;
-mod verdict;
 
-pub use engine::{Census, Engine};
-pub use event::{
+pub use decode::latest::decode as decode_latest;
+pub use decode::page::PageError;
+pub use decode::{page, request};
+pub use engine::event::{
     Action, Config, Counters, Event, Fetched, MAX_LIMIT, PageRequest, Registration, Report, Request,
 };
-pub use failure::{Class, Failure};
-pub use grid::Grid;
+pub use engine::failure::{Class, Failure};
+pub use engine::{Census, Engine};
 pub use host::HostId;
-pub use latest::decode as decode_latest;
+pub use monitor::grid::Grid;
+pub use monitor::position::{Cursor, CursorError, MAX_CURSOR_BYTES, Position};
+pub use monitor::process::ProcessId;
+pub use monitor::trail::Trail;
 pub use monitor::{BreakerState, Doing, MonitorId, Snapshot, Trouble};
-pub use page::PageError;
-pub use position::{Cursor, CursorError, MAX_CURSOR_BYTES, Position};
-pub use process::ProcessId;
 pub use time::Time;
-pub use trail::Trail;

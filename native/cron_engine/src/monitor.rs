@@ -21,17 +21,24 @@
 //! asked and when, and carries out each [`Step`]. What an answer of a CU makes of it is in `answers`.
 
 mod answers;
+pub(crate) mod credit;
+pub(crate) mod gap;
+pub(crate) mod grid;
+pub(crate) mod nodes;
+pub(crate) mod position;
+pub(crate) mod process;
 mod snapshot;
+pub(crate) mod trail;
 
 pub(crate) use self::answers::{Outcome, Unasked};
 pub use self::snapshot::{BreakerState, Doing, Snapshot, Trouble};
 
-use crate::credit::Credit;
-use crate::event::{MAX_LIMIT, PageRequest, Registration, Request};
-use crate::failure::Outage;
-use crate::gap::{Gap, Look};
-use crate::nodes::Nodes;
-use crate::queue::Lane;
+use crate::engine::event::{MAX_LIMIT, PageRequest, Registration, Request};
+use crate::engine::failure::Outage;
+use crate::host::queue::Lane;
+use crate::monitor::credit::Credit;
+use crate::monitor::gap::{Gap, Look};
+use crate::monitor::nodes::Nodes;
 use crate::{Grid, Position, Time, Trail};
 use std::sync::Arc;
 

@@ -6,7 +6,7 @@ use crate::body;
 use crate::connector::connections;
 use crate::failure::{failure, printable};
 use crate::head;
-use crate::kept::is_stale;
+use crate::idle_connection::is_stale;
 use crate::proxy::{ProxyError, check_environment, is_exempt};
 use crate::resolver::CachingResolver;
 use crate::roots::{CaFileError, roots};
@@ -113,7 +113,7 @@ impl Client {
 
     /// Fetches `path` of `target` into `body`.
     ///
-    /// `room` is asked before the body in memory grows past a further MiB beyond the first, with
+    /// `body_budget` is asked before the body in memory grows past a further MiB beyond the first, with
     /// the number of bytes that it is about to grow by; `false` ends the fetch.
     ///
     /// # Errors

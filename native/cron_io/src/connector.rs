@@ -1,7 +1,7 @@
 //! How a connection is made: directly or through a proxy, with TLS or without, in time. Out of the
 //! HTTP client's own connectors, but for what those leave out.
 
-use crate::kept::{Kept, is_end};
+use crate::idle_connection::{Kept, is_end};
 use crate::plain::Plain;
 use crate::pool;
 use crate::proxy::{ProxyError, Socks, at_proxy};

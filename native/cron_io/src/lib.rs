@@ -13,25 +13,25 @@
 #![deny(missing_docs)]
 
 mod body;
+mod body_budget;
 mod chunk;
 mod client;
 mod connector;
 mod failure;
 mod head;
-mod kept;
+mod idle_connection;
 mod plain;
 mod pool;
 mod proxy;
 mod resolver;
-mod room;
 mod roots;
 mod target;
 mod tcp;
 mod url;
 
+pub use body_budget::{Room, Share};
 pub use client::{Client, ClientOptions, Limits};
 pub use head::MAX_RETRY_AFTER;
 pub use pool::{Job, Lease, Pool};
-pub use room::{Room, Share};
 pub use roots::CaFileError;
 pub use target::{RedirectError, Target, TargetError};

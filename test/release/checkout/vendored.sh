@@ -74,7 +74,7 @@ grep -q 'which it has' "$tmp/said" || fail "the hook is asked for again"
 rm "$hb/src/hb_cron_theirs.erl"
 [ -d "$hb/native/hb_process_monitor/target/kept" ] || fail "the earlier build is gone"
 others | cmp - "$tmp/before" || fail "a file of the host's was touched by the second run"
-for file in Cargo.toml native/cron_engine/src/lib.rs; do
+for file in native/cron_engine/Cargo.toml native/cron_engine/src/lib.rs; do
   cmp "$file" "$hb/native/hb_process_monitor/$file" || fail "$file is not this checkout's"
 done
 echo "vendored: a second run updates"

@@ -52,7 +52,7 @@ decoder_path() ->
         Beam -> ["-pa", filename:dirname(Beam)]
     end.
 
-%% The client without a library: see native/bench/src/bin/floor.rs.
+%% The client without a library: see test/rust/bench/src/bin/floor.rs.
 %% `Least': the fewest results that must come out.
 -spec floor({Kind :: string(), Count :: string()}, [string()], Least :: pos_integer()) -> figures().
 floor({Kind, Count}, Args, Least) ->

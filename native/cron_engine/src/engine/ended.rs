@@ -2,12 +2,12 @@
 //! to the monitor, and to the log. What the monitor makes of an answer is the monitor's own business.
 
 use super::Engine;
-use crate::backoff;
-use crate::breaker::Change;
-use crate::event::{Action, Fetched, Report};
+use crate::engine::backoff;
+use crate::engine::event::{Action, Fetched, Report};
+use crate::host::breaker::Change;
+use crate::host::queue::Lane;
+use crate::host::verdict::Verdict;
 use crate::monitor::{Outcome, Trouble, Unasked};
-use crate::queue::Lane;
-use crate::verdict::Verdict;
 use crate::{Class, Failure, HostId, MonitorId, Time};
 use std::time::Duration;
 

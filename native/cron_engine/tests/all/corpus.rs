@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 /// The files of a target's seeds, each with its name.
 fn seeds(target: &str) -> Vec<(String, Vec<u8>)> {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/seeds").join(target);
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../test/rust/fuzz/seeds").join(target);
     let mut paths: Vec<PathBuf> =
         std::fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.sort();

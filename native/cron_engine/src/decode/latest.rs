@@ -3,8 +3,8 @@
 //! old ones again.
 
 use crate::Cursor;
-use crate::ao_cursor::Reader;
-use crate::page::{MapOf, PageError, PageInfo, repairing};
+use crate::decode::ao_cursor::Reader;
+use crate::decode::page::{MapOf, PageError, PageInfo, repairing};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -19,7 +19,7 @@ struct Edge {
     cursor: Option<String>,
 }
 
-/// Decodes the body of the answer to [`latest_path`](crate::request::latest_path): the cursor of the
+/// Decodes the body of the answer to [`latest_path`](crate::decode::request::latest_path): the cursor of the
 /// first edge that is not later than `horizon`, in ms since 1970.
 ///
 /// # Errors

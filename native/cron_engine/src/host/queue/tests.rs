@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::Time;
-use crate::verdict::Verdict;
+use crate::host::verdict::Verdict;
 use fastrand::Rng;
 
 const A: HostId = HostId(1);

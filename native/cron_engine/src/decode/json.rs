@@ -1,9 +1,9 @@
 //! Any JSON value, straight from the parser into the external term format: objects become maps
 //! with binary keys, null the atom `null`. No tree is built in between.
 
-use crate::ao_cursor::Reader;
-use crate::page::{MAX_STRING_BYTES, PageError};
-use crate::terms::{Entry, TermWriter};
+use crate::decode::ao_cursor::Reader;
+use crate::decode::page::{MAX_STRING_BYTES, PageError};
+use crate::decode::terms::{Entry, TermWriter};
 use crate::{PageRequest, Trail};
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use std::fmt;
@@ -189,7 +189,7 @@ pub(crate) fn write_map<'de, A: MapAccess<'de>>(
 /// A finished map to which one more entry will be added.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct MapEnd {
-    pub(crate) mark: Option<crate::terms::Mark>,
+    pub(crate) mark: Option<crate::decode::terms::Mark>,
     pub(crate) length: usize,
 }
 

@@ -3,7 +3,7 @@
 //! plays it.
 #![no_main]
 
-#[path = "../../cron_engine/tests/all/checks/mod.rs"]
+#[path = "../../../../native/cron_engine/tests/all/checks/mod.rs"]
 mod checks;
 
 libfuzzer_sys::fuzz_target!(|run: checks::steps::Run| {

@@ -1,10 +1,10 @@
 //! The edges of a page: each becomes one map, its node's entries and its cursor. Every cursor is
 //! checked here, since each is what a monitor may have to go on from one day.
 
-use crate::json::{Context, MapEnd, write_map};
-use crate::page::{MAX_EDGES, Part};
-use crate::terms::Mark;
-use crate::trail::Refused;
+use crate::decode::json::{Context, MapEnd, write_map};
+use crate::decode::page::{MAX_EDGES, Part};
+use crate::decode::terms::Mark;
+use crate::monitor::trail::Refused;
 use crate::{Cursor, CursorError, PageError};
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};

@@ -2,9 +2,10 @@
 //! each edge: the edge's node, and its cursor under `<<"cursor">>`. Here it is decided whether a
 //! body is a page that can be gone on from; fetching it and making terms of it happen elsewhere.
 
-use crate::edges::EdgesSeed;
-use crate::json::Context;
-use crate::{Cursor, PageRequest, Trail, surrogates};
+use crate::decode::edges::EdgesSeed;
+use crate::decode::json::Context;
+use crate::decode::surrogates;
+use crate::{Cursor, PageRequest, Trail};
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};

@@ -1,7 +1,7 @@
 //! What the end of a fetch says of the host that it was sent to.
 
-use crate::event::Fetched;
-use crate::queue::Lane;
+use crate::engine::event::Fetched;
+use crate::host::queue::Lane;
 use crate::{Class, Failure};
 use std::time::Duration;
 

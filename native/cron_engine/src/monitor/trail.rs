@@ -3,7 +3,7 @@
 //! much time one page surely covers. Cursors that are no AO cursors leave no trail.
 
 use crate::Position;
-use crate::ao_cursor::{Cron, Reader};
+use crate::decode::ao_cursor::{Cron, Reader};
 
 /// How many results of the same time are told apart.
 const MAX_RUN: usize = 1024;

@@ -2,7 +2,7 @@
 //! goes into `seeds/page`, where every `cargo test` plays it.
 #![no_main]
 
-#[path = "../../cron_engine/tests/all/checks/mod.rs"]
+#[path = "../../../../native/cron_engine/tests/all/checks/mod.rs"]
 mod checks;
 
 libfuzzer_sys::fuzz_target!(|body: &[u8]| {

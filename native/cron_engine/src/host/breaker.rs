@@ -4,10 +4,10 @@
 //! take its time; meanwhile one of another may find out sooner.
 
 use crate::Time;
-use crate::backoff::Backoff;
+use crate::engine::backoff::Backoff;
+use crate::host::queue::Lane;
+use crate::host::verdict::Verdict;
 use crate::monitor::BreakerState;
-use crate::queue::Lane;
-use crate::verdict::Verdict;
 use fastrand::Rng;
 use std::time::Duration;
 

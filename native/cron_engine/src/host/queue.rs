@@ -9,8 +9,8 @@
 //!   would else hold every place by the time it does
 //! * a host whose breaker is open holds none
 
-use crate::breaker::Breaker;
 use crate::host::Host;
+use crate::host::breaker::Breaker;
 use crate::{HostId, MonitorId};
 use rustc_hash::FxHashMap;
 use std::collections::BTreeSet;

@@ -1,7 +1,7 @@
 //! Where a monitor stands in its process's sequence of results. Cursors are opaque: bytes that a
 //! CU gave and that go back to it, never read here.
 
-use crate::ao_cursor::Reader;
+use crate::decode::ao_cursor::Reader;
 use std::fmt;
 use std::sync::Arc;
 use thiserror::Error;

@@ -1,0 +1,11 @@
+//! What a Compute Unit answers, made into Erlang terms, and the paths that are asked for. See [`page`] for a page, `latest`
+//! for the newest cursor.
+
+pub(crate) mod ao_cursor;
+pub(crate) mod edges;
+pub(crate) mod json;
+pub(crate) mod latest;
+pub mod page;
+pub mod request;
+pub(crate) mod surrogates;
+pub(crate) mod terms;
