@@ -51,7 +51,7 @@
 %% push was tried, the result as it was pushed, and the last error.
 
 %% @equiv start(ProcID, #{})
--spec start(process_id()) -> {Monitor :: pid(), Logger :: hb_cron_host:logger()}.
+-spec start(process_id()) -> {Monitor :: pid(), Logger :: hb_cron_host_logger:logger()}.
 start(ProcID) ->
     start(ProcID, #{}).
 
@@ -65,19 +65,18 @@ start(ProcID) ->
 %% `cron_checkpoint' cannot be used, `{nif_not_loaded, [{Path, Reason}]}' if the Rust library is missing,
 %% and `{not_started, Reason}' if the application cannot be started.
 -spec start(process_id(), Rate :: pos_integer() | options()) ->
-    {Monitor :: pid(), Logger :: hb_cron_host:logger()}.
+    {Monitor :: pid(), Logger :: hb_cron_host_logger:logger()}.
 start(ProcID, Opts) when is_map(Opts) ->
     ok = ensure_loaded(),
-    ProcId = hb_cron_options:proc_id(ProcID),
-    ok = hb_cron_start:ensure_started(),
-    hb_cron_start:start_monitor(ProcId, hb_cron_options:for_monitor(ProcId, Opts));
+    ProcId = hb_cron_process_id:new(ProcID),
+    hb_cron_start:start(ProcId, Opts);
 start(ProcID, Rate) ->
     start(ProcID, #{rate => Rate}).
 
 %% @doc Starts monitoring a process after the result with the given cursor, from its first result
 %% (`earliest'), or as {@link start/1} does (`undefined').
 -spec start(process_id(), Rate :: pos_integer(), hb_cron_options:cursor()) ->
-    {Monitor :: pid(), Logger :: hb_cron_host:logger()}.
+    {Monitor :: pid(), Logger :: hb_cron_host_logger:logger()}.
 start(ProcID, Rate, Cursor) ->
     start(ProcID, #{rate => Rate, cursor => Cursor}).
 
@@ -102,7 +101,7 @@ stop(Monitor, Timeout) when is_pid(Monitor) ->
 %% @doc Starts monitoring every process that was monitored when this node was last up and had not
 %% been stopped, each with the options it was started with and from where it stood; one that was paused
 %% is paused again. Those of {@link start_link/1} are left to their supervisors. Says what became of each.
--spec resume_all() -> [{ProcId :: binary(), {Monitor :: pid(), hb_cron_host:logger()}
+-spec resume_all() -> [{ProcId :: binary(), {Monitor :: pid(), hb_cron_host_logger:logger()}
                                             | {error, Reason :: term()}}].
 resume_all() ->
     ok = ensure_loaded(),
@@ -115,13 +114,13 @@ resume_all() ->
 -spec forget(process_id()) -> ok | {error, monitored | binary()}.
 forget(ProcID) ->
     Engine = engine(),
-    hb_cron_stop:forget(Engine, hb_cron_options:proc_id(ProcID)).
+    hb_cron_stop:forget(Engine, hb_cron_process_id:new(ProcID)).
 
 %% @doc The results of a process that could not be pushed, the oldest first.
 -spec dead_letters(process_id()) -> {ok, [dead_letter()]} | {error, Reason :: binary()}.
 dead_letters(ProcID) ->
     Engine = engine(),
-    hb_cron_dead_letters:all(Engine, hb_cron_options:proc_id(ProcID)).
+    hb_cron_dead_letters:all(Engine, hb_cron_process_id:new(ProcID)).
 
 %% @doc Has the monitor of a process push a dead letter once more, between two results. One that is
 %% pushed is discarded.
@@ -129,13 +128,13 @@ dead_letters(ProcID) ->
     ok | {error, not_monitored | not_found | {push_failed, Reason :: term()} | binary()}.
 redeliver(ProcID, Id) ->
     Engine = engine(),
-    hb_cron_dead_letters:redeliver(Engine, hb_cron_options:proc_id(ProcID), Id).
+    hb_cron_dead_letters:redeliver(Engine, hb_cron_process_id:new(ProcID), Id).
 
 %% @doc Drops a dead letter for good. Returns once that is durable.
 -spec discard(process_id(), Id :: pos_integer()) -> ok | {error, not_found | binary()}.
 discard(ProcID, Id) ->
     Engine = engine(),
-    hb_cron_dead_letters:discard(Engine, hb_cron_options:proc_id(ProcID), Id).
+    hb_cron_dead_letters:discard(Engine, hb_cron_process_id:new(ProcID), Id).
 
 %% @doc The value of every metric; docs/metrics.md says what each is. Asks no process. What has happened is
 %% counted from the node's start on, whatever of this application was started anew since; while it does
@@ -255,7 +254,7 @@ dashboard_stop() ->
 -spec child_spec(process_id() | {process_id(), options()}) -> supervisor:child_spec().
 child_spec({ProcID, Options}) ->
     ok = ensure_loaded(),
-    hb_cron_supervisor_child:child_spec(hb_cron_options:proc_id(ProcID), Options);
+    hb_cron_supervisor_child:child_spec(hb_cron_process_id:new(ProcID), Options);
 child_spec(ProcID) ->
     child_spec({ProcID, #{}}).
 
@@ -272,7 +271,7 @@ start_link(ProcID) -> start_link(ProcID, #{}).
     {ok, Monitor :: pid()} | {error, {already_started, pid()} | term()}.
 start_link(ProcID, Opts) when is_map(Opts) ->
     ok = ensure_loaded(),
-    ProcId = hb_cron_options:proc_id(ProcID),
+    ProcId = hb_cron_process_id:new(ProcID),
     hb_cron_supervisor_child:start_link(ProcId, Opts);
 start_link(ProcID, Rate) ->
     start_link(ProcID, #{rate => Rate}).

@@ -3,7 +3,7 @@
 %%% {@link hb_process_monitor_nif}.
 -module(hb_cron_loader).
 
--export([modules/0, ensure_loaded/0, reload/1]).
+-export([modules/0, ensure_loaded/0, reload/1, specification/0]).
 
 -define(LIBRARY_MODULE, hb_process_monitor_nif).
 %% Loaded last: it says that all are.
@@ -15,13 +15,15 @@
     hb_cron_dashboard_charts, hb_cron_dashboard_guard, hb_cron_dashboard_page, hb_cron_dashboard_script,
     hb_cron_dashboard_style, hb_cron_dashboard_sup, hb_cron_dashboard_web, hb_cron_dead_letters, hb_cron_doctor,
     hb_cron_doctor_report, hb_cron_engine, hb_cron_events, hb_cron_events_none, hb_cron_events_telemetry,
-    hb_cron_host, hb_cron_host_ao, hb_cron_host_converge, hb_cron_host_mu, hb_cron_hung_pushes, hb_cron_info,
-    hb_cron_inspection, hb_cron_json, hb_cron_library, hb_cron_loader, hb_cron_log, hb_cron_message,
-    hb_cron_metrics, hb_cron_observer, hb_cron_options, hb_cron_prometheus, hb_cron_push_loop, hb_cron_push_meter,
-    hb_cron_redelivery, hb_cron_registration, hb_cron_registry, hb_cron_restarter, hb_cron_restarts, hb_cron_retry,
-    hb_cron_retry_policy, hb_cron_router, hb_cron_schedule, hb_cron_secret, hb_cron_server, hb_cron_settings,
-    hb_cron_start, hb_cron_status_words, hb_cron_stop, hb_cron_sup, hb_cron_supervisor_child, hb_cron_sys_status,
-    hb_cron_table, hb_cron_totals, hb_process_monitor, hb_process_monitor_log_format, hb_process_monitor_nif
+    hb_cron_host, hb_cron_host_ao, hb_cron_host_calls, hb_cron_host_converge, hb_cron_host_logger, hb_cron_host_mu,
+    hb_cron_hung_pushes, hb_cron_info, hb_cron_inspection, hb_cron_json, hb_cron_library, hb_cron_loader,
+    hb_cron_log, hb_cron_message, hb_cron_metrics, hb_cron_monitor, hb_cron_observer, hb_cron_options,
+    hb_cron_process_id, hb_cron_prometheus, hb_cron_push_loop, hb_cron_push_meter, hb_cron_redelivery,
+    hb_cron_registration, hb_cron_registry, hb_cron_restarter, hb_cron_restarts, hb_cron_retry,
+    hb_cron_retry_policy, hb_cron_router, hb_cron_run_state, hb_cron_schedule, hb_cron_secret, hb_cron_server,
+    hb_cron_settings, hb_cron_start, hb_cron_status_words, hb_cron_stop, hb_cron_sup, hb_cron_supervisor_child,
+    hb_cron_sys_status, hb_cron_table, hb_cron_totals, hb_process_monitor, hb_process_monitor_log_format,
+    hb_process_monitor_nif
 ]).
 
 %% @doc All modules of the application. The last one is loaded last.
@@ -50,9 +52,24 @@ load_all() ->
 load_application() ->
     case application:load(hb_process_monitor) of
         {error, {already_loaded, _}} -> ok;
-        {error, _} -> application:load(hb_cron_app:specification());
+        {error, _} -> application:load(specification());
         ok -> ok
     end.
+
+%% @doc What `hb_process_monitor.app' says, for `application:load/1'.
+-spec specification() -> {application, hb_process_monitor, [tuple()]}.
+specification() ->
+    {application, hb_process_monitor, [
+        {description, "Polls Compute Units for the cron results of AO processes and pushes each one"},
+        {vsn, "0.1.0"},
+        {modules, modules()},
+        {registered, [hb_cron_sup, hb_cron_monitors_sup,
+                      hb_cron_engine, hb_cron_restarter, hb_cron_log,
+                      hb_cron_observer, hb_cron_hung_pushes, hb_cron_dashboard,
+                      hb_cron_dashboard_sup, hb_cron_dashboard_guard]},
+        {mod, {hb_cron_app, []}},
+        {applications, [kernel, stdlib]}
+    ]}.
 
 load(Module) ->
     case erlang:module_loaded(Module) orelse code:load_file(Module) of

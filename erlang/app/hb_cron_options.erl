@@ -2,10 +2,10 @@
 %%% option comes from the caller's map, then from the host, then from here.
 -module(hb_cron_options).
 
--export([for_monitor/2, settings/1, moved/2, is_paused/1, set_paused/2, own_logger/1, for_library/3, pack/1, for_node/0,
+-export([for_monitor/2, settings/1, moved/2, is_paused/1, set_paused/2, is_supervised/1, for_library/3, pack/1, for_node/0,
          describe/0, sources/0]).
 
--export([proc_id/1, is_proc_id/1, rate/1, cursor/1]).
+-export([rate/1, cursor/1]).
 
 -export_type([monitor/0, node_options/0, cursor/0]).
 
@@ -18,7 +18,7 @@
     cursor := cursor(),
     routed := boolean(),
     kept := map(),
-    logger := hb_cron_host:logger(),
+    logger := hb_cron_host_logger:logger(),
     cron_push := term(),
     settings := hb_cron_settings:shared(),
     paused => true,
@@ -115,15 +115,14 @@ moved(Nodes, #{settings := Shared} = Options) ->
 -spec is_paused(monitor()) -> boolean().
 is_paused(Options) -> maps:get(paused, Options, false).
 
+%% @doc Whether the monitor is in a supervisor of the host's.
+-spec is_supervised(monitor()) -> boolean().
+is_supervised(Options) -> maps:get(supervised, Options, false).
+
 %% @doc The same options with this changed, also in what the checkpoint keeps of them.
 -spec set_paused(boolean(), monitor()) -> monitor().
 set_paused(true, #{kept := Kept} = Options) -> Options#{paused => true, kept := Kept#{paused => true}};
 set_paused(false, #{kept := Kept} = Options) -> maps:remove(paused, Options#{kept := maps:remove(paused, Kept)}).
-
-%% @doc The logger that ends with the monitor; `none' if that is the caller's.
--spec own_logger(monitor()) -> hb_cron_host:logger() | none.
-own_logger(#{own_logger := true, logger := Logger}) -> Logger;
-own_logger(#{}) -> none.
 
 %% What a checkpoint keeps of what was given, to start the monitor again: neither where it began nor
 %% what does not outlive a node.
@@ -191,7 +190,7 @@ sources() ->
 
 source({Key, Scope, Default, Check}) ->
     %% Nobody says that the host runs.
-    case try hb_cron_host:option(Key) catch _:_ -> undefined end of
+    case try hb_cron_host_calls:option(Key) catch _:_ -> undefined end of
         undefined -> {Key, Scope, Default, default};
         Value -> {Key, Scope, Value, case Check(Value) of true -> host; false -> refused end}
     end.
@@ -201,7 +200,7 @@ value({Key, _, Default, Check}, Given) ->
         #{Key := Value} ->
             Value;
         #{} ->
-            case hb_cron_host:option(Key) of
+            case hb_cron_host_calls:option(Key) of
                 undefined -> Default;
                 Value -> check(Key, Check, Value)
             end
@@ -214,43 +213,10 @@ check(Key, Check, Value) ->
     end.
 
 default_rate() ->
-    case hb_cron_host:option(default_cron_rate) of
+    case hb_cron_host_calls:option(default_cron_rate) of
         undefined -> ?RATE;
         Rate -> rate(Rate)
     end.
-
-%% @doc An AO process id in its 43 characters, from those or from the 32 bytes they stand for.
--spec proc_id(term()) -> binary().
-proc_id(Raw) when is_binary(Raw), byte_size(Raw) =:= 32 ->
-    Text = base64:encode(Raw),
-    << <<(url_safe(C))>> || <<C>> <= binary:part(Text, 0, 43) >>;
-proc_id(Text) when is_binary(Text) ->
-    case is_proc_id(Text) of
-        true -> Text;
-        false -> error({bad_process_id, Text})
-    end;
-proc_id(Chars) when is_list(Chars) ->
-    try list_to_binary(Chars) of
-        Text when byte_size(Text) =:= 43 -> proc_id(Text);
-        _ -> error({bad_process_id, Chars})
-    catch
-        error:badarg -> error({bad_process_id, Chars})
-    end;
-proc_id(Other) ->
-    error({bad_process_id, Other}).
-
-%% @doc Whether that is the 43 characters of a process id.
--spec is_proc_id(binary()) -> boolean().
-is_proc_id(Text) ->
-    byte_size(Text) =:= 43 andalso lists:all(fun is_url_safe/1, binary_to_list(Text)).
-
-url_safe($+) -> $-;
-url_safe($/) -> $_;
-url_safe(C) -> C.
-
-is_url_safe(C) ->
-    (C >= $a andalso C =< $z) orelse (C >= $A andalso C =< $Z) orelse
-        (C >= $0 andalso C =< $9) orelse C =:= $- orelse C =:= $_.
 
 %% @doc Milliseconds between ticks.
 -spec rate(term()) -> 1..?MAX_U32.

@@ -3,8 +3,6 @@
 -module(hb_cron_supervisor_child).
 
 -export([child_spec/2, start_link/2]).
-%% In the monitor
--export([is_supervised/1, tree/1]).
 
 %% How long the application may take to end and to start again, in ms.
 -define(START_LIMIT, 5000).
@@ -48,16 +46,4 @@ await_started(Until) ->
             receive after 10 -> await_started(Until) end;
         _ ->
             ok
-    end.
-
-%% @doc Whether these are the options of one.
--spec is_supervised(hb_cron_options:monitor()) -> boolean().
-is_supervised(Options) -> maps:get(supervised, Options, false).
-
-%% @doc What tells the calling monitor, where it is not in our tree, that this has ended.
--spec tree(hb_cron_options:monitor()) -> reference() | none.
-tree(Options) ->
-    case is_supervised(Options) of
-        true -> monitor(process, hb_cron_sup);
-        false -> none
     end.

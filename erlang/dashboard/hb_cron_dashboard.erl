@@ -148,7 +148,7 @@ handle_call({redeliver, ProcId, Id}, From, #state{redelivering = All} = State) -
         [] ->
             Self = self(),
             {Pid, _} = spawn_monitor(fun() ->
-                Self ! {redelivered, self(), hb_process_monitor:redeliver(ProcId, Id)}
+                Self ! {redelivered, self(), hb_cron_dead_letters:redeliver(hb_cron_start:engine(), ProcId, Id)}
             end),
             {noreply, State#state{redelivering = All#{Pid => {ProcId, Id, [From]}}}}
     end;

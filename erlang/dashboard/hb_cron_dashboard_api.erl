@@ -87,7 +87,7 @@ done({error, Reason}) -> {error, 500, failed, cut(Reason)}.
 not_monitored() -> {error, 404, not_monitored, <<"The process is not monitored, or no longer.">>}.
 
 %% The whole 43 characters: the 32 bytes of an id would be something else in a URL.
-proc_id(Text) when byte_size(Text) =:= 43 -> hb_cron_options:proc_id(Text);
+proc_id(Text) when byte_size(Text) =:= 43 -> hb_cron_process_id:new(Text);
 proc_id(Text) -> error({bad_process_id, Text}).
 
 id(Text) -> number(id, #{<<"id">> => Text}, 0).

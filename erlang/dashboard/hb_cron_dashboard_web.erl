@@ -26,7 +26,7 @@ do(#mod{method = Method, request_uri = Target, parsed_header = Headers, socket =
     catch Class:Reason:Stack ->
         %% Not what functions were called with: the token may be among it.
         Where = [{Module, Function, At} || {Module, Function, _, At} <- Stack],
-        hb_cron_host:log(undefined, {error, page_failed, {Class, Reason, Where}}),
+        hb_cron_host_logger:log(undefined, {error, page_failed, {Class, Reason, Where}}),
         refused(500, failed, <<"This failed. The node's log says why.">>)
     end,
     Length = integer_to_list(iolist_size(Body)),

@@ -6,14 +6,14 @@
 -behaviour(hb_cron_host).
 -behaviour(hb_cron_schedule).
 
--import(hb_cron_host, [call/3]).
+-import(hb_cron_host_calls, [call/3]).
 
 -export([is_available/0, push/4]).
 -export([context/0, key/1, read/2, sign/2, schedule/4, push_slot/4]).
 
 %% @private
 -spec is_available() -> boolean().
-is_available() -> hb_cron_host:is_exported(hb_ao, resolve, 3).
+is_available() -> hb_cron_host_calls:is_exported(hb_ao, resolve, 3).
 
 %% @private
 -spec push(Result :: map(), hb_cron_host:push_state(), What :: term(),

@@ -32,7 +32,7 @@ push(Result, State, {Call, Format}, _Options) ->
 -spec device(Call :: {module(), Function :: atom()} | fun((map(), map()) -> term()),
              #{cron_result_format := map | record | undefined, atom() => term()}) -> hb_cron_host:device().
 device({dev_mu, push} = Call, #{cron_result_format := undefined}) ->
-    case hb_cron_host:has(ar_bundles, json_struct_to_item, 1) of
+    case hb_cron_host_calls:has(ar_bundles, json_struct_to_item, 1) of
         true -> {?MODULE, {Call, record}};
         false -> {?MODULE, {Call, map}}
     end;
@@ -49,7 +49,7 @@ record(#{<<"cursor">> := Cursor} = Result) ->
      Cursor}.
 
 item(Item) ->
-    hb_cron_host:call(ar_bundles, json_struct_to_item, [ejson(Item)]).
+    hb_cron_host_calls:call(ar_bundles, json_struct_to_item, [ejson(Item)]).
 
 %% JSON as jiffy has it: an object is `{[{Key, Value}]}'.
 ejson(#{} = Object) -> {[{Key, ejson(Value)} || {Key, Value} <- maps:to_list(Object)]};

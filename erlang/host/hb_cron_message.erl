@@ -60,7 +60,7 @@ from_item(#{} = What, Source, Key) ->
     case What of
         #{<<"Target">> := Target} when is_binary(Target) ->
             %% An empty target makes a host read its whole store.
-            case hb_cron_options:is_proc_id(Target) of
+            case hb_cron_process_id:is_valid(Target) of
                 true -> to(Target, What, Source, Key);
                 false -> {error, {bad_target, Target}}
             end;

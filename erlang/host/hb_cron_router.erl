@@ -31,9 +31,9 @@ first([{Source, Ask} | Sources], ProcId) ->
     end.
 
 router(ProcId) ->
-    case hb_cron_host:has(hb_router, find, 2) of
+    case hb_cron_host_calls:has(hb_router, find, 2) of
         true ->
-            {ok, Node} = hb_cron_host:call(hb_router, find, [compute, ProcId]),
+            {ok, Node} = hb_cron_host_calls:call(hb_router, find, [compute, ProcId]),
             [Node];
         false ->
             []
@@ -42,7 +42,7 @@ router(ProcId) ->
 %% By service, then by process id with `_' for all others: what the router reads, on a host whose
 %% router is not there.
 option_nodes(ProcId) ->
-    #{compute := Compute} = hb_cron_host:option(nodes),
+    #{compute := Compute} = hb_cron_host_calls:option(nodes),
     case Compute of
         #{ProcId := Node} -> [Node];
         #{'_' := Node} -> [Node];
@@ -52,7 +52,7 @@ option_nodes(ProcId) ->
 %% The first route whose template fits what a CU is asked, as the host reads its routes: for its own
 %% requests, `/result', or for ours, `/cron', if the operator has thought of us.
 routes(ProcId) ->
-    Routes = [Route || #{<<"template">> := Template} = Route <- as_list(hb_cron_host:option(routes)),
+    Routes = [Route || #{<<"template">> := Template} = Route <- as_list(hb_cron_host_calls:option(routes)),
                        is_binary(Template) orelse is_list(Template)],
     case lists:search(fun(#{<<"template">> := Template}) -> fits(Template, ProcId) end, Routes) of
         {value, Route} -> [prefix(Node) || Node <- nodes_of_route(Route)];

@@ -58,7 +58,7 @@ push(Adapter, Result, State, Options) ->
 log_assignments(0, _Result, _State) ->
     ok;
 log_assignments(Count, #{<<"cursor">> := Cursor}, #{proc_id := ProcId, logger := Logger}) ->
-    hb_cron_host:log(Logger, {error, assignments_ignored, {ProcId, Cursor, Count}}).
+    hb_cron_host_logger:log(Logger, {error, assignments_ignored, {ProcId, Cursor, Count}}).
 
 -spec send(module(), [hb_cron_message:item()], hb_cron_host:push_state(), pos_integer()) ->
     {Ended :: normal | timeout | term(), #{Number :: pos_integer() => state()}}.

@@ -57,7 +57,7 @@ redeliver(Engine, ProcId, Id) ->
         {none, _} -> {error, not_monitored};
         {_, {error, Reason}} -> {error, Reason};
         {{ok, {Monitor, _, _}}, {ok, Result}} ->
-            try hb_cron_server:redeliver(Monitor, Id, Result) of
+            try hb_cron_monitor:redeliver(Monitor, Id, Result) of
                 %% The monitor has discarded it: what is left is to see that durable.
                 ok -> hb_cron_checkpoint:flush(Engine, ?DURABLE);
                 {error, not_found} -> {error, not_found};

@@ -29,7 +29,7 @@ start_link() ->
 
 %% @doc Has the ticker register with a monitor's logger. hb_logger registers its caller, so the
 %% ticker must do that itself.
--spec register_with(hb_cron_host:logger()) -> ok.
+-spec register_with(hb_cron_host_logger:logger()) -> ok.
 register_with(undefined) ->
     ok;
 register_with(Logger) ->
@@ -136,14 +136,14 @@ path(Path) -> unicode:characters_to_binary(Path).
 -spec handle_continue(tell_monitors, #state{}) -> {noreply, #state{}}.
 handle_continue(tell_monitors, State) ->
     %% A monitor writes its row before it looks for an engine, so none is left out.
-    lists:foreach(fun hb_cron_server:engine_up/1, hb_cron_registry:monitors()),
+    lists:foreach(fun hb_cron_monitor:engine_up/1, hb_cron_registry:monitors()),
     ok = warn_of_schedulers(),
     self() ! run,
     {noreply, State}.
 
 warn_of_schedulers() ->
     case erlang:system_info(dirty_io_schedulers) of
-        1 -> hb_cron_host:log(undefined, {error, one_dirty_io_scheduler, {start_the_node_with, '+SDio', 10}});
+        1 -> hb_cron_host_logger:log(undefined, {error, one_dirty_io_scheduler, {start_the_node_with, '+SDio', 10}});
         _ -> ok
     end.
 
@@ -156,7 +156,7 @@ handle_call(_Call, _From, State) ->
 -spec handle_cast(term(), #state{}) -> {noreply, #state{}}.
 handle_cast({register_with, Logger}, #state{loggers = Loggers} = State) when not is_map_key(Logger, Loggers) ->
     _ = monitor(process, Logger),
-    ok = hb_cron_host:register_with(Logger),
+    ok = hb_cron_host_logger:register_with(Logger),
     {noreply, State#state{loggers = Loggers#{Logger => true}}};
 handle_cast(_Cast, State) ->
     {noreply, State}.
@@ -180,7 +180,7 @@ slice() ->
     case erlang:system_info(dirty_io_schedulers) of
         1 -> ?ONE_SCHEDULER_SLICE;
         _ ->
-            case hb_cron_app:is_stopping() of
+            case hb_cron_run_state:is_stopping() of
                 true -> ?SHORT_SLICE;
                 false -> ?SLICE
             end

@@ -87,10 +87,10 @@ handle_info(_Stray, Reported) ->
 commit(Reported) ->
     case writing_for() of
         For when For >= ?COMMIT_HANGS, For >= 2 * Reported ->
-            ok = hb_cron_host:log(undefined, {error, checkpoint_stalled, {path(), {for_ms, For}}}),
+            ok = hb_cron_host_logger:log(undefined, {error, checkpoint_stalled, {path(), {for_ms, For}}}),
             For;
         For when For < Reported ->
-            ok = hb_cron_host:log(undefined, {ok, checkpoint_stall_ended, {path(), {after_ms, Reported}}}),
+            ok = hb_cron_host_logger:log(undefined, {ok, checkpoint_stall_ended, {path(), {after_ms, Reported}}}),
             0;
         _ ->
             Reported
@@ -144,6 +144,6 @@ forget(Monitor, Marks, Limit) ->
 
 tell(For, Monitor) ->
     case hb_cron_registry:who(Monitor) of
-        {ok, ProcId, Logger, _} -> hb_cron_host:log(Logger, {error, push_stalled, {ProcId, {for_ms, For}}});
+        {ok, ProcId, Logger, _} -> hb_cron_host_logger:log(Logger, {error, push_stalled, {ProcId, {for_ms, For}}});
         none -> ok
     end.

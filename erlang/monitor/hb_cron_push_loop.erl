@@ -13,7 +13,7 @@
 
 -record(pushing, {
     proc_id :: binary(),
-    logger :: hb_cron_host:logger(),
+    logger :: hb_cron_host_logger:logger(),
     device :: hb_cron_host:device(),
     options :: hb_cron_options:monitor(),
     %% Where others see that this process is at a push.
@@ -36,7 +36,7 @@
 %% Why it stopped. `Left' is what is left of the result that failed, the first of what is left.
 
 %% @doc Nothing has been pushed yet.
--spec new(ProcId :: binary(), hb_cron_host:logger(), hb_cron_host:device(),
+-spec new(ProcId :: binary(), hb_cron_host_logger:logger(), hb_cron_host:device(),
           hb_cron_options:monitor(), hb_cron_status_words:marks(), Works :: atomics:atomics_ref()) -> pushing().
 new(ProcId, Logger, Device, Options, Marks, Works) ->
     #pushing{proc_id = ProcId, logger = Logger, device = Device, options = Options,

@@ -51,7 +51,7 @@ remove(Watched, {Handle, Epoch, _Ticker}, Marks) ->
 %% @doc The process may have moved to another CU: the host's router is asked again, as often as a
 %% failure is worth a report, where the CU is its choice. Says what the options are from now on.
 -spec follow_router(ProcId :: binary(), registration(), hb_cron_options:monitor(),
-                    hb_cron_host:logger()) -> hb_cron_options:monitor().
+                    hb_cron_host_logger:logger()) -> hb_cron_options:monitor().
 follow_router(ProcId, {Handle, _, _}, #{routed := true} = Options, Logger) ->
     #{cron_node := Nodes} = hb_cron_options:settings(Options),
     case hb_cron_router:nodes_of(ProcId) of
@@ -70,7 +70,7 @@ move(ProcId, Handle, [Node | _] = Nodes, Options, Logger) ->
     case without_arguments(fun() -> hb_process_monitor_nif:move_to(Handle, hb_cron_secret:reveal(Nodes)) end) of
         ok ->
             Origin = hb_cron_secret:origin(Node),
-            ok = hb_cron_host:log(Logger, {ok, moved_node, {ProcId, Origin}}),
+            ok = hb_cron_host_logger:log(Logger, {ok, moved_node, {ProcId, Origin}}),
             hb_cron_options:moved(Nodes, Options);
         {error, {bad_node, _}} ->
             %% What the router says is no CU: the old one may come back.
@@ -85,14 +85,14 @@ without_arguments(Fun) ->
 
 %% @doc Logs where a process begins, where that is not just what its caller wanted.
 -spec log_origin(hb_process_monitor_nif:origin(), Start :: hb_cron_options:cursor(), ProcId :: binary(),
-                 hb_cron_host:logger()) -> ok.
+                 hb_cron_host_logger:logger()) -> ok.
 log_origin(new, _Start, _ProcId, _Logger) ->
     ok;
 log_origin(resumed, Start, ProcId, Logger) ->
-    hb_cron_host:log(Logger, {ok, resumed, {ProcId, Start}});
+    hb_cron_host_logger:log(Logger, {ok, resumed, {ProcId, Start}});
 log_origin({overruled, Stored}, Start, ProcId, Logger) ->
-    hb_cron_host:log(Logger, {ok, checkpoint_overruled, {ProcId, {stored, Stored}, {given, Start}}});
+    hb_cron_host_logger:log(Logger, {ok, checkpoint_overruled, {ProcId, {stored, Stored}, {given, Start}}});
 log_origin({stale, Stored}, undefined, ProcId, Logger) ->
-    hb_cron_host:log(Logger, {error, stale_cursor, {ProcId, Stored, from_the_latest_result}});
+    hb_cron_host_logger:log(Logger, {error, stale_cursor, {ProcId, Stored, from_the_latest_result}});
 log_origin({stale, Stored}, Start, ProcId, Logger) ->
-    hb_cron_host:log(Logger, {error, stale_cursor, {ProcId, Stored, {given, Start}}}).
+    hb_cron_host_logger:log(Logger, {error, stale_cursor, {ProcId, Stored, {given, Start}}}).

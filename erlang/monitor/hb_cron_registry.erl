@@ -16,7 +16,7 @@
 
 -export_type([entry/0, trouble/0]).
 
--type entry() :: {Monitor :: pid(), hb_cron_host:logger(),
+-type entry() :: {Monitor :: pid(), hb_cron_host_logger:logger(),
                   Options :: hb_cron_options:monitor()}.
 
 -type trouble() :: {Reason :: binary(), Failures :: pos_integer(), At :: integer(), NextTry :: integer()}.
@@ -67,7 +67,7 @@ is_monitored(ProcId) ->
 
 %% @doc Makes `Monitor', the calling process, the monitor of `ProcId'. Says which older ones have not ended:
 %% nothing may be fetched before they have. `Token': it is a planned start, which may have been cancelled.
--spec claim(ProcId :: binary(), Monitor :: pid(), hb_cron_host:logger(),
+-spec claim(ProcId :: binary(), Monitor :: pid(), hb_cron_host_logger:logger(),
             hb_cron_options:monitor(), hb_cron_status_words:marks(), hb_cron_restarts:token() | none) ->
     {ok, Leaving :: [pid()]} | {taken, entry()} | cancelled.
 claim(ProcId, Monitor, Logger, Options, Marks, Token) ->
@@ -102,7 +102,7 @@ take_restart(ProcId, Token) ->
 %% number of crashes; crashes older than `SettledMs' do not count. `none': it had been stopped, or is not the
 %% process's monitor any more.
 -spec plan_restart(Monitor :: pid(), {Pause :: fun((pos_integer()) -> non_neg_integer()), SettledMs :: pos_integer()}) ->
-    {ok, ProcId :: binary(), hb_cron_host:logger(), hb_cron_restarts:token(),
+    {ok, ProcId :: binary(), hb_cron_host_logger:logger(), hb_cron_restarts:token(),
      Pause :: non_neg_integer()} | none.
 plan_restart(Monitor, {Pause, Settled}) ->
     case who(Monitor) of
@@ -126,7 +126,7 @@ plan_restart(Monitor, {Pause, Settled}) ->
 %% @doc The process of a monitor, dead or alive, and what it was started with; only the process once it is
 %% stopping.
 -spec who(Monitor :: pid()) ->
-    {ok, ProcId :: binary(), hb_cron_host:logger(), hb_cron_options:monitor() | stopping} | none.
+    {ok, ProcId :: binary(), hb_cron_host_logger:logger(), hb_cron_options:monitor() | stopping} | none.
 who(Monitor) ->
     case rows(?NAMES, Monitor) of
         [{_, ProcId, _}] ->
@@ -159,7 +159,7 @@ release(Monitor) ->
 release(ProcId, Monitor) ->
     case ets:lookup(?NAMES, ProcId) of
         [{_, Monitor, _, Options} = Row] ->
-            true = ets:insert(?LEAVING, {ProcId, Monitor, hb_cron_options:own_logger(Options)}),
+            true = ets:insert(?LEAVING, {ProcId, Monitor, hb_cron_host_logger:own(Options)}),
             forget(Row);
         _ ->
             lists:keymember(Monitor, 2, ets:lookup(?LEAVING, ProcId)) orelse
@@ -195,8 +195,8 @@ stop_restarted(ProcId) ->
 
 %% The logger that waited for the restart ends with it.
 drop_restart(ProcId) ->
-    Own = [hb_cron_options:own_logger(Options) || {monitor, Options} <- hb_cron_restarts:drop(ProcId)],
-    lists:foreach(fun hb_cron_host:end_logger/1, Own).
+    Own = [hb_cron_host_logger:own(Options) || {monitor, Options} <- hb_cron_restarts:drop(ProcId)],
+    lists:foreach(fun hb_cron_host_logger:stop/1, Own).
 
 %% @doc A monitor ends; all that it wrote goes.
 -spec leave(Monitor :: pid()) -> ok.
@@ -209,7 +209,7 @@ leave(Monitor) ->
                 true = ets:delete(?NAMES, Monitor),
                 Own = [Logger || {_, Pid, Logger} <- ets:lookup(?LEAVING, ProcId), Pid =:= Monitor],
                 true = ets:match_delete(?LEAVING, {ProcId, Monitor, '_'}),
-                lists:foreach(fun hb_cron_host:end_logger/1, Own);
+                lists:foreach(fun hb_cron_host_logger:stop/1, Own);
             [] ->
                 ok
         end

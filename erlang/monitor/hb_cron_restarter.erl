@@ -7,11 +7,9 @@
 -module(hb_cron_restarter).
 -behaviour(gen_server).
 
--export([start_link/0, watch/0, start_later/4]).
+-export([start_link/0]).
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2, format_status/1]).
 
-%% The first and the longest pause before a crashed monitor is started again, in ms.
--define(BACKOFF, {1000, 300000}).
 %% A monitor that has lived so long, in ms, crashes for the first time again.
 -define(SETTLED, 600000).
 %% How often crashes of processes that are not monitored any more are forgotten, in ms.
@@ -20,20 +18,6 @@
 -spec start_link() -> gen_server:start_ret().
 start_link() ->
     gen_server:start_link({local, ?MODULE}, ?MODULE, [], []).
-
-%% @doc Watches the calling monitor, which is in the registry.
--spec watch() -> ok.
-watch() ->
-    gen_server:cast(?MODULE, {watch, self()}).
-
-%% @doc A process could not be started, for the `Failures'th time: it is tried again later.
--spec start_later(ProcId :: binary(), hb_cron_restarts:start(), Reason :: term(), Failures :: pos_integer()) ->
-    Pause :: non_neg_integer().
-start_later(ProcId, Start, Reason, Failures) ->
-    Pause = pause(Failures),
-    Token = hb_cron_restarts:plan(ProcId, Start, Pause, Reason),
-    ok = gen_server:cast(?MODULE, {planned, ProcId, Token, Pause, Failures}),
-    Pause.
 
 %% @private
 -spec init([]) -> {ok, no_state}.
@@ -86,7 +70,7 @@ ended(Reason, Monitor) ->
         {ok, ProcId, _, stopping} -> stopped(Reason, ProcId);
         {ok, ProcId, Logger, #{supervised := true}} -> supervised(Reason, ProcId, Logger);
         {ok, ProcId, _, _} ->
-            case is_shutdown(Reason) orelse hb_cron_app:is_stopping() of
+            case is_shutdown(Reason) orelse hb_cron_run_state:is_stopping() of
                 true -> cut_short(Reason, ProcId);
                 false -> crashed(Reason, ProcId, Monitor)
             end
@@ -100,31 +84,29 @@ is_shutdown(_) -> false.
 
 stopped(Reason, ProcId) ->
     is_shutdown(Reason) orelse Reason =:= noproc orelse
-        hb_cron_host:log(undefined, {error, monitor_died, {ProcId, Reason}}).
+        hb_cron_host_logger:log(undefined, {error, monitor_died, {ProcId, Reason}}).
 
 %% That one is for its own supervisor to start again.
 supervised(Reason, ProcId, Logger) ->
     is_shutdown(Reason) orelse Reason =:= noproc orelse
-        hb_cron_host:log(Logger, {error, monitor_died, {ProcId, Reason}}).
+        hb_cron_host_logger:log(Logger, {error, monitor_died, {ProcId, Reason}}).
 
 %% The application stops, and its supervisor does not wait for a push for ever.
 cut_short(killed, ProcId) ->
-    hb_cron_host:log(undefined, {error, push_cut_short, {ProcId, application_stopped}});
+    hb_cron_host_logger:log(undefined, {error, push_cut_short, {ProcId, application_stopped}});
 cut_short(_Reason, _ProcId) ->
     ok.
 
 crashed(Reason, ProcId, Monitor) ->
     %% The restart is planned first: nothing that only logs can prevent it.
-    case hb_cron_registry:plan_restart(Monitor, {fun pause/1, ?SETTLED}) of
+    case hb_cron_registry:plan_restart(Monitor, {fun hb_cron_restarts:pause/1, ?SETTLED}) of
         {ok, ProcId, Logger, Token, Pause} ->
             ok = arm(ProcId, Token, Pause, 1),
-            hb_cron_host:log(Logger, {error, monitor_crashed, {ProcId, Reason, {again_in_ms, Pause}}});
+            hb_cron_host_logger:log(Logger, {error, monitor_crashed, {ProcId, Reason, {again_in_ms, Pause}}});
         %% It was stopped meanwhile.
         none ->
             ok
     end.
-
-pause(Count) -> rand:uniform(hb_cron_retry_policy:longest_pause(Count, ?BACKOFF)).
 
 arm(ProcId, Token, Ms, Failures) ->
     _ = erlang:send_after(Ms, self(), {start, ProcId, Token, Failures}),
@@ -145,7 +127,7 @@ start(ProcId, Token, Start, Failures) ->
 
 again(ProcId, Token, Start, Reason, Failures) ->
     hb_cron_restarts:cancel(ProcId, Token) andalso
-        hb_cron_start:not_started(ProcId, Start, Reason, Failures + 1).
+        hb_cron_restarts:not_started(ProcId, Start, Reason, Failures + 1).
 
 %% @private
 %% How many and not which.

@@ -5,9 +5,9 @@
 
 -export([create/0]).
 %% Planned starts
--export([plan/3, plan/4, start_of/2, cancel/2, drop/1, is_planned/1, all/0, refused/1, set_options/2]).
+-export([plan/3, not_started/4, start_of/2, cancel/2, drop/1, is_planned/1, all/0, refused/1, set_options/2]).
 %% Crashes
--export([crashed/3, crashed/1, settle/1, forget/1]).
+-export([watch/0, pause/1, crashed/3, crashed/1, settle/1, forget/1]).
 
 -export_type([token/0, start/0]).
 
@@ -28,6 +28,10 @@
 -define(CRASHED, hb_cron_crashed).
 %% How many of them are known.
 -define(KNOWN, 8).
+%% The process that carries the starts out.
+-define(RESTARTER, hb_cron_restarter).
+%% The first and the longest pause before a start, in ms.
+-define(BACKOFF, {1000, 300000}).
 
 %% @doc Makes the tables; the caller owns them.
 -spec create() -> ok.
@@ -40,12 +44,30 @@ create() ->
 -spec plan(ProcId :: binary(), start(), Ms :: non_neg_integer()) -> token().
 plan(ProcId, Start, Ms) -> plan(ProcId, Start, Ms, none).
 
-%% @doc The same, and says why it could not be started so far.
--spec plan(ProcId :: binary(), start(), Ms :: non_neg_integer(), Reason :: term()) -> token().
 plan(ProcId, Start, Ms, Reason) ->
     Token = make_ref(),
     true = ets:insert(?RESTARTS, {ProcId, Token, Start, now_ms() + Ms, Reason}),
     Token.
+
+%% @doc A process could not be started, for the `Failures'th time. It is tried again later; that is logged at 1, 2, 4,
+%% 8, ...
+-spec not_started(ProcId :: binary(), start(), Reason :: term(), Failures :: pos_integer()) -> ok.
+not_started(ProcId, Start, Reason, Failures) ->
+    Pause = pause(Failures),
+    Token = plan(ProcId, Start, Pause, Reason),
+    ok = gen_server:cast(?RESTARTER, {planned, ProcId, Token, Pause, Failures}),
+    hb_cron_retry_policy:is_reported(Failures) andalso
+        hb_cron_host_logger:log(undefined, {error, not_started, {ProcId, Reason, {again_in_ms, Pause}}}),
+    ok.
+
+%% @doc How long to wait before the start after so many failures, in ms.
+-spec pause(Failures :: pos_integer()) -> pos_integer().
+pause(Failures) -> rand:uniform(hb_cron_retry_policy:longest_pause(Failures, ?BACKOFF)).
+
+%% @doc Has the restarter watch the calling monitor, which is in the registry.
+-spec watch() -> ok.
+watch() ->
+    gen_server:cast(?RESTARTER, {watch, self()}).
 
 %% @doc What a planned start is to start with; `cancelled' if it is gone.
 -spec start_of(ProcId :: binary(), token()) -> {ok, start()} | cancelled.

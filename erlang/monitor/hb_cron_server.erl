@@ -4,7 +4,7 @@
 -module(hb_cron_server).
 -behaviour(gen_server).
 
--export([start_link/2, engine_up/1, pause/1, resume/1, redeliver/3]).
+-export([start_link/2]).
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2, terminate/2, format_status/1]).
 
 %% How long the checkpoint may take to become durable before a monitor that was stopped ends, in ms. A caller
@@ -16,7 +16,7 @@
 -record(state, {
     proc_id :: binary(),
     options :: hb_cron_options:monitor(),
-    logger :: hb_cron_host:logger(),
+    logger :: hb_cron_host_logger:logger(),
     pushing_with :: hb_cron_push_loop:pushing(),
     %% The result that is next, while its push fails.
     retrying :: hb_cron_retry:retrying(),
@@ -52,26 +52,6 @@
 start_link(ProcId, Options) ->
     gen_server:start_link(?MODULE, {ProcId, Options}, []).
 
-%% @doc Tells a monitor that there is a new engine.
--spec engine_up(Monitor :: pid()) -> ok.
-engine_up(Monitor) ->
-    gen_server:cast(Monitor, engine_up).
-
-%% @doc Tells a monitor to pause after the result that it is at.
--spec pause(Monitor :: pid()) -> ok.
-pause(Monitor) ->
-    gen_server:cast(Monitor, {pause, true}).
-
-%% @doc Tells a monitor that has paused to go on.
--spec resume(Monitor :: pid()) -> ok.
-resume(Monitor) ->
-    gen_server:cast(Monitor, {pause, false}).
-
-%% @doc Pushes a dead letter once more, between two results, and discards it.
--spec redeliver(Monitor :: pid(), Id :: pos_integer(), Result :: map()) -> ok | {error, Reason :: term()}.
-redeliver(Monitor, Id, Result) ->
-    gen_server:call(Monitor, {redeliver, Id, Result}, infinity).
-
 %% @private
 -spec init({binary(), hb_cron_options:monitor()}) -> {ok, #state{}, hibernate} | ignore.
 init({ProcId, Given}) ->
@@ -81,27 +61,34 @@ init({ProcId, Given}) ->
     case hb_cron_registry:claim(ProcId, self(), Logger, Options, Marks, Token) of
         {ok, Leaving} ->
             ok = hb_cron_sys_status:label({hb_process_monitor, ProcId}),
-            ok = hb_cron_host:register_with(Logger),
+            ok = hb_cron_host_logger:register_with(Logger),
             ok = hb_cron_engine:register_with(Logger),
             ok = hb_cron_status_words:set_paused(Marks, hb_cron_options:is_paused(Options)),
-            ok = hb_cron_restarter:watch(),
+            ok = hb_cron_restarts:watch(),
             Settings = hb_cron_options:settings(Options),
             Push = hb_cron_host:device(Settings),
             Works = hb_cron_registry:device(Push),
             State = #state{
                 proc_id = ProcId, options = Options, logger = Logger, cursor = Cursor,
                 pushing_with = hb_cron_push_loop:new(ProcId, Logger, Push, Options, Marks, Works),
-                retrying = hb_cron_retry:new(Settings), marks = Marks, tree = hb_cron_supervisor_child:tree(Options),
+                retrying = hb_cron_retry:new(Settings), marks = Marks, tree = tree(Options),
                 leaving = maps:from_list([{monitor(process, Pid), Pid} || Pid <- Leaving])
             },
             log(ok, started_monitor, {ProcId, Rate, Cursor}, State),
             %% It waits for most of its life: without what starting left on its heap.
             {ok, attach(State), hibernate};
         {taken, _Entry} ->
-            ok = hb_cron_host:end_logger(hb_cron_options:own_logger(Options)),
+            ok = hb_cron_host_logger:stop(hb_cron_host_logger:own(Options)),
             ignore;
         cancelled ->
             ignore
+    end.
+
+%% What tells this process that the supervision tree has ended, if it is not in the tree.
+tree(Options) ->
+    case hb_cron_options:is_supervised(Options) of
+        true -> monitor(process, hb_cron_sup);
+        false -> none
     end.
 
 token(Options) ->
@@ -122,7 +109,7 @@ with_logger(Given) ->
     Given.
 
 own_logger(Options) ->
-    case hb_cron_host:start_logger() of
+    case hb_cron_host_logger:start() of
         undefined -> Options#{logger := undefined};
         Logger -> Options#{logger := Logger, own_logger => true}
     end.
@@ -177,7 +164,7 @@ handle_info(tick, State) ->
 handle_info(stop, State) ->
     stop(State);
 handle_info({'DOWN', Ref, process, _, _}, #state{tree = Ref} = State) ->
-    {stop, hb_cron_app:why_down(), State};
+    {stop, hb_cron_run_state:why_down(), State};
 handle_info({'DOWN', Ref, process, _, _}, #state{leaving = Leaving} = State) ->
     {noreply, attach(alone(State#state{leaving = maps:remove(Ref, Leaving)}))};
 %% Match #state{}: after a reload a stale state must crash, not drop messages.
@@ -220,7 +207,7 @@ stopping({timeout, Timer, not_durable}, _Epoch, Timer, #state{proc_id = ProcId, 
     log(error, not_durable, {ProcId, Cursor}, State),
     {stop, {shutdown, not_durable}, State};
 stopping({'DOWN', Ref, process, _, _}, _Epoch, _Timer, #state{tree = Ref} = State) ->
-    {stop, hb_cron_app:why_down(), State};
+    {stop, hb_cron_run_state:why_down(), State};
 stopping(_Message, _Epoch, _Timer, State) ->
     {noreply, State}.
 
@@ -235,7 +222,7 @@ terminate(Reason, State) ->
         shutdown -> hb_cron_registry:leave(self());
         {shutdown, _} -> hb_cron_registry:leave(self());
         _ ->
-            case hb_cron_supervisor_child:is_supervised(State#state.options) of
+            case hb_cron_options:is_supervised(State#state.options) of
                 true ->
                     log(error, monitor_died, {State#state.proc_id, Reason}, State),
                     hb_cron_registry:leave(self());
@@ -250,7 +237,7 @@ terminate(Reason, State) ->
 attach(#state{engine = none, leaving = Leaving, proc_id = ProcId, options = Options} = State) when map_size(Leaving) =:= 0 ->
     %% Started again with the options that it was first started with, it goes on from its last ack.
     GoOn = not State#state.known andalso
-        (hb_cron_supervisor_child:is_supervised(Options) orelse maps:is_key(registered, Options)),
+        (hb_cron_options:is_supervised(Options) orelse maps:is_key(registered, Options)),
     case hb_cron_registration:register(ProcId, State#state.cursor, GoOn, Options, State#state.marks) of
         {ok, {Handle, _, _} = Registration, Origin, Start} ->
             _ = State#state.ticked andalso hb_process_monitor_nif:poll(Handle),
@@ -446,4 +433,4 @@ format_status(Status) ->
 now_ms() -> erlang:monotonic_time(millisecond).
 
 log(Status, Type, Details, #state{logger = Logger}) ->
-    hb_cron_host:log(Logger, {Status, Type, Details}).
+    hb_cron_host_logger:log(Logger, {Status, Type, Details}).

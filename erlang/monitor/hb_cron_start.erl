@@ -3,13 +3,13 @@
 %%% monitors in a supervisor of the host's are {@link hb_cron_supervisor_child}'s business.
 -module(hb_cron_start).
 
--export([ensure_started/0, engine/0, start_monitor/2]).
+-export([start/2, ensure_started/0, engine/0]).
 %% Starts that no caller waits for
--export([resume_all/0, start_configured/1, configured/1, start_owed/2, not_started/4]).
+-export([resume_all/0, start_configured/1, configured/1, start_owed/2]).
 
 -export_type([started/0]).
 
--type started() :: {Monitor :: pid(), hb_cron_host:logger()}.
+-type started() :: {Monitor :: pid(), hb_cron_host_logger:logger()}.
 
 %% @doc Starts the application if it does not run. It runs once its last child is there.
 -spec ensure_started() -> ok.
@@ -45,8 +45,12 @@ engine() ->
         none -> error({not_started, no_engine})
     end.
 
-%% @doc Starts a monitor; the one that the process has is the answer where it has one.
--spec start_monitor(ProcId :: binary(), hb_cron_options:monitor()) -> started().
+%% @doc Starts a monitor with these options of a caller. If the process has a monitor, that one is the answer.
+-spec start(ProcId :: binary(), Given :: map()) -> started().
+start(ProcId, Given) ->
+    ok = ensure_started(),
+    start_monitor(ProcId, hb_cron_options:for_monitor(ProcId, Given)).
+
 start_monitor(ProcId, Options) ->
     case hb_cron_registry:find(ProcId) of
         {ok, Entry} ->
@@ -70,7 +74,7 @@ logger_of(ProcId, Monitor) ->
     end.
 
 already_monitored(ProcId, {Monitor, Logger, #{rate := Rate, cursor := Cursor}}) ->
-    ok = hb_cron_host:log(Logger, {ok, already_monitored, {ProcId, Rate, Cursor}}),
+    ok = hb_cron_host_logger:log(Logger, {ok, already_monitored, {ProcId, Rate, Cursor}}),
     {Monitor, Logger}.
 
 %% @doc Starts the monitors of all processes that are to be resumed, and says what became of each. One that
@@ -92,7 +96,7 @@ start_or_plan(ProcId, Start) ->
     Outcome = start_owed(ProcId, Start),
     _ = case Outcome of
         {ok, _} -> ok;
-        {error, Reason} -> not_started(ProcId, Start, Reason, 1)
+        {error, Reason} -> hb_cron_restarts:not_started(ProcId, Start, Reason, 1)
     end,
     Outcome.
 
@@ -104,7 +108,7 @@ start_configured(Entries) ->
             {ProcId, Start} -> start_or_plan(ProcId, Start)
         catch
             error:Reason ->
-                hb_cron_host:log(undefined, {error, bad_cron_process, hb_cron_secret:redact({Entry, Reason})})
+                hb_cron_host_logger:log(undefined, {error, bad_cron_process, hb_cron_secret:redact({Entry, Reason})})
         end
     end, Entries).
 
@@ -112,8 +116,8 @@ start_configured(Entries) ->
 %% with it.
 -spec configured(Entry :: term()) -> {ProcId :: binary(), hb_cron_restarts:start()}.
 configured({ProcID, Options}) when is_map(Options) -> 
-    {hb_cron_options:proc_id(ProcID), {given, hb_cron_secret:seal_options(Options)}};
-configured(ProcID) -> {hb_cron_options:proc_id(ProcID), {given, #{}}}.
+    {hb_cron_process_id:new(ProcID), {given, hb_cron_secret:seal_options(Options)}};
+configured(ProcID) -> {hb_cron_process_id:new(ProcID), {given, #{}}}.
 
 %% @doc Starts what is owed to a process; `none': it is not for us to start.
 -spec start_owed(ProcId :: binary(), hb_cron_restarts:start()) ->
@@ -123,7 +127,7 @@ start_owed(ProcId, Start) ->
     try
         case options(Start) of
             #{supervised := true} -> {ok, none};
-            Options -> {ok, hb_process_monitor:start(ProcId, Options)}
+            Options -> {ok, start(ProcId, Options)}
         end
     catch
         error:Reason -> {error, Reason}
@@ -138,12 +142,3 @@ options({kept, Kept}) ->
         Options when is_map(Options) -> Options;
         Other -> error({bad_kept_options, hb_cron_secret:redact(Other)})
     end.
-
-%% @doc A process could not be started, for the `Failures'th time. It is tried again; that is logged at 1, 2,
-%% 4, 8, ...
--spec not_started(ProcId :: binary(), hb_cron_restarts:start(), Reason :: term(), Failures :: pos_integer()) -> ok.
-not_started(ProcId, Start, Reason, Failures) ->
-    Pause = hb_cron_restarter:start_later(ProcId, Start, Reason, Failures),
-    hb_cron_retry_policy:is_reported(Failures) andalso
-        hb_cron_host:log(undefined, {error, not_started, {ProcId, Reason, {again_in_ms, Pause}}}),
-    ok.

@@ -89,7 +89,7 @@ examine(Given) ->
     Advice = hb_cron_doctor_report:advice(Findings),
     Findings#{advice => Advice, verdict => worst([Level || {Level, _, _} <- Advice])}.
 
-check({process, ProcID}) -> _ = hb_cron_options:proc_id(ProcID), ok;
+check({process, ProcID}) -> _ = hb_cron_process_id:new(ProcID), ok;
 check({probe, Probe}) when is_boolean(Probe) -> ok;
 check({Key, Value}) -> error({bad_option, Key, Value}).
 
@@ -101,7 +101,7 @@ worst(Levels) ->
     end.
 
 process(#{process := ProcID}) ->
-    {hb_cron_options:proc_id(ProcID), true};
+    {hb_cron_process_id:new(ProcID), true};
 process(#{}) ->
     case {hb_cron_registry:page(<<>>, 1), configured()} of
         {[{ProcId, _}], _} -> {ProcId, true};
@@ -115,7 +115,7 @@ configured() ->
 bad_processes() -> [Bad || {bad, Bad} <- to_start()].
 
 to_start() ->
-    try hb_cron_host:option(cron_processes) of
+    try hb_cron_host_calls:option(cron_processes) of
         Processes when is_list(Processes), length(Processes) >= 0 -> [configured(Process) || Process <- Processes];
         _ -> []
     catch
@@ -175,8 +175,8 @@ shown(Option) ->
 origin(Node) when is_list(Node) -> origin(unicode:characters_to_binary(Node));
 origin(Node) -> hb_cron_secret:origin(Node).
 
-push_works(#{push := {Module, Function}}) -> hb_cron_host:is_exported(Module, Function, 2);
-push_works(#{push := mu}) -> hb_cron_host:is_exported(dev_mu, push, 2);
+push_works(#{push := {Module, Function}}) -> hb_cron_host_calls:is_exported(Module, Function, 2);
+push_works(#{push := mu}) -> hb_cron_host_calls:is_exported(dev_mu, push, 2);
 push_works(#{push := Fun}) when is_function(Fun) -> true;
 push_works(#{push := Name}) ->
     {Name, Adapter} = lists:keyfind(Name, 1, hb_cron_host:adapters()),

@@ -16,7 +16,7 @@ is_available() ->
 %% Its table goes with its application, which may not run yet.
 -spec has_takers() -> boolean().
 has_takers() ->
-    try hb_cron_host:call(?LIBRARY, list_handlers, [[hb_process_monitor]]) of
+    try hb_cron_host_calls:call(?LIBRARY, list_handlers, [[hb_process_monitor]]) of
         Handlers -> Handlers =/= []
     catch
         _:_ -> false
@@ -26,6 +26,6 @@ has_takers() ->
 %% a push.
 -spec execute([atom(), ...], map(), map()) -> ok.
 execute(Event, Measurements, Metadata) ->
-    try hb_cron_host:call(?LIBRARY, execute, [Event, Measurements, Metadata]) of _ -> ok
+    try hb_cron_host_calls:call(?LIBRARY, execute, [Event, Measurements, Metadata]) of _ -> ok
     catch _:_ -> ok
     end.

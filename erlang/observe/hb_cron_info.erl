@@ -48,7 +48,7 @@
     error := trouble() | undefined, next_tick := non_neg_integer() | undefined,
     dead_letters := non_neg_integer(),
     %% And these.
-    logger := hb_cron_host:logger(),
+    logger := hb_cron_host_logger:logger(),
     rate := pos_integer(),
     cursor := binary() | earliest | undefined,
     cursor_time := non_neg_integer() | undefined,
@@ -103,7 +103,7 @@ info(ProcID) ->
 
 %% The one that stands for the process, else one that still finishes a push.
 monitor_of(ProcID) ->
-    ProcId = hb_cron_options:proc_id(ProcID),
+    ProcId = hb_cron_process_id:new(ProcID),
     case hb_cron_registry:page_of(ProcId) of
         [{_, Monitor}] -> {ok, Monitor};
         [] ->
@@ -148,7 +148,7 @@ list(Options) ->
     lists:foreach(fun check/1, maps:to_list(Options)),
     After = case Options of
         #{start_after := <<>>} -> <<>>;
-        #{start_after := ProcID} -> hb_cron_options:proc_id(ProcID);
+        #{start_after := ProcID} -> hb_cron_process_id:new(ProcID);
         #{} -> <<>>
     end,
     Wanted = case Options of
@@ -306,13 +306,13 @@ now_ms() -> erlang:monotonic_time(millisecond).
 pause(Id) ->
     told(Id, true, fun(Monitor, Marks) ->
         ok = hb_cron_status_words:ask_to_pause(Marks),
-        hb_cron_server:pause(Monitor)
+        hb_cron_monitor:pause(Monitor)
     end).
 
 %% @doc Has a monitor that has paused go on.
 -spec resume(id()) -> ok | {error, not_monitored}.
 resume(Id) ->
-    told(Id, false, fun(Monitor, _Marks) -> hb_cron_server:resume(Monitor) end).
+    told(Id, false, fun(Monitor, _Marks) -> hb_cron_monitor:resume(Monitor) end).
 
 told(Id, Paused, Tell) ->
     case marks_of(Id) of
@@ -331,7 +331,7 @@ marks_of(Monitor) when is_pid(Monitor) ->
         none -> none
     end;
 marks_of(ProcID) ->
-    case hb_cron_registry:page_of(hb_cron_options:proc_id(ProcID)) of
+    case hb_cron_registry:page_of(hb_cron_process_id:new(ProcID)) of
         [{_, Monitor}] -> marks_of(Monitor);
         [] -> none
     end.
@@ -343,7 +343,7 @@ crashed(Monitor, Paused, Tell) when is_pid(Monitor) ->
         none -> {error, not_monitored}
     end;
 crashed(ProcID, Paused, Tell) ->
-    ProcId = hb_cron_options:proc_id(ProcID),
+    ProcId = hb_cron_process_id:new(ProcID),
     Change = fun({monitor, Options}) -> {monitor, hb_cron_options:set_paused(Paused, Options)}; (Start) -> Start end,
     case hb_cron_restarts:set_options(ProcId, Change) of
         {ok, {monitor, #{kept := Kept}}} ->

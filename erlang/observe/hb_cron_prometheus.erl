@@ -83,7 +83,7 @@ with_registry(Function) ->
          erlang:function_exported(?MODEL, create_mf, 4) of
         true ->
             %% Its table goes with its application.
-            try {ok, hb_cron_host:call(?REGISTRY, Function, [?MODULE])}
+            try {ok, hb_cron_host_calls:call(?REGISTRY, Function, [?MODULE])}
             catch _:_ -> none
             end;
         false ->
@@ -97,7 +97,7 @@ collect_mf(_Registry, Callback) ->
     lists:foreach(fun(#{name := Name, type := Type, help := Help} = Metric) ->
         Samples = model(Metric, maps:get(Name, Values)),
         Args = [hb_cron_metrics:full_name(Metric), Help, Type, Samples],
-        Callback(hb_cron_host:call(?MODEL, create_mf, Args))
+        Callback(hb_cron_host_calls:call(?MODEL, create_mf, Args))
     end, hb_cron_metrics:table()).
 
 %% @private

@@ -42,7 +42,7 @@ parts(#{what := record, target := Target, text := Text}) ->
     {<<"library">>, <<>>, [line(Target), line(Text, ?LONGEST_RECORD)]};
 parts(#{what := What, details := Details}) when is_tuple(Details), tuple_size(Details) > 0 ->
     [First | Rest] = All = tuple_to_list(Details),
-    case is_binary(First) andalso hb_cron_options:is_proc_id(First) of
+    case is_binary(First) andalso hb_cron_process_id:is_valid(First) of
         true -> {atom_to_binary(What), First, [detail(Part) || Part <- Rest]};
         false -> {atom_to_binary(What), <<>>, [detail(Part) || Part <- All]}
     end;

@@ -133,7 +133,7 @@ in(crashed, _Cu, Id, Monitor) ->
             _ = hb_cron_restarts:plan(Id, Start, 3600000),
             fun() ->
                 %% Now it may go on.
-                _ = [hb_cron_restarter:start_later(Id, Owed, 1) || Owed <- hb_cron_restarts:drop(Id)],
+                _ = [hb_cron_restarts:not_started(Id, Owed, held_up, 1) || Owed <- hb_cron_restarts:drop(Id)],
                 ok
             end;
         [] ->

@@ -211,7 +211,7 @@ examination_changes_nothing(Cu) ->
     try
         _ = hb_process_monitor:doctor(#{}),
         ?assertEqual(Before, {file:list_dir(Dir), file:read_file_info(Dir)}),
-        ?assertNot(hb_cron_host:has(hb_router, find, 2))
+        ?assertNot(hb_cron_host_calls:has(hb_router, find, 2))
     after harness:no_router()
     end.
 

@@ -33,7 +33,7 @@ loading_test_() ->
 
 specification_is_what_the_app_file_says_test() ->
     {ok, [{application, Name, File}]} = file:consult(code:where_is_file("hb_process_monitor.app")),
-    {application, Name, Own} = hb_cron_app:specification(),
+    {application, Name, Own} = hb_cron_loader:specification(),
     [?assertEqual({Key, normal(proplists:get_value(Key, File))}, {Key, normal(Value)}) || {Key, Value} <- Own].
 
 %% A library that is built with NIF_PROFILE=dev does.

@@ -74,7 +74,7 @@ cleanup(Cu) ->
 %% A process id that no other test has.
 proc_id() ->
     Raw = crypto:strong_rand_bytes(32),
-    hb_cron_options:proc_id(Raw).
+    hb_cron_process_id:new(Raw).
 
 %% Sends each pushed result to the caller as {pushed, Number, Result, PushState}.
 sink(ProcId) ->

@@ -57,7 +57,7 @@ kind(3) -> $X;
 kind(_) -> $G.
 
 id(Kind) ->
-    <<_, Rest/binary>> = hb_cron_options:proc_id(crypto:strong_rand_bytes(32)),
+    <<_, Rest/binary>> = hb_cron_process_id:new(crypto:strong_rand_bytes(32)),
     <<Kind, Rest/binary>>.
 
 %% One run: a node with these monitors and nothing else.
