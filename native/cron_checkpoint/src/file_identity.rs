@@ -4,7 +4,7 @@
 use std::fs::{File, OpenOptions, Permissions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The mode of the file: it holds dead letters and URLs with passwords.
 const PRIVATE: u32 = 0o600;
@@ -34,6 +34,13 @@ impl FileIdentity {
         }
         Ok(())
     }
+}
+
+/// A path beside the file's, for a file of this kind.
+pub(crate) fn beside(path: &Path, kind: &str, now: u64) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{kind}-{now}"));
+    name.into()
 }
 
 #[cfg(test)]

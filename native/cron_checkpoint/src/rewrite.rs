@@ -4,9 +4,8 @@
 use crate::batch::Batch;
 use crate::checkpoint::{Checkpoint, SLICE, now};
 use crate::commit_metrics::COMMITS;
-use crate::file_identity::FileIdentity;
+use crate::file_identity::{FileIdentity, beside};
 use crate::store::{OpenError, Store, StoreError};
-use crate::writer::beside;
 use std::path::Path;
 
 /// How many records, and how many bytes of letters, one commit of a rewrite holds.
@@ -36,7 +35,7 @@ pub(crate) fn rewrite(
     unwritten: &Batch,
 ) -> Result<Store, RewriteError> {
     let path = &checkpoint.shared.path;
-    let fresh = beside(path, "new");
+    let fresh = beside(path, "new", now());
     let written = write(checkpoint, old, unwritten, &fresh);
     let (mut store, letters, lost) = match written {
         Ok(written) => written,
@@ -46,7 +45,7 @@ pub(crate) fn rewrite(
         }
     };
     if FileIdentity::of(path).is_some() {
-        std::fs::rename(path, beside(path, "replaced"))?;
+        std::fs::rename(path, beside(path, "replaced", now()))?;
     }
     std::fs::rename(&fresh, path)?;
     store.placed(path);

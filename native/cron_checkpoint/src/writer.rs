@@ -6,11 +6,12 @@ use crate::batch::Batch;
 use crate::book::Book;
 use crate::checkpoint::{Checkpoint, SLICE, now};
 use crate::commit_metrics::{COMMITS, Commit};
+use crate::file_identity::beside;
 use crate::rewrite::rewrite;
 use crate::state::{State, Waiter};
 use crate::store::{OpenError, Store};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
@@ -41,7 +42,7 @@ const COMPACTED: u64 = 16 << 20;
 pub(crate) fn open(path: &Path) -> Result<(Store, Book), OpenError> {
     match read(path) {
         Err(OpenError::Corrupt(reason)) => {
-            let aside = beside(path, "corrupt");
+            let aside = beside(path, "corrupt", now());
             std::fs::rename(path, &aside).map_err(|error| OpenError::Io(error.to_string()))?;
             log::error!(
                 "checkpoint {} is damaged ({reason}): moved to {}, begun anew",
@@ -58,13 +59,6 @@ fn read(path: &Path) -> Result<(Store, Book), OpenError> {
     let store = Store::open(path)?;
     let contents = store.load()?;
     Ok((store, Book::new(contents)))
-}
-
-/// A path beside the file's, for a file of this kind.
-pub(crate) fn beside(path: &Path, kind: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(format!(".{kind}-{}", now()));
-    name.into()
 }
 
 /// What the thread does until the checkpoint is closed.

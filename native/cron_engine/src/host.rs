@@ -2,19 +2,16 @@
 //! way, whether it answers, and how fast.
 
 pub(crate) mod breaker;
+pub(crate) mod id;
+pub(crate) mod lane;
 pub(crate) mod queue;
 pub(crate) mod verdict;
 
 use crate::host::breaker::Breaker;
-use crate::host::queue::{Lane, PerLane};
+use crate::host::lane::{Lane, PerLane};
 use crate::{MonitorId, Time};
 use std::collections::VecDeque;
 use std::time::Duration;
-
-/// A CU host: everything behind one scheme, name and port. Whoever makes the numbers gives equal
-/// ones to equal hosts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct HostId(pub u64);
 
 /// The longest that a fetch may take in the fast lane, in a crowd.
 const LONGEST_PATIENCE: Duration = Duration::from_secs(5);

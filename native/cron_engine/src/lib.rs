@@ -43,16 +43,17 @@ mod time;
 
 pub use decode::latest::decode as decode_latest;
 pub use decode::page::PageError;
+pub use decode::request::{MAX_LIMIT, PageRequest};
 pub use decode::{page, request};
-pub use engine::event::{
-    Action, Config, Counters, Event, Fetched, MAX_LIMIT, PageRequest, Registration, Report, Request,
-};
+pub use engine::event::{Action, Config, Counters, Event, Fetched, Registration, Report, Request};
 pub use engine::failure::{Class, Failure};
 pub use engine::{Census, Engine};
-pub use host::HostId;
+pub use host::breaker::BreakerState;
+pub use host::id::HostId;
 pub use monitor::grid::Grid;
+pub use monitor::id::MonitorId;
 pub use monitor::position::{Cursor, CursorError, MAX_CURSOR_BYTES, Position};
 pub use monitor::process::ProcessId;
 pub use monitor::trail::Trail;
-pub use monitor::{BreakerState, Doing, MonitorId, Snapshot, Trouble};
+pub use monitor::{Doing, Snapshot, Trouble};
 pub use time::Time;

@@ -24,6 +24,7 @@ mod answers;
 pub(crate) mod credit;
 pub(crate) mod gap;
 pub(crate) mod grid;
+pub(crate) mod id;
 pub(crate) mod nodes;
 pub(crate) mod position;
 pub(crate) mod process;
@@ -31,21 +32,17 @@ mod snapshot;
 pub(crate) mod trail;
 
 pub(crate) use self::answers::{Outcome, Unasked};
-pub use self::snapshot::{BreakerState, Doing, Snapshot, Trouble};
+pub use self::snapshot::{Doing, Snapshot, Trouble};
 
-use crate::engine::event::{MAX_LIMIT, PageRequest, Registration, Request};
+use crate::decode::request::{MAX_LIMIT, PageRequest};
+use crate::engine::event::{Registration, Request};
 use crate::engine::failure::Outage;
-use crate::host::queue::Lane;
+use crate::host::lane::Lane;
 use crate::monitor::credit::Credit;
 use crate::monitor::gap::{Gap, Look};
 use crate::monitor::nodes::Nodes;
 use crate::{Grid, Position, Time, Trail};
 use std::sync::Arc;
-
-/// One registration of a monitor. It is never given twice, so what comes late for an older
-/// registration of the same process is told apart by it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct MonitorId(pub u64);
 
 /// What a monitor waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -310,7 +307,7 @@ impl Monitor {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ProcessId;
+    use crate::{MonitorId, ProcessId};
     use std::time::Duration;
 
     #[test]

@@ -1,9 +1,9 @@
 //! Reading the body of a good response into memory: inflated, and bounded as it is sent and as it
 //! is when inflated, whatever the head announced.
 
-use crate::client::Limits;
 use crate::failure::{failure, printable};
 use crate::head;
+use crate::limits::Limits;
 use cron_engine::{Class, Failure};
 use flate2::bufread::GzDecoder;
 use std::io::{self, BufRead, BufReader, Read};

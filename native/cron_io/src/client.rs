@@ -7,6 +7,7 @@ use crate::connector::connections;
 use crate::failure::{failure, printable};
 use crate::head;
 use crate::idle_connection::is_stale;
+use crate::limits::Limits;
 use crate::proxy::{ProxyError, check_environment, is_exempt};
 use crate::resolver::CachingResolver;
 use crate::roots::{CaFileError, roots};
@@ -31,19 +32,6 @@ const MAX_IDLE_AGE: Duration = Duration::from_mins(1);
 
 /// How much of the body of an error or redirect is read so that its connection can be used again.
 const MAX_DISCARDED_BYTES: u64 = 16 * 1024;
-
-/// The bounds of one fetch.
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// For the connection: name resolution, proxy and TLS included.
-    pub connect: Duration,
-    /// From the request to the last byte of the response's head.
-    pub first_byte: Duration,
-    /// For everything, redirects included.
-    pub total: Duration,
-    /// Of the body, as it is sent and as it is when inflated.
-    pub max_bytes: u64,
-}
 
 /// How a client is to be.
 #[derive(Debug, Clone, Default)]

@@ -1,7 +1,7 @@
 //! What an error of the HTTP client is to the engine: its class, and words that name the limit and
 //! its option, and hold no secret and no more of the peer's text than a line.
 
-use crate::client::Limits;
+use crate::limits::Limits;
 use crate::proxy::ProxyError;
 use cron_engine::{Class, Failure};
 use std::io;

@@ -1,7 +1,7 @@
 //! The proxy named in the environment: checks its URL, marks errors that occur at the proxy and not at
 //! the Compute Unit, and connects to SOCKS proxies at any of their addresses.
 
-use crate::target::TargetError;
+use crate::target_error::TargetError;
 use crate::tcp::Budget;
 use crate::url::Url;
 use std::net::SocketAddr;

@@ -1,7 +1,7 @@
 //! Strict parsing of URLs. The HTTP client ignores some errors, such as a port out of range, and
 //! then asks another address than the one that was written. Here they are refused.
 
-use crate::target::TargetError;
+use crate::target_error::TargetError;
 use percent_encoding::percent_decode_str;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

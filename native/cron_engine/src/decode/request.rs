@@ -1,8 +1,48 @@
 //! The questions a CU is asked, as paths behind its base URL. Building a path is all that
 //! happens here: who sends it, and where to, is not this file's business.
 
-use crate::{PageRequest, ProcessId};
+use crate::{Position, ProcessId, Trail};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
+use std::sync::Arc;
+
+/// The most results that a CU gives in one page, whatever it is asked for.
+pub const MAX_LIMIT: u32 = 1000;
+
+/// Which page of results.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PageRequest {
+    /// Where the page begins.
+    pub from: Position,
+    /// Where it begins instead, in ms since 1970, on a walk past a run of errors.
+    pub at: Option<u64>,
+    /// The sequence number that the page's first edge gets.
+    pub first_seq: u64,
+    /// How many results to ask for.
+    pub limit: u32,
+    /// The trail up to `from`, where it is known already.
+    pub trail: Option<Arc<Trail>>,
+    /// The latest time that a result may have, in ms since 1970. The engine has no clock of that
+    /// kind: the fetch sets it.
+    pub horizon: u64,
+}
+
+impl PageRequest {
+    /// A full page of the results after `from`, the first ones of a monitor.
+    #[must_use]
+    pub const fn new(from: Position) -> Self {
+        Self { from, at: None, first_seq: 1, limit: MAX_LIMIT, trail: None, horizon: u64::MAX }
+    }
+
+    /// The trail up to where the page begins.
+    pub(crate) fn trail(&self) -> Trail {
+        let known = self.trail.as_deref().cloned();
+        let mut trail = known.unwrap_or_else(|| Trail::at(&self.from));
+        if let Some(at) = self.at {
+            trail.skip_to(at);
+        }
+        trail
+    }
+}
 
 /// Everything but RFC 3986's unreserved characters. A cursor is base64, whose `+`, `/` and `=`
 /// mean something else in a query.

@@ -5,7 +5,7 @@ use super::Engine;
 use crate::engine::backoff;
 use crate::engine::event::{Action, Fetched, Report};
 use crate::host::breaker::Change;
-use crate::host::queue::Lane;
+use crate::host::lane::Lane;
 use crate::host::verdict::Verdict;
 use crate::monitor::{Outcome, Trouble, Unasked};
 use crate::{Class, Failure, HostId, MonitorId, Time};

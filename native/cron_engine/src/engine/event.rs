@@ -1,12 +1,10 @@
 //! What goes into the engine and what comes out: [`Event`]s and [`Action`]s, and what else its
 //! caller has to know by name.
 
+use crate::decode::request::{MAX_LIMIT, PageRequest};
 use crate::{Cursor, Failure, HostId, MonitorId, Position, ProcessId, Trail};
 use std::sync::Arc;
 use std::time::Duration;
-
-/// The most results that a CU gives in one page, whatever it is asked for.
-pub const MAX_LIMIT: u32 = 1000;
 
 /// What the engine is told at its start.
 #[derive(Debug, Clone, Copy)]
@@ -96,42 +94,6 @@ pub enum Request {
     First(u32),
     /// A page of results.
     Page(PageRequest),
-}
-
-/// Which page of results.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PageRequest {
-    /// Where the page begins.
-    pub from: Position,
-    /// Where it begins instead, in ms since 1970, on a walk past a run of errors.
-    pub at: Option<u64>,
-    /// The sequence number that the page's first edge gets.
-    pub first_seq: u64,
-    /// How many results to ask for.
-    pub limit: u32,
-    /// The trail up to `from`, where it is known already.
-    pub trail: Option<Arc<Trail>>,
-    /// The latest time that a result may have, in ms since 1970. The engine has no clock of that
-    /// kind: the fetch sets it.
-    pub horizon: u64,
-}
-
-impl PageRequest {
-    /// A full page of the results after `from`, the first ones of a monitor.
-    #[must_use]
-    pub const fn new(from: Position) -> Self {
-        Self { from, at: None, first_seq: 1, limit: MAX_LIMIT, trail: None, horizon: u64::MAX }
-    }
-
-    /// The trail up to where the page begins.
-    pub(crate) fn trail(&self) -> Trail {
-        let known = self.trail.as_deref().cloned();
-        let mut trail = known.unwrap_or_else(|| Trail::at(&self.from));
-        if let Some(at) = self.at {
-            trail.skip_to(at);
-        }
-        trail
-    }
 }
 
 /// What a fetch that did not fail brought.

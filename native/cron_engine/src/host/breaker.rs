@@ -5,9 +5,8 @@
 
 use crate::Time;
 use crate::engine::backoff::Backoff;
-use crate::host::queue::Lane;
+use crate::host::lane::Lane;
 use crate::host::verdict::Verdict;
-use crate::monitor::BreakerState;
 use fastrand::Rng;
 use std::time::Duration;
 
@@ -17,6 +16,17 @@ const THRESHOLD: u32 = 5;
 /// The pauses between probes. One request every few seconds is nothing to a host, and recovery is
 /// noticed soon.
 const PAUSES: Backoff = Backoff { first: Duration::from_secs(1), longest: Duration::from_secs(10) };
+
+/// How a host's breaker stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BreakerState {
+    /// The host is asked.
+    Closed,
+    /// It is not, for this long.
+    Open(Duration),
+    /// One fetch finds out whether it is back.
+    HalfOpen,
+}
 
 /// What becomes of a breaker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

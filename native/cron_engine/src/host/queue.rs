@@ -11,44 +11,11 @@
 
 use crate::host::Host;
 use crate::host::breaker::Breaker;
+use crate::host::lane::{Lane, PerLane};
 use crate::{HostId, MonitorId};
 use rustc_hash::FxHashMap;
 use std::collections::BTreeSet;
 use std::time::Duration;
-
-/// One of the two lanes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Lane {
-    Fast,
-    Slow,
-}
-
-impl Lane {
-    const BOTH: [Self; 2] = [Self::Fast, Self::Slow];
-}
-
-/// One thing for each lane.
-#[derive(Debug, Default)]
-pub(crate) struct PerLane<T> {
-    pub(crate) fast: T,
-    pub(crate) slow: T,
-}
-
-impl<T> PerLane<T> {
-    pub(crate) const fn of(&self, lane: Lane) -> &T {
-        match lane {
-            Lane::Fast => &self.fast,
-            Lane::Slow => &self.slow,
-        }
-    }
-
-    pub(crate) const fn of_mut(&mut self, lane: Lane) -> &mut T {
-        match lane {
-            Lane::Fast => &mut self.fast,
-            Lane::Slow => &mut self.slow,
-        }
-    }
-}
 
 /// The monitors that wait to fetch, by host and lane.
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 //! What the end of a fetch says of the host that it was sent to.
 
 use crate::engine::event::Fetched;
-use crate::host::queue::Lane;
+use crate::host::lane::Lane;
 use crate::{Class, Failure};
 use std::time::Duration;
 

@@ -2,7 +2,8 @@
 //! waits for next. What the answer says of the host that gave it is not decided here.
 
 use super::{Monitor, Stage, Step};
-use crate::engine::event::{Fetched, MAX_LIMIT};
+use crate::decode::request::MAX_LIMIT;
+use crate::engine::event::Fetched;
 use crate::monitor::gap::Look;
 use crate::{Cursor, Position, Time, Trail};
 use std::sync::Arc;

@@ -2,6 +2,7 @@
 //! never decided here.
 
 use super::{Monitor, Stage};
+use crate::BreakerState;
 use crate::{Class, Failure, Position, Time};
 use std::time::Duration;
 
@@ -23,17 +24,6 @@ pub enum Doing {
     BackingOff,
     /// Somebody to resume it.
     Paused,
-}
-
-/// How a host's breaker stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BreakerState {
-    /// The host is asked.
-    Closed,
-    /// It is not, for this long.
-    Open(Duration),
-    /// One fetch finds out whether it is back.
-    HalfOpen,
 }
 
 /// The last failure of a fetch, until one succeeds.
