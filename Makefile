@@ -137,8 +137,10 @@ browser: setup ## the operations page in a Chromium without a window (root, Debi
 	@./scripts/setup.sh chromium
 	@$(RUN) -run page_seen main '$(SAVE)'
 
-docs: compile ## write docs/metrics.md anew, from the table of metrics
+docs: compile ## generate docs/metrics.md, docs/options.md and docs/errors.md from their tables
 	@$(RUN) -s metrics_doc main
+	@$(RUN) -s options_doc main
+	@UPDATE_DOCS=yes $(CARGO) test -q --locked -p cron_engine --test all errors_doc
 
 valgrind: ## a node at work under valgrind: no error with the library in its stack
 	@./scripts/setup.sh valgrind

@@ -50,7 +50,7 @@ find_payload() {
   VERSION=$(sed -n 's/.*{vsn, *"\([^"]*\)"}.*/\1/p' "$PAYLOAD/ebin/hb_process_monitor.app")
   local hash name hashes files=("$LIBRARY")
   for name in $(modules_of "$PAYLOAD"); do
-    [ -f "$PAYLOAD/ebin/$name.beam" ] || die "$PAYLOAD: not a whole build, ebin/$name.beam is missing."
+    [ -e "$PAYLOAD/ebin/$name.beam" ] || [ -L "$PAYLOAD/ebin/$name.beam" ] || die "$PAYLOAD: not a whole build, ebin/$name.beam is missing."
     files+=("ebin/$name.beam")
   done
   hashes=$(cd "$PAYLOAD" && sha256sum "${files[@]}") || die "$PAYLOAD: its files cannot be read."

@@ -1,10 +1,9 @@
-%%% @doc The options: their names, defaults, scopes and what is a good value, in one table. An
-%%% option comes from the caller's map, then from the host, then from here.
+%%% @doc Reads options: from the caller's map, then from the host, then the default. {@link hb_cron_option_table}
+%%% declares them.
 -module(hb_cron_options).
 
 -export([for_monitor/2, settings/1, moved/2, is_paused/1, set_paused/2, is_supervised/1, for_library/3, pack/1, for_node/0,
          describe/0, sources/0]).
-
 -export([rate/1, cursor/1]).
 
 -export_type([monitor/0, node_options/0, cursor/0]).
@@ -28,47 +27,15 @@
     token => hb_cron_restarts:token()
 }.
 %% The options of one monitor; those that hardly any has are there only if they are set. `settings' are
-%% all others of scope monitor of the README's table; `routed' says that the node is the host's choice,
+%% all others of scope monitor, see docs/options.md; `routed' says that the node is the host's choice,
 %% which may change. `own_logger': the logger was started for this monitor, and ends with it. `registered': it has
 %% been registered before, so it goes on from where the checkpoint says. `token': it is a planned start.
 
 -type node_options() :: #{atom() => term()}.
-%% All options of scope node of the README's table.
+%% All options of scope node, see docs/options.md.
 
--define(MAX_U32, 16#ffffffff).
-%% The rate where neither the caller nor the host says one, in ms.
--define(RATE, 10000).
 %% The longest cursor that is taken, in bytes. The library has the same bound for what a CU sends.
 -define(MAX_CURSOR, 4096).
-
-%% {Key, Scope, Default, Check}
-table() ->
-    [{cron_node, monitor, undefined, fun is_nodes/1},
-     {cron_page_limit, monitor, 1000, range(1, 1000)},
-     {cron_push, monitor, undefined, fun is_push/1},
-     {cron_result_format, monitor, undefined, one_of([map, record])},
-     {cron_push_attempts, monitor, 5, or_infinity(range(1, ?MAX_U32))},
-     {cron_push_backoff, monitor, {1000, 300000}, fun is_backoff/1},
-     {cron_push_stall, monitor, 300000, range(1, ?MAX_U32)},
-     {cron_push_timeout, monitor, 60000, range(1, ?MAX_U32)},
-     {cron_connect_timeout, monitor, 5000, range(1, ?MAX_U32)},
-     {cron_first_byte_timeout, monitor, 60000, range(1, ?MAX_U32)},
-     {cron_timeout, monitor, 60000, range(1, ?MAX_U32)},
-     {cron_max_page_bytes, monitor, 67108864, range(1024, ?MAX_U32)},
-     {cron_walk_after, monitor, 60000, range(1, ?MAX_U32)},
-     {cron_stale_after, monitor, infinity, or_infinity(range(1, 1 bsl 53))},
-     {cron_max_ahead, monitor, 3600000, or_infinity(range(1, 1 bsl 53))},
-     {cron_max_inflight, node, 64, range(1, 1024)},
-     {cron_max_buffered_bytes, node, 268435456, range(1, 1 bsl 53)},
-     {cron_cacertfile, node, undefined, fun is_path/1},
-     {cron_checkpoint, node, <<"cron-checkpoint.redb">>, fun(V) -> V =:= false orelse is_path(V) end},
-     {cron_checkpoint_interval, node, 50, range(1, ?MAX_U32)},
-     {cron_dead_letters_max, node, 10000, range(0, 1 bsl 53)},
-     {cron_dead_letters_max_bytes, node, 268435456, range(0, 1 bsl 53)},
-     {cron_forget_stopped_after, node, infinity, or_infinity(range(1, 1 bsl 53))},
-     {cron_processes, node, [], fun is_processes/1},
-     {cron_events, node, auto, one_of([auto, true, false])},
-     {cron_log_level, node, info, one_of([none, error, warning, info, debug, trace])}].
 
 %% @doc All options of the monitor of `ProcId', from those that a caller gives. Raises
 %% `{bad_rate, Term}', `{bad_cursor, Term}' or `{bad_option, Key, Value}'. URLs with user information are sealed
@@ -86,9 +53,9 @@ for_monitor(ProcId, MaybeSealed) ->
     Paused = maps:get(paused, Given, false),
     is_boolean(Paused) orelse bad(paused, Paused),
     Rest = maps:without([rate, cursor, logger, paused], Given),
-    Table = table(),
+    Table = hb_cron_option_table:entries(),
     maps:foreach(fun(Key, Value) -> given(lists:keyfind(Key, 1, Table), Key, Value) end, Rest),
-    Own = [{Key, value(Entry, Rest)} || {Key, monitor, _, _} = Entry <- Table],
+    Own = [{Key, value(Entry, Rest)} || {Key, monitor, _, _, _, _} = Entry <- Table],
     #{cron_node := Node} = All = maps:from_list(Own),
     %% A fun is not shared: it would outlive the code it is of, and nobody would know.
     Nodes = hb_cron_secret:seal(node_list(Node, ProcId)),
@@ -135,7 +102,8 @@ kept(Given) ->
 %% The base URLs to try in turn.
 node_list(undefined, ProcId) ->
     {_Source, Nodes} = hb_cron_router:nodes_of(ProcId),
-    [check(cron_node, fun is_node/1, Node) || Node <- Nodes];
+    Entry = lists:keyfind(cron_node, 1, hb_cron_option_table:entries()),
+    [check(Entry, Node) || Node <- Nodes];
 node_list([Char | _] = Node, _) when is_integer(Char) ->
     [unicode:characters_to_binary(Node)];
 node_list(Nodes, _) when is_list(Nodes) ->
@@ -165,8 +133,8 @@ or_zero(infinity) -> 0;
 or_zero(Ms) -> Ms.
 
 %% An option of scope node is for the host to set. In a monitor's map it may only say what is so.
-given({Key, monitor, _, Check}, Key, Value) -> check(Key, Check, Value);
-given({Key, node, _, _} = Entry, Key, Value) ->
+given({Key, monitor, _, _, _, _} = Entry, Key, Value) -> check(Entry, Value);
+given({Key, node, _, _, _, _} = Entry, Key, Value) ->
     InForce = maps:get(Key, hb_cron_registry:node_options(), value(Entry, #{})),
     Value =:= InForce orelse bad(Key, Value);
 given(false, Key, Value) -> bad(Key, Value).
@@ -174,53 +142,54 @@ given(false, Key, Value) -> bad(Key, Value).
 %% @doc All options of scope node, from the host.
 -spec for_node() -> node_options().
 for_node() ->
-    maps:from_list([{Key, value(Entry, #{})} || {Key, node, _, _} = Entry <- table()]).
+    maps:from_list([{Key, value(Entry, #{})} || {Key, node, _, _, _, _} = Entry <- hb_cron_option_table:entries()]).
 
 %% @doc Key, scope and default of every option.
 -spec describe() -> [{Key :: atom(), Scope :: monitor | node, Default :: term()}].
 describe() ->
-    [{default_cron_rate, monitor, ?RATE} | [{Key, Scope, Default} || {Key, Scope, Default, _} <- table()]].
+    [{Key, Scope, Default} || {Key, Scope, Default, _, _, _} <- all()].
 
 %% @doc The value of every option where no start says otherwise, and whose it is. What the host says may be
 %% `refused': then it is no value for it.
 -spec sources() -> [{Key :: atom(), Scope :: monitor | node, Value :: term(), From :: host | default | refused}].
 sources() ->
-    Rate = {default_cron_rate, monitor, ?RATE, range(1, ?MAX_U32)},
-    [source(Entry) || Entry <- [Rate | table()]].
+    [source(Entry) || Entry <- all()].
 
-source({Key, Scope, Default, Check}) ->
-    %% Nobody says that the host runs.
+all() -> [hb_cron_option_table:rate() | hb_cron_option_table:entries()].
+
+source({Key, Scope, Default, _, _, _} = Entry) ->
+    %% The host may not run.
     case try hb_cron_host_calls:option(Key) catch _:_ -> undefined end of
         undefined -> {Key, Scope, Default, default};
-        Value -> {Key, Scope, Value, case Check(Value) of true -> host; false -> refused end}
+        Value -> {Key, Scope, Value, case hb_cron_option_table:is_valid(Entry, Value) of true -> host; false -> refused end}
     end.
 
-value({Key, _, Default, Check}, Given) ->
+value({Key, _, Default, _, _, _} = Entry, Given) ->
     case Given of
         #{Key := Value} ->
             Value;
         #{} ->
             case hb_cron_host_calls:option(Key) of
                 undefined -> Default;
-                Value -> check(Key, Check, Value)
+                Value -> check(Entry, Value)
             end
     end.
 
-check(Key, Check, Value) ->
-    case Check(Value) of
+check({Key, _, _, _, _, _} = Entry, Value) ->
+    case hb_cron_option_table:is_valid(Entry, Value) of
         true -> Value;
         false -> bad(Key, Value)
     end.
 
 default_rate() ->
     case hb_cron_host_calls:option(default_cron_rate) of
-        undefined -> ?RATE;
+        undefined -> element(3, hb_cron_option_table:rate());
         Rate -> rate(Rate)
     end.
 
 %% @doc Milliseconds between ticks.
--spec rate(term()) -> 1..?MAX_U32.
-rate(Rate) when is_integer(Rate), Rate >= 1, Rate =< ?MAX_U32 -> Rate;
+-spec rate(term()) -> 1..16#ffffffff.
+rate(Rate) when is_integer(Rate), Rate >= 1, Rate =< 16#ffffffff -> Rate;
 rate(Other) -> error({bad_rate, hb_cron_secret:redact(Other)}).
 
 %% @doc Where to begin.
@@ -228,45 +197,6 @@ rate(Other) -> error({bad_rate, hb_cron_secret:redact(Other)}).
 cursor(Start) when Start =:= undefined; Start =:= earliest -> Start;
 cursor(Cursor) when is_binary(Cursor), byte_size(Cursor) > 0, byte_size(Cursor) =< ?MAX_CURSOR -> Cursor;
 cursor(Other) -> error({bad_cursor, Other}).
-
-is_nodes(Nodes) when is_list(Nodes), Nodes =/= [] ->
-    case io_lib:char_list(Nodes) of
-        true -> is_node(Nodes);
-        false -> lists:all(fun is_node/1, Nodes)
-    end;
-is_nodes(Node) ->
-    is_node(Node).
-
-is_node(Node) when is_binary(Node) -> hb_process_monitor_nif:check_node(Node) =:= ok;
-is_node([_ | _] = Node) -> io_lib:char_list(Node) andalso is_node(unicode:characters_to_binary(Node));
-is_node(_) -> false.
-
-is_push({Module, Function}) -> is_atom(Module) andalso is_atom(Function);
-is_push(Name) when is_atom(Name) -> lists:keymember(Name, 1, hb_cron_host:adapters());
-is_push(Fun) -> is_function(Fun, 2).
-
-is_backoff({First, Longest}) ->
-    is_integer(First) andalso is_integer(Longest) andalso
-        First >= 1 andalso Longest >= First andalso Longest =< ?MAX_U32;
-is_backoff(_) ->
-    false.
-
-is_path(Path) -> (is_binary(Path) andalso Path =/= <<>>) orelse
-    (is_list(Path) andalso Path =/= [] andalso io_lib:char_list(Path)).
-
-%% What is wrong with one of them does not keep the others from being started: each is checked by itself.
-is_processes(List) -> is_list(List) andalso is_integer(catch_length(List)).
-
-catch_length(List) ->
-    try length(List)
-    catch error:badarg -> improper
-    end.
-
-range(Low, High) -> fun(V) -> is_integer(V) andalso V >= Low andalso V =< High end.
-
-or_infinity(Check) -> fun(V) -> V =:= infinity orelse Check(V) end.
-
-one_of(Values) -> fun(V) -> lists:member(V, Values) end.
 
 -spec bad(Key :: term(), Value :: term()) -> no_return().
 bad(Key, Value) -> error({bad_option, Key, hb_cron_secret:redact(Value)}).

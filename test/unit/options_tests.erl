@@ -1,4 +1,4 @@
-%%% Options: where each value comes from, and that what the README says of them is true.
+%%% Options: where each value comes from, which values are refused, and that docs/options.md is up to date.
 -module(options_tests).
 -include_lib("eunit/include/eunit.hrl").
 
@@ -72,17 +72,6 @@ every_option_accepts_its_default(_) ->
     [?assertMatch(#{rate := _}, started(#{Key => Default}))
      || {Key, monitor, Default} <- ?OPTS:describe(), Key =/= default_cron_rate, Default =/= undefined].
 
-readme_names_every_option_and_its_default_test() ->
-    {ok, Readme} = file:read_file(harness:checkout("README.md")),
-    [begin
-        Name = ["`", atom_to_list(Key), "`"],
-        ?assertMatch({Key, true}, {Key, binary:match(Readme, iolist_to_binary(Name)) =/= nomatch}),
-        %% In the table where it is in effect.
-        Row = re:run(Readme, ["^\\| ", Name, " \\| ([^|]*) \\| ([^|]*) \\|"], [multiline, {capture, all_but_first, binary}]),
-        case Row of
-            {match, [Shown, ShownScope]} ->
-                ?assertNotEqual({Key, nomatch}, {Key, binary:match(ShownScope, atom_to_binary(Scope))}),
-                Default =:= undefined orelse ?assertEqual({Key, Shown}, {Key, iolist_to_binary(io_lib:format("~p", [Default]))});
-            nomatch -> ok
-        end
-    end || {Key, Scope, Default} <- ?OPTS:describe()].
+documented_options_are_those_of_the_table_test() ->
+    {ok, Written} = file:read_file(harness:checkout(options_doc:file())),
+    ?assert(Written =:= options_doc:markdown(), "docs/options.md is out of date: make docs").

@@ -5,98 +5,58 @@ use crate::PageError;
 use std::fmt;
 use std::time::Duration;
 
-/// The class of a failed fetch. Its name is the second element of the error in the log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[repr(u8)]
-#[non_exhaustive]
-pub enum Class {
-    /// The host's name did not resolve.
-    Resolve,
-    /// No connection, or it broke before the response was whole.
-    Connect,
-    /// No connection within `cron_connect_timeout`.
-    ConnectTimeout,
-    /// No head of a response within `cron_first_byte_timeout`.
-    FirstByteTimeout,
-    /// No whole response within `cron_timeout`, however steadily it drips.
-    Timeout,
-    /// The TLS handshake failed or the certificate was refused.
-    Tls,
-    /// The peer does not speak HTTP as it should.
-    Protocol,
-    /// A status other than 200.
-    Status,
-    /// A redirect to another origin, to nowhere, or one too many.
-    Redirect,
-    /// The body, as sent or inflated, is larger than `cron_max_page_bytes`.
-    BodyTooLarge,
-    /// There is no memory left for a large page within `cron_max_buffered_bytes`.
-    NoRoom,
-    /// The body is compressed in a way that was not asked for, or is damaged.
-    BadEncoding,
-    /// The body is no JSON.
-    BadJson,
-    /// The body is no UTF-8.
-    BadUtf8,
-    /// The JSON is nested too deeply.
-    TooDeep,
-    /// A string of the JSON is too long.
-    StringTooLong,
-    /// A page with more edges than any CU gives.
-    TooManyEdges,
-    /// A number that no Erlang number can hold.
-    BadNumber,
-    /// The JSON is no page of results.
-    BadPage,
-    /// An edge has no usable cursor.
-    NoCursor,
-    /// An edge's cursor is too long.
-    CursorTooLong,
-    /// A page with results ends where the last one ended.
-    StuckCursor,
-    /// A page holds results that lie before where it was to begin, or one twice.
-    CursorRegressed,
-    /// A result is dated further ahead of this node's clock than `cron_max_ahead` allows.
-    FutureCursor,
-    /// A page without results says that there are more.
-    EmptyPage,
-    /// A fault of our own, kept from spreading.
-    Internal,
+/// Declares the classes, each once: its variant, its name in logs and metrics, what it means, and what an operator
+/// can do. `docs/errors.md` is generated from it.
+macro_rules! classes {
+    ($($variant:ident, $name:literal, $meaning:literal, $advice:literal;)+) => {
+        /// The class of a failed fetch. Its name is the second element of the error in the log.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        #[repr(u8)]
+        #[non_exhaustive]
+        pub enum Class {
+            $(#[doc = $meaning] $variant,)+
+        }
+
+        impl Class {
+            /// Each class with its name, meaning and advice, in the order of the variants.
+            const TABLE: &'static [(Self, &'static str, &'static str, &'static str)] =
+                &[$((Self::$variant, $name, $meaning, $advice)),+];
+        }
+    };
+}
+
+classes! {
+    Resolve, "resolve", "The host's name did not resolve.", "check the name and the node's DNS";
+    Connect, "connect", "No connection, or it broke before the response was whole.", "check that the CU runs and is reachable";
+    ConnectTimeout, "connect_timeout", "No connection within `cron_connect_timeout`.", "check the network and firewalls";
+    FirstByteTimeout, "first_byte_timeout", "No head of a response within `cron_first_byte_timeout`.", "the CU may be evaluating a backlog: wait, or raise the option";
+    Timeout, "timeout", "No whole response within `cron_timeout`, however steadily it drips.", "raise the option, or lower `cron_page_limit`";
+    Tls, "tls", "The TLS handshake failed or the certificate was refused.", "check the certificate; `cron_cacertfile` adds a CA";
+    Protocol, "protocol", "The peer does not speak HTTP as it should.", "check that `cron_node` names a CU";
+    Status, "status", "A status other than 200.", "look at the CU's log";
+    Redirect, "redirect", "A redirect to another origin, to nowhere, or one too many.", "set `cron_node` to where it leads, if you trust it";
+    BodyTooLarge, "body_too_large", "The body, as sent or inflated, is larger than `cron_max_page_bytes`.", "raise the option, or lower `cron_page_limit`";
+    NoRoom, "no_room", "There is no memory left for a large page within `cron_max_buffered_bytes`.", "wait for pushes, or raise the option";
+    BadEncoding, "bad_encoding", "The body is compressed in a way that was not asked for, or is damaged.", "check proxies between the node and the CU";
+    BadJson, "bad_json", "The body is not JSON.", "check that `cron_node` names a CU";
+    BadUtf8, "bad_utf8", "The body is not UTF-8.", "report it to the CU's operator";
+    TooDeep, "too_deep", "The JSON is nested too deeply.", "report it to the CU's operator";
+    StringTooLong, "string_too_long", "A string of the JSON is longer than 32 MiB.", "report it to the process's author";
+    TooManyEdges, "too_many_edges", "A page has more than 10,000 edges.", "report it to the CU's operator";
+    BadNumber, "bad_number", "A number that no Erlang number can hold.", "report it to the process's author";
+    BadPage, "bad_page", "The JSON is not a page of results.", "check that `cron_node` names a CU";
+    NoCursor, "no_cursor", "An edge has no usable cursor.", "report it to the CU's operator";
+    CursorTooLong, "cursor_too_long", "An edge's cursor is longer than 4 KiB.", "report it to the CU's operator";
+    StuckCursor, "stuck_cursor", "A page with results ends where the last one ended.", "report it to the CU's operator";
+    CursorRegressed, "cursor_regressed", "A page holds results that lie before where it was to begin, or one twice.", "report it to the CU's operator; try another CU";
+    FutureCursor, "future_cursor", "A result is dated further ahead of the node's clock than `cron_max_ahead` allows.", "check the clocks of the node and the CU";
+    EmptyPage, "empty_page", "A page without results says that there are more.", "report it to the CU's operator";
+    Internal, "internal", "A fault of this library, kept from spreading.", "report it with the log entry";
 }
 
 impl Class {
-    /// Every class with its name, as logs and metrics spell it.
-    const NAMES: [(Self, &'static str); 26] = [
-        (Self::Resolve, "resolve"),
-        (Self::Connect, "connect"),
-        (Self::ConnectTimeout, "connect_timeout"),
-        (Self::FirstByteTimeout, "first_byte_timeout"),
-        (Self::Timeout, "timeout"),
-        (Self::Tls, "tls"),
-        (Self::Protocol, "protocol"),
-        (Self::Status, "status"),
-        (Self::Redirect, "redirect"),
-        (Self::BodyTooLarge, "body_too_large"),
-        (Self::NoRoom, "no_room"),
-        (Self::BadEncoding, "bad_encoding"),
-        (Self::BadJson, "bad_json"),
-        (Self::BadUtf8, "bad_utf8"),
-        (Self::TooDeep, "too_deep"),
-        (Self::StringTooLong, "string_too_long"),
-        (Self::TooManyEdges, "too_many_edges"),
-        (Self::BadNumber, "bad_number"),
-        (Self::BadPage, "bad_page"),
-        (Self::NoCursor, "no_cursor"),
-        (Self::CursorTooLong, "cursor_too_long"),
-        (Self::StuckCursor, "stuck_cursor"),
-        (Self::CursorRegressed, "cursor_regressed"),
-        (Self::FutureCursor, "future_cursor"),
-        (Self::EmptyPage, "empty_page"),
-        (Self::Internal, "internal"),
-    ];
-
     /// How many classes there are.
-    pub const COUNT: usize = Self::NAMES.len();
+    pub const COUNT: usize = Self::TABLE.len();
 
     /// The place of the class among all.
     #[must_use]
@@ -106,13 +66,25 @@ impl Class {
 
     /// Every class.
     pub fn all() -> impl Iterator<Item = Self> {
-        Self::NAMES.iter().map(|(class, _)| *class)
+        Self::TABLE.iter().map(|(class, ..)| *class)
     }
 
     /// The name of the class.
     #[must_use]
     pub fn name(self) -> &'static str {
-        Self::NAMES.iter().find(|(class, _)| *class == self).map_or("", |(_, name)| name)
+        Self::TABLE.get(self.index()).map_or("", |(_, name, ..)| name)
+    }
+
+    /// What the class means.
+    #[must_use]
+    pub fn meaning(self) -> &'static str {
+        Self::TABLE.get(self.index()).map_or("", |(_, _, meaning, _)| meaning)
+    }
+
+    /// What an operator can do.
+    #[must_use]
+    pub fn advice(self) -> &'static str {
+        Self::TABLE.get(self.index()).map_or("", |(.., advice)| advice)
     }
 
     /// Whether it says that the host as a whole is in trouble, not one answer of it.

@@ -15,6 +15,7 @@ mod corpus;
 mod drain;
 mod draining;
 mod engine_props;
+mod errors_doc;
 mod failover;
 mod fetching;
 mod full;
