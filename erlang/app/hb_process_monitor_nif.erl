@@ -91,7 +91,7 @@
 
 -type snapshot() :: {
     epoch(),
-    Doing :: waiting | resolving | polling | pushing | backing_off | paused,
+    Doing :: idle | resolving | polling | pushing | backing_off | paused,
     Cursor :: binary() | earliest | undefined | unknown,
     CursorTime :: non_neg_integer() | none,
     Unacked :: non_neg_integer(),

@@ -11,7 +11,7 @@
 
 -type id() :: pid() | hb_process_monitor:process_id().
 
--type state() :: starting | resolving | waiting | polling | pushing | backing_off
+-type state() :: starting | resolving | idle | polling | pushing | backing_off
                | pausing | paused | stopping | unknown.
 %% `starting': not registered with the engine, which is being started again, or another monitor of the
 %% process still finishes a push. `resolving': it looks up where to begin, or makes that durable.
@@ -81,7 +81,7 @@
 %% @doc Every state, the worst last.
 -spec states() -> [state(), ...].
 states() ->
-    [waiting, polling, pushing, resolving, starting, pausing, paused, stopping, backing_off, unknown].
+    [idle, polling, pushing, resolving, starting, pausing, paused, stopping, backing_off, unknown].
 
 %% @doc All about the monitor of a process; `undefined' if there is none.
 -spec info(id()) -> info() | undefined.

@@ -7,7 +7,7 @@
 
 -export_type([count/0]).
 
--type count() :: waiting | resolving | polling | pushing | backing_off | paused | failing.
+-type count() :: idle | resolving | polling | pushing | backing_off | paused | failing.
 
 %% How long the loop may take, in ms. It is busy for milliseconds, but its process may sleep.
 -define(PATIENCE, 1000).

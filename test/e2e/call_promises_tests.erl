@@ -245,7 +245,7 @@ at_once(A, B, Cu) ->
     {Last, Logger} = harness:start(Cu, Id, #{}),
     ok = ?M:resume(Last),
     Forgotten = lists:member({forget, ok}, lists:zip([A, B], Outcomes)),
-    harness:eventually(fun() -> lists:member(maps:get(state, ?M:info(Id)), [waiting, polling, pushing]) end),
+    harness:eventually(fun() -> lists:member(maps:get(state, ?M:info(Id)), [idle, polling, pushing]) end),
     test_cu:add(Cu, Id, 2),
     Last ! tick,
     case Forgotten of
@@ -278,7 +278,7 @@ forgotten_or_started(Cu) ->
     {Monitor, _} = harness:start(Cu, Id, #{}),
     receive {forgot, Answer} -> ?assert(lists:member(Answer, [ok, {error, monitored}])) end,
     receive {'DOWN', Ref, process, _, _} when Ref =:= element(2, Forget) -> ok end,
-    harness:eventually(fun() -> maps:get(state, ?M:info(Id)) =:= waiting end),
+    harness:eventually(fun() -> maps:get(state, ?M:info(Id)) =:= idle end),
     test_cu:add(Cu, Id, 2),
     Monitor ! tick,
     harness:results(4, 5),

@@ -169,10 +169,10 @@ paused_and_failing_monitors_are_counted(Cu) ->
     Monitor ! tick,
     receive {push_failed, 1} -> ok end,
     harness:eventually(fun() ->
-        [maps:get(state, hb_process_monitor:info(Id)) || Id <- Ids] =:= [paused, backing_off, waiting]
+        [maps:get(state, hb_process_monitor:info(Id)) || Id <- Ids] =:= [paused, backing_off, idle]
     end),
     #{monitors := Counted} = Findings = hb_process_monitor:doctor(#{probe => false}),
-    ?assertEqual(#{states => #{paused => 1, backing_off => 1, waiting => 1}, stalled => 0, failing => 1}, Counted),
+    ?assertEqual(#{states => #{paused => 1, backing_off => 1, idle => 1}, stalled => 0, failing => 1}, Counted),
     found(attention, <<"1 monitors are paused">>, Findings),
     found(attention, <<"of 1 monitors failed">>, Findings).
 
@@ -199,7 +199,7 @@ monitors_of_an_engine_that_does_not_answer_are_unknown(Cu) ->
     ?assertMatch(#{monitors := #{states := #{unknown := 1}}}, Findings),
     found(attention, <<"did not answer for 1 monitors">>, Findings),
     %% Its answer comes once it is awake, and lies in nobody's mailbox.
-    ?assertMatch(#{monitors := #{states := #{waiting := 1}}}, hb_process_monitor:doctor(#{probe => false})),
+    ?assertMatch(#{monitors := #{states := #{idle := 1}}}, hb_process_monitor:doctor(#{probe => false})),
     ?assertEqual({message_queue_len, 0}, process_info(self(), message_queue_len)).
 
 examination_changes_nothing(Cu) ->

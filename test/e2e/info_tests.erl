@@ -43,7 +43,7 @@ waiting_monitor_shows_its_cursor_lag_and_next_tick(Cu) ->
     Before = erlang:system_time(millisecond),
     {Monitor, Logger} = harness:pushed(Cu, Id, 3),
     harness:polled(Cu, Id),
-    in_state(Id, waiting),
+    in_state(Id, idle),
     Cursor = test_cu:cursor(3),
     #{process := Id, monitor := Monitor, logger := Logger, rate := 3600000, cursor := Cursor, cursor_time := Time,
       cursor_age := Age, lag := Lag, last_result := Last, unacked := 0, buffered_bytes := 0, at_push := undefined,
@@ -113,7 +113,7 @@ failed_push_shows_until_one_succeeds(Cu) ->
     Monitor ! tick,
     harness:results(1, 1),
     harness:eventually(fun() -> maps:get(error, hb_process_monitor:info(Id)) =:= undefined end),
-    in_state(Id, waiting).
+    in_state(Id, idle).
 
 failed_fetch_shows_its_class_until_one_succeeds(Cu) ->
     Id = harness:proc_id(),
@@ -137,7 +137,7 @@ fetch_under_way_shows_as_polling(Cu) ->
     Asked = harness:asked(Gate, cron),
     ?assertEqual(polling, state(Id)),
     harness:open(Gate, Asked),
-    in_state(Id, waiting).
+    in_state(Id, idle).
 
 unresolved_monitor_shows_as_resolving(Cu) ->
     Id = harness:proc_id(),
@@ -146,7 +146,7 @@ unresolved_monitor_shows_as_resolving(Cu) ->
     Asked = harness:asked(Gate, results),
     #{state := resolving, cursor := undefined, cursor_age := undefined} = hb_process_monitor:info(Id),
     harness:open(Gate, Asked),
-    in_state(Id, waiting).
+    in_state(Id, idle).
 
 stopping_monitor_shows_until_its_push_returns(Cu) ->
     Id = harness:proc_id(),
@@ -174,7 +174,7 @@ monitor_without_an_engine_shows_as_starting(Cu) ->
     {New, _} = harness:start(Cu, Id, #{}),
     #{state := starting, monitor := New} = hb_process_monitor:info(Id),
     ok = harness:let_go(Held),
-    in_state(Id, waiting).
+    in_state(Id, idle).
 
 monitor_of_an_engine_that_does_not_answer_shows_as_unknown(Cu) ->
     Id = harness:proc_id(),
@@ -183,7 +183,7 @@ monitor_of_an_engine_that_does_not_answer_shows_as_unknown(Cu) ->
         {hb_process_monitor:info(Id), hb_process_monitor:list()}
     end),
     ?assertEqual({unknown, unknown, earliest}, {State, Listed, Cursor}),
-    ?assertMatch(#{state := waiting}, hb_process_monitor:info(Id)),
+    ?assertMatch(#{state := idle}, hb_process_monitor:info(Id)),
     %% The answers that came too late are nobody's.
     ?assertEqual({message_queue_len, 0}, process_info(self(), message_queue_len)).
 
@@ -257,11 +257,11 @@ pages_of_a_state_hold_those_alone(Cu) ->
     [ok = hb_process_monitor:pause(Id) || Id <- Paused],
     [in_state(Id, paused) || Id <- Paused],
     ?assertEqual(Paused, [Id || #{process := Id} <- lists:append(pages(#{limit => 2, state => paused}))]),
-    ?assertEqual(7, length(lists:append(pages(#{limit => 3, state => [waiting, resolving]})))).
+    ?assertEqual(7, length(lists:append(pages(#{limit => 3, state => [idle, resolving]})))).
 
 bad_option_of_a_list_is_refused(_Cu) ->
     [?assertError({bad_option, Key, Value}, hb_process_monitor:list(#{Key => Value}))
-     || {Key, Value} <- [{limit, 0}, {limit, 1001}, {state, asleep}, {state, [waiting, asleep]}, {sort, lag}]].
+     || {Key, Value} <- [{limit, 0}, {limit, 1001}, {state, asleep}, {state, [idle, asleep]}, {sort, lag}]].
 
 printed(Fun) ->
     Self = self(),
@@ -287,13 +287,13 @@ catch_output(For, Text) ->
 table_is_aligned_and_says_how_to_go_on(Cu) ->
     Ids = lists:sort([harness:proc_id() || _ <- lists:seq(1, 3)]),
     [harness:start(Cu, Id, #{cursor => earliest}) || Id <- Ids],
-    [in_state(Id, waiting) || Id <- Ids],
+    [in_state(Id, idle) || Id <- Ids],
     Text = printed(fun() -> hb_process_monitor:i(#{limit => 2}) end),
     [Heading, First, Second, Foot, <<>>] = binary:split(Text, <<"\n">>, [global]),
     {At, _} = binary:match(Heading, <<"state">>),
     ?assertEqual(45, At),
     [?assertEqual(Id, binary:part(Row, 0, 43)) || {Id, Row} <- lists:zip(lists:sublist(Ids, 2), [First, Second])],
-    [?assertMatch(<<"waiting", _/binary>>, binary:part(Row, At, byte_size(Row) - At)) || Row <- [First, Second]],
+    [?assertMatch(<<"idle", _/binary>>, binary:part(Row, At, byte_size(Row) - At)) || Row <- [First, Second]],
     ?assertEqual(<<"2 of 3; more: hb_process_monitor:i(#{limit => 2,start_after => <<\"", (lists:nth(2, Ids))/binary, "\">>}).">>,
                  re:replace(Foot, "start_after => (.*),limit => 2", "limit => 2,start_after => \\1", [{return, binary}])),
     ?assertMatch({_, _}, binary:match(printed(fun() -> hb_process_monitor:i() end), <<"3 of 3">>)),

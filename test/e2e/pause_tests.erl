@@ -76,7 +76,7 @@ resumed_monitor_polls_at_once(Cu) ->
     test_cu:add(Cu, Id, 2),
     ok = hb_process_monitor:resume(Id),
     harness:results(4, 5),
-    in_state(Id, waiting),
+    in_state(Id, idle),
     harness:logged(Logger, fun({ok, continued, {For, _}}) -> For =:= Id end).
 
 paused_during_a_push_finishes_that_result_alone(Cu) ->
@@ -121,7 +121,7 @@ pausing_and_resuming_twice_is_as_once(Cu) ->
     ok = hb_process_monitor:resume(Id),
     ok = hb_process_monitor:resume(Id),
     harness:results(2, 2),
-    in_state(Id, waiting),
+    in_state(Id, idle),
     ?assertEqual([continued, paused], [What || {ok, What, _} <- harness:report(Logger), What =:= paused orelse What =:= continued]).
 
 paused_before_its_start_is_known_begins_there_when_resumed(Cu) ->
@@ -206,15 +206,15 @@ paused_monitor_of_a_node_is_resumed_paused_with_it(Cu) ->
     node_again(),
     ?assertEqual(lists:sort([Paused, Other]), lists:sort([Id || {Id, {_, _}} <- hb_process_monitor:resume_all()])),
     in_state(Paused, paused),
-    in_state(Other, waiting),
+    in_state(Other, idle),
     test_cu:add(Cu, Paused, 1),
     ok = hb_process_monitor:resume(Paused),
     harness:results(3, 3),
     %% Resumed it is not paused the next time.
-    in_state(Paused, waiting),
+    in_state(Paused, idle),
     node_again(),
     _ = hb_process_monitor:resume_all(),
-    in_state(Paused, waiting).
+    in_state(Paused, idle).
 
 paused_monitor_started_explicitly_after_the_node_is_not_paused(Cu) ->
     Id = harness:proc_id(),

@@ -155,7 +155,7 @@ killed_without_a_checkpoint_keeps_where_it_begins(Cu) ->
     test_cu:add(Cu, Id, 3),
     with_supervisor([spec(Cu, Id, #{cursor => undefined})], fun(Supervisor) ->
         Old = child(Supervisor),
-        harness:eventually(fun() -> maps:get(state, hb_process_monitor:info(Id)) =:= waiting end),
+        harness:eventually(fun() -> maps:get(state, hb_process_monitor:info(Id)) =:= idle end),
         test_cu:add(Cu, Id, 2),
         killed = harness:kill(Old),
         harness:back(Id, Old) ! tick,

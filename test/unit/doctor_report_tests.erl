@@ -20,7 +20,7 @@ well() ->
       environment => [],
       checkpoint => #{path => "/c", dead_letters => 0, last_commit_us => 1000, failing => 0, writable => true},
       counters => #{open_breakers => 0},
-      monitors => #{states => #{waiting => 1}, stalled => 0, failing => 0},
+      monitors => #{states => #{idle => 1}, stalled => 0, failing => 0},
       undelivered => [],
       not_started => [],
       bad_processes => [],

@@ -9,7 +9,7 @@ eunit_wrapper_(Tests) -> deadline:each(Tests).
 
 %% All about a monitor that waits and has never pushed.
 info(Changes) ->
-    maps:merge(#{process => binary:copy(<<"A">>, 43), monitor => self(), state => waiting, at_push => undefined,
+    maps:merge(#{process => binary:copy(<<"A">>, 43), monitor => self(), state => idle, at_push => undefined,
                  stalled => false, cursor => <<"c">>, cursor_age => undefined, cursor_time => undefined, lag => undefined,
                  last_result => undefined, unacked => 0, buffered_bytes => 0, next_tick => 5000, next_try => undefined,
                  rate => 10000, nodes => [], node => undefined, push => mu, dead_letters => 0, error => undefined,

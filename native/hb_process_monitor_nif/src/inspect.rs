@@ -132,7 +132,7 @@ fn ask(env: Env<'_>, engine: &EngineHandle, asked: Asked) -> u64 {
 /// A list of pairs, by the names that the states of single monitors have.
 fn counts<'a>(env: Env<'a>, census: &Census) -> Term<'a> {
     let counts = [
-        (atoms::waiting(), census.waiting),
+        (atoms::idle(), census.idle),
         (atoms::resolving(), census.resolving),
         (atoms::polling(), census.polling),
         (atoms::pushing(), census.pushing),
@@ -201,7 +201,7 @@ fn doing(doing: Doing) -> Atom {
         Doing::Pushing => atoms::pushing(),
         Doing::BackingOff => atoms::backing_off(),
         Doing::Paused => atoms::paused(),
-        _ => atoms::waiting(),
+        _ => atoms::idle(),
     }
 }
 

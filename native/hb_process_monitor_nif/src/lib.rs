@@ -71,7 +71,7 @@ mod atoms {
         wait,
         unknown,
         hb_cron_probe,
-        waiting,
+        idle,
         resolving,
         polling,
         pushing,

@@ -10,7 +10,7 @@ use crate::Doing;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Census {
     /// Those that wait for their next tick.
-    pub waiting: u64,
+    pub idle: u64,
     /// Those that look up where they begin, or wait until that is durable.
     pub resolving: u64,
     /// Those that ask the CU, or wait for their turn to.
@@ -32,7 +32,7 @@ impl Engine {
         let mut census = Census::default();
         for monitor in self.monitors.values() {
             let count = match monitor.doing() {
-                Doing::Waiting => &mut census.waiting,
+                Doing::Idle => &mut census.idle,
                 Doing::Resolving | Doing::Saving => &mut census.resolving,
                 Doing::Polling => &mut census.polling,
                 Doing::Pushing => &mut census.pushing,

@@ -11,7 +11,7 @@ use std::time::Duration;
 #[non_exhaustive]
 pub enum Doing {
     /// Its next tick.
-    Waiting,
+    Idle,
     /// The CU's latest cursor, where it begins.
     Resolving,
     /// Its starting point to be durable.
@@ -98,7 +98,7 @@ impl Monitor {
             Stage::Waiting(_) => Doing::BackingOff,
             Stage::Idle if self.paused => Doing::Paused,
             _ if !self.credit.is_whole() => Doing::Pushing,
-            Stage::Idle => Doing::Waiting,
+            Stage::Idle => Doing::Idle,
             Stage::Full | Stage::Draining => Doing::Pushing,
             Stage::Ticked
             | Stage::Fetching

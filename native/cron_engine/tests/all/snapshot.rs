@@ -16,7 +16,7 @@ fn look(scenario: &Scenario) -> Snapshot {
 #[test]
 fn snapshot_says_what_each_state_waits_for() {
     let states = [
-        (Scenario::idle(), Doing::Waiting, 0),
+        (Scenario::idle(), Doing::Idle, 0),
         (Scenario::ticked(), Doing::Polling, 0),
         (Scenario::resolving(), Doing::Resolving, 0),
         (Scenario::fetching(), Doing::Polling, 0),
@@ -37,7 +37,7 @@ fn census_counts_a_monitor_where_its_snapshot_shows_it() {
     let one = |doing, failing| {
         let mut census = Census { failing, ..Census::default() };
         *match doing {
-            Doing::Waiting => &mut census.waiting,
+            Doing::Idle => &mut census.idle,
             Doing::Resolving | Doing::Saving => &mut census.resolving,
             Doing::Pushing => &mut census.pushing,
             Doing::BackingOff => &mut census.backing_off,
@@ -94,7 +94,7 @@ fn snapshot_keeps_the_last_failure_until_a_fetch_succeeds() {
     assert_eq!(look(&scenario).failures, 1, "it is over only once a fetch succeeds");
     scenario.empty_page();
     let seen = look(&scenario);
-    assert_eq!((seen.failures, seen.trouble, seen.doing), (0, None, Doing::Waiting));
+    assert_eq!((seen.failures, seen.trouble, seen.doing), (0, None, Doing::Idle));
 }
 
 #[test]
@@ -133,7 +133,7 @@ fn cursor_of_ao_says_its_time_and_any_other_does_not() {
 fn registration_that_replaces_another_is_shown_alone() {
     let mut scenario = Scenario::fetching_ahead();
     scenario.register(ID, RATE, Position::Earliest);
-    assert_eq!(look(&scenario).doing, Doing::Waiting);
+    assert_eq!(look(&scenario).doing, Doing::Idle);
     scenario.event(Event::Removed(ID));
     assert_eq!(scenario.engine.snapshot(scenario.now, ID), None);
 }
