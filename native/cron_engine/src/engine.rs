@@ -1,7 +1,7 @@
-//! The engine of a node: all its monitors, their ticks, and the queue for fetches. Events go in
+//! The engine of a node: all its monitors, their ticks, and the queue of fetches. Events go in
 //! through [`Engine::handle_event`] and [`Engine::handle_timeout`], actions come out of
-//! [`Engine::poll_action`], and [`Engine::poll_timeout`] says when to call again. What the end of a fetch
-//! leads to is in `ended`.
+//! [`Engine::poll_action`], and [`Engine::poll_timeout`] says when to call again. `ended` handles
+//! the end of a fetch.
 
 pub(crate) mod backoff;
 mod census;
@@ -35,12 +35,12 @@ pub struct Engine {
     /// themselves held up every tick for 0.9 s.
     monitors: FxHashMap<MonitorId, Box<Monitor>>,
     ticks: Timers<MonitorId>,
-    /// When to try again what failed.
+    /// When to retry each monitor that failed.
     retries: Timers<MonitorId>,
     /// When to let a probe through to a host whose breaker is open.
     probes: Timers<HostId>,
-    /// Whose fetches are under way: one of each monitor at a time, and some of monitors that are
-    /// gone. An answer that belongs to none of them came twice.
+    /// Fetches under way: one for each monitor at a time, and some of monitors that are gone. An
+    /// answer without an entry here is a duplicate.
     inflight: FxHashMap<MonitorId, Fetch>,
     queue: Queue,
     actions: VecDeque<Action>,
@@ -68,7 +68,7 @@ impl Engine {
         }
     }
 
-    /// Takes in what happened at `now`.
+    /// Handles what happened at `now`.
     pub fn handle_event(&mut self, now: Time, event: Event) {
         match event {
             Event::Register(registration) => self.register(now, registration),
@@ -86,7 +86,7 @@ impl Engine {
         self.dispatch(now);
     }
 
-    /// Serves every tick, retry and probe that is due at `now`.
+    /// Handles every tick, retry and probe that is due at `now`.
     pub fn handle_timeout(&mut self, now: Time) {
         self.ticks_due.clear();
         while let Some((due, id)) = self.ticks.pop_due(now) {
@@ -118,19 +118,19 @@ impl Engine {
         self.dispatch(now);
     }
 
-    /// When [`Engine::handle_timeout`] has something to do next.
+    /// When [`Engine::handle_timeout`] must be called next.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Time> {
         let (tick, retry, probe) = (self.ticks.next(), self.retries.next(), self.probes.next());
         tick.into_iter().chain(retry).chain(probe).min()
     }
 
-    /// The next thing to do, in order, until `None`.
+    /// The next action, in order; `None` if there is none left.
     pub fn poll_action(&mut self) -> Option<Action> {
         self.actions.pop_front()
     }
 
-    /// What the engine has done and holds.
+    /// Counts of what the engine has done and holds.
     #[must_use]
     pub fn counters(&self) -> Counters {
         Counters {
@@ -142,7 +142,7 @@ impl Engine {
         }
     }
 
-    /// One monitor as it is at `now`; `None` if there is none with this registration.
+    /// The state of one monitor at `now`; `None` if there is no such registration.
     #[must_use]
     pub fn snapshot(&self, now: Time, id: MonitorId) -> Option<Snapshot> {
         let monitor = self.monitors.get(&id)?;
@@ -153,8 +153,8 @@ impl Engine {
         Some(Snapshot { breakers, ..monitor.snapshot(now) })
     }
 
-    /// When the ticks that the last [`Engine::handle_timeout`] decided on were due: how late they are
-    /// shows once they are sent.
+    /// The due times of the ticks that the last [`Engine::handle_timeout`] decided on. Their
+    /// lateness is known once they are sent.
     #[must_use]
     pub fn ticks_due(&self) -> &[Time] {
         &self.ticks_due
@@ -181,12 +181,12 @@ impl Engine {
         }
     }
 
-    /// Forgets all of a monitor but its tick; false if there was none.
+    /// Removes all of a monitor but its tick; false if there was none.
     fn drop_monitor(&mut self, id: MonitorId) -> bool {
         let Some(monitor) = self.monitors.remove(&id) else { return false };
         self.buffer(monitor.buffered(), 0);
         if monitor.is_queued() {
-            // Its place in the queue is passed over when its turn comes.
+            // Its entry in the queue is skipped when its turn comes.
             self.counters.queued = self.counters.queued.saturating_sub(1);
             self.queue.forget_one(|id| self.monitors.contains_key(&id));
         }
@@ -204,7 +204,7 @@ impl Engine {
         monitor.nodes.replace(hosts);
         let step = monitor.moved();
         for host in old.iter() {
-            // Who is to ask the same hosts as before has its turn as before.
+            // A monitor that moves to the same hosts keeps its turn.
             if elsewhere {
                 let waiting = self.queue.drain(*host, |other| other == id);
                 for id in waiting {
@@ -251,7 +251,7 @@ impl Engine {
         }
     }
 
-    /// Puts a monitor that is to fetch into the queue of the host that it is to ask.
+    /// Queues a monitor's next fetch at the host that it will ask.
     fn line_up(&mut self, now: Time, id: MonitorId) {
         let Some(monitor) = self.monitors.get_mut(&id) else { return };
         let opens = |host| self.queue.breaker(host).and_then(|breaker| breaker.opens(now));
@@ -264,7 +264,7 @@ impl Engine {
         }
     }
 
-    /// The monitor is tried again at `until`, however often that is decided.
+    /// Plans a retry of the monitor at `until`.
     fn wait(&mut self, id: MonitorId, until: Time) {
         if self.monitors.get_mut(&id).is_some_and(|monitor| monitor.wait(until)) {
             self.retries.arm(until, id);
@@ -274,7 +274,7 @@ impl Engine {
     fn dispatch(&mut self, now: Time) {
         while self.has_room() {
             let Some((host, lane, id)) = self.queue.pop() else { break };
-            // Who has gone meanwhile has left its place in the queue behind.
+            // Monitors that have gone left their entries in the queue.
             let Some(monitor) = self.monitors.get_mut(&id) else {
                 self.queue.dropped_stale(host);
                 continue;
@@ -291,7 +291,7 @@ impl Engine {
         }
     }
 
-    /// Memory is bounded by not asking for more, whoever it is that does not push.
+    /// Memory is bounded by fetching no more, whichever monitor does not push.
     fn has_room(&self) -> bool {
         self.counters.buffered == 0 || self.counters.buffered < self.config.max_buffered
     }

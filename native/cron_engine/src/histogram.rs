@@ -1,17 +1,17 @@
-//! How long things take, counted in fixed buckets: what a node keeps of millions of durations. It is
-//! shared by threads without a lock and never goes back. It reads no clock and has no name: what is
-//! measured, and where it is shown, is its owner's business.
+//! Durations, counted in fixed buckets. A histogram is shared by threads without a lock and never
+//! decreases. It reads no clock and has no name: the owner knows what is measured and where it is
+//! shown.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// The upper bounds, in µs, for what usually takes from 0.1 ms to a minute.
+/// Upper bounds, in us, for what usually takes from 0.1 ms to a minute.
 pub const DURATIONS: [u64; 18] = [
     100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000,
     1_000_000, 2_500_000, 5_000_000, 10_000_000, 30_000_000, 60_000_000,
 ];
 
-/// The upper bounds, in µs, for how far behind somebody is: from a tenth of a second to a week.
+/// Upper bounds, in us, for lags: from a tenth of a second to a week.
 pub const LAGS: [u64; 17] = [
     100_000,
     250_000,
@@ -37,24 +37,24 @@ pub const LAGS: [u64; 17] = [
 pub struct Histogram<const N: usize> {
     bounds: [u64; N],
     counts: [AtomicU64; N],
-    /// Those above the last bound.
+    /// Durations above the last bound.
     over: AtomicU64,
     sum: AtomicU64,
 }
 
-/// What a histogram held at one time.
+/// The contents of a histogram at one time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snapshot {
-    /// Each upper bound in µs, and how many lie at or below it but above the one before.
+    /// Each upper bound in us, with the number of durations between the one before and this one.
     pub buckets: Vec<(u64, u64)>,
-    /// How many lie above the last bound.
+    /// The number of durations above the last bound.
     pub over: u64,
-    /// The sum of all, in µs.
+    /// The sum of all durations, in us.
     pub sum: u64,
 }
 
-/// Several durations of nearly the same size, on their way to a histogram: threads that count much
-/// would else wait for each other's turn at the same few words.
+/// Durations in one bucket that are not in the histogram yet. Threads that count often would
+/// otherwise contend for the same few words.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tally {
     /// The bucket of all of them.
@@ -63,14 +63,14 @@ pub struct Tally {
     sum: u64,
 }
 
-/// A duration in µs, as histograms count.
+/// A duration in us, as histograms count.
 #[must_use]
 pub fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
 impl<const N: usize> Histogram<N> {
-    /// An empty one with these upper bounds in µs, which rise.
+    /// An empty histogram with these rising upper bounds in us.
     #[must_use]
     pub const fn new(bounds: [u64; N]) -> Self {
         let counts = [const { AtomicU64::new(0) }; N];
@@ -83,8 +83,8 @@ impl<const N: usize> Histogram<N> {
         self.add(Tally { bucket: self.bucket(us), count: 1, sum: us });
     }
 
-    /// Counts a duration in µs with the others in `tally`, which is handed over first if it holds
-    /// those of another bucket.
+    /// Counts a duration in us with the others in `tally`, which is flushed first if it holds
+    /// durations of another bucket.
     pub fn tally(&self, tally: &mut Tally, us: u64) {
         let bucket = self.bucket(us);
         if bucket != tally.bucket {
@@ -95,7 +95,7 @@ impl<const N: usize> Histogram<N> {
         tally.sum = tally.sum.saturating_add(us);
     }
 
-    /// Counts what is in `tally`, and leaves it empty.
+    /// Counts what is in `tally` and empties it.
     pub fn settle(&self, tally: &mut Tally) {
         let settled = std::mem::take(tally);
         if settled.count > 0 {
@@ -103,7 +103,7 @@ impl<const N: usize> Histogram<N> {
         }
     }
 
-    /// What it holds. Durations that are counted meanwhile may be missing from the sum.
+    /// The contents. Durations that are counted at the same time may be missing from the sum.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         let counts = self.counts.iter().map(|count| count.load(Ordering::Relaxed));

@@ -1,4 +1,4 @@
-//! One CU host, as all monitors that ask it see it: who waits for it, how many fetches are under
+//! One CU host, as all its monitors see it: which monitors wait for it, how many fetches are under
 //! way, whether it answers, and how fast.
 
 pub(crate) mod breaker;
@@ -13,40 +13,40 @@ use crate::{MonitorId, Time};
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// The longest that a fetch may take in the fast lane, in a crowd.
+/// The longest patience for a fetch in the fast lane, if places are scarce.
 const LONGEST_PATIENCE: Duration = Duration::from_secs(5);
 
-/// The shortest that it is given, however fast its host usually is.
+/// The shortest patience, however fast the host usually is.
 const SHORTEST_PATIENCE: Duration = Duration::from_millis(250);
 
-/// What it is given at a host that has never answered.
+/// The patience with a host that has never answered.
 const UNKNOWN_PATIENCE: Duration = Duration::from_secs(1);
 
-/// How many times the usual time is out of the usual.
+/// Patience is this many times the usual time of the host.
 const PATIENCE: u32 = 16;
 
-/// What is known of a host.
+/// The state of a host.
 #[derive(Debug, Default)]
 pub(crate) struct Host {
-    /// How many monitors may ask it.
+    /// The number of monitors that may ask it.
     pub(crate) members: usize,
-    /// Who waits, by when they came.
+    /// The monitors that wait, in the order of arrival.
     pub(crate) waiting: PerLane<VecDeque<(u64, MonitorId)>>,
     /// Fetches under way.
     pub(crate) inflight: PerLane<usize>,
-    /// Who is first and may go, as the queue shows it.
+    /// The first monitor that may go, as the queue has it.
     pub(crate) shown: PerLane<Option<u64>>,
     pub(crate) breaker: Breaker,
-    /// The queue counts its breaker among those that are not closed.
+    /// Whether the queue counts its breaker among those that are not closed.
     pub(crate) counted_open: bool,
-    /// The time that its answers take, smoothed.
+    /// The smoothed time of its answers.
     pace: Option<Duration>,
-    /// When it answered last.
+    /// The time of its last answer.
     last_answer: Option<Time>,
 }
 
 impl Host {
-    /// When the first one came that may go in this lane.
+    /// The arrival of the first monitor that may go in this lane.
     pub(crate) fn head(&self, lane: Lane, shares: &PerLane<usize>) -> Option<u64> {
         let first = |lane| self.waiting.of(lane).front().map(|(arrival, _)| *arrival);
         let full = self.inflight.fast + self.inflight.slow >= shares.fast
@@ -59,20 +59,21 @@ impl Host {
         if full || better || !self.breaker.allows(lane) { None } else { first(lane) }
     }
 
-    /// It answered at `now`, whatever it was, after this time.
+    /// The host answered at `now`, after this time.
     pub(crate) fn answered(&mut self, now: Time, took: Duration) {
         self.last_answer = Some(now);
         self.pace = Some(self.pace.map_or(took, |pace| (pace * 7 + took) / 8));
     }
 
-    /// Whether it answered anything since then.
+    /// Whether it has answered since `then`.
     pub(crate) fn has_answered_since(&self, then: Time) -> bool {
         self.last_answer.is_some_and(|at| at >= then)
     }
 
-    /// How long an answer may take before the place is needed more by others.
+    /// How long a fetch may take before others need its place.
     pub(crate) fn patience(&self, probe: bool) -> Duration {
-        // A host that comes back may be slower than it was. One place is not much for finding out.
+        // A host that recovers may be slower than before. One place is a fair price for finding
+        // out.
         if probe {
             return LONGEST_PATIENCE;
         }
@@ -80,7 +81,7 @@ impl Host {
         pace.saturating_mul(PATIENCE).clamp(SHORTEST_PATIENCE, LONGEST_PATIENCE)
     }
 
-    /// Whether nobody asks it and nothing is under way.
+    /// Whether no monitor uses it and no fetch is under way.
     pub(crate) fn is_unused(&self) -> bool {
         self.members == 0
             && self.inflight.fast + self.inflight.slow == 0

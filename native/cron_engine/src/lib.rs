@@ -7,13 +7,13 @@
 //! * what is done when a Compute Unit is slow, dead or wrong: backoff, breaker, lanes, the walk
 //!   past a run of errors ([`Trail`])
 //! * the paths that are asked for ([`request`]) and the bodies that come back ([`page`])
-//! * whether what comes fast is better taken a few at a time ([`pace`])
-//! * how long things take, counted ([`histogram`])
-//! * which errors there are ([`PageError`], [`Failure`]) and which repeats are worth a report
+//! * whether events should gather before they are served ([`pace`])
+//! * durations, counted in buckets ([`histogram`])
+//! * the classes of errors ([`PageError`], [`Failure`]) and which repeats are reported
 //!
 //! # Out of scope
-//! Sockets, threads, clocks and the BEAM. Time comes in as an argument ([`Time`]), what happened
-//! comes in as an [`Event`], and what is to be done goes out as an [`Action`]:
+//! Sockets, threads, clocks and the BEAM. Time is an argument ([`Time`]), what happened is an
+//! [`Event`], and what to do is an [`Action`]:
 //!
 //! ```
 //! use cron_engine::{Action, Config, Engine, Event, MonitorId, Position, ProcessId, Registration, Time};

@@ -1,4 +1,4 @@
-//! The state machine of one monitor: what it waits for, and what each event makes of it.
+//! The state machine of one monitor: its states, and what each event does.
 //!
 //! ```text
 //!              due                poll                 page, credit left
@@ -9,16 +9,16 @@
 //!     ├──────────── nothing unacked ─────────┤                          └──► Fetching
 //!     └── all acked ── Draining ◄── some unacked
 //! ```
-//! A monitor whose position is unresolved goes through `Resolving` first, and one whose position
-//! is not durable through `Saving`; from there to `Idle`, or to `Fetching` where somebody had asked
-//! for a poll. After pages have been empty for long, an empty page leads through `Looking`, and
-//! perhaps `Rechecking`, `Begin` and `Walking`, back to `Idle`: see the `gap` module. A fetch that fails leads
-//! to `Waiting`, wherever it was; from there a retry or a poll begins anew. A push that fails is
-//! the monitor process's own business: it acks later. One that is paused goes no further than
-//! `Idle`, and is not ticked there.
+//! A monitor whose position is unresolved goes through `Resolving` first, and one whose position is
+//! not durable through `Saving`; from there to `Idle`, or to `Fetching` if a poll was requested
+//! meanwhile. After pages have been empty for long, an empty page leads through `Looking`, and
+//! perhaps `Rechecking`, `Begin` and `Walking`, back to `Idle`: see the `gap` module. A fetch that
+//! fails leads to `Waiting` from any state; from there a retry or a poll starts again. A push that
+//! fails is the concern of the monitor's process, which acks later. A paused monitor stays in
+//! `Idle` and gets no ticks.
 //!
 //! It has no clock and sends nothing: the engine plans ticks and retries, decides which node is
-//! asked and when, and carries out each [`Step`]. What an answer of a CU makes of it is in `answers`.
+//! asked and when, and carries out each [`Step`]. Answers of CUs are handled in `answers`.
 
 mod answers;
 pub(crate) mod credit;
@@ -53,7 +53,7 @@ enum Stage {
     Ticked,
     /// The latest cursor.
     Resolving,
-    /// Its starting point to be durable: what comes after it must not be lost in a crash.
+    /// Its starting point to be durable: a crash must not lose what comes after it.
     Saving,
     /// A page.
     Fetching,
@@ -61,27 +61,27 @@ enum Stage {
     Full,
     /// Acks: there is nothing more to fetch in this poll.
     Draining,
-    /// The time of the next try.
+    /// The time of the next retry.
     Waiting(Time),
-    /// The latest cursor, to see whether there is a gap.
+    /// The newest cursor, as a probe for a gap.
     Looking,
-    /// A page after the position, asked for since: what came before the latest cursor was asked for
-    /// is no gap. If it is empty, this is done.
+    /// A page after the position, fetched after the probe: results that appeared before the probe
+    /// are no gap. If the page is empty, the walk begins.
     Rechecking(Look),
-    /// The first cursor, to see where a gap begins.
+    /// The first cursor, to find where a gap begins.
     Begin,
     /// A page of the walk past a gap.
     Walking,
 }
 
-/// What the engine has to do after an event.
+/// What the engine must do after an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Step {
     Nothing,
     Tick,
-    /// Queue this monitor's next fetch.
+    /// Queue the monitor's next fetch.
     Fetch,
-    /// Make its position durable.
+    /// Make the monitor's position durable.
     Save,
 }
 
@@ -92,26 +92,27 @@ pub(crate) struct Monitor {
     pub(crate) grid: Grid,
     pub(crate) nodes: Nodes,
     pub(crate) outage: Outage,
-    /// Its last fetch took long.
+    /// Whether its last fetch took long.
     pub(crate) lane: Lane,
     position: Position,
     /// The trail up to the position, once a page has left one.
     trail: Option<Arc<Trail>>,
     gap: Gap,
     page_limit: u32,
-    /// The page was empty and is asked for again with the highest limit, which reaches further.
+    /// Whether the page was empty and is fetched again with the highest limit, which reaches
+    /// further.
     wide: bool,
     stage: Stage,
-    /// It waits for its turn to fetch.
+    /// Whether it is queued for a fetch.
     queued: bool,
-    /// The retry that is planned last.
+    /// The retry that was planned last.
     planned: Option<Time>,
     credit: Credit,
-    /// A poll was asked for after the fetch under way had begun.
+    /// Whether a poll was requested after the fetch under way had begun.
     again: bool,
-    /// It looks up where it begins, and nothing more.
+    /// Whether it looks up where to begin, and then stays idle.
     paused: bool,
-    /// The last failure, until a fetch succeeds. Most have none, and pay for no more than a pointer.
+    /// The last failure, until a fetch succeeds. Boxed: most monitors have none.
     trouble: Option<Box<Trouble>>,
 }
 
@@ -139,9 +140,9 @@ impl Monitor {
         }
     }
 
-    /// A new monitor: its starting point is looked up at once, so that what the CU produces
-    /// between the start and the first tick is not missed. `durable` says that a crash would not
-    /// lose a starting point that is known.
+    /// A new monitor. Its starting point is looked up at once, so that results between the start
+    /// and the first tick are not missed. `durable` says whether a crash would keep a starting
+    /// point that is known.
     pub(crate) fn registered(&mut self, durable: bool) -> Step {
         match self.position {
             Position::Unresolved => self.ask(Stage::Resolving),
@@ -155,17 +156,17 @@ impl Monitor {
         if self.stage == Stage::Saving { self.end_poll() } else { Step::Nothing }
     }
 
-    /// Where it stands.
+    /// The position.
     pub(crate) fn position(&self) -> &Position {
         &self.position
     }
 
-    /// The bytes of the pages that are not acked.
+    /// The bytes of pages that are not acked.
     pub(crate) fn buffered(&self) -> u64 {
         self.credit.buffered()
     }
 
-    /// The next point of the grid. Only who waits for a tick gets one; to all others it is missed.
+    /// The next point of the grid. Only an idle monitor gets a tick; all others miss it.
     pub(crate) fn due(&mut self) -> Step {
         if self.stage == Stage::Idle && !self.paused {
             self.stage = Stage::Ticked;
@@ -174,17 +175,17 @@ impl Monitor {
         Step::Nothing
     }
 
-    /// Whether it is paused: the points of its grid mean nothing to it.
+    /// Whether it is paused, so that its grid means nothing.
     pub(crate) const fn is_paused(&self) -> bool {
         self.paused
     }
 
-    /// Somebody asks for a poll: the monitor itself after a tick, or a user at any time.
+    /// A poll was requested: by the monitor after a tick, or by a user at any time.
     pub(crate) fn poll(&mut self) -> Step {
         match self.stage {
             Stage::Idle | Stage::Ticked | Stage::Waiting(_) => self.begin_poll(),
-            // The CU may have answered already: what it did not know then is asked for again. Where the next
-            // fetch comes after this poll in any case, it forgets that.
+            // The CU may have answered already: results since then must be fetched again. If a
+            // fetch follows this poll in any case, the request is dropped.
             _ => {
                 self.again = true;
                 Step::Nothing
@@ -208,8 +209,8 @@ impl Monitor {
         }
     }
 
-    /// The fetch under way failed, or its turn must wait: it is tried again at `until`.
-    /// True if that retry is to be planned.
+    /// The fetch under way failed, or its turn must wait: it is retried at `until`. Returns true if
+    /// that retry must be planned.
     pub(crate) fn wait(&mut self, until: Time) -> bool {
         self.again = false;
         self.wide = false;
@@ -218,7 +219,7 @@ impl Monitor {
         self.planned.replace(until) != Some(until)
     }
 
-    /// The fetch under way failed. A look or a walk must not follow each retry.
+    /// The fetch under way failed. A probe or a walk must not follow each retry.
     pub(crate) fn failed(&mut self, now: Time, trouble: Trouble) {
         self.trouble = Some(Box::new(trouble));
         if matches!(
@@ -234,13 +235,13 @@ impl Monitor {
         if matches!(self.stage, Stage::Waiting(_)) { self.begin_poll() } else { Step::Nothing }
     }
 
-    /// The fetch under way is to be tried again as soon as it is its turn.
+    /// The fetch under way is to be retried when its turn comes.
     pub(crate) fn try_again(&mut self) -> Step {
         self.queued = true;
         Step::Fetch
     }
 
-    /// What to fetch, now that it is this monitor's turn in the queue.
+    /// What to fetch, now that its turn has come.
     pub(crate) fn take_turn(&mut self) -> Option<Request> {
         self.queued = false;
         let limit = if self.wide { MAX_LIMIT } else { self.page_limit };
@@ -266,7 +267,7 @@ impl Monitor {
         }
     }
 
-    /// Whether it is in the queue for fetches.
+    /// Whether it is queued for a fetch.
     pub(crate) fn is_queued(&self) -> bool {
         self.queued
     }

@@ -1,27 +1,28 @@
-//! How fast polls and ticks come to the loop, and so whether it should let some gather before it serves
-//! them: waking for each costs more than serving it, here and in all threads that hear of it. It measures and
-//! decides; whoever runs the engine waits.
+//! Whether the loop should let events gather before it serves them: a wake-up for each event costs
+//! more than serving it, in the loop and in the threads that it wakes. This file measures and
+//! decides; the caller waits.
 
 use std::time::Duration;
 
-/// How long what happens gathers, once there is a crowd: each step from a tick to its results may come that much
-/// later. With 2,000 results a second, one to a page, it takes a tenth off the CPU time of each.
+/// How long events gather while many polls come. Each step from a tick to its results may come that
+/// much later. With 2,000 results a second, one to a page, it saves a tenth of the CPU time of
+/// each.
 const GATHER: Duration = Duration::from_millis(4);
 
-/// Over how long polls are counted.
+/// The time over which polls are counted.
 const WINDOW: Duration = Duration::from_millis(20);
 
-/// The mean time between two polls from which on they are a crowd. Polls count and nothing else, since they
-/// come however long the last ones took: the drain of a backlog asks for its next page as much later as its last
-/// one was held up. A registration is better served at once: its ticks come as much later as it did.
+/// Below this mean time between two polls, events gather. Only polls count, since they come
+/// regardless of how long earlier ones took. The drain of a backlog fetches its next page only
+/// after the last one, and a registration is better served at once.
 const CROWDED: Duration = Duration::from_millis(1);
 
-/// How long it is at least from one look at the ticks that are due to the next one, while nothing else happens: those
-/// due meanwhile are sent together. With 25,000 ticks a second, looks 1 ms apart take a third more CPU time. A
-/// lone tick is sent when it is due.
+/// The least time between two rounds of ticks, if nothing else happens: ticks due in between are
+/// sent together. With 25,000 ticks a second, rounds 1 ms apart take a third more CPU time. A
+/// single tick is sent when it is due.
 pub const TICKS_APART: Duration = Duration::from_millis(2);
 
-/// How many polls came, of late.
+/// Counts polls.
 #[derive(Debug, Default)]
 pub struct Pace {
     polls: u32,
@@ -30,7 +31,7 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// So many polls came in this time.
+    /// Counts polls that came in a period.
     pub fn came(&mut self, polls: u32, during: Duration) {
         self.polls = self.polls.saturating_add(polls);
         self.during += during;
@@ -40,7 +41,7 @@ impl Pace {
         }
     }
 
-    /// How long to let more of them come.
+    /// How long to let more polls gather.
     #[must_use]
     pub fn gather(&self) -> Option<Duration> {
         self.crowded.then_some(GATHER)

@@ -1,5 +1,5 @@
 //! The engine's notion of now: microseconds since a start that the caller chooses. It is not a
-//! clock: whoever drives the engine reads one and passes the reading in.
+//! clock: the caller reads one and passes the reading in.
 
 use std::ops::Add;
 use std::time::Duration;

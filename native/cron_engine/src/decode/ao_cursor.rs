@@ -1,6 +1,6 @@
-//! What an AO cursor says: base64 of a JSON object with the result's time and, for a cron result,
-//! the name of its schedule. Requests never depend on it, since a cursor is opaque to them: it is
-//! read to see that a page goes forward, and to know how far a page reaches.
+//! AO cursors: base64 of a JSON object with the time of the result and, for a cron result, the name
+//! of its schedule. No request depends on what a cursor says. It is read to check that a page goes
+//! forward, and to know how far a page reaches.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -14,16 +14,15 @@ use std::hash::{Hash, Hasher};
 /// Cursors larger than this are opaque. Those of a CU have about 100 bytes.
 const MAX_BYTES: usize = 512;
 
-/// What was read out of a cursor.
+/// The contents of a cursor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct AoCursor {
     /// The result's time, in ms since 1970.
     pub(crate) timestamp: u64,
-    /// Tells results with the same time apart.
+    /// Distinguishes results of the same time.
     pub(crate) identity: u64,
-    /// Stands for the name of the schedule it comes from; `None` for a result that somebody asked
-    /// for. What the name says is another question, which need not be asked of every cursor:
-    /// [`Cron::of`].
+    /// Identifies the name of the schedule; `None` for a result that was not produced by a
+    /// schedule. [`Cron::of`] reads the name, which is not needed for every cursor.
     pub(crate) cron: Option<u64>,
 }
 
@@ -31,9 +30,9 @@ pub(crate) struct AoCursor {
 /// process and runs every ten minutes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Cron {
-    /// How many schedules its process has at least.
+    /// The least number of schedules of the process.
     pub(crate) schedules: u64,
-    /// The time between its results, in ms; `None` if the name does not say.
+    /// The time between two results, in ms; `None` if the name does not say it.
     pub(crate) interval: Option<u64>,
 }
 
@@ -46,21 +45,21 @@ impl AoCursor {
     }
 }
 
-/// How the JSON of a cursor begins, where its time comes first and is a number.
+/// The beginning of a cursor's JSON, if its time comes first and is a number.
 const BEFORE_TIME: &[u8] = b"{\"timestamp\":";
 
-/// Reads the cursors of a page. Most of them differ from the one before in nothing but the digits of
-/// their time, and then the rest need not be parsed again: 0.05 µs instead of 0.2.
+/// Reads the cursors of a page. Most of them differ from the previous one only in the digits of
+/// their time, and then the rest is not parsed again: 0.05 us instead of 0.2.
 #[derive(Debug, Default)]
 pub(crate) struct Reader {
     /// What follows the time in the JSON of the last cursor that was parsed.
     after_time: Vec<u8>,
-    /// What that said; `None` if its time does not come first.
+    /// The result of parsing it; `None` if its time does not come first.
     last: Option<AoCursor>,
 }
 
 impl Reader {
-    /// Reads `bytes`; `None` if that is no AO cursor.
+    /// Reads `bytes`; `None` if they are not an AO cursor.
     pub(crate) fn read(&mut self, bytes: &[u8]) -> Option<AoCursor> {
         let mut buffer = [0; MAX_BYTES];
         let json = decoded(bytes, &mut buffer)?;
@@ -77,13 +76,14 @@ impl Reader {
     }
 }
 
-/// The time of a cursor's JSON and what follows it, where that is as it mostly is: the first field,
-/// and a number as JSON writes them.
+/// The time of a cursor's JSON and the rest of it, in the usual form: the time is the first field,
+/// and a number.
 fn split_time(json: &[u8]) -> Option<(u64, &[u8])> {
     let rest = json.strip_prefix(BEFORE_TIME)?;
     let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let (time, after) = rest.split_at_checked(digits)?;
-    // 19 digits fit into 64 bits; none and a leading zero are no JSON; a point or an exponent may follow.
+    // 19 digits fit into 64 bits. No digits or a leading zero are not JSON. A point or an exponent
+    // may follow.
     let plain = (1..=19).contains(&digits)
         && (digits == 1 || time.first() != Some(&b'0'))
         && matches!(after.first(), Some(b',' | b'}'));
@@ -119,14 +119,14 @@ impl Cron {
         let unit = parts.next().and_then(unit);
         let interval = every.zip(unit).and_then(|(every, unit)| every.checked_mul(unit));
         Self {
-            // A name that says a million is no reason to take steps of nothing.
+            // An enormous index in a name must not make steps vanish.
             schedules: index.unwrap_or(0).saturating_add(1).min(100),
             interval: interval.filter(|ms| *ms > 0),
         }
     }
 }
 
-/// The ms of a unit of time, in the singular or plural.
+/// The milliseconds of a unit of time, in singular or plural.
 fn unit(name: &str) -> Option<u64> {
     let ms = match name.strip_suffix('s').unwrap_or(name) {
         "millisecond" => 1,
@@ -162,7 +162,7 @@ enum Scalar<'a> {
 }
 
 impl Scalar<'_> {
-    /// The number that it is, or that its text says.
+    /// The number, or the number in the text.
     fn number(&self) -> Option<u64> {
         match self {
             Self::Nothing => None,
@@ -171,7 +171,7 @@ impl Scalar<'_> {
         }
     }
 
-    /// Its text, unless that says a number.
+    /// The text, unless it is a number.
     fn text(&self) -> Option<&str> {
         match self {
             Self::Text(text) if self.number().is_none() => Some(text),

@@ -1,5 +1,5 @@
-//! The edges of a page: each becomes one map, its node's entries and its cursor. Every cursor is
-//! checked here, since each is what a monitor may have to go on from one day.
+//! The edges of a page: each becomes one map of its node's entries and its cursor. Every cursor is
+//! checked here, since a monitor may have to continue from any of them.
 
 use crate::decode::json::{Context, MapEnd, write_map};
 use crate::decode::page::{MAX_EDGES, Part};
@@ -11,15 +11,15 @@ use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Seq
 use std::borrow::Cow;
 use std::fmt;
 
-/// How many bytes of terms a part has before it ends. A part is what a monitor has on its heap at once,
-/// and what its garbage collector copies: whole pages of 1.4 MB cost it 0.9 µs an edge, parts of this
-/// size a third of that.
+/// The size in bytes at which a part ends. A monitor holds one part on its heap, and its garbage
+/// collector copies it: pages of 1.4 MB as a whole cost 0.9 us an edge, parts of this size a third
+/// of that.
 const PART_BYTES: usize = 32 * 1024;
 
-/// The name of the entry that holds an edge's cursor.
+/// The key of an edge's cursor.
 const CURSOR_KEY: &str = "cursor";
 
-/// Writes the edges as one list or several; says where each ends, and the last edge's cursor.
+/// Writes the edges as one or several lists. Returns where each ends, and the last edge's cursor.
 pub(crate) struct EdgesSeed<'c> {
     pub(crate) context: &'c mut Context,
 }
@@ -50,7 +50,7 @@ impl<'de> Visitor<'de> for EdgesSeed<'_> {
             .is_some()
         {
             if context.ahead.is_some() {
-                // What comes after it is later still.
+                // The edges after it are later still.
                 while seq.next_element::<IgnoredAny>()?.is_some() {}
                 break;
             }
@@ -66,7 +66,7 @@ impl<'de> Visitor<'de> for EdgesSeed<'_> {
             }
         }
         part.finish(context, &mut parts);
-        // Every edge's cursor was checked on the way; without edges it is empty, and none.
+        // Every edge's cursor was checked before. Without edges it is empty, and there is none.
         Ok((parts, Cursor::new(&last).ok()))
     }
 }
@@ -92,7 +92,7 @@ impl PartWriter {
         Part { terms: context.writer.end_term(), edges: self.edges, memory }
     }
 
-    /// The last one is none if it has no edges.
+    /// The last part is dropped if it has no edges.
     fn finish(self, context: &mut Context, parts: &mut Vec<Part>) {
         if self.edges > 0 {
             parts.push(self.end(context));
@@ -109,11 +109,11 @@ enum EdgeKey {
     Other,
 }
 
-/// A string, borrowed from the body where it has no escapes.
+/// A string, borrowed from the body if it has no escapes.
 #[derive(Deserialize)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
-/// Writes one edge and leaves its cursor's bytes in `cursor`.
+/// Writes one edge and leaves the bytes of its cursor in `cursor`.
 struct EdgeSeed<'c> {
     context: &'c mut Context,
     edge: u64,
@@ -121,8 +121,8 @@ struct EdgeSeed<'c> {
 }
 
 impl EdgeSeed<'_> {
-    /// Whether this edge's cursor can be gone on from, and goes forward. False if it lies beyond the
-    /// horizon.
+    /// Checks that the monitor can continue from this edge's cursor, and that it goes forward.
+    /// False if it lies beyond the horizon.
     fn check_cursor(&mut self, found: bool) -> Result<bool, PageError> {
         let edge = self.edge;
         if !found {
@@ -164,7 +164,7 @@ impl<'de> Visitor<'de> for EdgeSeed<'_> {
         while let Some(key) = map.next_key()? {
             match key {
                 EdgeKey::Node => {
-                    // Should it come twice, the last one counts, as in any object.
+                    // If the key is repeated, the last value counts, as in any object.
                     self.context.writer.truncate(start);
                     node = Some(map.next_value_seed(NodeSeed { context: self.context })?);
                 }
@@ -198,8 +198,8 @@ impl<'de> Visitor<'de> for EdgeSeed<'_> {
     }
 }
 
-/// Writes an edge's node as a map without an entry for the cursor, which the edge adds. A node
-/// that is `null` is an empty map: its cursor still counts, so it must not hold up the others.
+/// Writes an edge's node as a map without an entry for the cursor, which the edge adds. A `null`
+/// node is an empty map: its cursor counts, so that it does not hold up the others.
 struct NodeSeed<'c> {
     context: &'c mut Context,
 }
@@ -228,7 +228,7 @@ impl<'de> Visitor<'de> for NodeSeed<'_> {
         let mut end = MapEnd::default();
         write_map(self.context, 0, map, Some(CURSOR_KEY), Some(&mut end))?;
         if end.mark.is_none() {
-            // A number comes as an object of its own kind: it is no node.
+            // A number arrives as an object of its own kind, and is not a node.
             self.context.writer.truncate(start);
             return Err(A::Error::custom("invalid type: number, expected a node"));
         }

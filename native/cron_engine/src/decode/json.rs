@@ -1,5 +1,5 @@
-//! Any JSON value, straight from the parser into the external term format: objects become maps
-//! with binary keys, null the atom `null`. No tree is built in between.
+//! JSON values, from the parser straight into the external term format: objects become maps with
+//! binary keys, null becomes the atom `null`. No tree is built.
 
 use crate::decode::ao_cursor::Reader;
 use crate::decode::page::{MAX_STRING_BYTES, PageError};
@@ -8,32 +8,32 @@ use crate::{PageRequest, Trail};
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use std::fmt;
 
-/// How deeply JSON may be nested within a result. Serde's own limit, 128, guards the stack; this
-/// one lies below it so that the error says what it is.
+/// The deepest nesting within a result. Serde's own limit of 128 guards the stack; this one is
+/// lower, so that the error is typed.
 const MAX_DEPTH: usize = 100;
 
-/// The key under which `serde_json` hands out the text of a number that is no 64-bit integer (its
-/// feature `arbitrary_precision`). The text comes as an owned string, which an object's value never does.
+/// The key under which `serde_json` passes the text of a number that is not a 64-bit integer (its
+/// feature `arbitrary_precision`). The text is an owned string, which an object's value never is.
 const NUMBER_KEY: &str = "$serde_json::private::Number";
 
-/// What the decoding of one body needs to remember.
+/// The state of decoding one body.
 #[derive(Debug, Default)]
 pub(crate) struct Context {
     pub(crate) writer: TermWriter,
-    /// The trail up to the edge before.
+    /// The trail up to the previous edge.
     pub(crate) trail: Trail,
     pub(crate) reader: Reader,
-    /// When each edge's result was made, in ms since 1970; 0 where its cursor does not show it.
+    /// The time of each edge's result, in ms since 1970; 0 if its cursor has none.
     pub(crate) times: Vec<u64>,
-    /// The page was asked for by a time: only cursors that say theirs can be trusted to lie behind.
+    /// Whether the page was fetched by time: then a cursor must have a time.
     pub(crate) walking: bool,
     /// The latest time that a result may have, in ms since 1970.
     pub(crate) horizon: u64,
-    /// The time of the first result beyond it: the page ends before that.
+    /// The time of the first result beyond it: the page ends before that result.
     pub(crate) ahead: Option<u64>,
-    /// The error behind serde's, which has room for a text only.
+    /// The typed error behind serde's, which holds only text.
     pub(crate) error: Option<PageError>,
-    /// One list of entries per open object, kept for the next object at that depth.
+    /// A list of entries for each open object, kept for the next object at that depth.
     spare: Vec<Vec<Entry>>,
 }
 
@@ -139,8 +139,8 @@ impl<'de> Visitor<'de> for ValueSeed<'_> {
     }
 }
 
-/// Writes an object as a map. `skip` names a key to leave out, `extra` an entry of binaries to
-/// add, which is only known when the map is otherwise complete.
+/// Writes an object as a map. `skip` is a key to leave out, `extra` an entry of binaries to add,
+/// which is known only when the map is otherwise complete.
 pub(crate) fn write_map<'de, A: MapAccess<'de>>(
     context: &mut Context,
     depth: usize,
@@ -174,7 +174,7 @@ pub(crate) fn write_map<'de, A: MapAccess<'de>>(
         }
         entries.push(Entry { key, value, end: context.writer.position() });
     }
-    // Only here is it sure that this was no number.
+    // Only here is it known that this was not a number.
     if depth >= MAX_DEPTH {
         return Err(context.fail(PageError::TooDeep));
     }
@@ -186,7 +186,7 @@ pub(crate) fn write_map<'de, A: MapAccess<'de>>(
     Ok(())
 }
 
-/// A finished map to which one more entry will be added.
+/// A finished map that gets one more entry.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct MapEnd {
     pub(crate) mark: Option<crate::decode::terms::Mark>,
@@ -229,8 +229,8 @@ impl Visitor<'_> for KeySeed<'_> {
     }
 }
 
-/// The value behind [`NUMBER_KEY`]: a number's text, written over the map that it is no part of,
-/// or the value of an object that really has such a key. Says which.
+/// The value of [`NUMBER_KEY`]: the text of a number, which replaces the map begun for it, or the
+/// value of an object that really has such a key. Returns which.
 struct NumberSeed<'c> {
     context: &'c mut Context,
     start: usize,

@@ -1,5 +1,5 @@
-//! The answer to "what is the latest result": its cursor, or that there is none. Only a body that
-//! clearly says so counts as none: starting at the first result by mistake would push all the
+//! The answer to the question for the newest result: its cursor, or that there is none. Only a body
+//! that clearly says so counts as none: starting with the first result by mistake would push all
 //! old ones again.
 
 use crate::Cursor;
@@ -22,12 +22,13 @@ struct Edge {
 /// Decodes the body of the answer to [`latest_path`](crate::decode::request::latest_path): the cursor of the
 /// first edge that is not later than `horizon`, in ms since 1970.
 ///
+///
 /// # Errors
-/// [`PageError`] if the body is not what it should be, whatever it may be instead.
+/// [`PageError`] if the body is anything else.
 pub fn decode(body: &[u8], horizon: u64) -> Result<Option<Cursor>, PageError> {
     match std::str::from_utf8(body) {
         Ok(text) => repairing(text, |text| latest(serde_json::from_str(text), horizon)),
-        // In the node it does no harm here.
+        // In the node it does no harm.
         Err(error) => latest(serde_json::from_slice(body), horizon).map_err(|other| match other {
             PageError::Json(_) => PageError::Utf8(error.valid_up_to()),
             other => other,

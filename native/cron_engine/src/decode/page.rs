@@ -1,6 +1,6 @@
-//! A page of results: from the body of a CU's answer to external terms, lists with a map for
-//! each edge: the edge's node, and its cursor under `<<"cursor">>`. Here it is decided whether a
-//! body is a page that can be gone on from; fetching it and making terms of it happen elsewhere.
+//! A page of results: from the body of a CU's answer to external terms, lists with a map for each
+//! edge, which has the node's entries and the cursor under `<<"cursor">>`. This file decides
+//! whether a monitor can continue from a body. Fetching it and making terms of it happen elsewhere.
 
 use crate::decode::edges::EdgesSeed;
 use crate::decode::json::Context;
@@ -12,21 +12,21 @@ use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Vis
 use std::fmt;
 use std::marker::PhantomData;
 
-/// A page that holds what it should.
+/// A valid page.
 #[derive(Debug)]
 pub struct Page {
-    /// The page in order, in parts that can be handed on one after the other. A page without edges has
-    /// none.
+    /// The page in order, in parts that are handed over one after the other. A page without edges
+    /// has none.
     pub parts: Vec<Part>,
-    /// How many edges there are.
+    /// The number of edges.
     pub edges: u64,
     /// The cursor of the last edge; `None` if there is no edge.
     pub last: Option<Cursor>,
     /// The trail up to the last edge.
     pub trail: Trail,
-    /// It ends before a result that is too far ahead of the clock.
+    /// Whether it ends before a result that is too far ahead of the clock.
     pub cut: bool,
-    /// When each edge's result was made, in ms since 1970; 0 where its cursor does not show it.
+    /// The time of each edge's result, in ms since 1970; 0 if its cursor has none.
     pub times: Vec<u64>,
     /// How many bytes the page takes, roughly: its parts as they wait, and the largest of them once the
     /// BEAM has laid out its terms. A monitor has one part on its heap at a time.
@@ -39,27 +39,27 @@ pub struct Part {
     /// A list of the edges as an external term, version byte included, in memory of its own: what has been
     /// handed on is given back, however large the page.
     pub terms: Vec<u8>,
-    /// How many edges there are.
+    /// The number of edges.
     pub edges: u64,
     /// How many bytes the terms take once the BEAM has laid them out, roughly. Small values in great
     /// number take several times what they take as JSON.
     pub memory: u64,
 }
 
-/// Why a body is no page to go on from.
+/// Why a body is not a page to continue from.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PageError {
-    /// The body is no JSON: HTML of a proxy, half a body, `NaN`.
+    /// The body is not JSON: HTML of a proxy, half a body, `NaN`.
     #[error("the body is no JSON: {0}")]
     Json(String),
-    /// The body holds bytes that are no UTF-8.
+    /// The body is not UTF-8.
     #[error("the body is no UTF-8 from byte {0} on")]
     Utf8(usize),
     /// A result is nested too deeply.
     #[error("the JSON is nested too deeply")]
     TooDeep,
-    /// The JSON is something else than a page of results.
+    /// The JSON is not a page of results.
     #[error("the JSON is no page of results: {0}")]
     Shape(String),
     /// A string longer than [`MAX_STRING_BYTES`].
@@ -71,36 +71,36 @@ pub enum PageError {
     /// A number that no Erlang number can hold.
     #[error("the number {0} is out of range")]
     Number(String),
-    /// An edge's cursor is missing or unusable, so nothing could be asked for after it.
+    /// An edge's cursor is missing or unusable, so that nothing could be fetched after it.
     #[error("edge {edge} has no usable cursor: {reason}")]
     Cursor {
-        /// Which edge of the page, from 0.
+        /// The index of the edge in the page, from 0.
         edge: u64,
-        /// What is wrong with it.
+        /// What is wrong with the cursor.
         reason: String,
     },
     /// An edge's cursor is longer than [`MAX_CURSOR_BYTES`](crate::MAX_CURSOR_BYTES).
     #[error("edge {edge} has a cursor that is too long: {reason}")]
     CursorTooLong {
-        /// Which edge of the page, from 0.
+        /// The index of the edge in the page, from 0.
         edge: u64,
-        /// How long it is.
+        /// The length of the cursor.
         reason: String,
     },
-    /// An edge lies behind the one before it, or was there before: a CU must not be able to
-    /// rewind a process into pushing its old results again.
+    /// An edge lies before the previous one, or is repeated: a CU must not rewind a process into
+    /// pushing its old results again.
     #[error("edge {edge} goes back: {reason}")]
     Regressed {
-        /// Which edge of the page, from 0.
+        /// The index of the edge in the page, from 0.
         edge: u64,
-        /// Where it goes.
+        /// What its cursor does.
         reason: String,
     },
-    /// The last edge's cursor is the one that was asked from: going on would loop.
+    /// The last edge's cursor is the one that the page was fetched from: continuing would loop.
     #[error("the page ends with the cursor it was asked to begin after")]
     StuckCursor,
-    /// The next result, or the position itself, is dated further ahead of this node's clock than is
-    /// allowed. Going on from it would miss every result until that time comes.
+    /// The next result, or the position itself, is dated further ahead of this node's clock than
+    /// allowed. Continuing from it would miss every result until that time comes.
     #[error(
         "{what} is dated {time} ms since 1970, which is ahead of this node's clock: check both \
          clocks; results up to {horizon} are taken (cron_max_ahead)"
@@ -110,10 +110,10 @@ pub enum PageError {
         what: &'static str,
         /// Its time.
         time: u64,
-        /// The latest time that is taken.
+        /// The latest time that is accepted.
         horizon: u64,
     },
-    /// No edges, but `hasNextPage` is true: there is no cursor to go on from.
+    /// No edges, but `hasNextPage` is true: there is no cursor to continue from.
     #[error("the page is empty, yet it says that there is a next one")]
     EmptyWithNext,
 }
@@ -134,19 +134,19 @@ impl PageError {
     }
 }
 
-/// The longest string that is taken, in bytes: half of what a page may have by default.
+/// The longest string, in bytes: half of a page's default limit.
 pub const MAX_STRING_BYTES: usize = 32 * 1024 * 1024;
 
-/// The most edges that are taken: ten times what a CU gives. Edges of nothing but a cursor would
-/// else take many times the memory that their body has.
+/// The most edges: ten times what a CU gives. Edges that only have a cursor would otherwise take
+/// many times the memory of their body.
 pub const MAX_EDGES: u64 = 10_000;
 
-/// Decodes the body of the answer to `request`. `buffer` is memory to write the parts in, one after the other.
-///
-/// # Errors
-/// [`PageError`] if the body is no page, or none that can be gone on from.
+/// Decodes the body of the answer to `request`. `buffer` is memory to write the parts in, one after
+/// the other.
+/// || # Errors
+/// [`PageError`] if the body is not a page to continue from.
 pub fn decode(body: &[u8], request: &PageRequest, buffer: &mut Vec<u8>) -> Result<Page, PageError> {
-    // Once for the whole body: a twentieth of what it costs string by string.
+    // Once for the whole body: a twentieth of the cost of checking each string.
     let text = std::str::from_utf8(body).map_err(|error| PageError::Utf8(error.valid_up_to()))?;
     repairing(text, |text| {
         let mut context = Context::new(std::mem::take(buffer), request);
@@ -171,8 +171,8 @@ fn memory(parts: &[Part]) -> u64 {
     largest.saturating_add(u64::try_from(waiting).unwrap_or(u64::MAX))
 }
 
-/// Decodes `text` with `decode`; once more with lone halves of surrogate pairs repaired if it is no
-/// JSON as it is, which costs a good body nothing.
+/// Decodes `text` with `decode`. If it is not JSON, decodes it once more with lone halves of
+/// surrogate pairs repaired. A good body costs nothing extra.
 pub(crate) fn repairing<T>(
     text: &str,
     mut decode: impl FnMut(&str) -> Result<T, PageError>,
@@ -214,7 +214,7 @@ fn page(text: &str, request: &PageRequest, context: &mut Context) -> Result<Cont
     Ok(found)
 }
 
-/// What a page says.
+/// The contents of a page.
 #[derive(Default)]
 struct Content {
     parts: Vec<Part>,
@@ -237,7 +237,7 @@ pub(crate) struct PageInfo {
     pub(crate) has_next_page: bool,
 }
 
-/// An object, and nothing but an object: serde also takes a list of a struct's fields for it.
+/// An object: serde would also accept a list for a struct.
 pub(crate) struct MapOf<T>(pub(crate) T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for MapOf<T> {

@@ -1,25 +1,25 @@
-//! The questions a CU is asked, as paths behind its base URL. Building a path is all that
-//! happens here: who sends it, and where to, is not this file's business.
+//! The questions to a CU, as paths relative to its base URL. This file builds paths; it sends
+//! nothing.
 
 use crate::{Position, ProcessId, Trail};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use std::sync::Arc;
 
-/// The most results that a CU gives in one page, whatever it is asked for.
+/// The most results that a CU gives in one page.
 pub const MAX_LIMIT: u32 = 1000;
 
-/// Which page of results.
+/// A request for a page.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PageRequest {
     /// Where the page begins.
     pub from: Position,
     /// Where it begins instead, in ms since 1970, on a walk past a run of errors.
     pub at: Option<u64>,
-    /// The sequence number that the page's first edge gets.
+    /// The sequence number of the page's first edge.
     pub first_seq: u64,
-    /// How many results to ask for.
+    /// The number of results to ask for.
     pub limit: u32,
-    /// The trail up to `from`, where it is known already.
+    /// The trail up to `from`, if it is known.
     pub trail: Option<Arc<Trail>>,
     /// The latest time that a result may have, in ms since 1970. The engine has no clock of that
     /// kind: the fetch sets it.
@@ -27,13 +27,13 @@ pub struct PageRequest {
 }
 
 impl PageRequest {
-    /// A full page of the results after `from`, the first ones of a monitor.
+    /// A request for a full page of the results after `from`, the first ones of a monitor.
     #[must_use]
     pub const fn new(from: Position) -> Self {
         Self { from, at: None, first_seq: 1, limit: MAX_LIMIT, trail: None, horizon: u64::MAX }
     }
 
-    /// The trail up to where the page begins.
+    /// The trail up to the beginning of the page.
     pub(crate) fn trail(&self) -> Trail {
         let known = self.trail.as_deref().cloned();
         let mut trail = known.unwrap_or_else(|| Trail::at(&self.from));
@@ -48,8 +48,8 @@ impl PageRequest {
 /// mean something else in a query.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// The path of the page that `request` asks for. Without `from` a CU begins at the first result,
-/// so an unresolved position must not come here: it is asked about first.
+/// The path of the page that `request` asks for. Without `from` a CU begins with the first result,
+/// so an unresolved position must be resolved before.
 #[must_use]
 pub fn page_path(process: &ProcessId, request: &PageRequest) -> String {
     let limit = request.limit;
@@ -65,7 +65,7 @@ pub fn page_path(process: &ProcessId, request: &PageRequest) -> String {
     }
 }
 
-/// How many results are looked through for the latest one that is not ahead of the clock.
+/// How many results are searched for the newest one that is not ahead of the clock.
 pub const LATEST_REACH: u32 = 1000;
 
 /// The path of the `count` latest results. `/cron` has no descending order, `/results` has.
@@ -74,8 +74,8 @@ pub fn latest_path(process: &ProcessId, count: u32) -> String {
     format!("/results/{process}?sort=DESC&limit={count}&processId={process}")
 }
 
-/// The path of the first results of any kind. Errors are left out after `reach` results were
-/// taken, so one would not do; there is no upper limit here.
+/// The path of the first results of any kind. Errors are dropped after `reach` results were taken,
+/// so one would not do; there is no upper limit here.
 #[must_use]
 pub fn first_path(process: &ProcessId, reach: u32) -> String {
     format!("/results/{process}?sort=ASC&limit={reach}&processId={process}")

@@ -1,8 +1,8 @@
-//! Escapes of half a character. JavaScript, and so a CU, can write a string that holds one half of
-//! a surrogate pair as `\ud83d` alone. That is JSON but no text, and no page may be refused for
-//! it, or its process would stand still: each such half becomes U+FFFD, as decoders of text do it.
+//! Escapes of half a character. JavaScript, and so a CU, can write a string with one half of a
+//! surrogate pair, as `\ud83d` alone. That is JSON, but not text. The process would stop if its
+//! page was refused, so each such half becomes U+FFFD, as decoders of text do.
 
-/// The escape of U+FFFD, as long as what it stands in for.
+/// The escape of U+FFFD, as long as the escape that it replaces.
 const REPLACEMENT: &[u8; 6] = b"\\ufffd";
 
 /// `text` with every lone half replaced; `None` if there is none.
@@ -31,14 +31,14 @@ pub(crate) fn repair(text: &str) -> Option<String> {
             _ => at += 6,
         }
     }
-    // ASCII for ASCII: text is still text.
+    // ASCII replaces ASCII, so the text stays valid.
     repaired.and_then(|repaired| String::from_utf8(repaired).ok())
 }
 
-/// The UTF-16 code unit that is escaped at `at`, if one is.
+/// The UTF-16 code unit that is escaped at `at`, if there is one.
 fn escaped_unit(body: &[u8], at: usize) -> Option<u16> {
     let digits = body.get(at..at + 6)?.strip_prefix(b"\\u")?;
-    // `from_str_radix` would take a sign, too.
+    // `from_str_radix` would accept a sign.
     if !digits.iter().all(u8::is_ascii_hexdigit) {
         return None;
     }

@@ -1,7 +1,7 @@
-//! A writer of Erlang's external term format, for exactly what JSON can say: maps, lists,
-//! binaries, numbers, and the atoms `true`, `false` and `null`. No other atom can be written, so
-//! no input can make one. The BEAM lays a whole page out in one allocation from this format,
-//! which is faster than building it term by term.
+//! A writer of Erlang's external term format, for what JSON can express: maps, lists, binaries,
+//! numbers, and the atoms `true`, `false` and `null`. It cannot write any other atom, so input
+//! cannot create one. The BEAM decodes a whole page from this format in one allocation, which is
+//! faster than building it term by term.
 
 /// The first byte of every external term.
 const VERSION: u8 = 131;
@@ -16,15 +16,15 @@ const LARGE_BIG: u8 = 111;
 const MAP: u8 = 116;
 const SMALL_ATOM_UTF8: u8 = 119;
 
-/// The most digits an integer may have. Turning decimal digits into bytes takes time in the
-/// square of their number; 1024 digits take microseconds.
+/// The most digits of an integer. Converting decimal digits takes time in the square of their
+/// number; 1024 digits take microseconds.
 const MAX_DIGITS: usize = 1024;
 
-/// Where a list or map begins whose length is not known yet.
+/// The beginning of a list or map whose length is not known yet.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Mark(usize);
 
-/// Where a map's entry lies in the output.
+/// The place of a map's entry in the output.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Entry {
     pub(crate) key: usize,
@@ -36,14 +36,14 @@ pub(crate) struct Entry {
 #[derive(Debug, Default)]
 pub(crate) struct TermWriter {
     out: Vec<u8>,
-    /// What the term takes on a heap, in bytes; more where something is taken back.
+    /// The size of the term on a heap, in bytes; more if something was taken back.
     memory: u64,
 }
 
 /// Bytes of a word of the BEAM.
 const WORD: u64 = 8;
 
-/// Binaries longer than this lie outside of the heap.
+/// Longer binaries lie outside of the heap.
 const MAX_HEAP_BINARY: u64 = 64;
 
 impl TermWriter {
@@ -68,7 +68,7 @@ impl TermWriter {
         self.out
     }
 
-    /// The bytes that the term takes once it is laid out, roughly.
+    /// The approximate size of the term once it is decoded, in bytes.
     pub(crate) fn memory(&self) -> u64 {
         self.memory
     }
@@ -77,12 +77,12 @@ impl TermWriter {
         self.memory = self.memory.saturating_add(words.saturating_mul(WORD));
     }
 
-    /// The end of what is written so far.
+    /// The end of the output so far.
     pub(crate) fn position(&self) -> usize {
         self.out.len()
     }
 
-    /// Takes back all that was written after `position`.
+    /// Removes everything that was written after `position`.
     pub(crate) fn truncate(&mut self, position: usize) {
         self.out.truncate(position);
     }
@@ -103,7 +103,7 @@ impl TermWriter {
 
     pub(crate) fn binary(&mut self, bytes: &[u8]) {
         let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        // A header and a size; outside of the heap a handle in the heap and a header as well.
+        // A header and a size; outside of the heap also a handle in the heap and a header.
         self.takes(length.div_ceil(WORD) + if length > MAX_HEAP_BINARY { 9 } else { 2 });
         let [a, b, c, d] = length_bytes(bytes.len());
         self.out.extend_from_slice(&[BINARY, a, b, c, d]);
@@ -116,8 +116,7 @@ impl TermWriter {
         self.out.extend_from_slice(&value.to_be_bytes());
     }
 
-    /// Writes the integer that `digits`, decimal and without a sign, says. `None` if there are
-    /// too many.
+    /// Writes the integer with these decimal digits, without a sign. `None` if there are too many.
     pub(crate) fn integer(&mut self, negative: bool, digits: &str) -> Option<()> {
         match digits.parse::<i64>().map(|value| if negative { -value } else { value }) {
             Ok(value) => self.signed(value),
@@ -193,18 +192,18 @@ impl TermWriter {
         self.begin(MAP)
     }
 
-    /// Ends a map of these entries, which were written in this order. Where a key comes more
-    /// than once its last entry counts; the BEAM refuses maps that hold one twice.
+    /// Ends a map of these entries, in the order of writing. If a key is repeated, its last entry
+    /// counts; the BEAM refuses maps with repeated keys.
     pub(crate) fn end_map(&mut self, mark: Mark, entries: &mut Vec<Entry>) {
         if self.has_duplicates(entries) {
             self.drop_duplicates(entries);
         }
         self.set_length(mark, entries.len());
-        // A header, a size, a tuple of keys and the values; a tree where there are many.
+        // A header, a size, a tuple of keys and the values; a tree if there are many.
         self.takes(u64::try_from(entries.len()).unwrap_or(u64::MAX).saturating_mul(2) + 4);
     }
 
-    /// Most objects have a handful of keys: comparing each with each is the fastest there.
+    /// Most objects have a handful of keys: comparing each with each is fastest.
     fn has_duplicates(&self, entries: &[Entry]) -> bool {
         if entries.len() <= 12 {
             return entries.iter().enumerate().any(|(index, entry)| {
@@ -256,7 +255,7 @@ impl TermWriter {
 
 /// A length as the format has it.
 fn length_bytes(length: usize) -> [u8; 4] {
-    // A body is at most 4 GiB long (`cron_max_page_bytes`), so nothing in it is longer.
+    // A body has at most 4 GiB (`cron_max_page_bytes`), so nothing in it is longer.
     u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes()
 }
 

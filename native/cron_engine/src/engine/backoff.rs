@@ -1,5 +1,5 @@
-//! How long to wait before the next try: a random time up to a ceiling that doubles with each
-//! failure ("full jitter"), so that what failed together is not tried again together.
+//! How long to wait before the next try: a random time below a ceiling that doubles with each
+//! failure ("full jitter"), so that monitors that failed together do not retry together.
 
 use fastrand::Rng;
 use std::time::Duration;
@@ -16,7 +16,7 @@ pub(crate) const FETCH: Backoff =
     Backoff { first: Duration::from_secs(1), longest: Duration::from_mins(5) };
 
 impl Backoff {
-    /// The pause after this many failures in a row: more than nothing, at most the ceiling.
+    /// The pause after this many failures in a row: above zero, at most the ceiling.
     pub(crate) fn pause(self, failures: u64, rng: &mut Rng) -> Duration {
         let doublings = u32::try_from(failures.saturating_sub(1)).unwrap_or(u32::MAX).min(31);
         let ceiling = self.first.saturating_mul(1 << doublings).min(self.longest);

@@ -1,27 +1,27 @@
-//! How many monitors wait for what, all counted at once. It is for an operator who asks now and then: a
-//! walk over all of them, 100,000 in milliseconds. How one of them fares is a [`Snapshot`]'s to say.
+//! Counts all monitors by state, at once, for an operator: 100,000 in milliseconds. [`Snapshot`]
+//! has the state of one.
 //!
 //! [`Snapshot`]: crate::Snapshot
 
 use super::Engine;
 use crate::Doing;
 
-/// All monitors by what they wait for.
+/// The number of monitors in each state.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Census {
-    /// Those that wait for their next tick.
+    /// Waiting for their next tick.
     pub idle: u64,
-    /// Those that look up where they begin, or wait until that is durable.
+    /// Looking up where to begin, or waiting until that is durable.
     pub resolving: u64,
-    /// Those that ask the CU, or wait for their turn to.
+    /// Fetching, or queued for a fetch.
     pub polling: u64,
-    /// Those that have not acked all that they were sent.
+    /// With results that are not acked.
     pub pushing: u64,
-    /// Those that wait for the next try after a failed fetch.
+    /// Waiting to retry a failed fetch.
     pub backing_off: u64,
-    /// Those that wait for somebody to resume them.
+    /// Paused.
     pub paused: u64,
-    /// Those of all these whose last fetch failed.
+    /// Of all these, those whose last fetch failed.
     pub failing: u64,
 }
 

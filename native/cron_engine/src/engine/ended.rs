@@ -1,5 +1,5 @@
-//! What the end of a fetch means: to the host that was asked, to its breaker and whoever waits for that,
-//! to the monitor, and to the log. What the monitor makes of an answer is the monitor's own business.
+//! What the end of a fetch means: for the CU host and its breaker, for monitors that wait for that
+//! host, for the monitor, and for the log. The monitor's own reaction to an answer is in `answers`.
 
 use super::Engine;
 use crate::engine::backoff;
@@ -17,7 +17,7 @@ pub(super) struct Fetch {
     pub(super) host: HostId,
     pub(super) node: usize,
     pub(super) lane: Lane,
-    /// It is to find out whether its host is back.
+    /// Whether it probes a host whose breaker is open.
     pub(super) probe: bool,
     pub(super) since: Time,
 }
@@ -32,7 +32,7 @@ impl Engine {
     ) {
         let took = now.since(fetch.since);
         let change = self.judge(now, fetch, &outcome, took);
-        // Should the monitor have moved meanwhile, its node is another one.
+        // If the monitor has moved meanwhile, its node is another one.
         let nodes = self.monitors.get(&id).map(|monitor| monitor.nodes.hosts());
         let known = nodes.is_some_and(|hosts| hosts.get(fetch.node) == Some(&fetch.host));
         if let (Some(change), true) = (change, known) {
@@ -46,12 +46,12 @@ impl Engine {
         let of = |id: MonitorId| self.monitors.get(&id).map(|monitor| monitor.nodes.hosts());
         let waiting = match change {
             None => return,
-            // Who has another node to ask does not wait for this one.
+            // Monitors with another node do not wait for this host.
             Some(Change::Opened(until)) => {
                 self.probes.arm(until, fetch.host);
                 self.queue.drain(fetch.host, |id| of(id).is_none_or(|hosts| hosts.len() > 1))
             }
-            // Nor for another one that is shut, now that this one answers.
+            // Nor do they wait for another host that is shut, now that this one answers.
             Some(Change::Closed) => {
                 self.queue.drain_shut(|id| of(id).is_some_and(|hosts| hosts.contains(&fetch.host)))
             }
@@ -61,7 +61,7 @@ impl Engine {
         }
     }
 
-    /// What a fetch that ended says of its host.
+    /// Judges the host by a fetch that ended.
     fn judge(
         &mut self,
         now: Time,
@@ -81,7 +81,7 @@ impl Engine {
         change
     }
 
-    /// What a fetch that ended means to its monitor.
+    /// Handles a fetch that ended, for its monitor.
     fn answered(
         &mut self,
         now: Time,
@@ -98,7 +98,8 @@ impl Engine {
             let step = monitor.try_again();
             return self.take(now, id, step);
         }
-        // The lane is about the time that a place is held: what fails at once holds up nobody.
+        // The slow lane is for fetches that hold a place for long. A fetch that fails at once holds
+        // up no other.
         monitor.lane = if took > patience { Lane::Slow } else { Lane::Fast };
         let before = monitor.buffered();
         let outcome = outcome.map(|fetched| monitor.fetched(now, fetched));
@@ -125,11 +126,11 @@ impl Engine {
         self.counters.failures += 1;
         let until = failure.retry_after.map(|pause| now + pause);
         let opens = |host| self.queue.breaker(host).and_then(|breaker| breaker.opens(now));
-        // A host that is half-open still, as a fault of our own leaves it, makes nobody wait.
+        // A host that is still half open, as after an internal error, delays no monitor.
         let shut = opens(fetch.host).is_some();
         let pause = match monitor.nodes.failed(now, fetch.node, fetch.host, until, opens) {
             Some(rounds) if !shut => backoff::FETCH.pause(rounds.into(), &mut self.rng),
-            // There is another node, or its host's breaker waits for it.
+            // There is another node, or the monitor waits for the breaker of this host.
             _ => Duration::ZERO,
         };
         let trouble = Trouble::new(now, &failure);

@@ -1,45 +1,44 @@
-//! What goes into the engine and what comes out: [`Event`]s and [`Action`]s, and what else its
-//! caller has to know by name.
+//! The input and output of the engine: [`Event`]s and [`Action`]s, and the types that they carry.
 
 use crate::decode::request::{MAX_LIMIT, PageRequest};
 use crate::{Cursor, Failure, HostId, MonitorId, Position, ProcessId, Trail};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What the engine is told at its start.
+/// The configuration of an engine.
 #[derive(Debug, Clone, Copy)]
 pub struct Config {
-    /// How many fetches may be under way at once.
+    /// The number of fetches that may be under way at once.
     pub max_inflight: usize,
-    /// The bytes of pages that may be with the monitors, unacked, before no fetch begins. One page
-    /// is always allowed, however large.
+    /// The bytes of unacked pages above which no fetch begins. One page is always allowed, however
+    /// large.
     pub max_buffered: u64,
-    /// What the jitter is drawn from: the same seed, the same pauses.
+    /// The seed of the jitter: the same seed gives the same pauses.
     pub seed: u64,
 }
 
-/// A monitor that begins.
+/// A new registration of a monitor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Registration {
-    /// Its registration, new to this engine.
+    /// Its number, new to this engine.
     pub id: MonitorId,
-    /// The process it watches: its first tick is hashed from it.
+    /// The process. The place of its first tick is hashed from it.
     pub process: ProcessId,
-    /// The time between its ticks.
+    /// The time between two ticks.
     pub rate: Duration,
     /// Where it begins.
     pub position: Position,
-    /// Whether that is durable already. If not, [`Event::Saved`] will say when it is.
+    /// Whether the position is durable already. Otherwise [`Event::Saved`] will follow.
     pub durable: bool,
-    /// The hosts of its nodes, to be tried in turn.
+    /// The hosts of its nodes, tried in turn.
     pub nodes: Arc<[HostId]>,
     /// How many results to ask for per page, at most [`MAX_LIMIT`].
     pub page_limit: u32,
-    /// How long pages stay empty before it is asked whether the CU passed over errors, and the
-    /// least time between two walks.
+    /// How long pages stay empty before the CU is probed for results behind errors, and the least
+    /// time between two walks.
     pub walk_after: Duration,
-    /// Whether it is paused: it looks up where it begins, and then neither ticks nor fetches. To go
-    /// on it registers anew.
+    /// Whether it is paused: it looks up where to begin, and then neither ticks nor fetches. To
+    /// resume, it registers again.
     pub paused: bool,
 }
 
@@ -66,37 +65,37 @@ impl Registration {
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// A monitor begins.
+    /// A monitor has registered.
     Register(Registration),
     /// The position of [`Action::Save`], or of a registration, is durable.
     Saved(MonitorId),
-    /// A poll is asked for.
+    /// A poll was requested.
     Poll(MonitorId),
     /// The monitor has acked all edges up to this sequence number.
     Acked(MonitorId, u64),
-    /// The monitor asks these hosts from now on.
+    /// The monitor uses these hosts from now on.
     Moved(MonitorId, Arc<[HostId]>),
-    /// The monitor is gone.
+    /// The monitor has gone.
     Removed(MonitorId),
-    /// The fetch of [`Action::Fetch`] ended. Each is answered exactly once, also for a monitor
-    /// that is gone. A page is sent to its monitor first, and then told of here.
+    /// The fetch of [`Action::Fetch`] ended. Each fetch ends exactly once, also for a monitor that
+    /// has gone. A page is left for its monitor first, then reported here.
     Fetched(MonitorId, Result<Fetched, Failure>),
 }
 
-/// What to ask the CU for.
+/// What a fetch asks the CU for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Request {
     /// The cursor of the latest result: the monitor begins there.
     Latest,
-    /// The same, to see whether there is a gap. The answer is [`Fetched::Latest`], too.
+    /// The same, as a probe for a gap. The answer is [`Fetched::Latest`], too.
     Look,
-    /// The cursor of the first result that is no error, of this many.
+    /// The cursor of the first result without an error, among this many.
     First(u32),
     /// A page of results.
     Page(PageRequest),
 }
 
-/// What a fetch that did not fail brought.
+/// The outcome of a fetch that did not fail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fetched {
     /// The cursor of the latest result; `None` if the process has no result yet.
@@ -105,89 +104,89 @@ pub enum Fetched {
     First(Option<Cursor>),
     /// A page without results.
     EmptyPage,
-    /// A page with results, on its way to the monitor.
+    /// A page with results, left for the monitor.
     Page {
-        /// How many.
+        /// The number of edges.
         edges: u64,
-        /// The cursor of the last one.
+        /// The cursor of the last edge.
         last: Cursor,
-        /// The trail up to the last one.
+        /// The trail up to the last edge.
         trail: Arc<Trail>,
-        /// The memory that they take.
+        /// The memory of the page, in bytes.
         bytes: u64,
-        /// The page ends before a result that is too far ahead of the clock.
+        /// Whether the page ends before a result that is too far ahead of the clock.
         cut: bool,
     },
-    /// Nothing within the patience that the fetch was given: others need its place. It is asked
-    /// again with more time.
+    /// Nothing within the patience that the fetch was given, because others need its place. It is
+    /// repeated with more time.
     TooSlow,
 }
 
-/// What is to be done.
+/// What the caller of the engine must do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
-    /// Tell the monitor that it is due.
+    /// Send the monitor its tick.
     Tick {
-        /// Which.
+        /// The monitor.
         id: MonitorId,
     },
-    /// Fetch this, and answer with [`Event::Fetched`].
+    /// Fetch this, then report [`Event::Fetched`].
     Fetch {
-        /// For whom.
+        /// The monitor.
         id: MonitorId,
-        /// What.
+        /// The request.
         request: Request,
-        /// Which of the monitor's nodes to ask.
+        /// The index of the node to ask.
         node: usize,
-        /// How long it may take, should that be less than the monitor's own limit: after that the
-        /// answer is [`Fetched::TooSlow`].
+        /// A limit below the monitor's own, if there is one. After that time the outcome is
+        /// [`Fetched::TooSlow`].
         patience: Option<Duration>,
     },
-    /// Make the monitor's position durable, and answer with [`Event::Saved`].
+    /// Make the monitor's position durable, then report [`Event::Saved`].
     Save {
-        /// Whose.
+        /// The monitor.
         id: MonitorId,
-        /// Which.
+        /// The position.
         position: Position,
     },
-    /// Tell the monitor's log.
+    /// Write to the monitor's log.
     Report {
-        /// Whose.
+        /// The monitor.
         id: MonitorId,
-        /// What.
+        /// The report.
         report: Report,
     },
-    /// Tell the node's log that a host's breaker opened or closed.
+    /// Report to the node's log that a host's breaker opened or closed.
     Breaker {
-        /// Whose fetch made it do so.
+        /// The monitor whose fetch caused it.
         id: MonitorId,
-        /// Which of the monitor's nodes is at that host.
+        /// The index of the node at that host.
         node: usize,
-        /// How long nothing is asked of the host; `None` if it closed.
+        /// How long the host is not asked; `None` if the breaker closed.
         open_for: Option<Duration>,
     },
 }
 
-/// What a monitor's log is told about its fetches.
+/// A report about fetches for a monitor's log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Report {
     /// A fetch failed.
     Failed {
-        /// How.
+        /// The failure.
         failure: Failure,
-        /// For which time since the last success.
+        /// The number of failures since the last success.
         repeats: u64,
     },
     /// A fetch succeeded after failures.
     Recovered {
-        /// How many failures there were.
+        /// The number of failures before.
         failures: u64,
     },
-    /// The CU has nothing but errors between these times, in ms since 1970, and results behind.
+    /// The CU has nothing but errors between these times, in ms since 1970, and results after them.
     Passed {
         /// The time of the last result before.
         from: u64,
-        /// The time up to which it was walked.
+        /// The time up to which the walk went.
         to: u64,
     },
 }
@@ -199,21 +198,21 @@ pub struct Counters {
     pub monitors: usize,
     /// Fetches under way now.
     pub inflight: usize,
-    /// Those of them that are in the slow lane.
+    /// Those of them in the slow lane.
     pub slow: usize,
-    /// Monitors that wait for a fetch to be allowed now.
+    /// Monitors that wait for a place to fetch now.
     pub queued: usize,
     /// Bytes of pages that are unacked now.
     pub buffered: u64,
-    /// CU hosts that are not asked now, or by a probe alone.
+    /// CU hosts whose breaker is not closed now.
     pub open_breakers: usize,
     /// Ticks sent.
     pub ticks: u64,
-    /// Points of a grid at which the monitor was still busy or the engine late.
+    /// Points of a grid at which the monitor was busy or the engine late.
     pub missed_ticks: u64,
     /// Fetches begun.
     pub fetches: u64,
-    /// Fetches that failed, of monitors that were still there.
+    /// Fetches that failed, of monitors that were still registered.
     pub failures: u64,
     /// Fetches that were too slow for the fast lane.
     pub demotions: u64,

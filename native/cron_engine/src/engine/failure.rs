@@ -1,5 +1,5 @@
-//! What can go wrong with a fetch, as the engine and the logs name it, and which repeats of it
-//! are worth a report. What to do about a failure is the monitor's business, not this file's.
+//! The classes of failed fetches, as the engine and the logs name them, and which repeats are
+//! reported. The monitor decides what to do about a failure.
 
 use crate::PageError;
 use std::fmt;
@@ -58,7 +58,7 @@ impl Class {
     /// How many classes there are.
     pub const COUNT: usize = Self::TABLE.len();
 
-    /// The place of the class among all.
+    /// The index of the class.
     #[must_use]
     pub const fn index(self) -> usize {
         self as usize
@@ -87,7 +87,7 @@ impl Class {
         Self::TABLE.get(self.index()).map_or("", |(.., advice)| advice)
     }
 
-    /// Whether it says that the host as a whole is in trouble, not one answer of it.
+    /// Whether the class says that the host as a whole is in trouble, and not one answer.
     #[must_use]
     pub const fn is_of_host(self) -> bool {
         matches!(
@@ -107,14 +107,14 @@ impl Class {
 pub struct Failure {
     /// What kind of failure it is.
     pub class: Class,
-    /// What happened, in words that carry no secret and no more of the peer's text than a line.
+    /// A description without secrets, with at most one line of the peer's text.
     pub detail: String,
-    /// How long the CU asks to be left alone, if it does.
+    /// How long the CU asks not to be called, if it does.
     pub retry_after: Option<Duration>,
 }
 
 impl Failure {
-    /// A failure of `class`, told by `detail`.
+    /// A failure of `class` with a description.
     #[must_use]
     pub fn new(class: Class, detail: impl Into<String>) -> Self {
         Self { class, detail: detail.into(), retry_after: None }
@@ -157,8 +157,8 @@ pub(crate) struct Outage {
 }
 
 impl Outage {
-    /// Counts a failure. Says how many there have been where this one is worth a report: at 1,
-    /// 2, 4, 8, … and when the class is new to the outage.
+    /// Counts a failure. Returns the number of failures if this one is to be reported: at 1, 2, 4,
+    /// 8, ... and if the class is new to the outage.
     pub(crate) fn failed(&mut self, class: Class) -> Option<u64> {
         self.failures = self.failures.saturating_add(1);
         let bit = 1_u32 << (class as u8);
@@ -167,12 +167,12 @@ impl Outage {
         (new || self.failures.is_power_of_two()).then_some(self.failures)
     }
 
-    /// How many there have been.
+    /// The number of failures.
     pub(crate) const fn failures(&self) -> u64 {
         self.failures
     }
 
-    /// Ends the outage. Says how many failures there were, if there were any.
+    /// Ends the outage. Returns the number of failures, if there were any.
     pub(crate) fn ended(&mut self) -> Option<u64> {
         let failures = std::mem::take(self).failures;
         (failures > 0).then_some(failures)

@@ -1,35 +1,34 @@
-//! When something is due, the earliest first: ticks, retries, probes. It knows nothing of what
-//! they mean.
-//!
-//! A heap of all of them would be walked through memory that no cache holds: with 500,000 monitors
-//! that was a third of what their ticks cost the loop. So only those due next are in a heap, and the
-//! rest lie in buckets by their time, unordered.
+//! Due times, the earliest first: of ticks, retries and probes.
+//! || One heap of all of them would not fit into a cache: with 500,000 monitors that was a third of
+//! the cost of ticks. Therefore only the next ones are in a heap, and the rest lie in buckets by
+//! time, unordered.
 
 use crate::Time;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
-/// A bucket holds what is due within 2^13 us, 8 ms. Of 100,000 monitors at 60 s that is 14: enough
-/// that buckets cost little memory, and few enough that a heap of them is quick.
+/// A bucket covers 2^13 us, 8 ms. With 100,000 monitors at 60 s it holds 14 entries: enough that
+/// buckets cost little memory, and few enough that a heap of them is fast.
 const BUCKET_BITS: u32 = 13;
 
-/// The heap may grow to this, whatever it began with, before it is looked at whether what is in it
-/// belongs there.
+/// The heap may grow to this size before its entries are checked for whether they belong into
+/// buckets.
 const MIN_LIMIT: usize = 1024;
 
-/// What is due when, of things with an `Id`.
+/// Due times of things with an `Id`.
 #[derive(Debug)]
 pub(crate) struct Timers<Id> {
-    /// What is due up to the end of the bucket `last`. Empty only if there is nothing at all.
+    /// Entries that are due up to the end of the bucket `last`. Empty only if there are no entries
+    /// at all.
     near: BinaryHeap<Reverse<(Time, Id)>>,
     last: u64,
-    /// When more than this are in the heap, they are spread over buckets again.
+    /// If the heap holds more than this, it is spread over buckets again.
     limit: usize,
     far: BTreeMap<u64, Vec<Reverse<(Time, Id)>>>,
-    /// How many lie in buckets.
+    /// The number of entries in buckets.
     far_len: usize,
-    /// Entries whose thing is gone. They are dropped as they come up, or all together once
-    /// they outnumber the living: starting and stopping for ever must not grow what is kept.
+    /// Entries whose thing is gone. They are dropped as they come up, or all at once when they
+    /// outnumber the others, so that starting and stopping does not grow the memory.
     stale: usize,
 }
 
@@ -41,7 +40,7 @@ impl<Id: Ord> Default for Timers<Id> {
 }
 
 impl<Id: Ord + Copy> Timers<Id> {
-    /// Plans something of `id` at `at`.
+    /// Adds an entry for `id`, due at `at`.
     pub(crate) fn arm(&mut self, at: Time, id: Id) {
         if bucket(at) > self.last {
             self.put_far(Reverse((at, id)));
@@ -52,7 +51,7 @@ impl<Id: Ord + Copy> Timers<Id> {
         self.refill();
     }
 
-    /// Says that one thing with an entry in here is gone. `alive` tells who is not.
+    /// One thing with an entry here is gone. `alive` says which things are not.
     pub(crate) fn forget_one(&mut self, alive: impl Fn(Id) -> bool) {
         self.stale += 1;
         if self.stale > 64 && self.stale * 2 > self.len() {
@@ -68,17 +67,17 @@ impl<Id: Ord + Copy> Timers<Id> {
         }
     }
 
-    /// Says that an entry that came up belonged to nobody.
+    /// An entry that came up belonged to nothing.
     pub(crate) fn dropped_stale(&mut self) {
         self.stale = self.stale.saturating_sub(1);
     }
 
-    /// When the next entry is due.
+    /// The due time of the next entry.
     pub(crate) fn next(&self) -> Option<Time> {
         self.near.peek().map(|Reverse((at, _))| *at)
     }
 
-    /// Takes the next entry that is due at `now`.
+    /// Removes the next entry that is due at `now`.
     pub(crate) fn pop_due(&mut self, now: Time) -> Option<(Time, Id)> {
         if self.next()? > now {
             return None;
@@ -97,7 +96,7 @@ impl<Id: Ord + Copy> Timers<Id> {
         self.far_len += 1;
     }
 
-    /// Goes on to the next bucket that holds something, once the heap is empty.
+    /// Continues with the next bucket that holds entries, once the heap is empty.
     fn refill(&mut self) {
         if self.near.is_empty()
             && let Some((bucket, entries)) = self.far.pop_first()
@@ -109,8 +108,8 @@ impl<Id: Ord + Copy> Timers<Id> {
         }
     }
 
-    /// What has come into a heap that is full may be due long before its last bucket: with few things
-    /// planned that was one far away.
+    /// Entries in a full heap may be due long before its last bucket: with few entries, that bucket
+    /// was far away.
     fn spread(&mut self) {
         if self.near.len() > self.limit {
             for entry in std::mem::take(&mut self.near) {

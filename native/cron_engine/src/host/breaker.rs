@@ -1,7 +1,7 @@
-//! The breaker of one CU host. While the host answers, whatever it answers, it is closed. After
-//! failures in a row of the host as a whole it opens: nothing is asked of the host for a pause, and
-//! then one fetch, the probe, finds out for all. A probe of a monitor that is known to be slow may
-//! take its time; meanwhile one of another may find out sooner.
+//! The breaker of one CU host. It is closed while the host answers. After failures of the host in a
+//! row it opens: no fetch is sent for a pause, then one fetch, the probe, finds out for all. A
+//! probe of a monitor in the slow lane may take long; meanwhile a probe in the fast lane may find
+//! out sooner.
 
 use crate::Time;
 use crate::engine::backoff::Backoff;
@@ -10,25 +10,25 @@ use crate::host::verdict::Verdict;
 use fastrand::Rng;
 use std::time::Duration;
 
-/// How many failures in a row open it. One lost connection must not stop a host's monitors.
+/// Failures in a row that open it. One lost connection must not stop a host's monitors.
 const THRESHOLD: u32 = 5;
 
-/// The pauses between probes. One request every few seconds is nothing to a host, and recovery is
+/// The pauses between probes. One request every few seconds is no load for a host, and recovery is
 /// noticed soon.
 const PAUSES: Backoff = Backoff { first: Duration::from_secs(1), longest: Duration::from_secs(10) };
 
-/// How a host's breaker stands.
+/// The state of a host's breaker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BreakerState {
-    /// The host is asked.
+    /// Fetches are allowed.
     Closed,
-    /// It is not, for this long.
+    /// No fetch is allowed for this long.
     Open(Duration),
-    /// One fetch finds out whether it is back.
+    /// One fetch probes whether the host is back.
     HalfOpen,
 }
 
-/// What becomes of a breaker.
+/// A change of a breaker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Change {
     /// It opened, and will let a probe through at this time.
@@ -45,7 +45,7 @@ enum State {
     Open {
         until: Time,
     },
-    /// Whether there is a probe in the fast lane, and in the slow one.
+    /// Whether there is a probe in the fast lane, and in the slow lane.
     HalfOpen {
         fast: bool,
         slow: bool,
@@ -56,9 +56,10 @@ enum State {
 #[derive(Debug)]
 pub(crate) struct Breaker {
     state: State,
-    /// How often it opened since the host last answered.
+    /// The number of times it opened since the host's last answer.
     trips: u64,
-    /// A probe in the slow lane is under way, perhaps since before it opened again.
+    /// Whether a probe in the slow lane is under way, perhaps since before the breaker opened
+    /// again.
     slow: bool,
 }
 
@@ -79,8 +80,8 @@ impl Breaker {
         }
     }
 
-    /// The lane to take a probe from, where both have somebody. One that is fast finds out sooner;
-    /// but a host that has become slow is only found to be back by one that may be slow.
+    /// The lane to take a probe from, if both have monitors. A fast one finds out sooner; but only
+    /// a slow one finds out that a host is back that has become slow.
     pub(crate) const fn preferred(&self) -> Lane {
         if self.trips.is_multiple_of(2) { Lane::Slow } else { Lane::Fast }
     }
@@ -89,7 +90,7 @@ impl Breaker {
         matches!(self.state, State::Closed { .. })
     }
 
-    /// How it stands.
+    /// The state at `now`.
     pub(crate) fn stands(&self, now: Time) -> BreakerState {
         match self.state {
             State::Closed { .. } => BreakerState::Closed,
@@ -98,7 +99,7 @@ impl Breaker {
         }
     }
 
-    /// When a fetch may begin that is no probe, as far as is known; `None` if it may now.
+    /// When a fetch may begin that is not a probe, as far as is known; `None` if it may begin now.
     pub(crate) fn opens(&self, now: Time) -> Option<Time> {
         match self.state {
             State::Closed { .. } | State::HalfOpen { fast: false, slow: false } => None,
@@ -107,7 +108,7 @@ impl Breaker {
         }
     }
 
-    /// A fetch begins. True if it is a probe.
+    /// A fetch begins. Returns true if it is a probe.
     pub(crate) const fn begun(&mut self, lane: Lane) -> bool {
         let State::HalfOpen { fast, slow } = &mut self.state else { return false };
         match lane {
@@ -120,14 +121,14 @@ impl Breaker {
         true
     }
 
-    /// The pause is over, if it is.
+    /// Becomes half open if the pause is over.
     pub(crate) fn due(&mut self, now: Time) {
         if matches!(self.state, State::Open { until } if until <= now) {
             self.state = State::HalfOpen { fast: false, slow: self.slow };
         }
     }
 
-    /// A fetch ended; `probe` names its lane if [`Breaker::begun`] said that it is one.
+    /// A fetch ended. `probe` is its lane if [`Breaker::begun`] said that it is a probe.
     pub(crate) fn ended(
         &mut self,
         now: Time,
@@ -139,7 +140,7 @@ impl Breaker {
             self.slow = false;
         }
         match (verdict, self.state) {
-            // Also from a fetch that began before it opened: the host is there.
+            // An answer to a fetch from before the breaker opened counts, too: the host is there.
             (Verdict::Answered, state) => {
                 *self = Self::default();
                 (!matches!(state, State::Closed { .. })).then_some(Change::Closed)
@@ -158,7 +159,7 @@ impl Breaker {
                 self.state = State::HalfOpen { fast, slow };
                 None
             }
-            // A late failure of a fetch from before it opened.
+            // A late failure of a fetch from before the breaker opened.
             _ => None,
         }
     }

@@ -1,6 +1,6 @@
-//! The two lanes of fetches: the fast one, and the slow one for what may take long.
+//! The two lanes of fetches: the fast lane, and the slow lane for fetches that may take long.
 
-/// One of the two lanes.
+/// A lane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Lane {
     Fast,
@@ -11,7 +11,7 @@ impl Lane {
     pub(crate) const BOTH: [Self; 2] = [Self::Fast, Self::Slow];
 }
 
-/// One thing for each lane.
+/// A value for each lane.
 #[derive(Debug, Default)]
 pub(crate) struct PerLane<T> {
     pub(crate) fast: T,

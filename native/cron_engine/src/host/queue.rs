@@ -1,12 +1,11 @@
-//! Whose turn it is to fetch. First come, first served, one page a turn, within bounds that keep
-//! what is slow or dead from holding up the rest:
-//!
-//! * at most `max_inflight` fetches at once
-//! * two lanes: monitors whose last fetch took long are in the slow one, which holds at most a
-//!   quarter of the places
-//! * no CU host holds more than three quarters of the places, nor of the slow lane's, while there
-//!   is another host. That is so whether or not the other one waits right now: a host that hangs
-//!   would else hold every place by the time it does
+//! Whose turn it is to fetch: first come, first served, one page a turn, within bounds that keep
+//! slow and dead hosts from holding up the rest:
+//! || * at most `max_inflight` fetches at once
+//! * two lanes: monitors whose last fetch took long use the slow one, which holds at most a quarter
+//! of the places
+//! * no CU host holds more than three quarters of the places, or of the slow lane's, while there is
+//! another host. That holds whether or not the other host has monitors waiting: otherwise a host
+//! that hangs would hold all places by the time the other one needs them
 //! * a host whose breaker is open holds none
 
 use crate::host::Host;
@@ -22,12 +21,12 @@ use std::time::Duration;
 pub(crate) struct Queue {
     max_inflight: usize,
     hosts: FxHashMap<HostId, Host>,
-    /// Who is first at each host that may be asked, by when it came.
+    /// The first monitor of each host that may be asked, by arrival.
     heads: PerLane<BTreeSet<(u64, HostId)>>,
     inflight: PerLane<usize>,
     arrivals: u64,
-    /// Entries of monitors that are gone. They are passed over as they come up, or dropped all
-    /// together once they outnumber the living.
+    /// Entries of monitors that are gone. They are skipped as they come up, or dropped all at once
+    /// when they outnumber the others.
     stale: usize,
     waiting: usize,
     open_breakers: usize,
@@ -53,12 +52,12 @@ impl Queue {
         self.shares_changed();
     }
 
-    /// A monitor does not ask this host any more.
+    /// A monitor no longer asks this host.
     pub(crate) fn leave(&mut self, host: HostId) {
         if let Some(entry) = self.hosts.get_mut(&host) {
             entry.members = entry.members.saturating_sub(1);
             if entry.members == 0 {
-                // Whoever waits here is gone.
+                // The monitors that wait here are gone.
                 for lane in Lane::BOTH {
                     let gone = std::mem::take(entry.waiting.of_mut(lane)).len();
                     self.waiting -= gone;
@@ -78,7 +77,7 @@ impl Queue {
         self.refresh(host);
     }
 
-    /// Takes whose turn it is out of the queue, if there is a place: [`Queue::begin`] fills it.
+    /// Removes the monitor whose turn it is, if there is a place. [`Queue::begin`] takes the place.
     pub(crate) fn pop(&mut self) -> Option<(HostId, Lane, MonitorId)> {
         if self.inflight.fast + self.inflight.slow >= self.max_inflight {
             return None;
@@ -93,7 +92,7 @@ impl Queue {
         Some((host, lane, id))
     }
 
-    /// Who came up was gone.
+    /// The monitor that came up was gone.
     pub(crate) fn dropped_stale(&mut self, host: HostId) {
         self.stale = self.stale.saturating_sub(1);
         self.tidy(host);
@@ -109,7 +108,7 @@ impl Queue {
         probe
     }
 
-    /// A fetch ended. What it says of its host comes first: [`Queue::host`].
+    /// A fetch ended. The caller has told the host its verdict before: [`Queue::host`].
     pub(crate) fn end(&mut self, host: HostId, lane: Lane) {
         *self.inflight.of_mut(lane) -= 1;
         if let Some(entry) = self.hosts.get_mut(&host) {
@@ -118,7 +117,7 @@ impl Queue {
         }
     }
 
-    /// A host, to be changed; [`Queue::refresh`] or [`Queue::end`] makes that count.
+    /// A host, for a change. [`Queue::refresh`] or [`Queue::end`] applies the change.
     pub(crate) fn host(&mut self, host: HostId) -> Option<&mut Host> {
         self.hosts.get_mut(&host)
     }
@@ -133,7 +132,7 @@ impl Queue {
         self.hosts.get(&host).map_or(Duration::MAX, |host| host.patience(probe))
     }
 
-    /// Takes out of a host's queue whom `moves` names, in their order.
+    /// Removes the monitors that `moves` selects from a host's queue, in their order.
     pub(crate) fn drain(
         &mut self,
         host: HostId,
@@ -155,20 +154,20 @@ impl Queue {
         taken
     }
 
-    /// The same at all hosts whose breakers are not closed. It looks at all who wait there, which is
-    /// for when a breaker closes, not for each fetch.
+    /// The same at all hosts whose breakers are not closed. It visits all monitors that wait there,
+    /// so it is for the closing of a breaker, not for each fetch.
     pub(crate) fn drain_shut(&mut self, moves: impl Fn(MonitorId) -> bool) -> Vec<MonitorId> {
         if self.open_breakers == 0 {
             return Vec::new();
         }
         let shut = self.hosts.iter().filter(|(_, host)| !host.breaker.is_closed());
         let mut shut: Vec<HostId> = shut.map(|(host, _)| *host).collect();
-        // In an order that does not depend on how a map hashes: a run can be played again.
+        // In an order that does not depend on hashing, so that a run can be repeated.
         shut.sort_unstable();
         shut.into_iter().flat_map(|host| self.drain(host, &moves)).collect()
     }
 
-    /// A monitor that waits is gone. `alive` tells who is not.
+    /// A monitor that waits is gone. `alive` says which ones are not.
     pub(crate) fn forget_one(&mut self, alive: impl Fn(MonitorId) -> bool) {
         self.stale += 1;
         if self.stale <= 64 || self.stale * 2 <= self.waiting {
@@ -188,19 +187,19 @@ impl Queue {
         }
     }
 
-    /// How many of the places are taken by what is slow.
+    /// The number of places that the slow lane holds.
     pub(crate) const fn slow_inflight(&self) -> usize {
         self.inflight.slow
     }
 
-    /// Whether places are getting scarce: somebody waits for one, and not for a host that is shut, or a
-    /// quarter of them is taken.
+    /// Whether places are scarce: a monitor waits for one and not for a host that is shut, or a
+    /// quarter of the places is taken.
     pub(crate) fn is_crowded(&self) -> bool {
         let wait = !self.heads.fast.is_empty() || !self.heads.slow.is_empty();
         wait || (self.inflight.fast + self.inflight.slow) * 4 > self.max_inflight
     }
 
-    /// How many hosts have a breaker that is not closed.
+    /// The number of hosts with a breaker that is not closed.
     pub(crate) const fn open_breakers(&self) -> usize {
         self.open_breakers
     }
@@ -214,7 +213,7 @@ impl Queue {
         if self.hosts.len() > 1 { (places * 3 / 4).max(1) } else { places }
     }
 
-    /// Makes the heads say who may go now at this host.
+    /// Updates the first monitor of this host that may go.
     pub(crate) fn refresh(&mut self, host: HostId) {
         let shares =
             PerLane { fast: self.share(self.max_inflight), slow: self.share(self.slow_places()) };
@@ -236,7 +235,7 @@ impl Queue {
         }
     }
 
-    /// Drops a host that nobody asks any more.
+    /// Removes a host that no monitor uses any more.
     fn tidy(&mut self, host: HostId) {
         self.refresh(host);
         if self.hosts.get(&host).is_some_and(Host::is_unused) {
@@ -246,7 +245,7 @@ impl Queue {
         }
     }
 
-    /// Whether a host is alone decides on its share.
+    /// The share of a host depends on whether it is alone.
     fn shares_changed(&mut self) {
         if self.hosts.len() <= 2 {
             let hosts: Vec<HostId> = self.hosts.keys().copied().collect();

@@ -1,27 +1,27 @@
-//! What the end of a fetch says of the host that it was sent to.
+//! What the end of a fetch says about its host.
 
 use crate::engine::event::Fetched;
 use crate::host::lane::Lane;
 use crate::{Class, Failure};
 use std::time::Duration;
 
-/// How a fetch ended, as far as its host is concerned.
+/// The meaning of a fetch's end for its host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// The host answered.
     Answered,
-    /// It did not, or it asks to be left alone for a while.
+    /// It did not answer, or asks not to be called for a while.
     Failed(Option<Duration>),
     /// The fetch says nothing about the host.
     Neither,
 }
 
 impl Verdict {
-    /// The verdict of a fetch in `lane`, which may have been a probe. Time-outs in the slow lane
-    /// are old news of one process; in the fast one they are of a process that was well, unless the
-    /// host answered others since the fetch began: then it is of that process alone, however many
-    /// end together. That one was too slow in a crowd says little: the others may wait behind more
-    /// of its kind.
+    /// The verdict of a fetch in `lane`, which may be a probe. A time-out in the slow lane is known
+    /// already, and concerns one process. In the fast lane it concerns the host, unless the host
+    /// answered other fetches since this one began: then it concerns one process, however many end
+    /// together. A fetch that was too slow while places were scarce says little, since the others
+    /// may wait behind more like it.
     pub(crate) fn of(
         outcome: &Result<Fetched, Failure>,
         lane: Lane,

@@ -1,5 +1,5 @@
-//! What the answer of a Compute Unit (CU) makes of a monitor: where it stands from then on, and what it
-//! waits for next. What the answer says of the host that gave it is not decided here.
+//! What an answer of a Compute Unit (CU) means for a monitor: its position, and its next state.
+//! What the answer says about the host is decided elsewhere.
 
 use super::{Monitor, Stage, Step};
 use crate::decode::request::MAX_LIMIT;
@@ -8,10 +8,10 @@ use crate::monitor::gap::Look;
 use crate::{Cursor, Position, Time, Trail};
 use std::sync::Arc;
 
-/// An answer to something that was not asked.
+/// An answer to a question that was not asked.
 pub(crate) struct Unasked;
 
-/// What a fetch that succeeded led to, and what is to be told of it.
+/// The effect of a fetch that succeeded, and what to report.
 pub(crate) struct Outcome {
     pub(crate) step: Step,
     /// This many failures are over.
@@ -21,7 +21,7 @@ pub(crate) struct Outcome {
 }
 
 impl Monitor {
-    /// The fetch under way succeeded. `Err` if that is no answer to what was asked.
+    /// The fetch under way succeeded. `Err` if the answer does not fit the question.
     pub(crate) fn fetched(&mut self, now: Time, fetched: Fetched) -> Result<Outcome, Unasked> {
         let (mut passed, mut cut) = (None, false);
         let step = match (self.stage, fetched) {
@@ -56,7 +56,7 @@ impl Monitor {
         };
         self.nodes.answered();
         if cut {
-            // The result that the page ends before is still an error.
+            // The result before which the page ends is an error still.
             return Ok(Outcome { step, recovered: None, passed });
         }
         self.trouble = None;
@@ -78,8 +78,8 @@ impl Monitor {
         if !self.again && !self.credit.is_whole() {
             return self.rest(Stage::Draining);
         }
-        // Also where a poll was asked for meanwhile, which comes after it: who polls without end would
-        // else never get past a gap.
+        // Even if a poll was requested meanwhile, which comes afterwards: otherwise a user who
+        // polls without end would keep the monitor from ever passing a gap.
         if self.credit.is_whole() && self.gap.is_due(now) {
             return self.ask(Stage::Looking);
         }
@@ -94,7 +94,7 @@ impl Monitor {
         }
         let from = trail.timestamp();
         if from.is_none() && self.position != Position::Earliest {
-            // Opaque cursors: there is nothing to walk by.
+            // Opaque cursors have no time to walk by.
             self.gap.put_off(now);
             return self.end_poll();
         }

@@ -1,5 +1,5 @@
-//! How many results a monitor has received and acked, and what that leaves it of credit: two pages
-//! may be unacked at once, the one being pushed and one ahead of it.
+//! How many results a monitor has received and acked, and the credit that remains: two pages may be
+//! unacked at once, the one being pushed and one ahead of it.
 
 use std::collections::VecDeque;
 
@@ -19,14 +19,14 @@ struct Unacked {
 pub(crate) struct Credit {
     /// The sequence number of the last edge received.
     received: u64,
-    /// The sequence number of the last edge acked. It may be ahead of `received`: whoever
-    /// hands a page on may do so before the engine has heard of it.
+    /// The sequence number of the last edge acked. It may be ahead of `received`, because a page
+    /// may be pushed before the engine hears of it.
     acked: u64,
     unacked: VecDeque<Unacked>,
 }
 
 impl Credit {
-    /// A page has come.
+    /// A page has arrived.
     pub(crate) fn page(&mut self, edges: u64, bytes: u64) {
         self.received = self.received.saturating_add(edges);
         if self.received > self.acked {
@@ -52,7 +52,7 @@ impl Credit {
         self.unacked.is_empty()
     }
 
-    /// The sequence number of the next edge to come.
+    /// The sequence number of the next edge.
     pub(crate) fn next_seq(&self) -> u64 {
         self.received.saturating_add(1)
     }

@@ -1,35 +1,35 @@
-//! The gap watch of one monitor. A CU leaves errored results out after it has cut the page, so a
-//! run of errors longer than a page looks like the end: no edges, no cursor to go on from, and it
-//! stays like that for ever. So when pages stay empty for long it is asked whether the process has
-//! results behind our position at all, and if so the gap is walked: pages are asked for by time,
-//! step by step, none longer than what one page surely covers.
+//! The gap watch of one monitor. A CU drops errored results after it has cut the page. Therefore a
+//! run of errors longer than a page looks like the end, for ever: no edges, and no cursor to
+//! continue from. If pages stay empty for long, the CU is probed for its newest cursor. If that
+//! lies ahead of the position, the gap is walked: pages are fetched by time, in steps that one page
+//! surely covers.
 //!
-//! A walk begins with a page after the position that is asked for once more. The page that was empty
-//! is older than the latest result: what came in between lies behind the position and is no gap.
+//! A walk begins with one more page after the position. The page that was empty is older than the
+//! newest cursor: results that appeared in between are no gap.
 //!
-//! Never in leaps, nor by bisection: that a page is empty says nothing of those behind it. How far
-//! a fruitless walk got is remembered, and the next one goes on from there.
+//! A walk neither leaps nor bisects, since an empty page says nothing about later ones. The end of
+//! a fruitless walk is remembered, and the next walk continues there.
 
 use crate::Time;
 use std::time::Duration;
 
-/// The most steps of one walk: what is left is walked next time.
+/// The most steps of one walk. The next walk continues.
 const MAX_STEPS: u32 = 300;
 
-/// How many times longer than at first the pauses become while nothing is found.
+/// How many times longer the pauses become while nothing is found.
 const MAX_PAUSE: u32 = 10;
 
-/// How many results are looked through for the first one, at first and at most.
+/// How many results are searched for the first one, initially and at most.
 const REACH: (u32, u32) = (1000, 1_000_000);
 
-/// What to do about a look at the latest result.
+/// What to do after a probe of the newest cursor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Look {
     /// There is no gap.
     Nothing,
-    /// There may be one, and the position has no time: it must be found out where results begin.
+    /// There may be a gap, but the position has no time: find out where results begin.
     Begin,
-    /// Ask for a page by this time, in ms since 1970.
+    /// Fetch a page by this time, in ms since 1970.
     Walk(u64),
 }
 
@@ -40,15 +40,15 @@ pub(crate) struct Gap {
     after: Duration,
     pause: Duration,
     next_look: Time,
-    /// Up to here, in ms since 1970, there was nothing when it was walked.
+    /// The time, in ms since 1970, up to which a walk found nothing.
     walked: Option<u64>,
-    /// The time that the walk under way asks from, where it began, and the time of the latest
-    /// result: there it ends.
+    /// The time from which the walk fetches, where the walk began, and the time of the newest
+    /// result, where it ends.
     at: u64,
     began: u64,
     end: u64,
     steps: u32,
-    /// How many results to look through for the first one: there may be errors at the beginning.
+    /// How many results to search for the first one: there may be errors at the beginning.
     reach: u32,
 }
 
@@ -68,18 +68,18 @@ impl Gap {
         }
     }
 
-    /// Results came.
+    /// Results arrived.
     pub(crate) fn closed(&mut self, now: Time) {
         *self = Self::new(now, self.after);
     }
 
-    /// Whether it is time to look, now that a page was empty.
+    /// Whether to probe, now that a page was empty.
     pub(crate) fn is_due(&self, now: Time) -> bool {
         self.next_look <= now
     }
 
-    /// The latest result is of the time `latest`, and the position of `from`. A walk begins a `step`
-    /// behind that: the caller first asks for the page in between once more.
+    /// The newest result is of the time `latest`, the position is `from`. A walk begins one `step`
+    /// after the position: the caller fetches the page in between once more.
     pub(crate) fn looked(
         &mut self,
         now: Time,
@@ -95,7 +95,7 @@ impl Gap {
             (None, None) => return Look::Begin,
         };
         self.began = from.unwrap_or(at);
-        // What was walked up to the latest result needs no second look; see `stepped`.
+        // What was walked up to the newest result needs no second walk; see `stepped`.
         if at > latest || self.walked == Some(latest) {
             return self.rest(now, true);
         }
@@ -117,7 +117,7 @@ impl Gap {
         }
     }
 
-    /// How many results to look through for the first one.
+    /// How many results to search for the first one.
     pub(crate) const fn reach(&self) -> u32 {
         self.reach
     }
@@ -126,7 +126,7 @@ impl Gap {
     pub(crate) fn stepped(&mut self, now: Time, step: u64) -> Look {
         self.steps += 1;
         let next = self.at.saturating_add(step.max(1));
-        // Behind the latest result there may be results soon: they are not walked past.
+        // After the newest result there may be results soon, so the walk does not pass it.
         self.walked = Some(next.min(self.end));
         if next > self.end {
             return self.rest(now, true);
@@ -138,17 +138,17 @@ impl Gap {
         Look::Walk(next)
     }
 
-    /// The time that the walk asks from, in ms since 1970.
+    /// The time from which the walk fetches, in ms since 1970.
     pub(crate) const fn at(&self) -> u64 {
         self.at
     }
 
-    /// From when to when there was nothing but errors, once a page of the walk has results.
+    /// The times between which there were only errors, once a page of the walk has results.
     pub(crate) const fn passed(&self) -> (u64, u64) {
         (self.began, self.at)
     }
 
-    /// A look or a walk failed: it is due again after a pause, not with each retry.
+    /// A probe or a walk failed: it is due again after a pause, not with each retry.
     pub(crate) fn put_off(&mut self, now: Time) {
         self.rest(now, true);
     }
@@ -159,10 +159,10 @@ impl Gap {
         Look::Walk(at)
     }
 
-    /// Ends the look or walk. A `fruitless` one makes the next pause longer.
+    /// Ends the probe or walk. A `fruitless` one makes the next pause longer.
     fn rest(&mut self, now: Time, fruitless: bool) -> Look {
         if !fruitless {
-            // There is a gap: who walks it must not fall behind.
+            // There is a gap: the walk must keep up with new results.
             self.pause = self.after;
         }
         self.next_look = now + self.pause;

@@ -1,5 +1,5 @@
-//! The fixed grid of a monitor's ticks: first + k × rate, whatever happens in between. It never
-//! drifts, and missed points are skipped, not caught up with.
+//! The fixed grid of a monitor's ticks: first + k * rate. It never drifts. Missed points are
+//! skipped.
 
 use crate::Time;
 use std::hash::{DefaultHasher, Hasher};
@@ -14,8 +14,8 @@ pub struct Grid {
 
 impl Grid {
     /// The grid of a monitor registered at `start`. Its first point comes after a part of `rate`
-    /// that is hashed from `key`: more than nothing and at most `rate`, so that monitors started
-    /// together do not all fire together, and each keeps its place over restarts.
+    /// that is hashed from `key`: above zero and at most `rate`. Monitors started together
+    /// therefore tick at different times, and each keeps its place over restarts.
     #[must_use]
     pub fn new(start: Time, rate: Duration, key: &[u8]) -> Self {
         let rate = rate.max(Duration::from_micros(1));
@@ -32,8 +32,8 @@ impl Grid {
         self.first
     }
 
-    /// The first point of the grid that lies after `now`, and how many lie between `due`, which
-    /// is being served at `now`, and that point: those are missed.
+    /// The first point of the grid after `now`, and the number of missed points between `due`,
+    /// which is served at `now`, and that point.
     #[must_use]
     pub fn next_after(&self, due: Time, now: Time) -> (Time, u64) {
         if now < self.first {

@@ -1,6 +1,6 @@
 //! The number of a registration.
 
-/// One registration of a monitor. It is never given twice, so what comes late for an older
-/// registration of the same process is told apart by it.
+/// The number of one registration of a monitor. It is never used twice, so a late message of an
+/// older registration of the same process is recognised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MonitorId(pub u64);

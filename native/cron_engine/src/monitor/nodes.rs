@@ -1,5 +1,5 @@
-//! The nodes of one monitor: which of its CU hosts is asked next. It stays with the one that
-//! answers, goes on to the next when that fails, and passes over those that cannot be asked now.
+//! The nodes of one monitor: which CU is asked next. The monitor stays with a node that answers,
+//! moves to the next one if it fails, and skips nodes that cannot be asked now.
 
 use crate::{HostId, Time};
 use std::sync::Arc;
@@ -8,9 +8,9 @@ use std::time::Duration;
 /// Where to send the next fetch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Route {
-    /// To this node, which is at this host.
+    /// To this node, at this host.
     To(usize, HostId),
-    /// To none of them before this time: that is what they asked for.
+    /// To none of them before this time, as they asked.
     Wait(Time),
 }
 
@@ -18,13 +18,13 @@ pub(crate) enum Route {
 #[derive(Debug)]
 pub(crate) struct Nodes {
     hosts: Arc<[HostId]>,
-    /// Which is asked next.
+    /// The node that is asked next.
     next: usize,
-    /// How often all that could be asked have failed in turn, since one of them answered.
+    /// How often all nodes that could be asked have failed in turn, since one of them answered.
     rounds: u32,
-    /// Failures of the round under way.
+    /// Failures in the round under way.
     tried: u32,
-    /// Nodes that asked to be left alone until a time. Nearly always none.
+    /// Nodes that asked not to be called until a time. Nearly always none.
     held: Vec<(usize, Time)>,
 }
 
@@ -37,12 +37,12 @@ impl Nodes {
         &self.hosts
     }
 
-    /// Which is asked next.
+    /// The node that is asked next.
     pub(crate) const fn next(&self) -> usize {
         self.next
     }
 
-    /// Picks the node to ask. `opens` says until when a host is not to be asked at all, if so.
+    /// Picks the node to ask. `opens` returns until when a host is not asked at all, if so.
     pub(crate) fn route(&mut self, now: Time, opens: impl Fn(HostId) -> Option<Time>) -> Route {
         self.held.retain(|(_, until)| *until > now);
         let count = self.hosts.len().max(1);
@@ -59,7 +59,8 @@ impl Nodes {
             }
         }
         match soonest {
-            // In the queue of a host whose breaker is open it is served as soon as that closes.
+            // Queued at a host whose breaker is open, the monitor is served as soon as the breaker
+            // closes.
             Some((_, false, node, host)) => {
                 self.next = node;
                 Route::To(node, host)
@@ -69,7 +70,7 @@ impl Nodes {
         }
     }
 
-    /// Which node to ask at this host: the one that was picked, if it is there.
+    /// The node to ask at this host: the one that was picked, if it is there.
     pub(crate) fn at(&self, host: HostId) -> usize {
         if self.hosts.get(self.next) == Some(&host) {
             return self.next;
@@ -77,15 +78,15 @@ impl Nodes {
         self.hosts.iter().position(|other| *other == host).unwrap_or(0)
     }
 
-    /// The node asked last answered.
+    /// The node that was asked last answered.
     pub(crate) const fn answered(&mut self) {
         self.rounds = 0;
         self.tried = 0;
     }
 
-    /// The node asked last failed at `now`, and asks not to be asked again before a time, if it does.
-    /// Says how often all of them have failed in turn; `None` if there is one that has not, and that
-    /// can be asked: `opens` is as for [`Nodes::route`].
+    /// The node that was asked last failed at `now`, and may ask not to be called before a time.
+    /// Returns how often all nodes have failed in turn; `None` if one has not and can be asked.
+    /// `opens` is as for [`Nodes::route`].
     pub(crate) fn failed(
         &mut self,
         now: Time,
@@ -95,7 +96,7 @@ impl Nodes {
         opens: impl Fn(HostId) -> Option<Time>,
     ) -> Option<u32> {
         if self.hosts.get(node) != Some(&host) {
-            // It was replaced meanwhile: that says nothing of the others.
+            // The node was replaced meanwhile, which says nothing about the others.
             return None;
         }
         self.held.extend(until.map(|until| (node, until)));
@@ -104,7 +105,8 @@ impl Nodes {
         self.tried = self.tried.saturating_add(1);
         let held = |node| self.held.iter().any(|(held, until)| *held == node && *until > now);
         let mut others = self.hosts.iter().enumerate().filter(|(other, _)| *other != node);
-        // Else the one that just failed would be asked again at once, in place of one that is shut.
+        // Otherwise the one that just failed would be asked again at once, instead of one that is
+        // shut.
         let another = others.any(|(other, host)| !held(other) && opens(*host).is_none());
         if another && usize::try_from(self.tried).is_ok_and(|tried| tried < count) {
             return None;

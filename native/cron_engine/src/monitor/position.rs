@@ -1,24 +1,24 @@
-//! Where a monitor stands in its process's sequence of results. Cursors are opaque: bytes that a
-//! CU gave and that go back to it, never read here.
+//! A monitor's position in the sequence of results. Cursors are opaque: bytes from a CU that are
+//! sent back to it, and never read here.
 
 use crate::decode::ao_cursor::Reader;
 use std::fmt;
 use std::sync::Arc;
 use thiserror::Error;
 
-/// The longest cursor that is taken, in bytes. An AO cursor is about 100 bytes long; the bound
-/// keeps a hostile CU from filling URLs and memory.
+/// The longest cursor, in bytes. An AO cursor has about 100 bytes. The bound keeps a hostile CU
+/// from filling URLs and memory.
 pub const MAX_CURSOR_BYTES: usize = 4096;
 
-/// An opaque cursor: the place right behind one result.
+/// An opaque cursor: the position after one result.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Cursor(Arc<[u8]>);
 
-/// Why something is no cursor.
+/// Why bytes are not a cursor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum CursorError {
-    /// An empty cursor would make a CU begin again at the first result.
+    /// An empty cursor would make a CU start with the first result.
     #[error("an empty cursor: it would start again at the first result")]
     Empty,
     /// Longer than [`MAX_CURSOR_BYTES`].
@@ -35,7 +35,7 @@ impl Cursor {
         Self::check(bytes).map(|()| Self(bytes.into()))
     }
 
-    /// Checks whether `bytes` would be a cursor, without making one.
+    /// Checks whether `bytes` are a cursor, without making one.
     pub(crate) fn check(bytes: &[u8]) -> Result<(), CursorError> {
         match bytes.len() {
             0 => Err(CursorError::Empty),
@@ -50,8 +50,8 @@ impl Cursor {
         &self.0
     }
 
-    /// The time of the result, in ms since 1970, where this is a cursor of AO: for those who look on.
-    /// No request depends on it.
+    /// The time of the result, in ms since 1970, if this is a cursor of AO. It is for inspection;
+    /// no request depends on it.
     #[must_use]
     pub fn timestamp(&self) -> Option<u64> {
         Reader::default().read(self.as_bytes()).map(|read| read.timestamp)
@@ -67,8 +67,8 @@ impl fmt::Debug for Cursor {
 /// The point after which a monitor asks for results.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Position {
-    /// After the latest result the CU has now, and which one that is, is not known yet. Nothing
-    /// is fetched from here: guessing would either lose results or push old ones.
+    /// After the newest result that the CU has now, which is not known yet. Nothing is fetched from
+    /// here: a guess would lose results or push old ones.
     Unresolved,
     /// Before the first result.
     Earliest,

@@ -1,4 +1,4 @@
-//! The identity of an AO process as it appears in a URL. Nothing that is not one gets past here.
+//! The id of an AO process as it appears in a URL. No other text can be made into one.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ const LENGTH: usize = 43;
 pub struct ProcessId([u8; LENGTH]);
 
 impl ProcessId {
-    /// Takes `id` if it is 43 characters of the base64url alphabet, `None` otherwise.
+    /// Makes a process id of 43 characters of the base64url alphabet; `None` for anything else.
     #[must_use]
     pub fn new(id: &[u8]) -> Option<Self> {
         let id: [u8; LENGTH] = id.try_into().ok()?;
@@ -21,7 +21,7 @@ impl ProcessId {
     /// The id as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        // Checked in `new`: ASCII only. The fallback is never taken.
+        // `new` accepts ASCII only, so the fallback is never used.
         std::str::from_utf8(&self.0).unwrap_or_default()
     }
 }

@@ -1,5 +1,4 @@
-//! What an operator is shown of one monitor. It is read, and changes nothing: what is to be done is
-//! never decided here.
+//! What inspection shows of one monitor. It only reads.
 
 use super::{Monitor, Stage};
 use crate::BreakerState;
@@ -16,13 +15,13 @@ pub enum Doing {
     Resolving,
     /// Its starting point to be durable.
     Saving,
-    /// The CU, or its turn to ask it.
+    /// The CU, or its turn to fetch.
     Polling,
-    /// Acks of what it was sent.
+    /// Acks of the results in hand.
     Pushing,
-    /// The time of the next try after a failure.
+    /// The time of the next retry.
     BackingOff,
-    /// Somebody to resume it.
+    /// A call of `resume`.
     Paused,
 }
 
@@ -31,9 +30,9 @@ pub enum Doing {
 pub struct Trouble {
     /// When, on the engine's clock.
     pub at: Time,
-    /// Of which kind.
+    /// The class.
     pub class: Class,
-    /// In words.
+    /// The description.
     pub detail: String,
 }
 
@@ -43,33 +42,33 @@ impl Trouble {
     }
 }
 
-/// One monitor at one time.
+/// The state of one monitor at one time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snapshot {
     /// What it waits for.
     pub doing: Doing,
-    /// Up to where it has fetched.
+    /// The position up to which it has fetched.
     pub position: Position,
-    /// The sequence number of the last result that it was sent.
+    /// The sequence number of the last result that it was given.
     pub received: u64,
     /// The bytes of the pages that are not acked.
     pub buffered: u64,
-    /// Failed fetches since one succeeded.
+    /// Failed fetches since the last success.
     pub failures: u64,
-    /// The last one of these.
+    /// The last one of these failures.
     pub trouble: Option<Trouble>,
     /// How long until its next tick; `None` while it is paused.
     pub next_tick: Option<Duration>,
-    /// How long until it tries again, where it waits for that.
+    /// The time until its next retry, if it waits for one.
     pub next_try: Option<Duration>,
-    /// Which of its nodes is asked next.
+    /// The index of the node that is asked next.
     pub node: usize,
     /// The breakers of its nodes' hosts, in the order of the nodes.
     pub breakers: Vec<BreakerState>,
 }
 
 impl Monitor {
-    /// All of it but the breakers, which are the hosts'.
+    /// Everything but the breakers, which belong to the hosts.
     pub(crate) fn snapshot(&self, now: Time) -> Snapshot {
         let retry = match self.stage {
             Stage::Waiting(at) => Some(at.since(now)),

@@ -1,27 +1,27 @@
-//! What the cursors of a process have shown so far: where in time it stands, so that a CU cannot
-//! rewind it into pushing old results again, and which schedules it has, so that it is known how
-//! much time one page surely covers. Cursors that are no AO cursors leave no trail.
+//! What the cursors of a process have shown so far. Its time keeps a CU from rewinding the process
+//! into pushing old results again. Its schedules tell how much time one page surely covers. Opaque
+//! cursors leave no trail.
 
 use crate::Position;
 use crate::decode::ao_cursor::{Cron, Reader};
 
-/// How many results of the same time are told apart.
+/// How many results of the same time are distinguished.
 const MAX_RUN: usize = 1024;
 
-/// How many schedules are told apart. A process has a handful.
+/// How many schedules are distinguished. A process has a handful.
 const MAX_SCHEDULES: usize = 64;
 
-/// The longest step of a walk, in ms. Schedules that never had a result but errors are not known:
-/// a step of this length is still covered by one page if ten of them ran every second.
+/// The longest step of a walk, in ms. Schedules that only ever failed are unknown: one page still
+/// covers a step of this length if ten of them ran every second.
 const MAX_STEP: u64 = 100_000;
 
 /// The step of a walk while no schedule is known, in ms: the shortest interval of AO.
 const UNKNOWN_STEP: u64 = 1000;
 
-/// Why a result is not gone on to.
+/// Why a result is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Refused {
-    /// It lies behind, or was passed already, or does not say where it lies.
+    /// It lies behind, was passed already, or does not say its time.
     Behind(String),
     /// It is of this time, which is too far ahead.
     Ahead(u64),
@@ -36,11 +36,11 @@ pub struct Trail {
     run: Vec<u64>,
     /// The names of the schedules seen.
     names: Vec<u64>,
-    /// How many schedules there are at least.
+    /// The least number of schedules.
     schedules: u64,
     /// The shortest interval of a schedule seen, in ms.
     shortest: Option<u64>,
-    /// A schedule was seen whose interval nobody knows.
+    /// Whether a schedule was seen whose interval is unknown.
     irregular: bool,
 }
 
@@ -50,7 +50,7 @@ impl Trail {
     pub fn at(position: &Position) -> Self {
         let mut trail = Self::default();
         if let Some(cursor) = position.cursor() {
-            // Nothing lies before the first one.
+            // Nothing lies before the first result.
             let _ = trail.advance(&mut Reader::default(), cursor.as_bytes(), false, u64::MAX);
         }
         trail
@@ -62,9 +62,9 @@ impl Trail {
         self.timestamp
     }
 
-    /// Goes on to the result with this cursor, and says its time, if that shows. It stays where it is
-    /// if the result is refused. `needed`: a cursor must say its time. No result may be later than
-    /// `horizon`, in ms since 1970.
+    /// Moves to the result with this cursor, and returns its time, if the cursor has one. The trail
+    /// stays unchanged if the result is refused. `needed`: the cursor must have a time. No result
+    /// may be later than `horizon`, in ms since 1970.
     pub(crate) fn advance(
         &mut self,
         reader: &mut Reader,
@@ -103,7 +103,7 @@ impl Trail {
         }
     }
 
-    /// Nothing before `timestamp` may come any more.
+    /// Nothing before `timestamp` may follow.
     pub(crate) fn skip_to(&mut self, timestamp: u64) {
         if self.timestamp.is_none_or(|last| last < timestamp) {
             self.timestamp = Some(timestamp);
@@ -111,7 +111,7 @@ impl Trail {
         }
     }
 
-    /// Takes note of the schedules of another trail without going anywhere.
+    /// Adds the schedules of another trail without moving.
     pub(crate) fn learn_from(&mut self, other: &Self) {
         let unknown = |name: &&u64| !self.names.contains(name);
         let names: Vec<u64> = other.names.iter().filter(unknown).copied().collect();
@@ -122,7 +122,7 @@ impl Trail {
         self.irregular |= other.irregular;
     }
 
-    /// Takes note of the schedule of this name, which this cursor is of.
+    /// Adds the schedule of this name, which this cursor belongs to.
     fn learn(&mut self, name: u64, cursor: &[u8]) {
         let Some(cron) = Cron::of(cursor).filter(|_| self.names.len() < MAX_SCHEDULES) else {
             self.irregular = true;
@@ -134,8 +134,8 @@ impl Trail {
         self.shortest = self.shortest.into_iter().chain(cron.interval).min();
     }
 
-    /// How much time, in ms, a page of `limit` results surely covers: no schedule seen has run
-    /// more often in it, and whatever of that was an error was in the page before it was cut.
+    /// The time, in ms, that a page of `limit` results surely covers: no schedule seen has more
+    /// results in it, and errors among them were in the page before it was cut.
     #[must_use]
     pub fn step(&self, limit: u32) -> u64 {
         let Some(shortest) = self.shortest.filter(|_| !self.irregular) else { return UNKNOWN_STEP };
