@@ -7,7 +7,7 @@
 %% The engine, of its owner
 -export([new/1, run/2, interrupt/1, mail/1, stop/1, counters/1, next_epoch/0]).
 %% A registration, of its monitor
--export([register/2, poll/1, next_part/2, large_part/2, ack/4, give_up/7, give_up_large/7, move_to/2, remove/2]).
+-export([register/2, poll/1, next_part/3, large_part/3, ack/4, give_up/7, give_up_large/7, move_to/2, remove/2]).
 %% The checkpoint
 -export([letters/4, has_letter/3, discard/3, forget/2, stopped/3, keep_options/3, flush/1, watched/1,
          checkpoint_status/1, close_checkpoints/1, drop_memory/0]).
@@ -23,7 +23,7 @@
 
 -on_load(on_load/0).
 -nifs([new/1, run/2, interrupt/1, mail/1, stop/1, counters/1, next_epoch/0,
-       register/2, poll/1, next_part/2, large_part/2, ack/4, give_up/7, give_up_large/7, move_to/2, remove/2,
+       register/2, poll/1, next_part/3, large_part/3, ack/4, give_up/7, give_up_large/7, move_to/2, remove/2,
        letters/4, has_letter/3, discard/3, forget/2, stopped/3, keep_options/3, flush/1, watched/1,
        checkpoint_status/1, close_checkpoints/1, drop_memory/0,
        snapshots/2, census/1, probe/4, library_version/0, metrics/0, events_to_self/1, check_node/1, log_to_self/1]).
@@ -218,7 +218,7 @@ counters(_Engine) -> erlang:nif_error(not_loaded()).
 next_epoch() -> erlang:nif_error(not_loaded()).
 
 %% @doc Registers the calling process. From now on it gets `tick', and
-%% `{hb_cron, Epoch, What}' where `What' is `page': {@link next_part/1} has one; `{resolved, Cursor}',
+%% `{hb_cron, Epoch, What}' where `What' is `page': {@link next_part/3} has one; `{resolved, Cursor}',
 %% `{failed, Class, Text, Repeats}', `{passed, FromMs, ToMs}', or `{recovered, Failures}'.
 -spec register(engine(), monitor_options()) ->
     {ok, handle(), epoch(), {origin(), Start :: binary() | earliest | undefined}}
@@ -231,17 +231,17 @@ poll(_Handle) -> erlang:nif_error(not_loaded()).
 
 %% @doc The next part of what was fetched, once the last one is done with. Pages come in parts, one at a
 %% time, so that no more than one is on the heap. `none': a message says when there is one. `large':
-%% {@link large_part/2} has it. `too_large': with it the heap would exceed `HeapLimit' bytes, at which the VM
-%% kills the process; 0 for no limit. The part stays. `lost': it cannot be made, and nothing more comes until
+%% {@link large_part/3} has it. `too_large': with it the heap, and binaries outside of it if they count, would exceed
+%% `HeapLimit' bytes, at which the VM kills the process; 0 for no limit. The part stays. `lost': it cannot be made, and nothing more comes until
 %% the process registers anew.
--spec next_part(handle(), HeapLimit :: non_neg_integer()) ->
+-spec next_part(handle(), HeapLimit :: non_neg_integer(), WithBinaries :: boolean()) ->
     part() | none | large | {too_large, Bytes :: pos_integer()} | lost.
-next_part(_Handle, _HeapLimit) -> erlang:nif_error(not_loaded()).
+next_part(_Handle, _HeapLimit, _WithBinaries) -> erlang:nif_error(not_loaded()).
 
-%% @doc As {@link next_part/2}, on a dirty scheduler.
--spec large_part(handle(), HeapLimit :: non_neg_integer()) ->
+%% @doc As {@link next_part/3}, on a dirty scheduler.
+-spec large_part(handle(), HeapLimit :: non_neg_integer(), WithBinaries :: boolean()) ->
     part() | none | {too_large, Bytes :: pos_integer()} | lost.
-large_part(_Handle, _HeapLimit) -> erlang:nif_error(not_loaded()).
+large_part(_Handle, _HeapLimit, _WithBinaries) -> erlang:nif_error(not_loaded()).
 
 %% @doc Acks all results up to number `Seq', whose cursor this is. `EndsPage' says that it is the
 %% last one of its page. Durable at the checkpoint's next commit.

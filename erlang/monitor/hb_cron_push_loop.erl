@@ -47,17 +47,20 @@ new(ProcId, Logger, Device, Options, Marks, Works) ->
 %% registration.
 -spec next(hb_process_monitor_nif:handle()) -> part() | none | {too_large, Bytes :: pos_integer()} | lost.
 next(Handle) ->
-    Limit = heap_limit(),
-    case hb_process_monitor_nif:next_part(Handle, Limit) of
-        large -> hb_process_monitor_nif:large_part(Handle, Limit);
+    {Limit, WithBinaries} = heap_limit(),
+    case hb_process_monitor_nif:next_part(Handle, Limit, WithBinaries) of
+        large -> hb_process_monitor_nif:large_part(Handle, Limit, WithBinaries);
         Part -> Part
     end.
 
-%% At so many bytes the VM kills this process; 0 if it does not.
+%% At how many bytes the VM kills this process, 0 if it does not; and whether binaries count, which they may since
+%% OTP 28.
 heap_limit() ->
     case process_info(self(), max_heap_size) of
-        {max_heap_size, #{size := Words, kill := true}} -> Words * erlang:system_info(wordsize);
-        _ -> 0
+        {max_heap_size, #{size := Words, kill := true} = Limit} ->
+            {Words * erlang:system_info(wordsize), maps:get(include_shared_binaries, Limit, false)};
+        _ ->
+            {0, false}
     end.
 
 %% @doc Pushes until there is something else to do. Says how many were pushed and acked, and the

@@ -19,7 +19,7 @@
 -type entry() :: {Monitor :: pid(), hb_cron_host_logger:logger(),
                   Options :: hb_cron_options:monitor()}.
 
--type trouble() :: {Reason :: binary(), Failures :: pos_integer(), At :: integer(), NextTry :: integer()}.
+-type trouble() :: {Class :: push_failed | result_too_large, Reason :: binary(), Failures :: pos_integer(), At :: integer(), NextTry :: integer()}.
 %% Why the last push failed, how often it did for this result, when, and when it is tried again, in ms of
 %% the monotonic clock.
 

@@ -152,13 +152,13 @@ handle_info(Message, #state{stopping = {Epoch, Timer}} = State) ->
     stopping(Message, Epoch, Timer, State);
 handle_info(push_next, State) ->
     push_next(State#state{pushing = false});
-%% Ignore the message if a part is in hand: next_part/1 was called before it came.
+%% Ignore the message if a part is in hand: next_part/3 was called before it came.
 handle_info({hb_cron, Epoch, page}, #state{engine = {_, Epoch, _}, part = Part} = State) ->
     case Part of none -> next_part(State); _ -> {noreply, State} end;
 handle_info({hb_cron, Epoch, What}, #state{engine = {_, Epoch, _}} = State) ->
     {noreply, from_engine(What, State)};
 handle_info({timeout, Retry, retry}, #state{retry = Retry} = State) ->
-    {noreply, go_on(State#state{retry = none})};
+    {noreply, try_again(State#state{retry = none})};
 handle_info(tick, State) ->
     tick(drop_ticks(State));
 handle_info(stop, State) ->
@@ -181,7 +181,7 @@ tick(#state{options = #{paused := true}} = State) ->
     {noreply, State};
 tick(#state{retry = Retry} = State) when Retry =/= none ->
     _ = erlang:cancel_timer(Retry),
-    {noreply, go_on(State#state{retry = none})};
+    {noreply, try_again(State#state{retry = none})};
 tick(#state{engine = {Handle, _, _}} = State) ->
     {noreply, State#state{ticked = hb_process_monitor_nif:poll(Handle) =:= stopped}};
 tick(#state{engine = none} = State) ->
@@ -349,14 +349,18 @@ next_part(#state{engine = {Handle, _, _}, retrying = Retrying, proc_id = ProcId,
             {noreply, attach_anew(State)}
     end.
 
+%% A part that was too large for the heap is fetched anew, since it may be smaller by now.
+try_again(#state{refused = 0} = State) -> go_on(State);
+try_again(State) -> attach_anew(State#state{ticked = true}).
+
 %% The VM would kill this process for taking the next part, again and again.
 refused(Bytes, #state{refused = Before, proc_id = ProcId, cursor = Cursor} = State) ->
     Refused = Before + 1,
-    Reason = {result_too_large, {bytes, Bytes}, process_info(self(), max_heap_size)},
+    Reason = {{bytes, Bytes}, process_info(self(), max_heap_size)},
     _ = hb_cron_retry_policy:is_reported(Refused) andalso
         log(error, result_too_large, {ProcId, Cursor, {bytes, Bytes}, Refused}, State),
     Pause = rand:uniform(hb_cron_retry_policy:longest_pause(Refused, ?REFUSED_BACKOFF)),
-    Trouble = {hb_cron_sys_status:reason(Reason), Refused, now_ms(), now_ms() + Pause},
+    Trouble = {result_too_large, hb_cron_sys_status:reason(Reason), Refused, now_ms(), now_ms() + Pause},
     ok = hb_cron_registry:set_trouble(self(), Trouble),
     State#state{refused = Refused, retry = erlang:start_timer(Pause, self(), retry)}.
 
@@ -381,7 +385,7 @@ failed(Reason, Left, Host, #state{part = {Seq, [Result | Rest], EndsPage}, pushi
 
 retry_later(Reason, #state{retrying = Retrying} = State) ->
     Pause = hb_cron_retry:pause(Retrying),
-    Trouble = {hb_cron_sys_status:reason(Reason), hb_cron_retry:failures(Retrying),
+    Trouble = {push_failed, hb_cron_sys_status:reason(Reason), hb_cron_retry:failures(Retrying),
                now_ms(), now_ms() + Pause},
     ok = hb_cron_registry:set_trouble(self(), Trouble),
     State#state{retry = erlang:start_timer(Pause, self(), retry)}.

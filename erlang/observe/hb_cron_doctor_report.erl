@@ -90,7 +90,7 @@ not_started(#{not_started := NotStarted, bad_processes := Bad}) ->
 undelivered(#{undelivered := Rows}) ->
     [{case Failures >= ?IN_TROUBLE orelse Last =:= undefined of true -> wrong; false -> attention end,
       {"~ts is not delivered, ~ts: the last ~ts failed, ~b in a row: ~ts", [ProcId, since(Last), failed(What), Failures, Text]},
-      case What of push -> ?PUSH_ADVICE; fetch -> advice_on(Class) end}
+      case {What, Class} of {push, push_failed} -> ?PUSH_ADVICE; _ -> advice_on(Class) end}
      || #{process := ProcId, last_result := Last,
           error := #{what := What, class := Class, text := Text, failures := Failures}} <- Rows].
 
@@ -143,6 +143,8 @@ advice_on(tls) -> "have its certificate signed by a known CA for this name, or n
 advice_on(status) -> "see the CU's own log: it refuses this process";
 advice_on(Class) when Class =:= body_too_large; Class =:= no_room -> "raise cron_max_page_bytes";
 advice_on(redirect) -> "set cron_node to where it leads: only its own origin is followed";
+advice_on(result_too_large) ->
+    "the result does not fit in the node's limit on heaps: start the node with a higher +hmax, or without one";
 advice_on(future_cursor) ->
     "compare the clocks of the CU and of this node; if such results are right, raise cron_max_ahead";
 advice_on(_) -> "what answers is no CU, or a broken one: check cron_node".

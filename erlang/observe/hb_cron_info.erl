@@ -122,7 +122,7 @@ full(ProcId, Monitor, Marks) ->
     {_, _, Cursor, CursorTime, _, Buffered, _, {_, NextTry}, {Asked, Nodes}, _} = Snapshot,
     #{at_push := AtPush} = Summary = summary(is_leaving(ProcId, Monitor), clocks(), Row),
     PushTry = case hb_cron_registry:trouble(Monitor) of
-        {_, _, _, At} -> max(0, At - now_ms());
+        {_, _, _, _, At} -> max(0, At - now_ms());
         none -> undefined
     end,
     Summary#{
@@ -283,8 +283,8 @@ is_leaving(ProcId, Monitor) ->
         _ -> true
     end.
 
-trouble({Text, Failures, At, _}, _Fetch, Now) ->
-    #{what => push, class => push_failed, text => Text, failures => Failures, ago => max(0, Now - At)};
+trouble({Class, Text, Failures, At, _}, _Fetch, Now) ->
+    #{what => push, class => Class, text => Text, failures => Failures, ago => max(0, Now - At)};
 trouble(none, {Failures, {Class, Text, Ago}}, _Now) ->
     #{what => fetch, class => Class, text => Text, failures => Failures, ago => Ago};
 trouble(none, _, _Now) ->

@@ -275,9 +275,9 @@ impl Job {
 
 fn parts(first_seq: u64, parts: Vec<page::Part>) -> Vec<Part> {
     let (mut seq, mut left) = (first_seq, parts.len());
-    let numbered = parts.into_iter().map(|page::Part { terms, edges, memory }| {
+    let numbered = parts.into_iter().map(|page::Part { terms, edges, memory, heap }| {
         left -= 1;
-        let part = Part { seq, terms, memory, ends_page: left == 0 };
+        let part = Part { seq, terms, memory, heap, ends_page: left == 0 };
         seq += edges;
         part
     });

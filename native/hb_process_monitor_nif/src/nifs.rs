@@ -8,6 +8,7 @@ use crate::logger;
 use crate::nodes::{Nodes, target};
 use crate::options::{EngineOptions, MonitorOptions, binaries, path};
 use crate::outbox::OUTBOX;
+use crate::parts::HeapLimit;
 use crate::runner::{Runner, Slice, saved};
 use crate::shared::{Command, Shared};
 use crate::slot::{Handle, Slot};
@@ -272,20 +273,30 @@ pub(crate) fn passed(handle: &Handle, seq: u64, pushed: bool, ends_page: bool) -
 /// [`Parts::take`](crate::parts::Parts::take) says. With `none` it is sent `{hb_cron, Epoch, page}` once there
 /// is one.
 #[rustler::nif]
-fn next_part(env: Env<'_>, handle: ResourceArc<Handle>, heap_limit: u64) -> Term<'_> {
-    part(env, &handle, heap_limit, false)
+fn next_part(
+    env: Env<'_>,
+    handle: ResourceArc<Handle>,
+    heap_limit: u64,
+    with_binaries: bool,
+) -> Term<'_> {
+    part(env, &handle, HeapLimit { bytes: heap_limit, with_binaries }, false)
 }
 
 /// The part that `next_part` said is large, on a scheduler where that may take its time.
 #[rustler::nif(schedule = "DirtyCpu")]
-fn large_part(env: Env<'_>, handle: ResourceArc<Handle>, heap_limit: u64) -> Term<'_> {
-    part(env, &handle, heap_limit, true)
+fn large_part(
+    env: Env<'_>,
+    handle: ResourceArc<Handle>,
+    heap_limit: u64,
+    with_binaries: bool,
+) -> Term<'_> {
+    part(env, &handle, HeapLimit { bytes: heap_limit, with_binaries }, true)
 }
 
-fn part<'a>(env: Env<'a>, handle: &Handle, heap_limit: u64, may_be_large: bool) -> Term<'a> {
+fn part<'a>(env: Env<'a>, handle: &Handle, limit: HeapLimit, may_be_large: bool) -> Term<'a> {
     // Another process could take what is not its.
     if env.pid() == handle.slot.pid && !handle.slot.is_closed() {
-        handle.slot.parts.take(env, heap_limit, may_be_large)
+        handle.slot.parts.take(env, limit, may_be_large)
     } else {
         atoms::none().to_term(env)
     }

@@ -15,8 +15,26 @@ use std::time::Instant;
 /// result is larger. It takes a tenth of a millisecond or two.
 const MAX_BYTES: usize = 64 * 1024;
 
-/// A garbage collection holds the old and the new copy of a heap.
-const HEAP_COPIES: u64 = 2;
+/// What the VM compares with a process's limit, at most, is so many times what was put on its heap: a garbage
+/// collection holds the old and the new copy, and the new one has room to grow.
+const HEAP_COPIES: u64 = 4;
+
+/// At how many bytes the VM kills a process; 0 if it does not.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct HeapLimit {
+    pub(crate) bytes: u64,
+    /// Binaries outside of the heap count, too.
+    pub(crate) with_binaries: bool,
+}
+
+impl HeapLimit {
+    /// Whether a process may take this part without being killed for that.
+    fn allows(self, part: &Part) -> bool {
+        let outside = if self.with_binaries { part.memory.saturating_sub(part.heap) } else { 0 };
+        let needed = part.heap.saturating_mul(HEAP_COPIES).saturating_add(outside);
+        self.bytes == 0 || needed <= self.bytes
+    }
+}
 
 /// Some results of a page.
 pub(crate) struct Part {
@@ -24,8 +42,10 @@ pub(crate) struct Part {
     pub(crate) seq: u64,
     /// A list of them, as an external term.
     pub(crate) terms: Vec<u8>,
-    /// How many bytes they take on a heap, roughly.
+    /// How many bytes they take, roughly.
     pub(crate) memory: u64,
+    /// How many of these are on the heap of their process.
+    pub(crate) heap: u64,
     pub(crate) ends_page: bool,
 }
 
@@ -71,13 +91,11 @@ impl Parts {
 
     /// The next part for the calling process, which owns these: `none`, which it has to wait for; `large`, if
     /// its terms must not be made on the normal scheduler that this is, unless `may_be_large`;
-    /// `{too_large, Bytes}`, if the VM would kill the process, whose heap may have `heap_limit` bytes, for
-    /// taking it; `lost`, and nothing from then on, if its terms cannot be made at all.
-    pub(crate) fn take<'a>(&self, env: Env<'a>, heap_limit: u64, may_be_large: bool) -> Term<'a> {
+    /// `{too_large, Bytes}`, if the VM would kill the process, whose heap has this limit, for taking it; `lost`, and nothing from then on, if its terms cannot be made at all.
+    pub(crate) fn take<'a>(&self, env: Env<'a>, limit: HeapLimit, may_be_large: bool) -> Term<'a> {
         let mut queue = self.lock();
-        let front = queue.ready.front().map_or(0, |part| part.memory);
-        if heap_limit > 0 && front.saturating_mul(HEAP_COPIES) > heap_limit {
-            return (atoms::too_large(), front).encode(env);
+        if let Some(part) = queue.ready.front().filter(|part| !limit.allows(part)) {
+            return (atoms::too_large(), part.memory).encode(env);
         }
         if !may_be_large && queue.ready.front().is_some_and(|part| part.terms.len() > MAX_BYTES) {
             return atoms::large().to_term(env);

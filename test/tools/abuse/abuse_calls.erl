@@ -15,7 +15,7 @@
 all() ->
     [{new, [engine_options], 5}, {run, [{engine, ?ANY}, slice], 20}, {interrupt, [{engine, ?ANY}], 100},
      {stop, [{engine, [stopped, closed]}], 100}, {counters, [{engine, ?ANY}], 100},
-     {register, [{engine, ?ANY}, monitor_options], 100}, {poll, [handle], 200}, {next_part, [handle, u64], 200}, {large_part, [handle, u64], 100}, {ack, [handle, u64, cursor, bool], 200},
+     {register, [{engine, ?ANY}, monitor_options], 100}, {poll, [handle], 200}, {next_part, [handle, u64, bool], 200}, {large_part, [handle, u64, bool], 100}, {ack, [handle, u64, cursor, bool], 200},
      {give_up, [handle, u64, binary, bool, u64, binary, binary], 200},
      {give_up_large, [handle, u64, binary, bool, u64, binary, binary], 50}, {mail, [{engine, ?ANY}], 50}, {next_epoch, [], 20},
      {has_letter, [{engine, ?ANY}, process, u64], 20}, {stopped, [{engine, ?ANY}, process, u64], 20},

@@ -77,19 +77,22 @@ struct PartWriter {
     edges: u64,
     /// The memory of all terms before it.
     memory: u64,
+    /// How much of that is on the heap.
+    heap: u64,
 }
 
 impl PartWriter {
     fn begin(context: &mut Context) -> Self {
-        let memory = context.writer.memory();
+        let (memory, heap) = (context.writer.memory(), context.writer.heap());
         context.writer.begin_term();
-        Self { mark: context.writer.begin_list(), edges: 0, memory }
+        Self { mark: context.writer.begin_list(), edges: 0, memory, heap }
     }
 
     fn end(self, context: &mut Context) -> Part {
         context.writer.end_list(self.mark, usize::try_from(self.edges).unwrap_or(usize::MAX));
         let memory = context.writer.memory().saturating_sub(self.memory);
-        Part { terms: context.writer.end_term(), edges: self.edges, memory }
+        let heap = context.writer.heap().saturating_sub(self.heap);
+        Part { terms: context.writer.end_term(), edges: self.edges, memory, heap }
     }
 
     /// The last part is dropped if it has no edges.

@@ -44,6 +44,8 @@ pub struct Part {
     /// How many bytes the terms take once the BEAM has laid them out, roughly. Small values in great
     /// number take several times what they take as JSON.
     pub memory: u64,
+    /// How many of these bytes are on a heap: long binaries lie outside of it.
+    pub heap: u64,
 }
 
 /// Why a body is not a page to continue from.

@@ -36,8 +36,10 @@ pub(crate) struct Entry {
 #[derive(Debug, Default)]
 pub(crate) struct TermWriter {
     out: Vec<u8>,
-    /// The size of the term on a heap, in bytes; more if something was taken back.
+    /// The size of the term, in bytes; more if something was taken back.
     memory: u64,
+    /// How much of that lies outside of the heap.
+    outside: u64,
 }
 
 /// Bytes of a word of the BEAM.
@@ -50,7 +52,7 @@ impl TermWriter {
     /// A writer that uses `buffer`'s memory for its output.
     pub(crate) fn reusing(mut buffer: Vec<u8>) -> Self {
         buffer.clear();
-        Self { out: buffer, memory: 0 }
+        Self { out: buffer, memory: 0, outside: 0 }
     }
 
     /// Begins another external term.
@@ -71,6 +73,11 @@ impl TermWriter {
     /// The approximate size of the term once it is decoded, in bytes.
     pub(crate) fn memory(&self) -> u64 {
         self.memory
+    }
+
+    /// The bytes of that which lie on the heap of its process, roughly.
+    pub(crate) fn heap(&self) -> u64 {
+        self.memory.saturating_sub(self.outside)
     }
 
     fn takes(&mut self, words: u64) {
@@ -104,7 +111,13 @@ impl TermWriter {
     pub(crate) fn binary(&mut self, bytes: &[u8]) {
         let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         // A header and a size; outside of the heap also a handle in the heap and a header.
-        self.takes(length.div_ceil(WORD) + if length > MAX_HEAP_BINARY { 9 } else { 2 });
+        let words = length.div_ceil(WORD);
+        if length > MAX_HEAP_BINARY {
+            self.takes(words + 9);
+            self.outside = self.outside.saturating_add(words.saturating_mul(WORD));
+        } else {
+            self.takes(words + 2);
+        }
         let [a, b, c, d] = length_bytes(bytes.len());
         self.out.extend_from_slice(&[BINARY, a, b, c, d]);
         self.out.extend_from_slice(bytes);
