@@ -21,10 +21,14 @@ all_test_() ->
         fun application_stopped_during_a_push_lets_it_finish/1,
         fun application_stopped_and_started_works_again/1,
         fun logger_killed_harms_nothing/1,
+        fun million_ticks_in_the_mailbox_are_served_as_one/1,
+        fun million_ticks_during_a_push_do_not_hold_up_the_next/1,
         fun monitors_started_and_stopped_many_times_leave_nothing/1
      ]]}.
 
 -define(RATE, 10).
+%% Ticks that pile up.
+-define(TICKS, 1000000).
 
 fast(Cu, Id) -> harness:start(Cu, Id, #{rate => ?RATE, cursor => earliest}).
 
@@ -207,6 +211,52 @@ logger_killed_harms_nothing(Cu) ->
     test_cu:add(Cu, Id, 2),
     Monitor ! tick,
     harness:results(1, 2).
+
+%% What it does for them is counted, and not how long it takes: each was a poll once, and they took a minute.
+million_ticks_in_the_mailbox_are_served_as_one(Cu) ->
+    {Monitor, _} = harness:pushed(Cu, harness:proc_id(), 1),
+    ok = sys:suspend(Monitor),
+    ticks(Monitor),
+    {Served, ok} = served(fun() ->
+        ok = sys:resume(Monitor),
+        {error, unknown_call} = gen_server:call(Monitor, served, infinity),
+        ok
+    end),
+    ?assertEqual(1, Served),
+    ?assertEqual({message_queue_len, 0}, process_info(Monitor, message_queue_len)),
+    test_cu:add(Cu, maps:get(process, hb_process_monitor:info(Monitor)), 1),
+    Monitor ! tick,
+    harness:results(2, 2).
+
+million_ticks_during_a_push_do_not_hold_up_the_next(Cu) ->
+    Id = harness:proc_id(),
+    Push = harness:held_pushes(Id),
+    test_cu:add(Cu, Id, 3),
+    {Monitor, _} = harness:start(Cu, Id, #{cursor => earliest}),
+    Monitor ! tick,
+    First = harness:held(Push, 1),
+    ticks(Monitor),
+    {Served, ok} = served(fun() ->
+        harness:let_go(First),
+        [harness:let_go(harness:held(Push, N)) || N <- [2, 3]],
+        {error, unknown_call} = gen_server:call(Monitor, served, infinity),
+        ok
+    end),
+    ?assertEqual(1, Served).
+
+ticks(Monitor) -> lists:foreach(fun(_) -> Monitor ! tick end, lists:seq(1, ?TICKS)).
+
+%% How many ticks monitors serve while a function runs, and what it returns.
+served(Fun) ->
+    Tick = {hb_process_monitor_server, tick, 1},
+    1 = erlang:trace_pattern(Tick, true, [local, call_count]),
+    try
+        Answer = Fun(),
+        {call_count, Count} = erlang:trace_info(Tick, call_count),
+        {Count, Answer}
+    after
+        1 = erlang:trace_pattern(Tick, false, [local, call_count])
+    end.
 
 monitors_started_and_stopped_many_times_leave_nothing(Cu) ->
     Logger = hb_logger:start(),
