@@ -207,7 +207,7 @@ stopping({timeout, Timer, not_durable}, _Epoch, Timer, #state{proc_id = ProcId, 
     log(error, not_durable, {ProcId, Cursor}, State),
     {stop, {shutdown, not_durable}, State};
 stopping({'DOWN', Ref, process, _, _}, _Epoch, _Timer, #state{tree = Ref} = State) ->
-    {stop, hb_cron_app:why_down(), State};
+    {stop, hb_cron_run_state:why_down(), State};
 stopping(tick, _Epoch, _Timer, State) ->
     {noreply, drop_ticks(State)};
 stopping(_Message, _Epoch, _Timer, State) ->

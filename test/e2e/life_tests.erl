@@ -248,7 +248,7 @@ ticks(Monitor) -> lists:foreach(fun(_) -> Monitor ! tick end, lists:seq(1, ?TICK
 
 %% How many ticks monitors serve while a function runs, and what it returns.
 served(Fun) ->
-    Tick = {hb_process_monitor_server, tick, 1},
+    Tick = {hb_cron_server, tick, 1},
     1 = erlang:trace_pattern(Tick, true, [local, call_count]),
     try
         Answer = Fun(),
