@@ -1,4 +1,4 @@
-%%% @doc The application: starts and stops the supervision tree, and what is monitored with it.
+%%% @doc The application: starts and stops the supervision tree, and resumes what was monitored.
 -module(hb_cron_app).
 -behaviour(application).
 
@@ -19,7 +19,7 @@ start(_Type, _Args) ->
             {error, Reason}
     end.
 
-%% Starts what the host's configuration names, and what was monitored when the tree died.
+%% Starts what the configuration names, and what was monitored when the tree died.
 resume(Crashed) ->
     _ = Crashed andalso hb_cron_start:resume_all(),
     #{cron_processes := Processes} = hb_cron_registry:node_options(),
@@ -28,9 +28,9 @@ resume(Crashed) ->
 %% @private
 -spec prep_stop(term()) -> term().
 prep_stop(State) ->
-    %% Called in either case. A tree that died by itself is gone by now.
+    %% Called in both cases. A tree that died is gone by now.
     _ = whereis(hb_cron_sup) =/= undefined andalso hb_cron_run_state:stopping(),
-    %% The ticker is not to be in a long slice when its supervisor stops it.
+    %% The engine's process must not be in a long slice when its supervisor stops it.
     ok = case hb_cron_registry:engine() of
         {ok, Engine, _} -> hb_process_monitor_nif:interrupt(Engine);
         none -> ok
@@ -41,7 +41,7 @@ prep_stop(State) ->
 -spec stop(term()) -> ok.
 stop(_State) ->
     ok = hb_cron_observer:retire(),
-    %% Called in either case. After a crash of the tree the monitors go on from there.
+    %% Called in both cases. After a crash of the tree, monitors continue from the checkpoint in memory.
     ok = case hb_cron_run_state:is_stopping() of
         true -> hb_process_monitor_nif:drop_memory();
         false -> ok

@@ -1,17 +1,16 @@
-%%% @doc The checkpoint, for calls that have to be durable before they return. Each waits for the disk within
-%%% bounds, and holds no scheduler while it does. What a monitor says of its own results goes to the library
-%%% directly.
+%%% @doc Calls of the checkpoint that must be durable before they return. Each waits for the disk within bounds and
+%%% holds no scheduler. Acks of a monitor go to the library directly.
 -module(hb_cron_checkpoint).
 
 -export([letters/4, discard/3, forget/2, stopped/3, flush/2]).
 
-%% How long a change may take to become durable before its caller gets an error, in ms. A letter that is read
-%% waits for the commit under way likewise.
+%% How long a change may take to become durable before its caller gets an error, in ms. Reading a letter waits for
+%% the commit under way likewise.
 -define(LIMIT, 30000).
 
 -define(NOT_DURABLE, <<"the checkpoint cannot be written at present">>).
 
-%% @doc Dead letters of a process, as {@link hb_process_monitor_nif:letters/4} says.
+%% @doc Dead letters of a process: see {@link hb_process_monitor_nif:letters/4}.
 -spec letters(hb_process_monitor_nif:engine(), ProcId :: binary(), After :: non_neg_integer(),
               {Letters :: pos_integer(), Bytes :: non_neg_integer()}) ->
     {ok, [hb_process_monitor_nif:letter()], More :: boolean(), All :: non_neg_integer()} | {error, Reason :: binary()}.
@@ -32,7 +31,7 @@ discard(Engine, ProcId, Id) ->
         end
     end, ?LIMIT).
 
-%% @doc Forgets a process whose registration has ended.
+%% @doc Forgets a process that has no live registration.
 -spec forget(hb_process_monitor_nif:engine(), ProcId :: binary()) -> ok | {error, monitored | binary()}.
 forget(Engine, ProcId) ->
     durable(fun() ->
@@ -42,11 +41,11 @@ forget(Engine, ProcId) ->
         end
     end, ?LIMIT).
 
-%% @doc A process is stopped: it is not to be resumed, unless it was registered since `Fence'. Does not wait.
+%% @doc A process was stopped: it is not to be resumed, unless it was registered since `Fence'. Does not wait.
 -spec stopped(hb_process_monitor_nif:engine(), ProcId :: binary(), Fence :: hb_process_monitor_nif:epoch()) -> ok.
 stopped(Engine, ProcId, Fence) -> hb_process_monitor_nif:stopped(Engine, ProcId, Fence).
 
-%% @doc Waits until all that was said so far is durable, at most `Timeout' ms.
+%% @doc Waits until every earlier change is durable, at most `Timeout' ms.
 -spec flush(hb_process_monitor_nif:engine(), timeout()) -> ok | {error, Reason :: binary()}.
 flush(Engine, Timeout) ->
     durable(fun() -> hb_process_monitor_nif:flush(Engine) end, Timeout).

@@ -1,11 +1,11 @@
-%%% @doc Whether a library file is whole. The system maps a library without reading it: one that was cut short is
-%%% mapped all the same, and the first access to a page that is not there kills the VM with SIGBUS. So the file is
-%%% checked before it is loaded. What is in the library, {@link hb_process_monitor_nif} knows.
+%%% @doc Checks whether a library file is whole. The system maps a library without reading it: a truncated file is
+%%% mapped all the same, and the first access to a missing page kills the VM with SIGBUS. Therefore the file is
+%%% checked before it is loaded. {@link hb_process_monitor_nif} loads it.
 %%%
-%%% `scripts/nif.sh' appends a stamp to each library that it builds for Linux: the library's size and its MD5.
+%%% `scripts/nif.sh' appends a stamp to each library that it builds for Linux: the size and the MD5 of the library.
 %%% The stamp is part of the file, so that the two cannot be separated, and is not mapped. A library without a
-%%% stamp, such as one that rebar3's plugin for cargo has built, is checked as far as ELF allows it; a file of
-%%% another format is left to the system. MD5 is enough against accidents, and needs no application `crypto'.
+%%% stamp, such as one built by rebar3's cargo plugin, is checked as far as ELF allows; other formats are left to
+%%% the system. MD5 is enough against accidents, and does not need the application `crypto'.
 -module(hb_cron_library).
 
 -export([check/1]).
@@ -18,11 +18,10 @@
 -define(ELF, 16#7f, "ELF", 2, 1).
 -define(SECTION_NAMES, 3).
 
-%% @doc `ok' where the file is whole, where its format is unknown, and where it cannot be read: that is the
-%% system's to say.
+%% @doc `ok' if the file is whole, if its format is unknown, or if it cannot be read: then loading it fails.
 -spec check(file:filename()) -> ok | {error, Reason :: string()}.
 check(Path) ->
-    %% Raw: while a release boots there may be no file server yet.
+    %% Raw, because there may be no file server yet while a release boots.
     case file:open(Path, [read, raw, binary]) of
         {ok, File} ->
             try
@@ -41,7 +40,7 @@ checked(File, Size) ->
     case stamp(bytes(File, Size - ?STAMP_BYTES, ?STAMP_BYTES)) of
         {Stamped, Md5} when Stamped =:= Size - ?STAMP_BYTES ->
             case erlang:md5(bytes(File, 0, Stamped)) of
-                %% What was stamped may have been cut short before.
+                %% A stamped file may have been truncated before the stamp.
                 <<Md5:128>> -> elf(bytes(File, 0, 64), File, Stamped);
                 _ -> damaged("its content is not what was built")
             end;
@@ -51,7 +50,7 @@ checked(File, Size) ->
             elf(bytes(File, 0, 64), File, Size)
     end.
 
-%% No more than the file has.
+%% At most what the file has.
 bytes(_File, At, _Count) when At < 0 -> <<>>;
 bytes(File, At, Count) ->
     case file:pread(File, At, Count) of
@@ -66,7 +65,7 @@ stamp(<<?STAMP, Size:12/binary, $\s, Md5:32/binary, $\n>>) ->
 stamp(_) ->
     none.
 
-%% Its segments, which are what is mapped, are in the file, and so are its sections, which are at its end.
+%% Its segments, which are mapped, and its sections, which come last, lie within the file.
 elf(<<?ELF, _:26/binary, Segments:64/little, Sections:64/little, _:6/binary, SegmentBytes:16/little,
       SegmentCount:16/little, SectionBytes:16/little, SectionCount:16/little, Names:16/little>>, File, Size) ->
     Ends = [Segments + SegmentBytes * SegmentCount, Sections + SectionBytes * SectionCount

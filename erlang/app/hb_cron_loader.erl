@@ -1,12 +1,11 @@
-%%% @doc The application's modules: which they are, loading them where nothing else does, and
-%%% exchanging them on a running node. The library is not exchanged: see
-%%% {@link hb_process_monitor_nif}.
+%%% @doc The application's modules: lists them, loads them in embedded mode, and exchanges them on a running node.
+%%% The library is not exchanged: see {@link hb_process_monitor_nif}.
 -module(hb_cron_loader).
 
 -export([modules/0, ensure_loaded/0, reload/1, specification/0]).
 
 -define(LIBRARY_MODULE, hb_process_monitor_nif).
-%% Loaded last: it says that all are.
+%% Loaded last: if it is loaded, all are.
 -define(LAST, hb_cron_engine).
 
 %% All modules of the application, in the beam file: reload/1 reads there which modules a newer version has.
@@ -32,9 +31,8 @@ modules() ->
     Modules = proplists:get_value(modules, ?MODULE:module_info(attributes)),
     [Module || Module <- Modules, Module =/= ?LAST] ++ [?LAST].
 
-%% @doc Loads what is not loaded. A release boots in embedded mode: there a module that is not in
-%% the boot script is not loaded when it is called. One caller at a time: loading a module that is
-%% loaded already purges it.
+%% @doc Loads the modules that are not loaded. A release boots in embedded mode, in which a call does not load a
+%% module that the boot script lacks. One caller at a time: loading a loaded module purges it.
 -spec ensure_loaded() -> ok.
 ensure_loaded() ->
     case erlang:module_loaded(?LAST) of
@@ -47,8 +45,8 @@ load_all() ->
     ok = load_application(),
     lists:foreach(fun load/1, modules()).
 
-%% Dropped into another application's directory, the modules come without their .app file. Before
-%% the library is loaded: its path may be in the application's environment.
+%% If the modules were copied into another application, they have no .app file. Called before the library is
+%% loaded, whose path may be in the application's environment.
 load_application() ->
     case application:load(hb_process_monitor) of
         {error, {already_loaded, _}} -> ok;
@@ -78,11 +76,10 @@ load(Module) ->
         {error, Reason} -> error({module_not_loaded, Module, Reason})
     end.
 
-%% @doc Exchanges every module whose file differs from what runs, all at once, and says which those
-%% are. Nothing is killed by it: what runs older code than the running one, such as a push that began
-%% before the reload before this one, is waited for, at most `Timeout' ms. `{error, {busy, Modules}}':
-%% it has not ended, and nothing was exchanged. So is nothing where the modules on the disk call the
-%% library in another way than the one that runs knows: that takes a restart of the node.
+%% @doc Exchanges every module whose file differs from the running one, all at once, and returns which. Kills
+%% nothing: if a process still runs the code before the running one, such as a push that began two reloads ago, the
+%% call waits at most `Timeout' ms, and then returns `{error, {busy, Modules}}' without a change. If the modules on
+%% disk call functions that the running library lacks, nothing is exchanged: that needs a restart of the node.
 -spec reload(Timeout :: non_neg_integer()) ->
     {ok, [module()]} | {error, {busy, [module()]} | {not_loaded, term()}}.
 reload(Timeout) ->
@@ -104,7 +101,7 @@ reload(Changed, Timeout) ->
         Busy -> {error, {busy, Busy}}
     end.
 
-%% The modules of the version on the disk, which may be others than those of this one.
+%% The modules of the version on disk, which may differ from this list.
 on_disk() ->
     Own = code:where_is_file(?MODULE_STRING ++ ".beam"),
     case beam_lib:chunks(Own, [attributes]) of
@@ -130,7 +127,7 @@ read(File) ->
             {File, Reason}
     end.
 
-%% The library that runs stays. New modules that call what it has not would take every monitor down.
+%% The running library stays. New modules that call functions it lacks would take every monitor down.
 fits_library({?LIBRARY_MODULE, File, Code}) ->
     {ok, {_, [{exports, Exports}]}} = beam_lib:chunks(Code, [exports]),
     Running = erlang:get_module_info(?LIBRARY_MODULE, exports),
@@ -157,10 +154,11 @@ exchange(Changed) ->
             {error, {not_loaded, Reasons}}
     end.
 
-%% Those that something still runs the old code of. A module without old code is purged at once.
+%% The modules whose old code is still in use. A module without old code is purged at once.
 purge(Modules, Until) ->
     SoftPurge = fun() -> [Module || Module <- Modules, not code:soft_purge(Module)] end,
-    %% It asks every process, and the ticker answers between two slices: asleep it answers at once.
+    %% Purging asks every process, and the engine's process answers between two slices: suspended, it answers at
+    %% once.
     case hb_cron_engine:asleep_during(SoftPurge) of
         [] ->
             [];

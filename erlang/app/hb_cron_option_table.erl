@@ -141,7 +141,7 @@ is_backoff(_) ->
 is_path(Path) -> (is_binary(Path) andalso Path =/= <<>>) orelse
     (is_list(Path) andalso Path =/= [] andalso io_lib:char_list(Path)).
 
-%% What is wrong with one of them does not keep the others from being started: each is checked by itself.
+%% Each entry is checked when its process starts, so that a bad one does not keep the others from starting.
 is_processes(List) -> is_list(List) andalso is_integer(catch_length(List)).
 
 catch_length(List) ->

@@ -9,8 +9,8 @@
 -export_type([monitor/0, node_options/0, cursor/0]).
 
 -type cursor() :: binary() | undefined | earliest.
-%% A binary: after the result with this cursor. `earliest': from the first result on. `undefined':
-%% after the latest result that the CU has when it is first asked.
+%% A binary: after the result with this cursor. `earliest': with the first result. `undefined': after the newest
+%% result that the CU has when it first answers.
 
 -type monitor() :: #{
     rate := 1..16#ffffffff,
@@ -26,20 +26,19 @@
     registered => true,
     token => hb_cron_restarts:token()
 }.
-%% The options of one monitor; those that hardly any has are there only if they are set. `settings' are
-%% all others of scope monitor, see docs/options.md; `routed' says that the node is the host's choice,
-%% which may change. `own_logger': the logger was started for this monitor, and ends with it. `registered': it has
-%% been registered before, so it goes on from where the checkpoint says. `token': it is a planned start.
+%% The options of one monitor; rare ones are present only if they are set. `settings': all other options of scope
+%% monitor. `routed': the host chose the node, which may change. `own_logger': the logger was started for this
+%% monitor, and ends with it. `registered': it was registered before, so it continues from the checkpoint. `token':
+%% it is a planned start.
 
 -type node_options() :: #{atom() => term()}.
 %% All options of scope node, see docs/options.md.
 
-%% The longest cursor that is taken, in bytes. The library has the same bound for what a CU sends.
+%% The longest cursor, in bytes. The library has the same bound for cursors of CUs.
 -define(MAX_CURSOR, 4096).
 
-%% @doc All options of the monitor of `ProcId', from those that a caller gives. Raises
-%% `{bad_rate, Term}', `{bad_cursor, Term}' or `{bad_option, Key, Value}'. URLs with user information are sealed
-%% in them ({@link hb_cron_secret}).
+%% @doc All options of the monitor of `ProcId', from those of a caller. Raises `{bad_rate, Term}', `{bad_cursor,
+%% Term}' or `{bad_option, Key, Value}'. URLs with user information are sealed ({@link hb_cron_secret}).
 -spec for_monitor(ProcId :: binary(), Given :: map()) -> monitor().
 for_monitor(ProcId, MaybeSealed) ->
     Given = hb_cron_secret:reveal_options(MaybeSealed),
@@ -57,15 +56,15 @@ for_monitor(ProcId, MaybeSealed) ->
     maps:foreach(fun(Key, Value) -> given(lists:keyfind(Key, 1, Table), Key, Value) end, Rest),
     Own = [{Key, value(Entry, Rest)} || {Key, monitor, _, _, _, _} = Entry <- Table],
     #{cron_node := Node} = All = maps:from_list(Own),
-    %% A fun is not shared: it would outlive the code it is of, and nobody would know.
+    %% A fun is not shared: it would outlive the code that it belongs to.
     Nodes = hb_cron_secret:seal(node_list(Node, ProcId)),
     {Push, Settings} = maps:take(cron_push, All#{cron_node := Nodes}),
     Made = #{rate => Rate, cursor => Cursor, logger => Logger, routed => Node =:= undefined, kept => hb_cron_secret:seal_options(kept(Given)),
              cron_push => Push, settings => hb_cron_settings:share(Settings)},
-    %% Nearly none is: the others do without.
+    %% Set only if true, since nearly no monitor is paused.
     maps:merge(maps:from_list([{paused, true} || Paused]), Made).
 
-%% @doc What the options of a monitor say, `cron_push' included.
+%% @doc The settings, with `cron_push'.
 -spec settings(monitor()) -> #{atom() => term()}.
 settings(#{settings := Shared, cron_push := Push}) ->
     Settings = hb_cron_settings:get(Shared),
@@ -78,7 +77,7 @@ moved(Nodes, #{settings := Shared} = Options) ->
     Sealed = hb_cron_secret:seal(Nodes),
     Options#{settings := hb_cron_settings:share(Settings#{cron_node := Sealed})}.
 
-%% @doc Whether the monitor is to do nothing until it is resumed.
+%% @doc Whether the monitor is paused.
 -spec is_paused(monitor()) -> boolean().
 is_paused(Options) -> maps:get(paused, Options, false).
 
@@ -86,20 +85,20 @@ is_paused(Options) -> maps:get(paused, Options, false).
 -spec is_supervised(monitor()) -> boolean().
 is_supervised(Options) -> maps:get(supervised, Options, false).
 
-%% @doc The same options with this changed, also in what the checkpoint keeps of them.
+%% @doc The same options with the pause changed, also in what the checkpoint keeps.
 -spec set_paused(boolean(), monitor()) -> monitor().
 set_paused(true, #{kept := Kept} = Options) -> Options#{paused => true, kept := Kept#{paused => true}};
 set_paused(false, #{kept := Kept} = Options) -> maps:remove(paused, Options#{kept := maps:remove(paused, Kept)}).
 
-%% What a checkpoint keeps of what was given, to start the monitor again: neither where it began nor
-%% what does not outlive a node.
+%% The part of the given options that a checkpoint keeps for a restart: neither the cursor nor what does not
+%% outlive a node.
 kept(Given) ->
     maps:filter(fun(Key, Value) ->
         Key =/= cursor andalso {Key, Value} =/= {paused, false} andalso
             not is_pid(Value) andalso not is_function(Value)
     end, Given).
 
-%% The base URLs to try in turn.
+%% The base URLs, tried in turn.
 node_list(undefined, ProcId) ->
     {_Source, Nodes} = hb_cron_router:nodes_of(ProcId),
     Entry = lists:keyfind(cron_node, 1, hb_cron_option_table:entries()),
@@ -111,7 +110,7 @@ node_list(Nodes, _) when is_list(Nodes) ->
 node_list(Node, _) ->
     [Node].
 
-%% @doc What the library is told of a monitor that begins at `Cursor'.
+%% @doc The options that the library gets for a monitor that begins at `Cursor'.
 -spec for_library(ProcId :: binary(), cursor(), monitor()) -> hb_process_monitor_nif:monitor_options().
 for_library(ProcId, Cursor, Options) ->
     #{rate := Rate, kept := Kept, settings := Shared} = Options,
@@ -125,14 +124,14 @@ for_library(ProcId, Cursor, Options) ->
       stale_after => or_zero(StaleAfter), max_ahead => or_zero(MaxAhead),
       paused => maps:get(paused, Options, false), go_on => false, kept => pack(Kept)}.
 
-%% @doc What a checkpoint keeps of a monitor's options, as it keeps it.
+%% @doc Encodes the options that a checkpoint keeps.
 -spec pack(Kept :: map()) -> binary().
 pack(Kept) -> term_to_binary(hb_cron_secret:reveal_options(Kept)).
 
 or_zero(infinity) -> 0;
 or_zero(Ms) -> Ms.
 
-%% An option of scope node is for the host to set. In a monitor's map it may only say what is so.
+%% Only the host sets an option of scope node. A caller may repeat the value in force.
 given({Key, monitor, _, _, _, _} = Entry, Key, Value) -> check(Entry, Value);
 given({Key, node, _, _, _, _} = Entry, Key, Value) ->
     InForce = maps:get(Key, hb_cron_registry:node_options(), value(Entry, #{})),
@@ -149,8 +148,7 @@ for_node() ->
 describe() ->
     [{Key, Scope, Default} || {Key, Scope, Default, _, _, _} <- all()].
 
-%% @doc The value of every option where no start says otherwise, and whose it is. What the host says may be
-%% `refused': then it is no value for it.
+%% @doc The value of every option if a caller gives none, and its source. `refused': the host's value is invalid.
 -spec sources() -> [{Key :: atom(), Scope :: monitor | node, Value :: term(), From :: host | default | refused}].
 sources() ->
     [source(Entry) || Entry <- all()].

@@ -23,7 +23,7 @@ new(Chars) when is_list(Chars) ->
 new(Other) ->
     error({bad_process_id, Other}).
 
-%% @doc Whether that is the 43 characters of a process id.
+%% @doc Whether a text is a process id of 43 characters.
 -spec is_valid(binary()) -> boolean().
 is_valid(Text) ->
     byte_size(Text) =:= 43 andalso lists:all(fun is_url_safe/1, binary_to_list(Text)).

@@ -1,6 +1,6 @@
-%%% @doc Keeps passwords of URLs out of what is printed. Options, states and arguments of supervisors' children may be
-%%% printed by OTP at any time: in there a URL with user information is sealed, and revealed only for the library.
-%%% What is sealed can be read on this node alone, for as long as it runs: a checkpoint has to keep the URL itself.
+%%% @doc Keeps passwords of URLs out of what is printed. OTP may print options, states and arguments of children at
+%%% any time: URLs with user information are sealed there, and revealed only for the library. A seal can be opened
+%%% on this node alone, while it runs: a checkpoint keeps the URL itself.
 -module(hb_cron_secret).
 
 -export([seal/1, reveal/1, seal_options/1, reveal_options/1, origin/1, redact/1, stack/1]).
@@ -8,15 +8,15 @@
 -export_type([sealed/0]).
 
 -type sealed() :: {sealed, Origin :: binary(), Box :: binary()}.
-%% A text with user information. `Origin' is what of it may be shown. Equal texts have equal seals.
+%% A text with user information. `Origin' may be shown. Equal texts have equal seals.
 
 -define(KEY, {?MODULE, key}).
 %% The bytes of the key.
 -define(KEY_BYTES, 32).
-%% What stands for user information.
+%% Replaces user information.
 -define(HIDDEN, <<"***">>).
 
-%% @doc A value of `cron_node', or one of its texts, with those sealed that may hold a password.
+%% @doc Seals those texts of a `cron_node' value that may hold a password.
 -spec seal(term()) -> term().
 seal(Text) when is_binary(Text) ->
     case binary:match(Text, <<"@">>) of
@@ -31,28 +31,28 @@ seal([_ | _] = Value) ->
 seal(Value) ->
     Value.
 
-%% @doc The value that was sealed.
+%% @doc The value before it was sealed.
 -spec reveal(term()) -> term().
 reveal({sealed, Origin, Box}) when is_binary(Origin), is_binary(Box) -> unbox(Box);
 reveal([_ | _] = Value) -> map(fun reveal/1, Value);
 reveal(Value) -> Value.
 
-%% @doc Options as they are kept.
+%% @doc Seals the options of a map.
 -spec seal_options(Options) -> Options when Options :: map().
 seal_options(#{cron_node := Nodes} = Options) -> Options#{cron_node := seal(Nodes)};
 seal_options(Options) -> Options.
 
-%% @doc Options as they were given.
+%% @doc The options before they were sealed.
 -spec reveal_options(Options) -> Options when Options :: map().
 reveal_options(#{cron_node := Nodes} = Options) -> Options#{cron_node := reveal(Nodes)};
 reveal_options(Options) -> Options.
 
-%% @doc What of a base URL may be shown, sealed or not.
+%% @doc The part of a base URL that may be shown, sealed or not.
 -spec origin(binary() | sealed()) -> binary().
 origin({sealed, Origin, _Box}) -> Origin;
 origin(Url) -> hb_cron_router:origin(Url).
 
-%% @doc A term for an error or a log, whatever it is, without the user information of URLs in it.
+%% @doc A copy of a term without the user information of URLs, for errors and logs.
 -spec redact(term()) -> term().
 redact({sealed, Origin, Box}) when is_binary(Origin), is_binary(Box) -> Origin;
 redact(Text) when is_binary(Text) ->
@@ -78,7 +78,7 @@ scheme(Before) ->
         nomatch -> <<>>
     end.
 
-%% @doc A stack trace without arguments: those of a failed call are in it.
+%% @doc A stack trace without arguments: the arguments of a failed call are part of it.
 -spec stack(Stack) -> Stack when Stack :: list().
 stack(Stack) ->
     [case Frame of
@@ -87,12 +87,12 @@ stack(Stack) ->
         _ -> Frame
      end || Frame <- Stack].
 
-%% Of improper lists as well.
+%% Improper lists, too.
 map(Fun, [Head | Tail]) -> [Fun(Head) | map(Fun, Tail)];
 map(_Fun, []) -> [];
 map(Fun, Tail) -> Fun(Tail).
 
-%% The text and a stream that depends on the key and the text. Who sees what is printed does not have the key.
+%% The text, masked by a stream that depends on the key and the text. The key is never printed.
 box(Text) ->
     Key = key(),
     Seed = erlang:md5([Key, Text]),
@@ -108,7 +108,7 @@ mixed(Text, Key, Seed) ->
     <<B:Bits, _/binary>> = Stream,
     <<(A bxor B):Bits>>.
 
-%% It lives as long as the node: what is sealed may be in a supervisor of the host's, which outlives us.
+%% The key lives as long as the node: a seal may be in a supervisor of the host, which outlives this application.
 key() ->
     case persistent_term:get(?KEY, none) of
         none -> global:trans({?MODULE, self()}, fun make_key/0, [node()]);
@@ -125,7 +125,7 @@ make_key() ->
             Key
     end.
 
-%% A host's release may be without `crypto'.
+%% The host's release may lack `crypto'.
 random() ->
     try crypto:strong_rand_bytes(?KEY_BYTES)
     catch error:_ -> rand:bytes(?KEY_BYTES)

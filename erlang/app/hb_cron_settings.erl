@@ -1,8 +1,8 @@
-%%% @doc Keeps one copy of what is the same for many monitors: their settings, which are the options that
-%%% say nothing of one process alone. A monitor that waits takes a third less memory so.
+%%% @doc Shares settings among monitors: the options that do not belong to one process alone are kept once. An idle
+%%% monitor takes a third less memory that way.
 %%%
-%%% A copy is never taken back, since that would have every process of the node collect its garbage. So
-%%% there is room for a bounded number of them; a monitor beyond it carries its own.
+%%% A shared copy is never removed, since that would make every process of the node collect garbage. Therefore
+%%% their number is bounded; a monitor beyond it has its own copy.
 -module(hb_cron_settings).
 
 -export([share/1, get/1]).
@@ -12,13 +12,14 @@
 -type settings() :: #{atom() => term()}.
 
 -opaque shared() :: {shared, Hash :: binary()} | {own, settings()}.
-%% What stands for settings. It may be sent, stored and compared, on one node.
+%% A reference to settings, which can be sent, stored and compared on one node.
 
-%% Nodes whose monitors are set up one by one have more kinds than this, those set up by a rule fewer.
+%% Enough for nodes whose monitors are configured by a rule. Monitors with individual settings have their own
+%% copies.
 -define(MAX_SHARED, 256).
 -define(COUNT, {?MODULE, count}).
 
-%% @doc What stands for these settings from now on.
+%% @doc A reference to these settings.
 -spec share(settings()) -> shared().
 share(Settings) ->
     Hash = erlang:md5(term_to_binary(Settings)),
@@ -39,7 +40,7 @@ keep(Hash, Settings) ->
             {own, Settings}
     end.
 
-%% Two that come first at once may count in two places: then there is room for a few more.
+%% Two first callers at once may count separately, which leaves room for a few more.
 count() ->
     case persistent_term:get(?COUNT, none) of
         none ->
@@ -50,7 +51,7 @@ count() ->
             Count
     end.
 
-%% @doc The settings that something stands for: where they are shared, not a word of the caller's heap.
+%% @doc The settings of a reference. Shared ones take no memory of the caller's heap.
 -spec get(shared()) -> settings().
 get({shared, Hash}) -> persistent_term:get({?MODULE, Hash});
 get({own, Settings}) -> Settings.

@@ -1,16 +1,15 @@
-%%% @doc The supervision tree: the log, the ticker with the engine, the keeper, who sees pushes that stall, the
-%%% observer, and below a supervisor of their own the monitors. A monitor is temporary: one that ends, for whatever reason, takes nothing
-%%% else with it.
+%%% @doc The supervision tree: the log, the process of the engine, the restarter, the watch for hung pushes, the
+%%% observer, and the supervisor of the monitors. A monitor is temporary: its end affects no other process.
 -module(hb_cron_sup).
 -behaviour(supervisor).
 
 -export([start_link/0, start_monitor/1]).
 -export([start_monitors_link/0, init/1]).
 
-%% How long a monitor may finish the push it is at when the tree stops, in ms.
+%% How long a monitor may finish its current push when the tree stops, in ms.
 -define(MONITOR_SHUTDOWN, 5000).
-%% A slice of the loop lasts 500 ms at most.
--define(TICKER_SHUTDOWN, 2000).
+%% The process of the engine may have to end a slice first.
+-define(ENGINE_SHUTDOWN, 2000).
 
 -spec start_link() -> supervisor:startlink_ret().
 start_link() ->
@@ -36,10 +35,10 @@ init(tree) ->
     ok = hb_cron_hung_pushes:create(),
     {ok, {#{strategy => one_for_one, intensity => 10, period => 10}, [
         #{id => log, start => {hb_cron_log, start_link, []}},
-        #{id => ticker, start => {hb_cron_engine, start_link, []},
-          shutdown => ?TICKER_SHUTDOWN},
-        #{id => keeper, start => {hb_cron_restarter, start_link, []}},
-        #{id => stalls, start => {hb_cron_hung_pushes, start_link, []}},
+        #{id => engine, start => {hb_cron_engine, start_link, []},
+          shutdown => ?ENGINE_SHUTDOWN},
+        #{id => restarter, start => {hb_cron_restarter, start_link, []}},
+        #{id => hung_pushes, start => {hb_cron_hung_pushes, start_link, []}},
         #{id => observer, start => {hb_cron_observer, start_link, []}},
         #{id => monitors, start => {?MODULE, start_monitors_link, []},
           type => supervisor, shutdown => infinity}

@@ -1,16 +1,16 @@
-%%% @doc Monitors in a supervisor of their host's own: how such a one is started, where it begins, and what
-%%% it ends with. The keeper leaves them alone: their supervisor starts them again.
+%%% @doc Monitors in a supervisor of the host: how one is started, where it begins, and how it ends. That
+%%% supervisor restarts them, not {@link hb_cron_restarter}.
 -module(hb_cron_supervisor_child).
 
 -export([child_spec/2, start_link/2]).
 
-%% How long the application may take to end and to start again, in ms.
+%% How long the application may take to stop and start again, in ms.
 -define(START_LIMIT, 5000).
-%% How long a monitor may finish the push it is at, in ms: as in our own tree.
+%% How long a monitor may finish its current push, in ms, as in our own tree.
 -define(SHUTDOWN, 5000).
 
-%% @doc For a supervisor: one that was stopped stays stopped. A supervisor prints its children's arguments, so
-%% passwords are sealed in them.
+%% @doc The child specification: a monitor that was stopped stays stopped. A supervisor prints the arguments of its
+%% children, so passwords are sealed in them.
 -spec child_spec(ProcId :: binary(), hb_process_monitor:options()) -> supervisor:child_spec().
 child_spec(ProcId, Options) ->
     #{id => {hb_process_monitor, ProcId}, start => {hb_process_monitor, start_link, [ProcId, hb_cron_secret:seal_options(Options)]},
@@ -35,8 +35,8 @@ start_monitor(ProcId, Options) ->
             Started
     end.
 
-%% Started again after the death of the application it may come before the application's own end is known:
-%% a supervisor would give up trying within that time.
+%% After a crash of the application the monitor may be restarted before the application's end is known. The host's
+%% supervisor would otherwise reach its restart intensity.
 await_started(Until) ->
     ok = hb_cron_start:ensure_started(),
     case whereis(hb_cron_monitors_sup) of

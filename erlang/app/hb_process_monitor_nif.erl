@@ -1,21 +1,21 @@
-%%% @doc The Rust library: its stubs, and finding and loading it. Nothing else belongs here: a
-%%% library cannot be exchanged under a running node, so this module must never need to be.
+%%% @doc The Rust library: its stubs, and how it is found and loaded. Nothing else belongs here: a library cannot
+%%% be exchanged in a running node, so this module must never need to be.
 -module(hb_process_monitor_nif).
 
 %% Loading
 -export([loaded/0, file/0]).
-%% The engine, of its owner
+%% The engine, for its process
 -export([new/1, run/2, interrupt/1, mail/1, stop/1, counters/1, next_epoch/0]).
-%% A registration, of its monitor
+%% A registration, for its monitor
 -export([register/2, poll/1, next_part/3, large_part/3, ack/4, give_up/7, give_up_large/7, move_to/2, remove/2]).
 %% The checkpoint
 -export([letters/4, has_letter/3, discard/3, forget/2, stopped/3, keep_options/3, flush/1, watched/1,
          checkpoint_status/1, close_checkpoints/1, drop_memory/0]).
-%% For an operator
+%% Inspection
 -export([snapshots/2, census/1, probe/4, library_version/0]).
-%% What is counted and what happens, of all engines
+%% Metrics and events of all engines
 -export([metrics/0, events_to_self/1]).
-%% None of these
+%% Others
 -export([check_node/1, log_to_self/1]).
 
 -export_type([engine/0, handle/0, epoch/0, part/0, engine_options/0, monitor_options/0, letter/0, origin/0,
@@ -34,16 +34,16 @@
 -define(FILE_LOADED, {?MODULE, file}).
 
 -opaque engine() :: reference().
-%% All monitors of a node. It ends with the process that made it.
+%% All monitors of a node. It ends with the process that created it.
 
 -opaque handle() :: reference().
 %% One registration. It ends with the process that registered.
 
 -type epoch() :: pos_integer().
-%% The number of a registration. It is never given twice in a node's life.
+%% The number of a registration. It is never used twice in a node's life.
 
 -type part() :: {Seq :: pos_integer(), [map(), ...], EndsPage :: boolean()}.
-%% Some results of a page, the number of the first one, and whether the last one is the last of its page.
+%% Some results of a page, the number of the first one, and whether the page ends with the last one.
 
 -type engine_options() :: #{
     max_inflight := pos_integer(),
@@ -59,8 +59,8 @@
 %% never forgotten.
 
 -type origin() :: new | resumed | {overruled | stale, Stored :: binary() | earliest}.
-%% Where a starting point comes from: from the caller; from the checkpoint; from the caller, against
-%% what was stored; from nowhere yet, since what was stored is too old.
+%% The source of a starting point: the caller; the checkpoint; the caller, against the stored cursor; none yet,
+%% since the stored cursor is too old.
 
 -type letter() :: {Id :: pos_integer(), At :: non_neg_integer(), Attempts :: pos_integer(),
                    Cursor :: binary(), Result :: binary(), Error :: binary()}.
@@ -83,11 +83,11 @@
     paused := boolean(),
     kept := binary()
 }.
-%% `go_on': where the checkpoint knows the process, it goes on from there, whatever `cursor' says. `max_ahead':
-%% how far ahead of the clock a result may be dated, in ms; 0: any time.
+%% `go_on': continue from the checkpoint if it knows the process, whatever `cursor' is. `max_ahead': how far ahead
+%% of the clock a result may be dated, in ms; 0: any time.
 
 -type breaker() :: closed | half_open | {open, ForMs :: non_neg_integer()}.
-%% How the breaker of a CU's host stands.
+%% The state of a CU host's breaker.
 
 -type snapshot() :: {
     epoch(),
@@ -101,12 +101,11 @@
     {Asked :: non_neg_integer(), [{Origin :: binary(), breaker()}]},
     DeadLetters :: non_neg_integer()
 }.
-%% A registration as the engine sees it. `CursorTime' in ms since the Unix epoch, where the cursor is
-%% one of AO.
+%% The engine's view of a registration. `CursorTime' is in ms since the Unix epoch, if the cursor is AO's.
 
-%% A failing on_load stops a node that boots in embedded mode, so a library that is missing is
-%% told at the first call instead. When a loaded module is loaded again, though, `ok' would turn
-%% it into stubs under running monitors: there the error keeps the old code.
+%% A failing on_load stops a node that boots in embedded mode, so a missing library is reported by the first call
+%% instead. But if a loaded module is loaded again, `ok' would turn it into stubs under running monitors; there the
+%% error keeps the old code.
 on_load() ->
     case load(candidates(), []) of
         ok ->
@@ -127,8 +126,8 @@ load([Path | Paths], Tried) ->
         {error, {_, Text}} -> load(Paths, [{Path ++ ".so", lists:flatten(Text)} | Tried])
     end.
 
-%% Beside a running library none is checked: none is mapped either, and a damaged file must not turn the running
-%% module into stubs.
+%% Not checked while a library runs: no file is mapped then, and a damaged file must not turn the running module
+%% into stubs.
 load_whole(Path) ->
     case is_running() orelse check(Path ++ ".so") of
         true -> {error, {upgrade, "a running library is not exchanged"}};
@@ -165,12 +164,11 @@ candidates() ->
     lists:foldl(fun(C, Seen) -> Seen ++ [C || not lists:member(C, Seen)] end, [],
                 FromEnv ++ FromApp ++ FromBeam).
 
-%% Itself, where our own build and an operator put it; and where rebar3's plugin for cargo does.
+%% The file itself, as our own build and an operator place it, and as rebar3's cargo plugin does.
 in_priv(Priv) ->
     [filename:join(Priv, ?LIBRARY), filename:join([Priv, "crates", ?LIBRARY, ?LIBRARY])].
 
-%% @doc Whether the library is loaded; if it is not, each path that was tried and what the system
-%% said of it.
+%% @doc Whether the library is loaded; if not, each path that was tried and the system's error.
 -spec loaded() -> ok | {error, [{Path :: string(), Reason :: string()}]}.
 loaded() ->
     case persistent_term:get(?REASON, ok) of
@@ -182,17 +180,16 @@ loaded() ->
 -spec file() -> string() | undefined.
 file() -> persistent_term:get(?FILE_LOADED, undefined).
 
-%% @doc Makes an engine that the calling process owns, and opens its checkpoint. A checkpoint that
-%% is damaged is moved aside; one that another node has open is an error, as is a file of
-%% certificates without any.
+%% @doc Creates an engine that the calling process owns, and opens its checkpoint. A damaged checkpoint is moved
+%% aside; one that another node has open is an error, as is a file without certificates.
 -spec new(engine_options()) ->
     {ok, engine()}
     | {error, {checkpoint_unavailable, Path :: binary(), Reason :: binary()}
             | {bad_option, cron_cacertfile, {Path :: binary(), Reason :: binary()}}}.
 new(_Options) -> erlang:nif_error(not_loaded()).
 
-%% @doc Runs the engine for at most `SliceMs' milliseconds, on a dirty scheduler. `stopped': there
-%% is nothing to run any more; `busy': another process is running it.
+%% @doc Runs the engine for at most `SliceMs' milliseconds, on a dirty scheduler. `stopped': the engine has ended;
+%% `busy': another process runs it.
 -spec run(engine(), SliceMs :: non_neg_integer()) -> ok | stopped | busy.
 run(_Engine, _SliceMs) -> erlang:nif_error(not_loaded()).
 
@@ -200,7 +197,7 @@ run(_Engine, _SliceMs) -> erlang:nif_error(not_loaded()).
 -spec interrupt(engine()) -> ok.
 interrupt(_Engine) -> erlang:nif_error(not_loaded()).
 
-%% @doc The process that calls {@link run/2} has messages: that returns within half a second.
+%% @doc Tells {@link run/2} that its process has messages: it returns within half a second.
 -spec mail(engine()) -> ok.
 mail(_Engine) -> erlang:nif_error(not_loaded()).
 
@@ -225,15 +222,14 @@ next_epoch() -> erlang:nif_error(not_loaded()).
     | {error, stopped | {bad_node, Node :: binary()}}.
 register(_Engine, _Options) -> erlang:nif_error(not_loaded()).
 
-%% @doc Asks for a poll now. While one is under way, another follows it. `stopped': the engine is gone.
+%% @doc Requests a poll. While one is under way, another follows it. `stopped': the engine has ended.
 -spec poll(handle()) -> ok | stopped.
 poll(_Handle) -> erlang:nif_error(not_loaded()).
 
-%% @doc The next part of what was fetched, once the last one is done with. Pages come in parts, one at a
-%% time, so that no more than one is on the heap. `none': a message says when there is one. `large':
-%% {@link large_part/3} has it. `too_large': with it the heap, and binaries outside of it if they count, would exceed
-%% `HeapLimit' bytes, at which the VM kills the process; 0 for no limit. The part stays. `lost': it cannot be made, and nothing more comes until
-%% the process registers anew.
+%% @doc The next part of what was fetched, after the last part is done. One part at a time is on the heap. `none':
+%% a message says when there is one. `large': call {@link large_part/3}. `too_large': with it the heap, and
+%% binaries outside of it if they count, would exceed `HeapLimit' bytes, at which the VM kills the process (0: no
+%% limit); the part stays. `lost': it cannot be decoded, and nothing more comes until the process registers again.
 -spec next_part(handle(), HeapLimit :: non_neg_integer(), WithBinaries :: boolean()) ->
     part() | none | large | {too_large, Bytes :: pos_integer()} | lost.
 next_part(_Handle, _HeapLimit, _WithBinaries) -> erlang:nif_error(not_loaded()).
@@ -243,13 +239,13 @@ next_part(_Handle, _HeapLimit, _WithBinaries) -> erlang:nif_error(not_loaded()).
     part() | none | {too_large, Bytes :: pos_integer()} | lost.
 large_part(_Handle, _HeapLimit, _WithBinaries) -> erlang:nif_error(not_loaded()).
 
-%% @doc Acks all results up to number `Seq', whose cursor this is. `EndsPage' says that it is the
-%% last one of its page. Durable at the checkpoint's next commit.
+%% @doc Acks all results up to number `Seq', which has this cursor. `EndsPage': it is the last one of its page.
+%% Durable at the checkpoint's next commit.
 -spec ack(handle(), Seq :: pos_integer(), Cursor :: binary(), EndsPage :: boolean()) -> ok.
 ack(_Handle, _Seq, _Cursor, _EndsPage) -> erlang:nif_error(not_loaded()).
 
-%% @doc Gives the result with number `Seq' up: it becomes a dead letter in the same commit that
-%% acks it. `full': there is no room, and nothing was done.
+%% @doc Gives up the result with number `Seq': it becomes a dead letter in the same commit that acks it. `full':
+%% there is no room, and nothing was done.
 -spec give_up(handle(), Seq :: pos_integer(), Cursor :: binary(), EndsPage :: boolean(),
               Attempts :: pos_integer(), Result :: binary(), Error :: binary()) -> ok | full.
 give_up(_Handle, _Seq, _Cursor, _EndsPage, _Attempts, _Result, _Error) ->
@@ -261,20 +257,18 @@ give_up(_Handle, _Seq, _Cursor, _EndsPage, _Attempts, _Result, _Error) ->
 give_up_large(_Handle, _Seq, _Cursor, _EndsPage, _Attempts, _Result, _Error) ->
     erlang:nif_error(not_loaded()).
 
-%% @doc The monitor asks these nodes from now on, in turn.
+%% @doc The monitor uses these nodes from now on, in turn.
 -spec move_to(handle(), Nodes :: [binary(), ...]) -> ok | {error, {bad_node, binary()}}.
 move_to(_Handle, _Nodes) -> erlang:nif_error(not_loaded()).
 
-%% @doc Ends the registration; `Watched' says whether the process is to be resumed when the node
-%% starts next. `wait': `{hb_cron, Epoch, durable}' comes once all that was acked is durable;
-%% nothing else comes any more.
+%% @doc Ends the registration. `Watched': whether the process is to be resumed when the node starts next. `wait':
+%% `{hb_cron, Epoch, durable}' comes once every ack is durable; no other message follows.
 -spec remove(handle(), Watched :: boolean()) -> durable | wait.
 remove(_Handle, _Watched) -> erlang:nif_error(not_loaded()).
 
-%% @doc Asks for dead letters of a process, the oldest first: those whose numbers come after one, so many at
-%% most, and no more once they have come to so many bytes. The calling process is sent
-%% `{hb_cron_answer, Number, {ok, [letter()], More, All} | {error, Reason}}'. `More': there are further ones;
-%% `All': how many it has.
+%% @doc Asks for dead letters of a process, the oldest first: those with numbers after one, at most so many, and no
+%% more after so many bytes. The answer is the message `{hb_cron_answer, Number, {ok, [letter()], More, All} |
+%% {error, Reason}}'. `More': whether there are more; `All': the number of all.
 -spec letters(engine(), ProcId :: binary(), After :: non_neg_integer(),
               {Letters :: pos_integer(), Bytes :: non_neg_integer()}) -> Number :: pos_integer().
 letters(_Engine, _ProcId, _After, _Most) -> erlang:nif_error(not_loaded()).
@@ -293,47 +287,47 @@ discard(_Engine, _ProcId, _Id) -> erlang:nif_error(not_loaded()).
 -spec forget(engine(), ProcId :: binary()) -> monitored | Number :: pos_integer().
 forget(_Engine, _ProcId) -> erlang:nif_error(not_loaded()).
 
-%% @doc A process is stopped: it is not to be resumed, however its registration ends, unless the number of that
-%% is `Fence' or higher.
+%% @doc A process was stopped: it is not to be resumed, however its registration ends, unless the number of the
+%% registration is `Fence' or higher.
 -spec stopped(engine(), ProcId :: binary(), Fence :: epoch()) -> ok.
 stopped(_Engine, _ProcId, _Fence) -> erlang:nif_error(not_loaded()).
 
-%% @doc A process whose registration has ended is to be resumed with these options.
+%% @doc A process without a registration is to be resumed with these options.
 -spec keep_options(engine(), ProcId :: binary(), Kept :: binary()) -> ok.
 keep_options(_Engine, _ProcId, _Kept) -> erlang:nif_error(not_loaded()).
 
-%% @doc The calling process is sent `{hb_cron_answer, Number, ok | {error, Reason}}' once all that was said so far
-%% is durable.
+%% @doc The calling process is sent `{hb_cron_answer, Number, ok | {error, Reason}}' once every earlier change is
+%% durable.
 -spec flush(engine()) -> Number :: pos_integer().
 flush(_Engine) -> erlang:nif_error(not_loaded()).
 
-%% @doc The processes that are to be resumed, and what was kept of their options.
+%% @doc The processes that are to be resumed, and their kept options.
 -spec watched(engine()) -> [{ProcId :: binary(), Kept :: binary()}].
 watched(_Engine) -> erlang:nif_error(not_loaded()).
 
-%% @doc How the checkpoint fares: `commits', `last_commit_us', `writing_for_ms' of the commit under way,
-%% `dead_letters', `dead_letter_bytes', `failing', which is 1 while it cannot be written, and `replaced', how
-%% often its file was found deleted or replaced and written anew.
+%% @doc The state of the checkpoint: `commits', `last_commit_us', `writing_for_ms' of the commit under way,
+%% `dead_letters', `dead_letter_bytes', `failing' (1 while it cannot be written), and `replaced', the number of
+%% times its file was found deleted or replaced and was written again.
 -spec checkpoint_status(engine()) -> #{atom() => non_neg_integer()}.
 checkpoint_status(_Engine) -> erlang:nif_error(not_loaded()).
 
-%% @doc Makes all checkpoints of this node durable and closes their files. Those that are not durable within
-%% `LimitMs', and why.
+%% @doc Makes all checkpoints of this node durable and closes their files. Returns those that are not durable
+%% within `LimitMs', and why.
 -spec close_checkpoints(LimitMs :: pos_integer()) -> [{Path :: binary(), Reason :: binary()}].
 close_checkpoints(_LimitMs) -> erlang:nif_error(not_loaded()).
 
-%% @doc Drops what a checkpoint in memory holds.
+%% @doc Drops the contents of a checkpoint in memory.
 -spec drop_memory() -> ok.
 drop_memory() -> erlang:nif_error(not_loaded()).
 
-%% @doc Asks how these registrations fare, 1000 of them at most. The calling process is sent
-%% `{hb_cron_answer, Number, [snapshot()]}' when the loop has come to it; those that have ended are left
-%% out, and of an engine that has stopped are all.
+%% @doc Asks for the state of these registrations, at most 1000. The loop answers with the message
+%% `{hb_cron_answer, Number, [snapshot()]}'. Registrations that have ended are left out, and all of an engine that
+%% has stopped.
 -spec snapshots(engine(), [epoch()]) -> Number :: pos_integer().
 snapshots(_Engine, _Epochs) -> erlang:nif_error(not_loaded()).
 
-%% @doc Asks how many registrations wait for what. The calling process is sent `{hb_cron_answer, Number,
-%% [{Doing, Count}]}', likewise; `failing' among them are those of all whose last fetch failed.
+%% @doc Asks for the number of registrations in each state. The answer is the message `{hb_cron_answer, Number,
+%% [{Doing, Count}]}'; `failing' counts those of all whose last fetch failed.
 -spec census(engine()) -> Number :: pos_integer().
 census(_Engine) -> erlang:nif_error(not_loaded()).
 
@@ -343,27 +337,27 @@ census(_Engine) -> erlang:nif_error(not_loaded()).
             {ConnectMs :: pos_integer(), FirstByteMs :: pos_integer(), Ms :: pos_integer(), MaxBytes :: pos_integer()}) -> ok.
 probe(_Engine, _ProcId, _Nodes, _Limits) -> erlang:nif_error(not_loaded()).
 
-%% @doc The version of the library that runs.
+%% @doc The version of the running library.
 -spec library_version() -> binary().
 library_version() -> erlang:nif_error(not_loaded()).
 
-%% @doc What the library has counted since it was loaded, whichever engine that was: counts, histograms
-%% of durations, and failed fetches by class.
+%% @doc What the library has counted since it was loaded, over all engines: counters, histograms of durations, and
+%% failed fetches by class.
 -spec metrics() -> #{atom() => non_neg_integer() | hb_cron_push_meter:histogram()
                              | [{Class :: atom(), Count :: non_neg_integer()}]}.
 metrics() -> erlang:nif_error(not_loaded()).
 
-%% @doc `next': the calling process is sent `{hb_cron_events, Events}', the events that wait or the next
-%% one, and must ask again for more. `none': none are made any more.
+%% @doc `next': the calling process is sent `{hb_cron_events, Events}' with the waiting events or the next one, and
+%% must ask again for more. `none': no more events are made.
 -spec events_to_self(next | none) -> ok.
 events_to_self(_Which) -> erlang:nif_error(not_loaded()).
 
-%% @doc Whether a text is the base URL of a Compute Unit; if it is not, why.
+%% @doc Whether a text is the base URL of a Compute Unit; if not, why.
 -spec check_node(binary()) -> ok | {error, Reason :: binary()}.
 check_node(_Node) -> erlang:nif_error(not_loaded()).
 
-%% @doc Sends the library's log records up to `Level' to the calling process from now on, each
-%% `{hb_cron_log, Level, Target, Text, DroppedBefore}'.
+%% @doc Sends the library's log records up to `Level' to the calling process, each as `{hb_cron_log, Level, Target,
+%% Text, DroppedBefore}'.
 -spec log_to_self(Level :: none | error | warning | info | debug | trace) -> ok.
 log_to_self(_Level) -> erlang:nif_error(not_loaded()).
 

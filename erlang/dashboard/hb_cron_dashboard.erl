@@ -1,11 +1,10 @@
-%%% @doc The operations page's server: starts the page when somebody asks for it, has the token, redelivers for
-%%% those who ask, and ends the page. What is at the port is the business of
-%%% {@link hb_cron_dashboard_sup}, what a request is answered of {@link hb_cron_dashboard_web}.
+%%% @doc The server of the dashboard: starts and stops it, holds its token, and runs redeliveries. {@link
+%%% hb_cron_dashboard_sup} listens at the port, {@link hb_cron_dashboard_web} answers requests.
 -module(hb_cron_dashboard).
 -behaviour(gen_server).
 
 -export([start/1, stop/0]).
-%% For those who answer requests
+%% For requests
 -export([access/0, redeliver/2]).
 -export([start_link/1]).
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2, format_status/1]).
@@ -14,28 +13,28 @@
 
 -type error() :: hb_cron_dashboard_sup:error() | {already_at, Url :: binary()}
                | {missing_in_release, module()}.
-%% `missing_in_release': the host's release holds no such part of OTP; `inets' and `crypto' are needed.
+%% `missing_in_release': the host's release lacks this part of OTP; `inets' and `crypto' are needed.
 
 %% {access, Port, sha256 of the token}: read by every request.
 -define(TABLE, ?MODULE).
-%% How long a request waits for a redelivery, whose monitor may be at a push, in ms.
+%% How long a request waits for a redelivery, in ms: the monitor may be in a push.
 -define(PATIENCE, 10000).
-%% How long the port of a page that has ended may still be in use, in ms.
+%% How long the port may stay in use after the dashboard has ended, in ms.
 -define(CLOSING, 500).
 
 -record(state, {
     port :: inet:port_number(),
     token :: binary(),
-    %% Who pushes which dead letter: a second click does not push it twice.
+    %% The process of each redelivery: a second click does not push the letter twice.
     redelivering = #{} :: #{pid() => {ProcId :: binary(), Id :: pos_integer(), [gen_server:from()]}}
 }).
 
-%% @doc Serves the page, and says where. The same again if it is served at this port already.
+%% @doc Serves the dashboard, and returns its URL. If it is served at this port already, the URL is the same.
 -spec start(inet:port_number()) -> {ok, Url :: binary()} | {error, error()}.
 start(Port) ->
     start(Port, now_ms() + ?CLOSING).
 
-%% The sockets of a page that has just ended close a moment after its processes.
+%% The sockets of a dashboard close a moment after its processes have ended.
 start(Port, Until) ->
     case {start_once(Port), now_ms() < Until} of
         {{error, {port_in_use, _}}, true} -> receive after ?CLOSING div 10 -> start(Port, Until) end;
@@ -67,7 +66,7 @@ served(Port) ->
 
 start_child(Port) ->
     {ok, _} = application:ensure_all_started(inets),
-    %% Temporary: whatever becomes of the page, nothing else goes with it.
+    %% Temporary: the end of the dashboard ends nothing else.
     Child = #{id => dashboard, start => {hb_cron_dashboard_sup, start_link, [Port]}, restart => temporary,
               type => supervisor, shutdown => infinity},
     case supervisor:start_child(hb_cron_sup, Child) of
@@ -76,7 +75,7 @@ start_child(Port) ->
         {error, {Reason, _Child}} -> {error, Reason}
     end.
 
-%% Somebody else has started it; or it is ending, which takes it seconds where a request hangs.
+%% Another caller has started it; or it is stopping, which takes seconds if a request hangs.
 there(Page) ->
     Ref = monitor(process, Page),
     case whereis(?MODULE) of
@@ -84,7 +83,7 @@ there(Page) ->
         _ -> true = demonitor(Ref, [flush])
     end.
 
-%% @doc Ends it. Its connections are closed when this returns, whatever they are at.
+%% @doc Stops it. Its connections are closed when this returns.
 -spec stop() -> ok.
 stop() ->
     try
@@ -93,12 +92,11 @@ stop() ->
         _ = supervisor:terminate_child(hb_cron_sup, dashboard),
         ok
     catch
-        %% Nothing runs, so this does not either.
+        %% Nothing runs, so the dashboard does not either.
         exit:_ -> ok
     end.
 
-%% @doc The port, and the hash of the token that a request must have; `none' where the page has just been
-%% stopped.
+%% @doc The port, and the hash of the token that a request must have; `none' if the dashboard has just stopped.
 -spec access() -> {inet:port_number(), TokenHash :: binary()} | none.
 access() ->
     try ets:lookup(?TABLE, access) of
@@ -107,11 +105,11 @@ access() ->
         error:badarg -> none
     end.
 
-%% @doc As {@link hb_process_monitor:redeliver/2}. `waiting': its monitor has not come to it, or is at it.
+%% @doc As {@link hb_process_monitor:redeliver/2}. `waiting': its monitor has not come to it, or is pushing it.
 -spec redeliver(ProcId :: binary(), Id :: pos_integer()) -> ok | {error, term()} | waiting.
 redeliver(ProcId, Id) ->
     try gen_server:call(?MODULE, {redeliver, ProcId, Id}, ?PATIENCE)
-    %% Or the page is being stopped. What was begun goes on by itself.
+    %% Or the dashboard is being stopped. The redelivery continues.
     catch exit:_ -> waiting
     end.
 
@@ -125,7 +123,7 @@ start_link(Port) ->
 init(Port) ->
     ok = hb_cron_sys_status:label(hb_cron_dashboard),
     Token = base64:encode(crypto:strong_rand_bytes(24)),
-    %% Of base64, what a URL would not take as it is.
+    %% The characters of base64 that a URL would not take.
     Text = << <<(url_safe(Char))>> || <<Char>> <= Token >>,
     ?TABLE = ets:new(?TABLE, [named_table, protected, {read_concurrency, true}]),
     true = ets:insert(?TABLE, {access, Port, crypto:hash(sha256, Text)}),
@@ -138,7 +136,7 @@ url_safe(Char) -> Char.
 %% @private
 -spec handle_call(term(), gen_server:from(), #state{}) -> {reply, term(), #state{}} | {noreply, #state{}}.
 handle_call(url, _From, #state{port = Port, token = Token} = State) ->
-    %% Behind `#', where no browser sends it and no log of a server has it.
+    %% After `#', so that no browser sends it and no server logs it.
     Url = iolist_to_binary(["http://127.0.0.1:", integer_to_binary(Port), "/#", Token]),
     {reply, {Port, Url}, State};
 handle_call({redeliver, ProcId, Id}, From, #state{redelivering = All} = State) ->
@@ -165,7 +163,7 @@ handle_cast(_Cast, State) ->
 handle_info({redelivered, Pid, Outcome}, State) ->
     {noreply, answered(Pid, Outcome, State)};
 handle_info({'DOWN', _, process, Pid, _}, #state{redelivering = All} = State) when is_map_key(Pid, All) ->
-    %% It raised: the monitor ended at it.
+    %% It raised: the monitor ended meanwhile.
     {noreply, answered(Pid, {error, not_monitored}, State)};
 handle_info(_Stray, State) ->
     {noreply, State}.

@@ -1,6 +1,6 @@
-%%% @doc What the operations page can ask and have done: the routes below `/api/1/' and their answers, as
-%%% terms that {@link hb_cron_json} takes. Who may ask is decided before. Every answer is small
-%%% and soon there, whatever the number of monitors: a page of them at most, and what is long is cut.
+%%% @doc What the dashboard can ask and do: the routes below `/api/1/' and their answers, as terms that {@link
+%%% hb_cron_json} encodes. Access is checked before. Every answer is small and fast, for any number of monitors: at
+%%% most one listing, with long texts cut.
 -module(hb_cron_dashboard_api).
 
 -export([route/1, answer/2]).
@@ -13,18 +13,18 @@
 
 -type answer() :: {ok, map()} | {error, Code :: 400..599, Reason :: atom(), Text :: binary()}.
 
-%% Rows of a page, where the page does not say, and at most.
+%% Rows of a listing, by default and at most.
 -define(ROWS, 50).
 -define(MOST_ROWS, 200).
-%% How many monitors are looked at for one answer, some 40 ms of work: the page asks again where that was too few.
+%% How many monitors are examined for one answer, some 40 ms of work: the page asks again if it needs more.
 -define(LOOK_AT, 4000).
-%% How many dead letters are shown at a time, how long each of its texts is at most, and past which size, in
-%% bytes, a result is not even unpacked.
+%% How many dead letters are shown at a time, the longest text, and the size in bytes above which a result is not
+%% decoded.
 -define(LETTERS, 20).
 -define(SHOWN, 4000).
 -define(UNPACKED, 1048576).
 
-%% @doc Which method a path takes, and what it stands for.
+%% @doc The method of a path, and what it stands for.
 -spec route(Path :: [binary()]) -> {Method :: string(), route()} | none.
 route([<<"metrics">>]) -> {"GET", metrics};
 route([<<"monitors">>]) -> {"GET", monitors};
@@ -36,7 +36,7 @@ route([<<"monitors">>, ProcID, <<"dead-letters">>, Id, <<"redeliver">>]) -> {"PO
 route([<<"monitors">>, ProcID, <<"dead-letters">>, Id, <<"discard">>]) -> {"POST", {discard, ProcID, Id}};
 route(_) -> none.
 
-%% @doc The answer, or what is done.
+%% @doc The answer, or the effect.
 -spec answer(route(), Query :: #{binary() => binary() | true}) -> answer().
 answer(Route, Query) ->
     try answered(Route, Query)
@@ -46,8 +46,8 @@ answer(Route, Query) ->
         error:{not_started, _} -> {error, 503, not_started, <<"The application is being stopped or started.">>}
     end.
 
-%% The time with them, in ms since the node's start: a rate is a difference by that clock, and not by when an
-%% answer came.
+%% The time of the values, in ms since the node's start: rates are differences by that clock, not by the arrival of
+%% answers.
 answered(metrics, _Query) ->
     {ok, #{at => (erlang:monotonic_time() - erlang:system_info(start_time)) / erlang:convert_time_unit(1, millisecond, native),
            node => node(),
@@ -86,7 +86,7 @@ done({error, Reason}) -> {error, 500, failed, cut(Reason)}.
 
 not_monitored() -> {error, 404, not_monitored, <<"The process is not monitored, or no longer.">>}.
 
-%% The whole 43 characters: the 32 bytes of an id would be something else in a URL.
+%% The 43 characters: the 32 bytes of an id would be something else in a URL.
 proc_id(Text) when byte_size(Text) =:= 43 -> hb_cron_process_id:new(Text);
 proc_id(Text) -> error({bad_process_id, Text}).
 
@@ -95,7 +95,7 @@ id(Text) -> number(id, #{<<"id">> => Text}, 0).
 number(Key, Query, Default) ->
     case maps:get(atom_to_binary(Key), Query, <<>>) of
         <<>> -> Default;
-        %% No more digits than a number of ours can have.
+        %% At most the digits of one of our numbers.
         Text when is_binary(Text), byte_size(Text) =< 18 ->
             try binary_to_integer(Text) of
                 Number when Number >= 1 -> Number;
@@ -112,7 +112,7 @@ text(Key, Query) ->
         Other -> error({bad_option, Key, Other})
     end.
 
-%% No atom is made of what somebody sends.
+%% No atom is made from input.
 of_state(<<>>, Options) -> Options;
 of_state(Name, Options) ->
     case [State || State <- hb_cron_info:states(), atom_to_binary(State) =:= Name] of
@@ -147,14 +147,14 @@ metric(#{buckets := Buckets} = Histogram) ->
 metric(Value) ->
     Value.
 
-%% What a monitor is described with, as JSON can say it.
+%% A monitor's values in a form that JSON can express.
 shown(Map) when is_map(Map) -> maps:map(fun(_, Value) -> shown(Value) end, Map);
 shown(List) when is_list(List) -> [shown(Item) || Item <- List];
 shown(Text) when is_binary(Text) -> cut(Text);
 shown(Value) when is_atom(Value); is_number(Value) -> Value;
 shown(Term) -> term(Term).
 
-%% No more is formatted than is shown.
+%% Formats no more than is shown.
 term(Term) -> unicode:characters_to_binary(io_lib:format("~0tp", [Term], [{chars_limit, ?SHOWN}])).
 
 cut(Text) when byte_size(Text) =< ?SHOWN -> Text;

@@ -1,19 +1,19 @@
-%%% @doc Keeps the operations page's connections free for browsers that have its token. Every user of the machine can
+%%% @doc Keeps the dashboard's connections free for browsers that have its token. Every user of the machine can
 %%% connect to loopback, and httpd waits 30 s for the rest of a request: a few dozen half-sent ones would keep all
-%%% others out. Peers cannot be told apart by their address there, so what counts is the token: a connection
-%%% that has not shown it within some seconds is closed, and of those without it only the newest few are kept.
+%%% others out. Peers on loopback have the same address, so only the token tells them apart: a connection that has
+%%% not shown it within some seconds is closed, and of those without it only the newest few are kept.
 -module(hb_cron_dashboard_guard).
 -behaviour(gen_server).
 
 -export([start_link/0, trust/0]).
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2]).
 
-%% {Connection}: those that have shown the token. Written by the connections.
+%% {Connection}: connections that have shown the token, written by themselves.
 -define(TABLE, ?MODULE).
-%% How often the connections are looked at, and how long one may go without the token, in ms.
+%% How often the connections are checked, and how long one may go without the token, in ms.
 -define(LOOK, 250).
 -define(STRANGER_MS, 5000).
-%% How much longer one has that was asked to end: it may be sending to a peer that does not read.
+%% How much longer a connection lives that was asked to end: it may be sending to a peer that does not read.
 -define(GRACE_MS, 1000).
 %% A browser that loads the page opens six at most.
 -define(STRANGERS, 32).
@@ -28,7 +28,7 @@ trust() ->
     try ets:insert(?TABLE, {self()}) of
         true -> ok
     catch
-        %% The page is being stopped.
+        %% The dashboard is being stopped.
         error:badarg -> ok
     end.
 
@@ -73,11 +73,11 @@ look(Connections, Known, Now) ->
     [close(Pid, For) || {Pid, For} <- Late ++ too_many(Strangers, Now)],
     Strangers.
 
-%% The oldest ones: a request that is sent at once has been answered long before.
+%% The oldest ones: a request that is sent at once was answered long ago.
 too_many(Strangers, Now) ->
     Oldest = lists:keysort(2, maps:to_list(Strangers)),
     [{Pid, Now - Since} || {Pid, Since} <- lists:sublist(Oldest, max(0, length(Oldest) - ?STRANGERS))].
 
-%% httpd's processes trap exits, and end by this one without a report.
+%% The processes of httpd trap exits, and end by this one without a report.
 close(Pid, For) when For > ?STRANGER_MS + ?GRACE_MS -> exit(Pid, kill);
 close(Pid, _For) -> exit(Pid, shutdown).

@@ -13,24 +13,24 @@
 -define(DEVICE, {?MODULE, device}).
 
 -type device() :: {Adapter :: module(), What :: term()}.
-%% What results are pushed with, and what the adapter needs to know of it.
+%% The adapter that pushes results, and its configuration.
 
 -type push_state() :: #{proc_id := binary(), cursor := hb_cron_options:cursor(), logger := hb_cron_host_logger:logger()}.
-%% What a push is told beside the result; `cursor' is that of the last result acked.
+%% What a push gets beside the result; `cursor' is that of the last ack.
 
 -type outcome() :: ok | {error, Reason :: term(), Left :: map(), Host :: works | unknown}.
-%% Of a push that failed: what is left to push of the result, which may be less than there was; and
-%% whether it is known all the same that the host can push, so that the fault is the result's.
+%% The outcome of a push that failed: what is left of the result, and whether the host is known to work, so that
+%% the fault is the result's.
 
 -callback is_available() -> boolean().
 %% Whether the host has what this adapter calls.
 
 -callback push(Result :: map(), push_state(), What :: term(), hb_cron_options:monitor()) -> outcome().
-%% Pushes one result. Called in the Monitor, which is deaf until it returns. May raise, which is an
-%% error that leaves all of the result.
+%% Pushes one result. Called in the monitor, which reads no messages until it returns. May raise, which is an error
+%% that leaves all of the result.
 
-%% @doc Those that the option `cron_push' can name, in the order in which they are chosen where it does
-%% not: the last one suits any host.
+%% @doc The adapters, by their names for the option `cron_push', in the order of preference: the last one works on
+%% any host.
 -spec adapters() -> [{Name :: atom(), module()}].
 adapters() ->
     [{ao, hb_cron_host_ao},
@@ -45,19 +45,18 @@ detect() ->
     [Adapter | _] = [Adapter || {_, Adapter} <- adapters(), Adapter:is_available()],
     persistent_term:put(?DEVICE, Adapter).
 
-%% @doc What of the host is used: for an operator who wants to know before anything is started.
+%% @doc What is used of the host, for inspection before anything is started.
 -spec describe() -> #{options := module() | none, logger := module() | none,
                       router := {hb_cron_router:source(), Origins :: [binary()]},
                       push := atom() | {module(), atom()} | fun(), result_format := map | record}.
 describe() ->
-    %% While the application runs, what it found at its start is what counts; where it does not, its start
-    %% looks again.
+    %% While the application runs, what it found at its start is in force; otherwise its start will look again.
     ok = case whereis(hb_cron_sup) of
         undefined -> detect();
         _ -> ok
     end,
     {Source, Nodes} = hb_cron_router:nodes_of(binary:copy(<<"A">>, 43)),
-    %% Nobody says that the host runs.
+    %% The host may not run.
     Option = fun(Key) -> try hb_cron_host_calls:option(Key) catch _:_ -> undefined end end,
     Push = Option(cron_push),
     Format = Option(cron_result_format),
@@ -69,7 +68,7 @@ describe() ->
       push => case What of {Own, _} when Own =:= Push -> Own; _ -> Name end,
       result_format => case What of {_, Known} -> Known; none -> map end}.
 
-%% @doc What a monitor's results are pushed with: by its option `cron_push', else by the host.
+%% @doc The device of a monitor's results: by its option `cron_push', otherwise by the host.
 -spec device(#{cron_push := term(), cron_result_format := map | record | undefined, atom() => term()}) -> device().
 device(#{cron_push := undefined} = Options) ->
     named(persistent_term:get(?DEVICE, hb_cron_host_mu), Options);
@@ -82,7 +81,7 @@ device(#{cron_push := Push} = Options) ->
 named(hb_cron_host_mu, Options) -> hb_cron_host_mu:device({dev_mu, push}, Options);
 named(Adapter, _Options) -> {Adapter, none}.
 
-%% @doc What a monitor's results are pushed with, as the option `cron_push' would say it.
+%% @doc The device of a monitor's results, as the option `cron_push' would name it.
 -spec device_name(#{cron_push := term(), atom() => term()}) -> atom() | {module(), atom()} | fun().
 device_name(#{cron_push := undefined}) ->
     {Name, _} = lists:keyfind(persistent_term:get(?DEVICE, hb_cron_host_mu), 2, adapters()),

@@ -1,7 +1,6 @@
-%%% @doc Pushes on a HyperBEAM with `hb_ao', that of spring 2025 and later: each message is committed to
-%%% and scheduled, then pushed from the slot it got. Two calls on purpose: the same message scheduled
-%%% twice gets two slots, and what goes wrong in the second call goes wrong after the first one's slot
-%%% was taken.
+%%% @doc Pushes on a HyperBEAM with `hb_ao', of spring 2025 and later: each message is signed and scheduled, then
+%%% pushed from its slot. These are two calls, because the same message scheduled twice gets two slots, and a
+%%% failure of the second call comes after the slot of the first one was taken.
 -module(hb_cron_host_ao).
 -behaviour(hb_cron_host).
 -behaviour(hb_cron_schedule).
@@ -21,8 +20,7 @@ is_available() -> hb_cron_host_calls:is_exported(hb_ao, resolve, 3).
 push(Result, State, _What, Options) ->
     hb_cron_schedule:push(?MODULE, Result, State, Options).
 
-%% The node's own options are with its HTTP listener. Where it has none, the wallet is all that is
-%% needed.
+%% The node's own options belong to its HTTP listener. Without one, the wallet is all that is needed.
 %% @private
 -spec context() -> hb_cron_schedule:context().
 context() ->
@@ -70,7 +68,7 @@ schedule(Target, _Process, Signed, #{opts := Opts}) ->
         throw:{process_not_available, _} -> {error, {target_not_found, Target}}
     end.
 
-%% A fault of the target's own code is `{ok, _}' too, with the text in its data: it is pushed.
+%% An error of the target's own code is `{ok, _}', too, with the text in its data: the message is delivered.
 %% @private
 -spec push_slot(Target :: binary(), Process :: term(), Slot :: term(), hb_cron_schedule:context()) ->
     ok | {error, Reason :: term()}.

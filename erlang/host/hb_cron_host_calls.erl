@@ -13,8 +13,8 @@ detect() ->
              {hb_logger, log, 2}, {hb_router, find, 2}, {ar_bundles, json_struct_to_item, 1}],
     persistent_term:put(?EXPORTS, [Call || {M, F, A} = Call <- Calls, is_exported(M, F, A)]).
 
-%% @doc Whether the host exports that, for `is_available/0': it may search the whole code path. In
-%% embedded mode a module outside of the boot script is not loaded by being asked for.
+%% @doc Whether the host exports a function, for `is_available/0': it may search the whole code path. In embedded
+%% mode a module outside of the boot script must be loaded explicitly.
 -spec is_exported(module(), Function :: atom(), arity()) -> boolean().
 is_exported(Module, Function, Arity) ->
     _ = case code:ensure_loaded(Module) of
@@ -23,13 +23,12 @@ is_exported(Module, Function, Arity) ->
     end,
     erlang:function_exported(Module, Function, Arity).
 
-%% @doc Whether the host exported that when it was last looked at.
+%% @doc Whether the host exported a function when the application started.
 -spec has(module(), Function :: atom(), arity()) -> boolean().
 has(Module, Function, Arity) ->
     lists:member({Module, Function, Arity}, persistent_term:get(?EXPORTS, [])).
 
-%% @doc Calls the host, at run time alone: what it exports differs, and none of it is there when
-%% this is built.
+%% @doc Calls the host, at run time only: what it exports differs, and none of it exists when this is built.
 -spec call(module(), Function :: atom(), Args :: [term()]) -> term().
 call(Module, Function, Args) -> apply(Module, Function, Args).
 
@@ -41,6 +40,6 @@ call_if_exported(Module, Function, Args) ->
         false -> undefined
     end.
 
-%% @doc The host's value of an option; `undefined' where it has none.
+%% @doc The host's value of an option; `undefined' if it has none.
 -spec option(Key :: atom()) -> term().
 option(Key) -> call_if_exported(hb_opts, get, [Key]).

@@ -1,5 +1,5 @@
-%%% @doc Pushes on a HyperBEAM with `hb_converge', that of early 2025: each message is signed and
-%%% scheduled. What happens then is the target's own business: that host has no push that works.
+%%% @doc Pushes on a HyperBEAM with `hb_converge', of early 2025: each message is signed and scheduled. That host
+%%% has no working push, so what happens next is up to the target.
 -module(hb_cron_host_converge).
 -behaviour(hb_cron_host).
 -behaviour(hb_cron_schedule).
@@ -19,7 +19,7 @@ is_available() -> hb_cron_host_calls:is_exported(hb_converge, resolve, 3).
 push(Result, State, _What, Options) ->
     hb_cron_schedule:push(?MODULE, Result, State, Options).
 
-%% The wallet's file is made at its first use, which takes seconds.
+%% The wallet's file is created at its first use, which takes seconds.
 %% @private
 -spec context() -> hb_cron_schedule:context().
 context() -> #{wallet => call(hb, wallet, [])}.
@@ -41,8 +41,8 @@ read(Target, _Context) -> call(hb_cache, read, [Target, #{}]).
 -spec sign(Message :: map(), hb_cron_schedule:context()) -> term().
 sign(Message, #{wallet := Wallet}) -> call(hb_message, sign, [Message, Wallet]).
 
-%% `ok' says nothing: a scheduler elsewhere is `{ok, #{<<"Status">> => <<"Failed">>}}'. What is
-%% scheduled must be a map, or the caller hangs and the process's scheduler with it.
+%% `ok' proves nothing: a scheduler elsewhere is `{ok, #{<<"Status">> => <<"Failed">>}}'. What is scheduled must be
+%% a map, or the caller hangs, and the process's scheduler with it.
 %% @private
 -spec schedule(Target :: binary(), Process :: term(), Signed :: term(), hb_cron_schedule:context()) ->
     {ok, Slot :: term()} | {error, Reason :: term()}.

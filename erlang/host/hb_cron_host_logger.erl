@@ -11,9 +11,9 @@
 %% A process of the host's hb_logger; `undefined' where the host has none.
 
 -type entry() :: {ok | error, Type :: atom(), Details :: term()}.
-%% What hb_logger prints nicely.
+%% An entry in the form that hb_logger prints.
 
-%% @doc Starts a logger of the host, where it has one.
+%% @doc Starts a logger of the host, if it has one.
 -spec start() -> logger().
 start() ->
     case safely(hb_logger, start, []) of
@@ -21,7 +21,7 @@ start() ->
         _ -> undefined
     end.
 
-%% @doc Ends a logger that {@link start/0} started. The host's never ends by itself.
+%% @doc Ends a logger of {@link start/0}. The host's never ends itself.
 -spec stop(logger() | none) -> ok.
 stop(Logger) when is_pid(Logger) -> exit(Logger, shutdown), ok;
 stop(_) -> ok.
@@ -48,13 +48,13 @@ log(Logger, {Status, Type, Details} = Entry) ->
     Level = level(Status, Type),
     ?LOG(Level, Report, Meta).
 
-%% Failures, and their end, are of a level that OTP's logger shows by default.
+%% Failures and their end have a level that OTP's logger shows by default.
 level(error, _) -> warning;
 level(ok, recovered) -> notice;
 level(ok, checkpoint_stall_ended) -> notice;
 level(ok, _) -> info.
 
-%% What only observes must not end its caller, whatever the host's logger does.
+%% A failing logger must not end its caller.
 safely(Module, Function, Args) ->
     try hb_cron_host_calls:call_if_exported(Module, Function, Args)
     catch _:_ -> undefined

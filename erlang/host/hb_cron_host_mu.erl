@@ -1,6 +1,6 @@
-%%% @doc Pushes by the documented call, `dev_mu:push(#{message => Result}, State)', or by the operator's
-%%% own function in its place (option `cron_push'). Runs in the Monitor, and no time-out ends it:
-%%% nobody knows what such a push has done when it is killed.
+%%% @doc Pushes with the documented call, `dev_mu:push(#{message => Result}, State)', or with the operator's own
+%%% function (option `cron_push'). Runs in the monitor, without a time-out: the effect of a killed push would be
+%%% unknown.
 -module(hb_cron_host_mu).
 -behaviour(hb_cron_host).
 
@@ -26,9 +26,8 @@ push(Result, State, {Call, Format}, _Options) ->
         _ -> ok
     end.
 
-%% @doc The device that calls this. Where the option says nothing, it gets its results in the host's own
-%% record if it is a `dev_mu' beside `ar_bundles', since one that was written for the host's own client
-%% wants that; and as maps otherwise.
+%% @doc The device of this call. If the option says nothing, results are in the host's own record for a `dev_mu'
+%% beside `ar_bundles', because one that was written for the host's client expects it; otherwise they are maps.
 -spec device(Call :: {module(), Function :: atom()} | fun((map(), map()) -> term()),
              #{cron_result_format := map | record | undefined, atom() => term()}) -> hb_cron_host:device().
 device({dev_mu, push} = Call, #{cron_result_format := undefined}) ->
@@ -39,7 +38,7 @@ device({dev_mu, push} = Call, #{cron_result_format := undefined}) ->
 device(Call, #{cron_result_format := undefined}) -> {?MODULE, {Call, map}};
 device(Call, #{cron_result_format := Format}) -> {?MODULE, {Call, Format}}.
 
-%% What the host's own client makes of a result, with `[]' for what the CU left out.
+%% The record that the host's own client makes of a result, with `[]' for missing fields.
 record(#{<<"cursor">> := Cursor} = Result) ->
     {result,
      [item(Item) || Item <- field(<<"Messages">>, Result)],
@@ -51,7 +50,7 @@ record(#{<<"cursor">> := Cursor} = Result) ->
 item(Item) ->
     hb_cron_host_calls:call(ar_bundles, json_struct_to_item, [ejson(Item)]).
 
-%% JSON as jiffy has it: an object is `{[{Key, Value}]}'.
+%% JSON in jiffy's form: an object is `{[{Key, Value}]}'.
 ejson(#{} = Object) -> {[{Key, ejson(Value)} || {Key, Value} <- maps:to_list(Object)]};
 ejson(List) when is_list(List) -> [ejson(Value) || Value <- List];
 ejson(Scalar) -> Scalar.

@@ -1,6 +1,5 @@
-%%% @doc What a Compute Unit says is to be sent, as messages that a host can schedule. Plain data and
-%%% plain functions. All of it is remote data: nothing goes to a host that could have it read its
-%%% whole store, take our word for something that we did not say, or choke.
+%%% @doc Makes messages that a host can schedule of what a Compute Unit returned. Plain data and plain functions.
+%%% All input is remote: no message may make a host read its whole store, claim something in our name, or crash.
 -module(hb_cron_message).
 
 -export([items/1, left/2, from_item/3, field/2]).
@@ -12,21 +11,21 @@
 
 -type message() :: #{binary() => binary()}.
 
-%% What the host would take for its own: the way to a device, the slot. And what a host's codecs read as words on the
-%% message, not of it: they say how its body is to be read, who signed what, and under which keys it lies.
+%% Tags that the host would take for its own: the path to a device, the slot; and those that a host's codecs read
+%% as instructions: how to read the body, who signed what, and under which keys it lies.
 -define(RESERVED, [<<"path">>, <<"device">>, <<"method">>, <<"slot">>,
                    <<"ao-types">>, <<"ao-ids">>, <<"content-type">>, <<"content-disposition">>, <<"content-digest">>,
                    <<"body-keys">>, <<"inline-body-key">>,
                    <<"commitments">>, <<"signature">>, <<"signature-input">>, <<"x-signature-input">>,
                    <<"original-tags">>, <<"trusted-keys">>,
                    <<"bundle-format">>, <<"bundle-version">>, <<"bundle-map">>]).
-%% The same of all names that begin so: the host's private part, and its own words on how a message came about.
+%% All names with these prefixes: the host's private part, and its record of how a message was made.
 -define(RESERVED_PREFIXES, [<<"priv">>, <<"hashpath">>]).
-%% In a part of a body a host's codec writes a field on a line of its own: name, colon, space, value.
+%% In a part of a body, a host's codec writes a field on a line of its own: name, colon, space, value.
 -define(LINE_END, <<"\r\n">>).
 -define(NAME_END, <<": ">>).
 
-%% @doc All that is to be sent, in order, and how many assignments there are, which no host takes.
+%% @doc All items that are to be sent, in order, and the number of assignments, which no host takes.
 -spec items(Result :: map()) -> {ok, [item()], Assignments :: non_neg_integer()} | {error, {bad_result, Key :: binary()}}.
 items(Result) ->
     case [Key || Key <- [<<"Messages">>, <<"Spawns">>, <<"Assignments">>], not is_list(field(Key, Result))] of
@@ -37,7 +36,7 @@ items(Result) ->
             {error, {bad_result, Key}}
     end.
 
-%% @doc What an object says under a key; the empty list where it says nothing, or null.
+%% @doc The value of a key of an object; the empty list if it is missing or null.
 -spec field(Key :: binary(), Object :: map()) -> term().
 field(Key, Object) ->
     case Object of
@@ -45,14 +44,13 @@ field(Key, Object) ->
         #{} -> []
     end.
 
-%% @doc The result with these items alone, and without its assignments.
+%% @doc The result with only these items, and without its assignments.
 -spec left([item()], Result :: map()) -> map().
 left(Items, Result) ->
     Of = fun(Kind) -> [What || {Of, What} <- Items, Of =:= Kind] end,
     Result#{<<"Messages">> => Of(<<"Messages">>), <<"Spawns">> => Of(<<"Spawns">>), <<"Assignments">> => []}.
 
-%% @doc The message of an item of `Source', and whom it is for. `Key' writes a key the way the host
-%% does, from lower case.
+%% @doc The message of an item of `Source', and its target. `Key' writes a lower-case key in the host's way.
 -spec from_item(What :: term(), Source :: binary(), Key :: fun((binary()) -> binary())) ->
     {ok, Target :: binary(), message()}
     | {error, {bad_target | bad_field | bad_tags, term()} | bad_item}.
@@ -74,7 +72,7 @@ to(Target, What, Source, Key) ->
     try
         Tags = tags(field(<<"Tags">>, What)),
         Anchor = [{<<"anchor">>, line(<<"Anchor">>, A)} || A <- [maps:get(<<"Anchor">>, What, null)], A =/= null],
-        %% Ours last: a tag of the same name does not overrule them.
+        %% Ours come last, so that a tag of the same name does not replace them.
         Fields = Tags ++ Anchor ++
             [{<<"target">>, Target},
              {<<"data">>, case field(<<"Data">>, What) of [] -> <<>>; Data -> text(<<"Data">>, Data) end},
@@ -101,20 +99,19 @@ is_reserved(Name) ->
     lists:member(Name, ?RESERVED) orelse
         lists:any(fun(Prefix) -> string:prefix(Name, Prefix) =/= nomatch end, ?RESERVED_PREFIXES).
 
-%% As hosts do, so that no other letter becomes one of a reserved name there: the Kelvin sign is a k in lower case.
+%% As hosts do, so that no other letter becomes one of a reserved name: the Kelvin sign is a k in lower case.
 lower(Name) ->
     try string:lowercase(Name)
     catch error:_ -> throw({bad_tags, Name})
     end.
 
-%% A text that stays on its line.
+%% A text without line breaks.
 line(Key, Value) ->
     Text = text(Key, Value),
     binary:match(Text, ?LINE_END) =:= nomatch orelse throw({bad_field, Key}),
     Text.
 
-%% Text is what the protocol knows. A number is taken for its text: a host's codec would choke on a
-%% long one.
+%% The protocol knows texts. A number is converted to text, since a host's codec would fail on a long one.
 text(_Key, Text) when is_binary(Text) -> Text;
 text(_Key, Integer) when is_integer(Integer) -> integer_to_binary(Integer);
 text(_Key, Float) when is_float(Float) -> float_to_binary(Float, [short]);

@@ -1,18 +1,18 @@
-%%% @doc Where the host says that a process's Compute Unit is: its router, then its options. Asked when
-%%% a monitor starts whose `cron_node' is not set, and again when fetches fail.
+%%% @doc Finds the Compute Unit of a process: by the host's router, then by its options. Asked when a monitor
+%%% starts without `cron_node', and again when fetches fail.
 -module(hb_cron_router).
 
 -export([nodes_of/1, origin/1]).
 
 -export_type([source/0]).
 
-%% Where nothing says otherwise: HyperBEAM's own local CU.
+%% The default: HyperBEAM's own local CU.
 -define(DEFAULT_NODE, <<"http://localhost:6363">>).
 
 -type source() :: hb_router | nodes | routes | default.
 %% The host's router, its option `nodes', its option `routes', or none of them.
 
-%% @doc The base URLs of a process's CU, to be tried in turn, and who says so.
+%% @doc The base URLs of a process's CU, in order of preference, and their source.
 -spec nodes_of(ProcId :: binary()) -> {source(), Nodes :: [binary(), ...]}.
 nodes_of(ProcId) ->
     Sources = [{hb_router, fun router/1}, {nodes, fun option_nodes/1}, {routes, fun routes/1}],
@@ -21,8 +21,7 @@ nodes_of(ProcId) ->
 first([], _ProcId) ->
     {default, [?DEFAULT_NODE]};
 first([{Source, Ask} | Sources], ProcId) ->
-    %% A host whose router is not set up raises, and options are what the operator made of them:
-    %% neither is an answer.
+    %% A router that is not set up raises, and options may hold anything: neither is an answer.
     try [Url || Node <- Ask(ProcId), Url <- [url(Node)], is_binary(Url)] of
         [_ | _] = Urls -> {Source, Urls};
         [] -> first(Sources, ProcId)
@@ -39,8 +38,7 @@ router(ProcId) ->
             []
     end.
 
-%% By service, then by process id with `_' for all others: what the router reads, on a host whose
-%% router is not there.
+%% By service, then by process id, with `_' for all others: what the router reads, on a host without the router.
 option_nodes(ProcId) ->
     #{compute := Compute} = hb_cron_host_calls:option(nodes),
     case Compute of
@@ -49,8 +47,8 @@ option_nodes(ProcId) ->
         Node -> [Node]
     end.
 
-%% The first route whose template fits what a CU is asked, as the host reads its routes: for its own
-%% requests, `/result', or for ours, `/cron', if the operator has thought of us.
+%% The first route whose template fits a request to a CU, as the host reads its routes: for its own requests,
+%% `/result', or for ours, `/cron'.
 routes(ProcId) ->
     Routes = [Route || #{<<"template">> := Template} = Route <- as_list(hb_cron_host_calls:option(routes)),
                        is_binary(Template) orelse is_list(Template)],
@@ -78,7 +76,7 @@ as_list(undefined) -> [].
 number(Key) when is_binary(Key) -> binary_to_integer(Key);
 number(Key) -> Key.
 
-%% A slash at the end is the host's way to write a prefix.
+%% The host writes prefixes with a slash at the end.
 url(Node) when is_binary(Node); is_list(Node) ->
     case unicode:characters_to_binary(Node) of
         Url when is_binary(Url) -> string:trim(Url, trailing, "/");
@@ -87,7 +85,7 @@ url(Node) when is_binary(Node); is_list(Node) ->
 url(_) ->
     none.
 
-%% @doc A base URL as it may be logged: without user information, path and query.
+%% @doc The part of a base URL that may be logged: without user information, path and query.
 -spec origin(Url :: binary()) -> binary().
 origin(Url) ->
     case uri_string:parse(Url) of

@@ -1,9 +1,9 @@
-%%% @doc Pushes a result into the schedules of those that its messages are for, on a host that this
-%%% module's callbacks know how to call. It sees to what such hosts need: a throw-away process per
-%%% push, since their calls may hang, leave messages behind and link what they start to the caller; a
-%%% time-out; each message and spawn in order, and none twice because another one failed.
+%%% @doc Pushes a result into the schedules of its messages' targets, on a host that an adapter's callbacks call.
+%%% Each push runs in a process of its own, since the host's calls may hang, leave messages behind, and link what
+%%% they start to their caller. It has a time-out. Messages and spawns are sent in order, and none twice because
+%%% another one failed.
 %%%
-%%% What cannot be sent does not hold up what can: the items behind it are sent, and it alone is left.
+%%% An item that cannot be sent does not hold up the others: they are sent, and it alone is left.
 -module(hb_cron_schedule).
 
 -export([push/4]).
@@ -14,7 +14,7 @@
 %% What an adapter needs for its calls: the host's options or its wallet.
 
 -callback context() -> context().
-%% Made for each push, in the throw-away process, as all other callbacks are called.
+%% Made for each push, in the push's process, as all callbacks are.
 
 -callback key(Lower :: binary()) -> binary().
 %% A key the way the host writes it.
@@ -28,17 +28,17 @@
 %% From here on the message is delivered.
 
 -callback push_slot(Target :: binary(), Process :: term(), Slot :: term(), context()) -> ok | {error, Reason :: term()}.
-%% What the host must be told after that. Tried again by itself when it fails.
+%% What the host must be told after that. If it fails, that alone is retried.
 
-%% Scheduled, and still to be pushed from its slot: this is what is left of such an item. No result of a
-%% CU has atoms for keys, so none can pass for one.
+%% Scheduled, and still to be pushed from its slot: what is left of such an item. A CU's result has no atoms as
+%% keys, so none can be confused with it.
 -define(SCHEDULED(Target, Slot), #{target := Target, slot := Slot}).
 
-%% What became of an item: what is left of it, and why. The fault is the host's where the host may not
-%% be able to push anything at all.
+%% The outcome of an item: what is left of it, and why. The fault is the host's if the host may be unable to push
+%% at all.
 -type state() :: done | {Left :: term(), none | {Reason :: term(), host | item}}.
 
-%% @doc Sends what a result holds, within the time of the option `cron_push_timeout'.
+%% @doc Sends the items of a result, within the time of `cron_push_timeout'.
 -spec push(Adapter :: module(), Result :: map(), hb_cron_host:push_state(),
            hb_cron_options:monitor()) -> hb_cron_host:outcome().
 push(Adapter, Result, State, Options) ->
@@ -66,7 +66,7 @@ send(Adapter, Items, #{proc_id := Source}, Limit) ->
     Monitor = self(),
     Tag = make_ref(),
     Tell = fun(Number, ItemState) -> Monitor ! {Tag, Number, ItemState}, ok end,
-    %% Linked, so that it does not outlive its Monitor; it traps no exits.
+    %% Linked, so that it does not outlive its monitor; it traps no exits.
     {Worker, Ref} = spawn_opt(fun() -> work(Adapter, Items, Source, Tell) end, [link, monitor]),
     collect(Tag, Ref, Worker, erlang:monotonic_time(millisecond) + Limit, #{}).
 
@@ -103,7 +103,7 @@ outcome(Ended, Items, States, Result) ->
             {error, Reason, hb_cron_message:left(Left, Result), Host}
     end.
 
-%% It has taken something, or has said of something that it will not.
+%% It accepted something, or refused a specific item.
 shows_that_it_works({_, done}) -> true;
 shows_that_it_works({_, {?SCHEDULED(_, _), _}}) -> true;
 shows_that_it_works({_, {_, {_, item}}}) -> true;
@@ -111,7 +111,7 @@ shows_that_it_works(_) -> false.
 
 numbered(Items) -> lists:zip(lists:seq(1, length(Items)), Items).
 
-%% In the throw-away process
+%% In the push's process
 
 work(Adapter, Items, Source, TellOf) ->
     Context = try Adapter:context()
@@ -123,12 +123,12 @@ work(Adapter, Items, Source, TellOf) ->
             ok = TellOf(Number, State),
             unlink_since(Before)
         end,
-        %% Pushing from a slot schedules too, and so may what has failed in the end.
+        %% Pushing from a slot schedules too, and may have done so before it failed.
         Tell(item(Adapter, What, Source, Context, Tell))
     end, numbered(Items)).
 
-%% The host links a process's scheduler to whoever is the first to call it. It must not die with us,
-%% should what comes then take too long.
+%% The host links a process's scheduler to the first process that calls it. The scheduler must not die with this
+%% one if the rest takes too long.
 unlink_since(Before) ->
     {links, Links} = process_info(self(), links),
     lists:foreach(fun unlink/1, [Linked || Linked <- Links -- Before, is_pid(Linked)]).

@@ -1,6 +1,5 @@
-%%% @doc Dead letters, results that were given up: reads them from the checkpoint, page by page, has them
-%%% pushed once more, and drops them. When a result is given up is
-%%% {@link hb_cron_retry_policy}'s business, and the push itself is the monitor's.
+%%% @doc Dead letters, results that were given up: reads them from the checkpoint in batches, has them pushed
+%%% again, and removes them. {@link hb_cron_retry_policy} decides when a result is given up; the monitor pushes it.
 -module(hb_cron_dead_letters).
 
 -export([all/2, page/4, redeliver/3, discard/3]).
@@ -8,16 +7,15 @@
 -export_type([packed/0]).
 
 -type packed() :: hb_process_monitor_nif:letter().
-%% As the checkpoint has it: the result and the error are not unpacked, which may be megabytes.
+%% As the checkpoint has it: the result and the error, perhaps megabytes, are not decoded.
 
-%% How many are read at a time where all are wanted, and how many bytes of them. The checkpoint's writer
-%% does nothing else meanwhile.
+%% How many are read at a time, and how many bytes of them. The checkpoint's writer waits meanwhile.
 -define(BATCH, 100).
 -define(BYTES, 4194304).
 %% How long a redelivery may take to become durable, in ms.
 -define(DURABLE, 30000).
 
-%% @doc All of a process, the oldest first.
+%% @doc All dead letters of a process, the oldest first.
 -spec all(hb_process_monitor_nif:engine(), ProcId :: binary()) ->
     {ok, [hb_process_monitor:dead_letter()]} | {error, Reason :: binary()}.
 all(Engine, ProcId) -> all(Engine, ProcId, 0, []).
@@ -38,8 +36,8 @@ unpacked({Id, At, Attempts, Cursor, Result, Error}) ->
     #{id => Id, at => At, attempts => Attempts, cursor => Cursor,
       result => binary_to_term(Result), error => binary_to_term(Error)}.
 
-%% @doc At most so many, those whose numbers come after one, and the number to begin the next page after;
-%% `done' if there is no more; and how many the process has in all. A page of large ones is shorter.
+%% @doc One batch: at most so many, with numbers after one; the number after which the next batch begins, or
+%% `done'; and how many the process has. A batch of large ones is shorter.
 -spec page(hb_process_monitor_nif:engine(), ProcId :: binary(), After :: non_neg_integer(), Limit :: pos_integer()) ->
     {ok, [packed()], Next :: pos_integer() | done, All :: non_neg_integer()} | {error, Reason :: binary()}.
 page(Engine, ProcId, After, Limit) ->
@@ -49,7 +47,7 @@ page(Engine, ProcId, After, Limit) ->
         {error, Reason} -> {error, Reason}
     end.
 
-%% @doc Has the monitor of a process push one once more; one that is pushed is dropped.
+%% @doc Has the monitor of a process push a dead letter again. After a success it is removed.
 -spec redeliver(hb_process_monitor_nif:engine(), ProcId :: binary(), Id :: pos_integer()) ->
     ok | {error, not_monitored | not_found | {push_failed, Reason :: term()} | binary()}.
 redeliver(Engine, ProcId, Id) ->
@@ -58,7 +56,7 @@ redeliver(Engine, ProcId, Id) ->
         {_, {error, Reason}} -> {error, Reason};
         {{ok, {Monitor, _, _}}, {ok, Result}} ->
             try hb_cron_monitor:redeliver(Monitor, Id, Result) of
-                %% The monitor has discarded it: what is left is to see that durable.
+                %% The monitor has removed it. What is left is to wait until that is durable.
                 ok -> hb_cron_checkpoint:flush(Engine, ?DURABLE);
                 {error, not_found} -> {error, not_found};
                 {error, not_monitored} -> {error, not_monitored};
@@ -77,7 +75,7 @@ one(Engine, ProcId, Id) when is_integer(Id), Id >= 1 ->
 one(_Engine, _ProcId, _Id) ->
     {error, not_found}.
 
-%% @doc Drops one for good. Returns once that is durable.
+%% @doc Removes a dead letter. Returns once that is durable.
 -spec discard(hb_process_monitor_nif:engine(), ProcId :: binary(), Id :: pos_integer()) ->
     ok | {error, not_found | binary()}.
 discard(Engine, ProcId, Id) ->

@@ -1,25 +1,23 @@
-%%% @doc The ticker: owns the engine and runs its loop, one slice after the other. Between two
-%%% slices it serves the messages that came before the last one ended, so no number of them holds up the
-%%% loop. When it ends, the engine ends with it; the next ticker makes a new engine and has the monitors
-%%% register with that.
+%%% @doc Owns the engine and runs its loop, one slice after the other. Between two slices it serves the messages
+%%% that came before the last one ended, so no number of messages holds up the loop. When this process ends, the
+%%% engine ends with it; the next one creates a new engine, and the monitors register with that.
 -module(hb_cron_engine).
 -behaviour(gen_server).
 
 -export([start_link/0, register_with/1, read_mail/0, counters/0, asleep_during/1]).
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2, handle_continue/2, terminate/2, format_status/1]).
 
-%% How long a slice may last, in ms. A slice waits for its turn behind the host's file operations, so it is
-%% given up seldom: for messages of this process, after half a second at the earliest, or when it is
-%% interrupted.
+%% How long a slice may last, in ms. A slice queues behind the host's file operations, so it ends early only if
+%% this process has messages, after half a second, or is interrupted.
 -define(SLICE, 60000).
 %% The same while the application starts or stops.
 -define(SHORT_SLICE, 100).
-%% The same if the node has one dirty IO scheduler: the host's file operations wait for a slice to end.
+%% The same on a node with one dirty IO scheduler, where the host's file operations wait for the slice.
 -define(ONE_SCHEDULER_SLICE, 5).
 
 -record(state, {
     engine :: hb_process_monitor_nif:engine(),
-    %% Loggers that this process is registered with, to register once with each.
+    %% Loggers that this process has registered with.
     loggers = #{} :: #{pid() => true}
 }).
 
@@ -27,8 +25,8 @@
 start_link() ->
     gen_server:start_link({local, ?MODULE}, ?MODULE, [], []).
 
-%% @doc Has the ticker register with a monitor's logger. hb_logger registers its caller, so the
-%% ticker must do that itself.
+%% @doc Registers this process with a monitor's logger. hb_logger registers its caller, so this process must make
+%% the call.
 -spec register_with(hb_cron_host_logger:logger()) -> ok.
 register_with(undefined) ->
     ok;
@@ -39,8 +37,8 @@ register_with(Logger) ->
         none -> ok
     end.
 
-%% @doc Ends the slice early if the ticker has messages, such as `sys:get_status/1' sends: a slice does not see the
-%% mailbox of its process. To be called about once a second.
+%% @doc Ends the slice early if this process has messages, such as those of `sys:get_status/1': a slice does not
+%% see the mailbox. To be called about once a second.
 -spec read_mail() -> ok.
 read_mail() ->
     case hb_cron_registry:engine() of
@@ -61,22 +59,22 @@ counters() ->
         none -> #{}
     end.
 
-%% @doc Calls a function while the ticker sleeps and the loop does not run. It should be brief: nothing
-%% ticks meanwhile.
+%% @doc Calls a function while this process is suspended and the loop does not run. The function must be brief:
+%% nothing ticks meanwhile.
 -spec asleep_during(fun(() -> Answer)) -> Answer.
 asleep_during(Fun) ->
-    %% In a process of its own, which wakes the ticker also when the caller is killed meanwhile: else
-    %% nothing would tick any more.
+    %% In a process of its own, which resumes this one even if the caller is killed: otherwise nothing would tick
+    %% any more.
     Caller = self(),
-    {Keeper, Ref} = spawn_monitor(fun() -> keep_asleep(Caller) end),
+    {Sleeper, Ref} = spawn_monitor(fun() -> keep_asleep(Caller) end),
     receive
-        {Keeper, asleep} ->
+        {Sleeper, asleep} ->
             try Fun()
             after
-                Keeper ! {Caller, wake},
+                Sleeper ! {Caller, wake},
                 receive {'DOWN', Ref, process, _, _} -> ok end
             end;
-        %% No application, no engine, or a ticker that has just died: nothing runs.
+        %% No application, no engine, or a process that has just died: nothing runs.
         {'DOWN', Ref, process, _, _} ->
             Fun()
     end.
@@ -95,12 +93,12 @@ keep_asleep(Caller) ->
 
 suspend() ->
     {ok, Engine, Ticker} = hb_cron_registry:engine(),
-    %% Without a time limit: a ticker that got to it later would sleep for good.
+    %% Without a time limit: a late suspend would never be followed by a resume.
     {_, Ref} = spawn_monitor(fun() -> sys:suspend(Ticker, infinity) end),
     ok = suspended(Engine, Ref),
     Ticker.
 
-%% The slice that runs is cut short, and so is the next one, if that began before it was asked.
+%% Ends the slice that runs, and the next one if it began before the suspend arrived.
 suspended(Engine, Ref) ->
     ok = hb_process_monitor_nif:interrupt(Engine),
     receive {'DOWN', Ref, process, _, normal} -> ok;
@@ -135,7 +133,7 @@ path(Path) -> unicode:characters_to_binary(Path).
 %% @private
 -spec handle_continue(tell_monitors, #state{}) -> {noreply, #state{}}.
 handle_continue(tell_monitors, State) ->
-    %% A monitor writes its row before it looks for an engine, so none is left out.
+    %% A monitor writes its row before it looks for an engine, so none is missed.
     lists:foreach(fun hb_cron_monitor:engine_up/1, hb_cron_registry:monitors()),
     ok = warn_of_schedulers(),
     self() ! run,

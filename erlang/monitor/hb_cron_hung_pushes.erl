@@ -1,28 +1,27 @@
-%%% @doc Sees pushes that do not return. No time-out ends a push, since nobody knows what it has done: it is
-%%% told of, once. A monitor that begins to push lists itself, and is looked at once a second from then on
-%%% for as long as it is found at a push; so those that wait, which are nearly all, cost nothing.
-%%%
-%%% It sees commits of the checkpoint that do not return as well. Each is logged while it hangs, as its time doubles.
+%%% @doc Reports pushes and commits that do not return. No time-out ends a push, because its effect is unknown; it
+%%% is logged once. A monitor that begins to push enters itself, and is checked once a second while it is found in
+%%% a push. Idle monitors, which are nearly all, cost nothing.
+%%% || A commit of the checkpoint that hangs is logged repeatedly, each time that its duration has doubled.
 -module(hb_cron_hung_pushes).
 -behaviour(gen_server).
 
 -export([create/0, start_link/0, push_begins/2]).
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2]).
 
-%% How often those at a push are looked at, in ms.
+%% How often monitors in a push are checked, in ms.
 -define(LOOK, 1000).
-%% A commit that takes so long, in ms, hangs. The doctor's findings say so as well.
+%% A commit that takes longer, in ms, hangs. The doctor uses the same limit.
 -define(COMMIT_HANGS, 5000).
 
-%% {Monitor, Marks, LimitMs, Told}: who has pushed lately, how long a push of it may take, and when the push
-%% began that was told of as stalled already, or `none'.
+%% {Monitor, StatusWords, LimitMs, Reported}: a monitor that pushed lately, how long its push may take, and the
+%% beginning of the push that was reported, or `none'.
 -define(TABLE, hb_cron_hung_pushes).
 
 -type reported() :: non_neg_integer().
-%% How long the commit that hangs had taken when it was last logged, in ms; 0 if none hangs.
+%% The duration of the hanging commit when it was last logged, in ms; 0 if none hangs.
 
-%% @doc Makes the table; the caller owns it. It must outlive this process: those in it do not list
-%% themselves again.
+%% @doc Creates the table; the caller owns it. It must outlive this process: its monitors do not enter themselves
+%% again.
 -spec create() -> ok.
 create() ->
     ?TABLE = ets:new(?TABLE, [named_table, public, set, {write_concurrency, true}]),
@@ -32,20 +31,20 @@ create() ->
 start_link() ->
     gen_server:start_link({local, ?MODULE}, ?MODULE, [], []).
 
-%% @doc The calling monitor has noted in its marks that it is at a push.
--spec push_begins(hb_cron_status_words:marks(), hb_cron_options:monitor()) -> ok.
-push_begins(Marks, Options) ->
-    case hb_cron_status_words:is_listed(Marks) of
+%% @doc The calling monitor begins a push, which its status words say already.
+-spec push_begins(hb_cron_status_words:words(), hb_cron_options:monitor()) -> ok.
+push_begins(Words, Options) ->
+    case hb_cron_status_words:is_listed(Words) of
         true -> ok;
-        false -> list(Marks, Options)
+        false -> list(Words, Options)
     end.
 
-list(Marks, Options) ->
+list(Words, Options) ->
     #{cron_push_stall := Limit} = hb_cron_options:settings(Options),
-    try ets:insert(?TABLE, {self(), Marks, Limit, none}) of
-        true -> hb_cron_status_words:set_listed(Marks, true)
+    try ets:insert(?TABLE, {self(), Words, Limit, none}) of
+        true -> hb_cron_status_words:set_listed(Words, true)
     catch
-        %% The table goes with the supervision tree, and a monitor may outlive it by a push.
+        %% The table goes with the supervision tree, which a monitor may outlive by a push.
         error:badarg -> ok
     end.
 
@@ -96,7 +95,7 @@ commit(Reported) ->
             Reported
     end.
 
-%% For how long the commit under way has been, in ms.
+%% The duration of the commit under way, in ms.
 writing_for() ->
     case hb_cron_registry:engine() of
         {ok, Engine, _} -> maps:get(writing_for_ms, hb_process_monitor_nif:checkpoint_status(Engine));
@@ -106,16 +105,16 @@ writing_for() ->
 path() ->
     case hb_cron_registry:node_options() of
         #{cron_checkpoint := Path} when Path =/= false -> unicode:characters_to_binary(filename:absname(Path));
-        %% The application has been restarted without one.
+        %% The application has been restarted without a checkpoint.
         #{} -> none
     end.
 
-look(Now, {Monitor, Marks, Limit, Told}) ->
-    case {hb_cron_status_words:at_push(Marks), is_process_alive(Monitor)} of
+look(Now, {Monitor, Words, Limit, Told}) ->
+    case {hb_cron_status_words:at_push(Words), is_process_alive(Monitor)} of
         {undefined, _} ->
-            forget(Monitor, Marks, Limit);
+            forget(Monitor, Words, Limit);
         {_, false} ->
-            %% What a killed monitor noted last stays so.
+            %% The last words of a killed monitor stay.
             true = ets:delete(?TABLE, Monitor),
             none;
         {Told, true} ->
@@ -128,17 +127,17 @@ look(Now, {Monitor, Marks, Limit, Told}) ->
             {stalled, Began}
     end.
 
-%% In this order: a monitor that takes itself for listed has noted its push before this looks again, and one
-%% that does not lists itself after the row is gone.
-forget(Monitor, Marks, Limit) ->
+%% In this order: a monitor that is entered has published its push before this check, and one that is not enters
+%% itself after the row is gone.
+forget(Monitor, Words, Limit) ->
     true = ets:delete(?TABLE, Monitor),
-    ok = hb_cron_status_words:set_listed(Marks, false),
-    case hb_cron_status_words:at_push(Marks) of
+    ok = hb_cron_status_words:set_listed(Words, false),
+    case hb_cron_status_words:at_push(Words) of
         undefined ->
             none;
         Began ->
-            true = ets:insert(?TABLE, {Monitor, Marks, Limit, none}),
-            ok = hb_cron_status_words:set_listed(Marks, true),
+            true = ets:insert(?TABLE, {Monitor, Words, Limit, none}),
+            ok = hb_cron_status_words:set_listed(Words, true),
             {pushing, Began}
     end.
 

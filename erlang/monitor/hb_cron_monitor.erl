@@ -1,24 +1,24 @@
-%%% @doc What other processes ask of a monitor's process. {@link hb_cron_server} answers.
+%%% @doc Calls of a monitor's process, which {@link hb_cron_server} implements.
 -module(hb_cron_monitor).
 
 -export([engine_up/1, pause/1, resume/1, redeliver/3]).
 
-%% @doc Tells a monitor that there is a new engine.
+%% @doc There is a new engine.
 -spec engine_up(Monitor :: pid()) -> ok.
 engine_up(Monitor) ->
     gen_server:cast(Monitor, engine_up).
 
-%% @doc Tells a monitor to pause after the result that it is at.
+%% @doc Has a monitor pause after its current result.
 -spec pause(Monitor :: pid()) -> ok.
 pause(Monitor) ->
     gen_server:cast(Monitor, {pause, true}).
 
-%% @doc Tells a monitor that has paused to go on.
+%% @doc Has a paused monitor continue.
 -spec resume(Monitor :: pid()) -> ok.
 resume(Monitor) ->
     gen_server:cast(Monitor, {pause, false}).
 
-%% @doc Pushes a dead letter once more, between two results, and discards it.
+%% @doc Pushes a dead letter again, between two results, and removes it after a success.
 -spec redeliver(Monitor :: pid(), Id :: pos_integer(), Result :: map()) -> ok | {error, Reason :: term()}.
 redeliver(Monitor, Id, Result) ->
     gen_server:call(Monitor, {redeliver, Id, Result}, infinity).

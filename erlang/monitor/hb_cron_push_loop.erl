@@ -1,14 +1,13 @@
-%%% @doc Pushes the results of a part of a page, one after the other, and acks each: the loop that a
-%%% backlog is spent in. It runs in the Monitor and returns as soon as there is something else to do:
-%%% the part is done, a push failed, or the mailbox holds a message. What to do about any of these is
-%%% the Monitor's business.
+%%% @doc Pushes the results of a part of a page, one after the other, and acks each. It runs in the monitor, and
+%%% returns if the part is done, a push failed, or the mailbox holds a message. The monitor decides what to do
+%%% then.
 -module(hb_cron_push_loop).
 
 -export([new/6, next/1, run/4, one/3, give_up/7, works_since/2]).
 
 -export_type([pushing/0, part/0, stop/0]).
 
-%% The most bytes that are copied on a normal scheduler: it takes a few ten microseconds.
+%% The most bytes that are copied on a normal scheduler: a few tens of microseconds.
 -define(LARGE, 65536).
 
 -record(pushing, {
@@ -16,16 +15,16 @@
     logger :: hb_cron_host_logger:logger(),
     device :: hb_cron_host:device(),
     options :: hb_cron_options:monitor(),
-    %% Where others see that this process is at a push.
-    marks :: hb_cron_status_words:marks(),
-    %% Where all that push with the same device note that it works.
+    %% Where this process publishes that it is in a push.
+    words :: hb_cron_status_words:words(),
+    %% Where all monitors with the same device note that it works.
     works :: atomics:atomics_ref(),
-    %% What takes events; asked once for each part.
+    %% The receiver of events, determined once for each part.
     events = none :: module() | none
 }).
 
 -opaque pushing() :: #pushing{}.
-%% What stays the same from push to push.
+%% What is the same for each push.
 
 -type part() :: hb_process_monitor_nif:part().
 %% Results to push.
@@ -33,18 +32,17 @@
 -type stop() :: done
               | {more, part()}
               | {failed, Reason :: term(), Left :: map(), Host :: works | unknown, part()}.
-%% Why it stopped. `Left' is what is left of the result that failed, the first of what is left.
+%% Why the loop stopped. `Left' is what is left of the result that failed, the first of the rest.
 
-%% @doc Nothing has been pushed yet.
+%% @doc The state before the first push.
 -spec new(ProcId :: binary(), hb_cron_host_logger:logger(), hb_cron_host:device(),
-          hb_cron_options:monitor(), hb_cron_status_words:marks(), Works :: atomics:atomics_ref()) -> pushing().
-new(ProcId, Logger, Device, Options, Marks, Works) ->
+          hb_cron_options:monitor(), hb_cron_status_words:words(), Works :: atomics:atomics_ref()) -> pushing().
+new(ProcId, Logger, Device, Options, Words, Works) ->
     #pushing{proc_id = ProcId, logger = Logger, device = Device, options = Options,
-             marks = Marks, works = Works}.
+             words = Words, works = Works}.
 
-%% @doc The next part, which is to be pushed before another one is asked for. `none': there is a message once
-%% there is one. `too_large': the VM would kill this process for taking it. `lost': nothing more comes of this
-%% registration.
+%% @doc The next part, after the last one is pushed. `none': a message says when there is one. `too_large': the VM
+%% would kill this process for taking it. `lost': nothing more comes of this registration.
 -spec next(hb_process_monitor_nif:handle()) -> part() | none | {too_large, Bytes :: pos_integer()} | lost.
 next(Handle) ->
     {Limit, WithBinaries} = heap_limit(),
@@ -53,8 +51,8 @@ next(Handle) ->
         Part -> Part
     end.
 
-%% At how many bytes the VM kills this process, 0 if it does not; and whether binaries count, which they may since
-%% OTP 28.
+%% The size at which the VM kills this process, in bytes, 0 if it does not; and whether binaries count, which is
+%% possible since OTP 28.
 heap_limit() ->
     case process_info(self(), max_heap_size) of
         {max_heap_size, #{size := Words, kill := true} = Limit} ->
@@ -63,33 +61,33 @@ heap_limit() ->
             {0, false}
     end.
 
-%% @doc Pushes until there is something else to do. Says how many were pushed and acked, and the
-%% cursor of the last one.
+%% @doc Pushes until the loop stops. Returns how many results were pushed and acked, and the cursor of the last
+%% one.
 -spec run(hb_process_monitor_nif:handle(), part(), hb_cron_options:cursor(), pushing()) ->
     {Pushed :: non_neg_integer(), hb_cron_options:cursor(), stop()}.
-run(Handle, {First, Results, EndsPage}, Cursor, #pushing{marks = Marks} = Pushing) ->
+run(Handle, {First, Results, EndsPage}, Cursor, #pushing{words = Words} = Pushing) ->
     Now = now_us(),
     ok = begins(Now, Pushing),
     {Seq, LastCursor, Tally, Stop} = loop(Handle, First, Results, EndsPage, Cursor, Now,
                                           hb_cron_push_meter:tally(), with_events(Pushing)),
-    ok = hb_cron_status_words:push_ends(Marks),
-    Seq =:= First orelse hb_cron_status_words:pushed(Marks, ms(now_us())),
+    ok = hb_cron_status_words:push_ends(Words),
+    Seq =:= First orelse hb_cron_status_words:pushed(Words, ms(now_us())),
     ok = hb_cron_push_meter:settle(Tally),
     {Seq - First, LastCursor, Stop}.
 
-%% The time when one push ends is when the next one begins. Nothing here makes garbage but what the
-%% push itself needs: a copy of the Monitor's state for each result cost a tenth of the loop.
+%% The end of one push is the beginning of the next. The loop makes no garbage beyond that of the push: a copy of
+%% the monitor's state for each result cost a tenth of the loop.
 loop(Handle, Seq, [Result | Rest] = Results, EndsPage, Cursor, Now, Tally, Pushing) ->
-    #pushing{marks = Marks, works = Works} = Pushing,
+    #pushing{words = Words, works = Works} = Pushing,
     NowMs = ms(Now),
-    ok = hb_cron_status_words:push_begins(Marks, NowMs),
+    ok = hb_cron_status_words:push_begins(Words, NowMs),
     case push(Result, Cursor, Pushing) of
         ok ->
             #{<<"cursor">> := Acked} = Result,
             ok = hb_process_monitor_nif:ack(Handle, Seq, Acked, EndsPage andalso Rest =:= []),
             Then = now_us(),
             ThenMs = ms(Then),
-            ThenMs =:= NowMs orelse hb_cron_status_words:pushed(Marks, ThenMs),
+            ThenMs =:= NowMs orelse hb_cron_status_words:pushed(Words, ThenMs),
             ok = device_works(Works, ThenMs),
             Counted = hb_cron_push_meter:pushed(Then - Now, Tally),
             next(Handle, Seq + 1, Rest, EndsPage, Acked, Then, Counted, Pushing);
@@ -97,7 +95,7 @@ loop(Handle, Seq, [Result | Rest] = Results, EndsPage, Cursor, Now, Tally, Pushi
             {Seq, Cursor, Tally, {failed, Reason, Left, Host, {Seq, Results, EndsPage}}}
     end.
 
-%% A look at the mailbox takes a fraction of what a message to oneself would.
+%% Checking the mailbox takes a fraction of what a message to oneself would.
 next(_Handle, Seq, [], _EndsPage, Cursor, _Now, Tally, _Pushing) ->
     {Seq, Cursor, Tally, done};
 next(Handle, Seq, Results, EndsPage, Cursor, Now, Tally, Pushing) ->
@@ -106,20 +104,20 @@ next(Handle, Seq, Results, EndsPage, Cursor, Now, Tally, Pushing) ->
         _ -> {Seq, Cursor, Tally, {more, {Seq, Results, EndsPage}}}
     end.
 
-%% @doc Pushes one result that is of no page, and acks nothing.
+%% @doc Pushes one result outside of a page, and acks nothing.
 -spec one(Result :: map(), hb_cron_options:cursor(), pushing()) ->
     ok | {error, Reason :: term(), Left :: map()}.
-one(Result, Cursor, #pushing{marks = Marks} = Pushing) ->
+one(Result, Cursor, #pushing{words = Words} = Pushing) ->
     Now = now_us(),
     ok = begins(Now, Pushing),
     Outcome = push(Result, Cursor, with_events(Pushing)),
-    ok = hb_cron_status_words:push_ends(Marks),
+    ok = hb_cron_status_words:push_ends(Words),
     case Outcome of
         ok -> hb_cron_push_meter:settle(hb_cron_push_meter:pushed(now_us() - Now, hb_cron_push_meter:tally()));
         {error, Reason, Left, _Host} -> {error, Reason, Left}
     end.
 
-%% @doc Gives a result up: it becomes a dead letter. `full': there is no room for it.
+%% @doc Gives up a result: it becomes a dead letter. `full': there is no room for it.
 -spec give_up(hb_process_monitor_nif:handle(), Seq :: pos_integer(), Cursor :: binary(), EndsPage :: boolean(),
               Attempts :: pos_integer(), Result :: map(), Reason :: term()) -> ok | full.
 give_up(Handle, Seq, Cursor, EndsPage, Attempts, Result, Reason) ->
@@ -129,12 +127,12 @@ give_up(Handle, Seq, Cursor, EndsPage, Attempts, Result, Reason) ->
         false -> hb_process_monitor_nif:give_up(Handle, Seq, Cursor, EndsPage, Attempts, Packed, Error)
     end.
 
-begins(Now, #pushing{marks = Marks, options = Options}) ->
-    ok = hb_cron_status_words:push_begins(Marks, ms(Now)),
-    hb_cron_hung_pushes:push_begins(Marks, Options).
+begins(Now, #pushing{words = Words, options = Options}) ->
+    ok = hb_cron_status_words:push_begins(Words, ms(Now)),
+    hb_cron_hung_pushes:push_begins(Words, Options).
 
-%% @doc Whether somebody has pushed with the same device after a time, in ms of the monotonic clock. A
-%% push in that same millisecond may have been this monitor's own, just before.
+%% @doc Whether a monitor has pushed with the same device since a time, in ms of the monotonic clock. A push in
+%% that same millisecond may have been this monitor's own.
 -spec works_since(Since :: integer(), pushing()) -> boolean().
 works_since(Since, #pushing{works = Works}) -> atomics:get(Works, 1) > Since.
 
@@ -162,7 +160,7 @@ with_events(Pushing) ->
         Taker -> Pushing#pushing{events = Taker}
     end.
 
-%% Whoever pushes with the same device reads it, and most of the time it says so already.
+%% All monitors with the same device read it, and usually it says so already.
 device_works(Works, Now) ->
     case atomics:get(Works, 1) of
         Now -> ok;
@@ -171,6 +169,6 @@ device_works(Works, Now) ->
 
 now_us() -> erlang:monotonic_time(microsecond).
 
-%% As `erlang:monotonic_time(millisecond)' rounds, which is negative for most of a node's life.
+%% Rounds as `erlang:monotonic_time(millisecond)' does, which is negative for most of a node's life.
 ms(Us) when Us >= 0 -> Us div 1000;
 ms(Us) -> (Us - 999) div 1000.

@@ -1,7 +1,6 @@
-%%% @doc A monitor's part in pushing dead letters once more: what is left of them, and which callers wait until
-%%% they may be pushed. It runs in the monitor, between two results. Reading a letter is
-%%% {@link hb_cron_dead_letters}' business; one that is pushed is discarded here, so that no other caller
-%%% has it pushed again.
+%%% @doc The monitor's part in pushing dead letters again: what is left of them, and which callers wait. It runs in
+%%% the monitor, between two results. {@link hb_cron_dead_letters} reads a letter; one that is pushed is removed
+%%% here, so that no other caller has it pushed again.
 -module(hb_cron_redelivery).
 
 -export([new/0, push/4, wait/3, push_waiting/3, refuse_waiting/1, waiting/1]).
@@ -11,20 +10,20 @@
 -type letter() :: {ProcId :: binary(), Id :: pos_integer(), Result :: map()}.
 
 -record(redelivery, {
-    %% What is left of letters of which some has been pushed.
+    %% The rest of letters of which some was pushed.
     left = #{} :: #{Id :: pos_integer() => Left :: map()},
-    %% Callers that want one pushed, and wait for the older monitors to end; the last first.
+    %% Callers that wait for older monitors to end, the last one first.
     waiting = [] :: [{gen_server:from(), letter()}]
 }).
 
 -opaque redelivery() :: #redelivery{}.
 
-%% @doc None was pushed, and no caller waits.
+%% @doc No letter was pushed, and no caller waits.
 -spec new() -> redelivery().
 new() -> #redelivery{}.
 
-%% @doc Pushes a letter, and discards it if that succeeds. What of it was pushed is not pushed again, should the
-%% rest fail.
+%% @doc Pushes a letter, and removes it after a success. If a part of it fails, what was pushed is not pushed
+%% again.
 -spec push(letter(), hb_cron_options:cursor(), hb_cron_push_loop:pushing(), redelivery()) ->
     {ok | {error, Reason :: term()}, redelivery()}.
 push({ProcId, Id, Whole}, Cursor, With, #redelivery{left = Parts} = Redelivery) ->
@@ -41,7 +40,7 @@ push({ProcId, Id, Whole}, Cursor, With, #redelivery{left = Parts} = Redelivery) 
             {{error, Reason}, Redelivery#redelivery{left = Parts#{Id => Left}}}
     end.
 
-%% Another caller may have had it pushed, or discarded it, since it was read.
+%% Another caller may have had it pushed or removed since it was read.
 is_letter(ProcId, Id) ->
     case hb_cron_registry:engine() of
         {ok, Engine, _} -> hb_process_monitor_nif:has_letter(Engine, ProcId, Id);
@@ -56,12 +55,12 @@ discard(ProcId, Id) ->
     end,
     ok.
 
-%% @doc A letter is to be pushed later, and its caller answered then.
+%% @doc Pushes a letter later, and answers its caller then.
 -spec wait(gen_server:from(), letter(), redelivery()) -> redelivery().
 wait(From, Letter, #redelivery{waiting = Waiting} = Redelivery) ->
     Redelivery#redelivery{waiting = [{From, Letter} | Waiting]}.
 
-%% @doc Pushes all that wait, in the order in which they came.
+%% @doc Pushes all letters that wait, in the order of arrival.
 -spec push_waiting(hb_cron_options:cursor(), hb_cron_push_loop:pushing(), redelivery()) -> redelivery().
 push_waiting(Cursor, With, #redelivery{waiting = Waiting} = Redelivery) ->
     lists:foldr(fun({From, Letter}, Before) ->
@@ -70,12 +69,12 @@ push_waiting(Cursor, With, #redelivery{waiting = Waiting} = Redelivery) ->
         Next
     end, Redelivery#redelivery{waiting = []}, Waiting).
 
-%% @doc The monitor was stopped: the callers that wait are answered so.
+%% @doc The monitor was stopped: answers the callers that wait.
 -spec refuse_waiting(redelivery()) -> redelivery().
 refuse_waiting(#redelivery{waiting = Waiting} = Redelivery) ->
     lists:foreach(fun({From, _}) -> ok = gen_server:reply(From, {error, not_monitored}) end, lists:reverse(Waiting)),
     Redelivery#redelivery{waiting = []}.
 
-%% @doc How many wait.
+%% @doc The number of callers that wait.
 -spec waiting(redelivery()) -> non_neg_integer().
 waiting(#redelivery{waiting = Waiting}) -> length(Waiting).

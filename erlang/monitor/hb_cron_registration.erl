@@ -1,6 +1,5 @@
-%%% @doc A monitor's registration with the engine: makes it, ends it, and moves it to another CU where the
-%%% host's router says so. It runs in the monitor, whose process the engine sends to; when to register is the
-%%% monitor's business, and so is what the engine sends.
+%%% @doc A monitor's registration with the engine: makes it, ends it, and moves it to another CU if the host's
+%%% router says so. It runs in the monitor, which decides when, and receives the engine's messages.
 -module(hb_cron_registration).
 
 -export([register/5, remove/3, follow_router/4, log_origin/4]).
@@ -8,19 +7,18 @@
 -export_type([registration/0, wait/0]).
 
 -type registration() :: {hb_process_monitor_nif:handle(), hb_process_monitor_nif:epoch(), Ticker :: pid()}.
-%% What it is called by, the number of what the engine sends for it, and the ticker that runs the engine, with
-%% which it ends.
+%% Its handle, its epoch, and the process of the engine, with which it ends.
 
 -type wait() :: durable | {wait, hb_process_monitor_nif:epoch()}.
-%% Whether there is something to wait for until all that was acked is durable.
+%% Whether the monitor must wait until its acks are durable.
 
-%% @doc Registers the calling process with the engine that runs, and says where it begins. `GoOn': where
-%% the checkpoint knows the process, it goes on from there, whatever the cursor. `none': there is no engine
-%% now, and the next ticker will tell.
+%% @doc Registers the calling process with the running engine, and returns where it begins. `GoOn': continue from
+%% the checkpoint if it knows the process, whatever the cursor. `none': there is no engine now, and the next one
+%% will call.
 -spec register(ProcId :: binary(), hb_cron_options:cursor(), GoOn :: boolean(),
-               hb_cron_options:monitor(), hb_cron_status_words:marks()) ->
+               hb_cron_options:monitor(), hb_cron_status_words:words()) ->
     {ok, registration(), hb_process_monitor_nif:origin(), Start :: hb_cron_options:cursor()} | none.
-register(ProcId, Cursor, GoOn, Options, Marks) ->
+register(ProcId, Cursor, GoOn, Options, Words) ->
     case hb_cron_registry:engine() of
         {ok, Engine, Ticker} ->
             Register = fun() ->
@@ -29,7 +27,7 @@ register(ProcId, Cursor, GoOn, Options, Marks) ->
             end,
             case without_arguments(Register) of
                 {ok, Handle, Epoch, {Origin, Start}} ->
-                    ok = hb_cron_status_words:set_epoch(Marks, Epoch),
+                    ok = hb_cron_status_words:set_epoch(Words, Epoch),
                     {ok, {Handle, Epoch, Ticker}, Origin, Start};
                 {error, stopped} ->
                     none
@@ -38,18 +36,18 @@ register(ProcId, Cursor, GoOn, Options, Marks) ->
             none
     end.
 
-%% @doc Ends it. `Watched': the process is to be resumed when the node starts next.
--spec remove(Watched :: boolean(), registration(), hb_cron_status_words:marks()) -> wait().
-remove(Watched, {Handle, Epoch, _Ticker}, Marks) ->
+%% @doc Ends it. `Watched': whether the process is to be resumed when the node starts next.
+-spec remove(Watched :: boolean(), registration(), hb_cron_status_words:words()) -> wait().
+remove(Watched, {Handle, Epoch, _Ticker}, Words) ->
     Wait = case hb_process_monitor_nif:remove(Handle, Watched) of
         durable -> durable;
         wait -> {wait, Epoch}
     end,
-    ok = hb_cron_status_words:set_epoch(Marks, 0),
+    ok = hb_cron_status_words:set_epoch(Words, 0),
     Wait.
 
-%% @doc The process may have moved to another CU: the host's router is asked again, as often as a
-%% failure is worth a report, where the CU is its choice. Says what the options are from now on.
+%% @doc Asks the host's router again, if it chose the CU, as often as failures are reported. Returns the options
+%% from now on.
 -spec follow_router(ProcId :: binary(), registration(), hb_cron_options:monitor(),
                     hb_cron_host_logger:logger()) -> hb_cron_options:monitor().
 follow_router(ProcId, {Handle, _, _}, #{routed := true} = Options, Logger) ->
@@ -73,17 +71,17 @@ move(ProcId, Handle, [Node | _] = Nodes, Options, Logger) ->
             ok = hb_cron_host_logger:log(Logger, {ok, moved_node, {ProcId, Origin}}),
             hb_cron_options:moved(Nodes, Options);
         {error, {bad_node, _}} ->
-            %% What the router says is no CU: the old one may come back.
+            %% The router's answer is not a CU: the old one may recover.
             Options
     end.
 
-%% What it raises has no arguments in its stack trace, which may hold passwords: that trace is printed.
+%% An exception without arguments in its stack trace, which is printed: they may hold passwords.
 without_arguments(Fun) ->
     try Fun()
     catch Class:Reason:Stack -> erlang:raise(Class, Reason, hb_cron_secret:stack(Stack))
     end.
 
-%% @doc Logs where a process begins, where that is not just what its caller wanted.
+%% @doc Logs where a process begins, if its caller wanted something else.
 -spec log_origin(hb_process_monitor_nif:origin(), Start :: hb_cron_options:cursor(), ProcId :: binary(),
                  hb_cron_host_logger:logger()) -> ok.
 log_origin(new, _Start, _ProcId, _Logger) ->

@@ -1,5 +1,5 @@
-%%% @doc Who monitors what on this node, and which engine runs. A set of ETS tables that live as
-%%% long as the supervision tree; every monitor writes its own rows.
+%%% @doc The monitors of this node, and the running engine: ETS tables that live as long as the supervision tree.
+%%% Every monitor writes its own rows.
 -module(hb_cron_registry).
 
 -export([create/0]).
@@ -7,8 +7,8 @@
 -export([find/1, is_monitored/1, claim/6, who/1, set_options/2, release/1, stop/1, leave/1, monitors/0, all_monitors/0]).
 %% Monitors that crashed
 -export([plan_restart/2]).
-%% For those who look on
--export([size/0, page/2, page_of/1, marks/1, stopping/1, set_trouble/2, trouble/1, counts/0]).
+%% Inspection
+-export([size/0, page/2, page_of/1, words/1, stopping/1, set_trouble/2, trouble/1, counts/0]).
 %% The engine
 -export([set_engine/3, engine/0, node_options/0]).
 %% Push devices
@@ -20,21 +20,21 @@
                   Options :: hb_cron_options:monitor()}.
 
 -type trouble() :: {Class :: push_failed | result_too_large, Reason :: binary(), Failures :: pos_integer(), At :: integer(), NextTry :: integer()}.
-%% Why the last push failed, how often it did for this result, when, and when it is tried again, in ms of
-%% the monotonic clock.
+%% Why the last push failed, how often it failed for this result, when, and when it is retried, in ms of the
+%% monotonic clock.
 
-%% {ProcId, Monitor, Logger, Options}: the monitor of ProcId. {Monitor, ProcId, Marks}: the way back. In
-%% order, so that it can be read page by page; all pids come before all binaries.
+%% {ProcId, Monitor, Logger, Options}: the monitor of ProcId. {Monitor, ProcId, StatusWords}: its process. Ordered,
+%% so that it can be read in listings; all pids come before all binaries.
 -define(NAMES, hb_cron_names).
-%% {ProcId, Monitor, OwnLogger}: a monitor that was stopped and has not ended, and the logger that ends with it,
-%% or `none'. A bag.
+%% {ProcId, Monitor, OwnLogger}: a monitor that was stopped and has not ended, and the logger that ends with it, or
+%% `none'. A bag.
 -define(LEAVING, hb_cron_leaving).
-%% {Monitor, Trouble}: a monitor whose pushes fail. Nearly none.
+%% {Monitor, Trouble}: a monitor whose pushes fail. Nearly always empty.
 -define(TROUBLE, hb_cron_trouble).
 %% {engine, Engine, Ticker, NodeOptions}
 -define(ENGINE, hb_cron_current_engine).
 
-%% @doc Makes the tables; the caller owns them.
+%% @doc Creates the tables; the caller owns them.
 -spec create() -> ok.
 create() ->
     Options = [named_table, public, {read_concurrency, true}],
@@ -51,27 +51,27 @@ find(ProcId) ->
         [{_, Monitor, Logger, Options}] ->
             case is_process_alive(Monitor) of
                 true -> {ok, {Monitor, Logger, Options}};
-                %% Its row is the keeper's to read and to delete.
+                %% The restarter reads and deletes its row.
                 false -> none
             end;
         [] ->
             none
     end.
 
-%% @doc Whether a process has a monitor, or one that crashed and is to be started again.
+%% @doc Whether a process has a monitor, or one that crashed and will be restarted.
 -spec is_monitored(ProcId :: binary()) -> boolean().
 is_monitored(ProcId) ->
     HasMonitor = fun() -> rows(?NAMES, ProcId) =/= [] end,
-    %% The new monitor takes its place before the planned start goes: it may do so between the first two looks.
+    %% The new monitor takes its place before its planned start is removed, perhaps between the first two reads.
     HasMonitor() orelse hb_cron_restarts:is_planned(ProcId) orelse HasMonitor().
 
-%% @doc Makes `Monitor', the calling process, the monitor of `ProcId'. Says which older ones have not ended:
+%% @doc Makes `Monitor', the calling process, the monitor of `ProcId'. Returns which older ones have not ended:
 %% nothing may be fetched before they have. `Token': it is a planned start, which may have been cancelled.
 -spec claim(ProcId :: binary(), Monitor :: pid(), hb_cron_host_logger:logger(),
-            hb_cron_options:monitor(), hb_cron_status_words:marks(), hb_cron_restarts:token() | none) ->
+            hb_cron_options:monitor(), hb_cron_status_words:words(), hb_cron_restarts:token() | none) ->
     {ok, Leaving :: [pid()]} | {taken, entry()} | cancelled.
-claim(ProcId, Monitor, Logger, Options, Marks, Token) ->
-    case ets:insert_new(?NAMES, [{ProcId, Monitor, Logger, Options}, {Monitor, ProcId, Marks}]) of
+claim(ProcId, Monitor, Logger, Options, Words, Token) ->
+    case ets:insert_new(?NAMES, [{ProcId, Monitor, Logger, Options}, {Monitor, ProcId, Words}]) of
         true ->
             case take_restart(ProcId, Token) of
                 true ->
@@ -86,11 +86,11 @@ claim(ProcId, Monitor, Logger, Options, Marks, Token) ->
                     {taken, Entry};
                 none ->
                     _ = [forget(Row) || {_, Dead, _, _} = Row <- ets:lookup(?NAMES, ProcId), not is_process_alive(Dead)],
-                    claim(ProcId, Monitor, Logger, Options, Marks, Token)
+                    claim(ProcId, Monitor, Logger, Options, Words, Token)
             end
     end.
 
-%% A start that a caller asks for takes the place of one that is planned.
+%% A start by a caller replaces a planned one.
 take_restart(ProcId, none) ->
     ok = drop_restart(ProcId),
     ok = hb_cron_restarts:forget(ProcId),
@@ -98,9 +98,8 @@ take_restart(ProcId, none) ->
 take_restart(ProcId, Token) ->
     hb_cron_restarts:cancel(ProcId, Token).
 
-%% @doc A monitor died otherwise than by being stopped: plans its restart. `Pause' gives the pause in ms, from the
-%% number of crashes; crashes older than `SettledMs' do not count. `none': it had been stopped, or is not the
-%% process's monitor any more.
+%% @doc A monitor died without a stop: plans its restart. `Pause' returns the pause in ms for a number of crashes;
+%% crashes older than `SettledMs' do not count. `none': it had been stopped, or is no longer the process's monitor.
 -spec plan_restart(Monitor :: pid(), {Pause :: fun((pos_integer()) -> non_neg_integer()), SettledMs :: pos_integer()}) ->
     {ok, ProcId :: binary(), hb_cron_host_logger:logger(), hb_cron_restarts:token(),
      Pause :: non_neg_integer()} | none.
@@ -111,7 +110,7 @@ plan_restart(Monitor, {Pause, Settled}) ->
             Token = hb_cron_restarts:plan(ProcId, {monitor, Options}, Ms),
             %% In this order the process counts as monitored at any time.
             Owned = ets:select_delete(?NAMES, [{{ProcId, Monitor, '_', '_'}, [], [true]}]) =:= 1,
-            %% A stop may have come before the start was planned.
+            %% A stop may have come before the restart was planned.
             case Owned andalso not lists:keymember(Monitor, 2, ets:lookup(?LEAVING, ProcId)) of
                 true ->
                     {ok, ProcId, Logger, Token, Ms};
@@ -123,8 +122,7 @@ plan_restart(Monitor, {Pause, Settled}) ->
             none
     end.
 
-%% @doc The process of a monitor, dead or alive, and what it was started with; only the process once it is
-%% stopping.
+%% @doc The process of a monitor, dead or alive, and its options; only the process if it is stopping.
 -spec who(Monitor :: pid()) ->
     {ok, ProcId :: binary(), hb_cron_host_logger:logger(), hb_cron_options:monitor() | stopping} | none.
 who(Monitor) ->
@@ -138,7 +136,7 @@ who(Monitor) ->
             none
     end.
 
-%% @doc The calling monitor, unless it is stopping, has other options from now on.
+%% @doc The calling monitor has other options from now on, unless it is stopping.
 -spec set_options(ProcId :: binary(), hb_cron_options:monitor()) -> ok.
 set_options(ProcId, Options) ->
     case ets:lookup(?NAMES, ProcId) of
@@ -146,7 +144,7 @@ set_options(ProcId, Options) ->
         _ -> ok
     end.
 
-%% @doc A monitor is stopping: its process is free for another one, which waits for it to end.
+%% @doc A monitor is stopping: its process is free for another one, which waits for its end.
 -spec release(Monitor :: pid()) -> ok.
 release(Monitor) ->
     unless_gone(fun() ->
@@ -167,14 +165,14 @@ release(ProcId, Monitor) ->
             ok
     end.
 
-%% @doc Stops the process that this is or was the monitor of, unless another start has come since: its restart
-%% is cancelled, or its monitor's place is free. Says which monitor is to end.
+%% @doc Stops the process of this monitor, past or present, unless another start has come since: cancels its
+%% restart, or frees its place. Returns which monitor must end.
 -spec stop(Monitor :: pid()) -> {ok, ProcId :: binary(), Current :: pid() | none} | none.
 stop(Monitor) ->
     case {rows(?NAMES, Monitor), hb_cron_restarts:crashed(Monitor)} of
         {[{_, ProcId, _}], Crashed} ->
             ok = release(Monitor),
-            %% Should it have crashed at this moment, its restart may be planned already.
+            %% If it crashed at this moment, its restart may be planned already.
             ok = case Crashed of none -> ok; _ -> drop_restart(ProcId) end,
             {ok, ProcId, Monitor};
         {[], {ok, ProcId}} ->
@@ -183,7 +181,7 @@ stop(Monitor) ->
             none
     end.
 
-%% The restart waits, or its monitor has taken its place in between.
+%% The restart is planned, or its monitor has taken its place in between.
 stop_restarted(ProcId) ->
     ok = drop_restart(ProcId),
     Current = case rows(?NAMES, ProcId) of
@@ -193,12 +191,12 @@ stop_restarted(ProcId) ->
     ok = hb_cron_restarts:forget(ProcId),
     Current.
 
-%% The logger that waited for the restart ends with it.
+%% The logger that was kept for the restart ends with it.
 drop_restart(ProcId) ->
     Own = [hb_cron_host_logger:own(Options) || {monitor, Options} <- hb_cron_restarts:drop(ProcId)],
     lists:foreach(fun hb_cron_host_logger:stop/1, Own).
 
-%% @doc A monitor ends; all that it wrote goes.
+%% @doc A monitor ends: removes its rows.
 -spec leave(Monitor :: pid()) -> ok.
 leave(Monitor) ->
     unless_gone(fun() ->
@@ -215,20 +213,20 @@ leave(Monitor) ->
         end
     end).
 
-%% Inspection works while the application does not run: then there is nothing.
+%% Inspection works while the application does not run: then the tables do not exist.
 rows(Table, Key) ->
     try ets:lookup(Table, Key)
     catch error:badarg -> []
     end.
 
-%% The tables go with the supervision tree, and a monitor may outlive it by a push.
+%% The tables go with the supervision tree, which a monitor may outlive by a push.
 unless_gone(Fun) ->
     try Fun()
     catch error:badarg -> ok
     end.
 
 forget(Row) ->
-    %% The way back is for the monitor to delete, or for the keeper, which logs its end.
+    %% The monitor deletes the other row, or the restarter, which logs the end.
     true = ets:delete_object(?NAMES, Row),
     ok.
 
@@ -237,16 +235,16 @@ forget(Row) ->
 monitors() ->
     ets:select(?NAMES, [{{'_', '$1', '_', '_'}, [], ['$1']}]).
 
-%% @doc The same, and those that are stopping, or dead and not seen to be.
+%% @doc All of them, and those that are stopping, or dead and not noticed yet.
 -spec all_monitors() -> [pid()].
 all_monitors() ->
     ets:select(?NAMES, [{{'$1', '_', '_'}, [], ['$1']}]).
 
-%% @doc How many processes are monitored on this node, about: while one ends it may still count.
+%% @doc Approximately how many processes are monitored on this node: one that ends may still count.
 -spec size() -> non_neg_integer().
 size() -> rows_of(?NAMES) div 2.
 
-%% @doc How many monitors are stopping, and how many fail at a push, about, likewise.
+%% @doc Approximately how many monitors are stopping, and how many fail to push.
 -spec counts() -> #{stopping := non_neg_integer(), troubled := non_neg_integer()}.
 counts() -> #{stopping => rows_of(?LEAVING), troubled => rows_of(?TROUBLE)}.
 
@@ -256,8 +254,8 @@ rows_of(Table) ->
         Rows -> Rows
     end.
 
-%% @doc At most so many monitors whose processes come after one, in the order of their ids; `<<>>' comes
-%% before all.
+%% @doc At most so many monitors whose processes come after one, in the order of their ids; `<<>>' comes before
+%% all.
 -spec page(After :: binary(), Limit :: pos_integer()) -> [{ProcId :: binary(), Monitor :: pid()}].
 page(After, Limit) ->
     try page(ets:next(?NAMES, After), Limit, [])
@@ -274,7 +272,7 @@ page(ProcId, Limit, Page) ->
         false -> page(ets:next(?NAMES, ProcId), Limit, Page)
     end.
 
-%% @doc The page that holds one process alone; empty if it has no monitor.
+%% @doc The listing of one process alone; empty if it has no monitor.
 -spec page_of(ProcId :: binary()) -> [{ProcId :: binary(), Monitor :: pid()}].
 page_of(ProcId) ->
     try ets:lookup_element(?NAMES, ProcId, 2) of
@@ -283,20 +281,20 @@ page_of(ProcId) ->
         error:badarg -> []
     end.
 
-%% @doc A monitor's process, and what it notes of itself.
--spec marks(Monitor :: pid()) -> {ok, ProcId :: binary(), hb_cron_status_words:marks()} | none.
-marks(Monitor) ->
+%% @doc A monitor's process and status words.
+-spec words(Monitor :: pid()) -> {ok, ProcId :: binary(), hb_cron_status_words:words()} | none.
+words(Monitor) ->
     case rows(?NAMES, Monitor) of
-        [{_, ProcId, Marks}] -> {ok, ProcId, Marks};
+        [{_, ProcId, Words}] -> {ok, ProcId, Words};
         [] -> none
     end.
 
-%% @doc The monitors of a process that are stopping, and still there.
+%% @doc The monitors of a process that are stopping and alive.
 -spec stopping(ProcId :: binary()) -> [pid()].
 stopping(ProcId) ->
     [Pid || {_, Pid, _} <- rows(?LEAVING, ProcId), is_process_alive(Pid)].
 
-%% @doc The calling monitor's pushes fail, or do not any more.
+%% @doc The calling monitor's pushes fail, or no longer fail.
 -spec set_trouble(Monitor :: pid(), trouble() | none) -> ok.
 set_trouble(Monitor, none) ->
     unless_gone(fun() -> true = ets:delete(?TROUBLE, Monitor), ok end);
@@ -305,7 +303,7 @@ set_trouble(Monitor, Trouble) ->
 
 -spec trouble(Monitor :: pid()) -> trouble() | none.
 trouble(Monitor) ->
-    %% Nearly none is in it, and an exception for each of the others would be what a list takes longest for.
+    %% Nearly none is in the table, and an exception for each of the others would dominate the cost of a listing.
     case rows(?TROUBLE, Monitor) of
         [{_, Trouble}] -> Trouble;
         [] -> none
@@ -318,7 +316,7 @@ set_engine(Engine, Ticker, NodeOptions) ->
     true = ets:insert(?ENGINE, {engine, Engine, Ticker, NodeOptions}),
     ok.
 
-%% @doc The engine to register with. It may have stopped meanwhile.
+%% @doc The engine to register with. It may have ended meanwhile.
 -spec engine() -> {ok, hb_process_monitor_nif:engine(), Ticker :: pid()} | none.
 engine() ->
     case rows(?ENGINE, engine) of
@@ -333,8 +331,8 @@ node_options() ->
     catch error:badarg -> #{}
     end.
 
-%% @doc Where the monitors that push with the same device note that it works: the time of the last
-%% push that succeeded, in ms of the monotonic clock. A fun is nobody else's.
+%% @doc Where monitors with the same device note that it works: the time of the last push that succeeded, in ms of
+%% the monotonic clock. A fun is not shared.
 -spec device(hb_cron_host:device()) -> atomics:atomics_ref().
 device({_Adapter, {Fun, _Format}}) when is_function(Fun) ->
     new_device();

@@ -1,18 +1,17 @@
-%%% @doc Sees monitors end. One that was stopped stays so. Any other end is a crash, a kill included: the VM
-%%% kills processes, too, when code is purged or a heap grows too large. Such a monitor is started again from its
-%%% acked cursor, later each time, and each for itself: monitors share no restart intensity.
-%%%
-%%% It holds no state that matters: starts that are owed are in {@link hb_cron_restarts}, and a new
-%%% keeper carries them out.
+%%% @doc Restarts monitors that ended without a stop. Any such end is a crash, a kill included: the VM kills
+%%% processes if code is purged or a heap grows too large. The monitor is restarted from its acked cursor, with
+%%% backoff, and on its own: monitors share no restart intensity.
+%%% || This process holds no state of importance: planned restarts are in {@link hb_cron_restarts}, and its
+%%% successor carries them out.
 -module(hb_cron_restarter).
 -behaviour(gen_server).
 
 -export([start_link/0]).
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2, format_status/1]).
 
-%% A monitor that has lived so long, in ms, crashes for the first time again.
+%% A monitor that has lived this long, in ms, starts its backoff again.
 -define(SETTLED, 600000).
-%% How often crashes of processes that are not monitored any more are forgotten, in ms.
+%% How often crashes of processes that are no longer monitored are forgotten, in ms.
 -define(SWEEP, 60000).
 
 -spec start_link() -> gen_server:start_ret().
@@ -22,7 +21,7 @@ start_link() ->
 %% @private
 -spec init([]) -> {ok, no_state}.
 init([]) ->
-    %% After a restart. A monitor that asks to be watched meanwhile is watched twice, which does no harm.
+    %% After a restart. A monitor that asks to be watched meanwhile is watched twice, which is harmless.
     lists:foreach(fun(Monitor) -> monitor(process, Monitor) end, hb_cron_registry:all_monitors()),
     lists:foreach(fun({ProcId, Token, Ms}) -> arm(ProcId, Token, Ms, 1) end, hb_cron_restarts:all()),
     _ = erlang:send_after(?SWEEP, self(), sweep),
@@ -62,8 +61,8 @@ handle_info(sweep, State) ->
 handle_info(_Stray, State) ->
     {noreply, State}.
 
-%% A monitor that was stopped is not the monitor of its process any more. One that ended while no keeper ran has
-%% the reason `noproc', whatever it was: its place says whether it was stopped.
+%% A monitor that was stopped has lost its place. One that ended while no restarter ran has the reason `noproc':
+%% its place says whether it was stopped.
 ended(Reason, Monitor) ->
     _ = case hb_cron_registry:who(Monitor) of
         none -> ok;
@@ -86,19 +85,19 @@ stopped(Reason, ProcId) ->
     is_shutdown(Reason) orelse Reason =:= noproc orelse
         hb_cron_host_logger:log(undefined, {error, monitor_died, {ProcId, Reason}}).
 
-%% That one is for its own supervisor to start again.
+%% Its own supervisor restarts it.
 supervised(Reason, ProcId, Logger) ->
     is_shutdown(Reason) orelse Reason =:= noproc orelse
         hb_cron_host_logger:log(Logger, {error, monitor_died, {ProcId, Reason}}).
 
-%% The application stops, and its supervisor does not wait for a push for ever.
+%% The application stops, and its supervisor does not wait for a push without end.
 cut_short(killed, ProcId) ->
     hb_cron_host_logger:log(undefined, {error, push_cut_short, {ProcId, application_stopped}});
 cut_short(_Reason, _ProcId) ->
     ok.
 
 crashed(Reason, ProcId, Monitor) ->
-    %% The restart is planned first: nothing that only logs can prevent it.
+    %% The restart is planned first, so that no failure of logging prevents it.
     case hb_cron_registry:plan_restart(Monitor, {fun hb_cron_restarts:pause/1, ?SETTLED}) of
         {ok, ProcId, Logger, Token, Pause} ->
             ok = arm(ProcId, Token, Pause, 1),
@@ -115,7 +114,7 @@ arm(ProcId, Token, Ms, Failures) ->
 start(ProcId, Token, {monitor, Options} = Start, Failures) ->
     case hb_cron_sup:start_monitor([ProcId, Options#{token => Token}]) of
         {ok, Monitor} when is_pid(Monitor) -> ok;
-        %% It was cancelled, or another start was first.
+        %% It was cancelled, or another start came first.
         {ok, undefined} -> hb_cron_restarts:cancel(ProcId, Token);
         {error, Reason} -> again(ProcId, Token, Start, Reason, Failures)
     end;
@@ -130,7 +129,7 @@ again(ProcId, Token, Start, Reason, Failures) ->
         hb_cron_restarts:not_started(ProcId, Start, Reason, Failures + 1).
 
 %% @private
-%% How many and not which.
+%% How many, not which.
 -spec format_status(gen_server:format_status()) -> gen_server:format_status().
 format_status(#{state := _} = Status) ->
     Status#{state := #{planned_starts => length(hb_cron_restarts:all())}};

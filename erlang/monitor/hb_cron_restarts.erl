@@ -1,6 +1,5 @@
-%%% @doc The starts that are owed: of monitors that crashed, and of processes that could not be resumed yet. They
-%%% are in tables of the supervision tree, so they outlive the keeper, which carries them out. When to start
-%%% again is the keeper's decision.
+%%% @doc Planned starts: of monitors that crashed, and of processes that could not be resumed. They are in tables
+%%% of the supervision tree, so they outlive {@link hb_cron_restarter}, which carries them out.
 -module(hb_cron_restarts).
 
 -export([create/0]).
@@ -12,35 +11,35 @@
 -export_type([token/0, start/0]).
 
 -type token() :: reference().
-%% Names one planned start. A start whose token is gone from the table was cancelled.
+%% Identifies one planned start. If its token is gone from the table, the start was cancelled.
 
 -type start() :: {monitor, hb_cron_options:monitor()} | {given, Options :: map()} | {kept, binary()}.
-%% What a monitor is started with: the options of the one that crashed; those that the host's configuration
-%% gives; those that the checkpoint kept. The last two may be refused now and good later.
+%% The options of a start: those of the monitor that crashed, those of the host's configuration, or those that the
+%% checkpoint kept. The last two may be refused now and valid later.
 
-%% {ProcId, Token, Start, DueMs, Reason}: a start that is planned, at a time of the monotonic clock, and why the last
-%% one failed; `none' if that was a crash.
+%% {ProcId, Token, Start, DueMs, Reason}: a planned start, due at a time of the monotonic clock, and why the last
+%% one failed; `none' after a crash.
 -define(RESTARTS, ?MODULE).
-%% {ProcId, Count, SinceMs, Monitors}: how often a process's monitor crashed lately, when it last did, and the
-%% latest pids of those that crashed. A caller may stop the process by one of these.
+%% {ProcId, Count, SinceMs, Monitors}: how often the process's monitor crashed lately, when it last did, and the
+%% latest pids. A caller may stop the process by one of these.
 -define(CRASHES, hb_cron_crashes).
-%% {Monitor, ProcId}: the way back for these pids.
+%% {Monitor, ProcId}: the process of these pids.
 -define(CRASHED, hb_cron_crashed).
-%% How many of them are known.
+%% How many of them are kept.
 -define(KNOWN, 8).
 %% The process that carries the starts out.
 -define(RESTARTER, hb_cron_restarter).
 %% The first and the longest pause before a start, in ms.
 -define(BACKOFF, {1000, 300000}).
 
-%% @doc Makes the tables; the caller owns them.
+%% @doc Creates the tables; the caller owns them.
 -spec create() -> ok.
 create() ->
     _ = [Name = ets:new(Name, [named_table, public, set, {read_concurrency, true}])
          || Name <- [?RESTARTS, ?CRASHES, ?CRASHED]],
     ok.
 
-%% @doc Plans a start in so many ms. It takes the place of one that was planned before.
+%% @doc Plans a start in so many ms. It replaces an earlier one.
 -spec plan(ProcId :: binary(), start(), Ms :: non_neg_integer()) -> token().
 plan(ProcId, Start, Ms) -> plan(ProcId, Start, Ms, none).
 
@@ -49,8 +48,7 @@ plan(ProcId, Start, Ms, Reason) ->
     true = ets:insert(?RESTARTS, {ProcId, Token, Start, now_ms() + Ms, Reason}),
     Token.
 
-%% @doc A process could not be started, for the `Failures'th time. It is tried again later; that is logged at 1, 2, 4,
-%% 8, ...
+%% @doc A process could not be started, for the `Failures'th time. Plans another try; logs at 1, 2, 4, 8, ...
 -spec not_started(ProcId :: binary(), start(), Reason :: term(), Failures :: pos_integer()) -> ok.
 not_started(ProcId, Start, Reason, Failures) ->
     Pause = pause(Failures),
@@ -60,7 +58,7 @@ not_started(ProcId, Start, Reason, Failures) ->
         hb_cron_host_logger:log(undefined, {error, not_started, {ProcId, Reason, {again_in_ms, Pause}}}),
     ok.
 
-%% @doc How long to wait before the start after so many failures, in ms.
+%% @doc The pause before a start after so many failures, in ms.
 -spec pause(Failures :: pos_integer()) -> pos_integer().
 pause(Failures) -> rand:uniform(hb_cron_retry_policy:longest_pause(Failures, ?BACKOFF)).
 
@@ -69,7 +67,7 @@ pause(Failures) -> rand:uniform(hb_cron_retry_policy:longest_pause(Failures, ?BA
 watch() ->
     gen_server:cast(?RESTARTER, {watch, self()}).
 
-%% @doc What a planned start is to start with; `cancelled' if it is gone.
+%% @doc The options of a planned start; `cancelled' if it is gone.
 -spec start_of(ProcId :: binary(), token()) -> {ok, start()} | cancelled.
 start_of(ProcId, Token) ->
     case rows(?RESTARTS, ProcId) of
@@ -77,17 +75,17 @@ start_of(ProcId, Token) ->
         _ -> cancelled
     end.
 
-%% @doc Removes a planned start; false if it is gone already.
+%% @doc Removes a planned start; false if it is gone.
 -spec cancel(ProcId :: binary(), token()) -> boolean().
 cancel(ProcId, Token) ->
     ets:select_delete(?RESTARTS, [{{ProcId, Token, '_', '_', '_'}, [], [true]}]) =:= 1.
 
-%% @doc Removes the planned start of a process, if there is one, and says what it was to start with.
+%% @doc Removes the planned start of a process, and returns its options.
 -spec drop(ProcId :: binary()) -> [start()].
 drop(ProcId) ->
     [Start || {_, _, Start, _, _} <- ets:take(?RESTARTS, ProcId)].
 
-%% @doc Whether a process's monitor crashed and is to be started again.
+%% @doc Whether a process's monitor crashed and will be restarted.
 -spec is_planned(ProcId :: binary()) -> boolean().
 is_planned(ProcId) ->
     case rows(?RESTARTS, ProcId) of
@@ -103,7 +101,7 @@ all() ->
     catch error:badarg -> []
     end.
 
-%% @doc So many at most of the processes that could not be started, and why not.
+%% @doc At most so many processes that could not be started, and why.
 -spec refused(Most :: pos_integer()) -> [{ProcId :: binary(), Reason :: term()}].
 refused(Most) ->
     Refused = [{{'$1', '_', {'$2', '_'}, '_', '$3'}, [{'=/=', '$2', monitor}], [{{'$1', '$3'}}]}],
@@ -114,7 +112,7 @@ refused(Most) ->
         error:badarg -> []
     end.
 
-%% @doc A planned start is to have other options: `Change' makes them of its own. `none' if none is planned.
+%% @doc Changes the options of a planned start. `none': none is planned.
 -spec set_options(ProcId :: binary(), fun((start()) -> start())) -> {ok, start()} | none.
 set_options(ProcId, Change) ->
     case rows(?RESTARTS, ProcId) of
@@ -130,7 +128,7 @@ set_options(ProcId, Change) ->
             none
     end.
 
-%% @doc A process's monitor crashed. Says how often that happened lately: with less than `SettledMs' between two.
+%% @doc A process's monitor crashed. Returns how often it crashed with less than `SettledMs' between two crashes.
 -spec crashed(ProcId :: binary(), Monitor :: pid(), SettledMs :: pos_integer()) -> Count :: pos_integer().
 crashed(ProcId, Monitor, Settled) ->
     Now = now_ms(),
@@ -145,7 +143,7 @@ crashed(ProcId, Monitor, Settled) ->
     true = ets:insert(?CRASHES, {ProcId, Before + 1, Now, Kept}),
     Before + 1.
 
-%% @doc The process of a monitor that crashed, unless it was started anew or stopped since.
+%% @doc The process of a monitor that crashed, unless it was started again or stopped since.
 -spec crashed(Monitor :: pid()) -> {ok, ProcId :: binary()} | none.
 crashed(Monitor) ->
     case rows(?CRASHED, Monitor) of
@@ -153,20 +151,20 @@ crashed(Monitor) ->
         [] -> none
     end.
 
-%% @doc Drops what is known of crashes of processes that are not monitored any more.
+%% @doc Forgets crashes of processes that are no longer monitored.
 -spec settle(IsMonitored :: fun((ProcId :: binary()) -> boolean())) -> ok.
 settle(IsMonitored) ->
     Crashed = ets:select(?CRASHES, [{{'$1', '_', '_', '_'}, [], ['$1']}]),
     lists:foreach(fun forget/1, [ProcId || ProcId <- Crashed, not IsMonitored(ProcId)]).
 
-%% @doc The process is started anew, or stopped: nothing is owed to it.
+%% @doc The process was started or stopped: removes its planned start and its crashes.
 -spec forget(ProcId :: binary()) -> ok.
 forget(ProcId) ->
     _ = drop(ProcId),
     _ = [ets:delete(?CRASHED, Pid) || {_, _, _, Pids} <- ets:take(?CRASHES, ProcId), Pid <- Pids],
     ok.
 
-%% Inspection works while the application does not run: then there is nothing.
+%% Inspection works while the application does not run: then there are no tables.
 rows(Table, Key) ->
     try ets:lookup(Table, Key)
     catch error:badarg -> []

@@ -1,5 +1,5 @@
-%%% @doc The result that is next, while its push fails: what is left of it, since when it fails, and what
-%%% {@link hb_cron_retry_policy} decides about it. Plain data: the monitor pushes, waits and gives up.
+%%% @doc The result whose push fails: what is left of it, since when it fails, and what {@link
+%%% hb_cron_retry_policy} decides. Plain data: the monitor pushes, waits and gives up.
 -module(hb_cron_retry).
 
 -export([new/1, failed/5, succeeded/1, without_pushed/2]).
@@ -11,22 +11,22 @@
     delivery :: hb_cron_retry_policy:delivery(),
     %% When it first failed, in ms of the monotonic clock.
     since = 0 :: integer(),
-    %% The result as the CU gave it, once some of it has been pushed, and what is left. It outlives its page:
-    %% after an engine's death the same result comes whole again.
+    %% The result as the CU gave it, once some of it was pushed, and what is left. It outlives its page: after the
+    %% engine's death the same result comes again as a whole.
     remains = none :: none | {Whole :: map(), Left :: map()}
 }).
 
 -opaque retrying() :: #retrying{}.
 
 -type failure() :: {Left :: map(), Host :: works | unknown}.
-%% What is left of the result, and whether the host is known to work all the same.
+%% What is left of the result, and whether the host is known to work.
 
 -type decision() :: {retry, retrying()} | {give_up, GivenUp :: retrying(), Refused :: retrying()}.
-%% How it stands then: once it has been given up, and another result is next; or once there was no room for
-%% it, so that it is tried on, and nothing is concluded from it.
+%% The state after it was given up, with another result next; or after there was no room for it, so that it is
+%% retried.
 
-%% @doc Nothing has failed, with these settings of the monitor. A checkpoint in memory has no room for dead letters:
-%% each would be packed, only to be refused, so none is tried.
+%% @doc Nothing has failed, with these settings. A checkpoint in memory has no room for dead letters: each would be
+%% encoded only to be refused, so no result is given up.
 -spec new(#{cron_push_attempts := pos_integer() | infinity,
             cron_push_backoff := hb_cron_retry_policy:backoff(), atom() => term()}) -> retrying().
 new(#{cron_push_attempts := Attempts, cron_push_backoff := Backoff}) ->
@@ -36,16 +36,16 @@ new(#{cron_push_attempts := Attempts, cron_push_backoff := Backoff}) ->
     end,
     #retrying{delivery = hb_cron_retry_policy:new(Max, Backoff)}.
 
-%% @doc A push of what is at hand of the result failed. `WorksSince' says whether another monitor has pushed
-%% with the same device since a time. Says how often it has failed with this, and what is to be done.
+%% @doc A push of what is left failed. `WorksSince' returns whether another monitor has pushed with the same device
+%% since a time. Returns how often it failed with this reason, and what to do.
 -spec failed(Result :: map(), failure(), Now :: integer(), WorksSince :: fun((integer()) -> boolean()), retrying()) ->
     {Failures :: pos_integer(), decision()}.
 failed(Result, {Left, Host}, Now, WorksSince, #retrying{delivery = Before} = Retrying) ->
-    %% A result may differ from what is left of it in nothing that is pushed, such as a key that the CU
-    %% left out. If nothing shows that the host works, nothing was pushed.
+    %% A result may differ from its rest only in keys that are not pushed. Unless the host is known to work,
+    %% nothing was pushed.
     Delivery = case Host =:= unknown orelse Left =:= Result of
         true -> Before;
-        %% Some of it has been pushed: this is the first failure of the rest.
+        %% Some of it was pushed: this is the first failure of the rest.
         false -> hb_cron_retry_policy:succeeded(Before)
     end,
     Remains = case Retrying#retrying.remains of
@@ -78,11 +78,11 @@ succeeded(#retrying{delivery = Delivery} = Retrying) ->
 without_pushed([Whole | Rest], #retrying{remains = {Whole, Left}}) -> [Left | Rest];
 without_pushed(Results, _Retrying) -> Results.
 
-%% @doc How often the result that is next has failed.
+%% @doc How often the next result has failed.
 -spec failures(retrying()) -> non_neg_integer().
 failures(#retrying{delivery = Delivery}) -> hb_cron_retry_policy:failures(Delivery).
 
-%% @doc How long to wait before the next try, in ms, drawn anew each time.
+%% @doc The pause before the next try, in ms, drawn anew each time.
 -spec pause(retrying()) -> pos_integer().
 pause(#retrying{delivery = Delivery}) ->
     rand:uniform(hb_cron_retry_policy:ceiling(hb_cron_retry_policy:failures(Delivery), Delivery)).

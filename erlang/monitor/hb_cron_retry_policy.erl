@@ -1,13 +1,13 @@
-%%% @doc What to do about a push that fails: try again, how much later, or give the result up. Plain
-%%% data and plain functions: the monitor carries out what is decided here.
+%%% @doc Decides what to do about a push that fails: retry, when, or give up. Plain data and plain functions: the
+%%% monitor carries out the decision.
 %%%
-%%% A result that fails while others can be pushed is poison, and is given up after so many tries.
-%%% When the next one fails too, it is the device that is down: nothing more is given up until a
-%%% push succeeds, this monitor's or another's with the same device.
+%%% A result that fails while others can be pushed is poison, and is given up after a number of tries. If the next
+%%% one fails too, the device is broken: no result is given up until a push succeeds, of this monitor or another
+%%% one with the same device.
 -module(hb_cron_retry_policy).
 
 -export([new/2, succeeded/1, failed/2, refused/1, failures/1, ceiling/2]).
-%% For everything that is tried again
+%% Shared by everything that is retried
 -export([longest_pause/2, is_reported/1]).
 
 -export_type([delivery/0, backoff/0]).
@@ -17,9 +17,9 @@
 -record(delivery, {
     max :: pos_integer() | infinity,
     backoff :: backoff(),
-    %% Failed pushes of the result that is next.
+    %% Failed pushes of the next result.
     failures = 0 :: non_neg_integer(),
-    %% The result before this one was given up, and nothing was pushed since.
+    %% The previous result was given up, and nothing was pushed since.
     suspect = false :: boolean()
 }).
 
@@ -35,8 +35,8 @@ new(Max, Backoff) ->
 succeeded(#delivery{failures = 0, suspect = false} = Delivery) -> Delivery;
 succeeded(Delivery) -> Delivery#delivery{failures = 0, suspect = false}.
 
-%% @doc A push failed. `DeviceWorks' says that another monitor has pushed with the same device
-%% since this result began to fail.
+%% @doc A push failed. `DeviceWorks': another monitor has pushed with the same device since this result began to
+%% fail.
 -spec failed(DeviceWorks :: boolean(), delivery()) -> {retry | give_up, delivery()}.
 failed(DeviceWorks, #delivery{failures = Before, max = Max, suspect = Suspect} = Delivery) ->
     Failures = Before + 1,
@@ -46,17 +46,17 @@ failed(DeviceWorks, #delivery{failures = Before, max = Max, suspect = Suspect} =
         false -> {retry, Failed}
     end.
 
-%% @doc There is no room for what was to be given up: it is tried on.
+%% @doc There is no room for the dead letter: the result is retried.
 -spec refused(delivery()) -> delivery().
 refused(#delivery{max = Max} = Delivery) ->
     Delivery#delivery{failures = Max}.
 
-%% @doc Failed pushes of the result that is next.
+%% @doc Failed pushes of the next result.
 -spec failures(delivery()) -> non_neg_integer().
 failures(#delivery{failures = Failures}) -> Failures.
 
-%% @doc The longest pause before try `Failures + 1', in ms: it doubles with each failure. The
-%% pause is drawn evenly from what lies below it, so that many do not try again together.
+%% @doc The longest pause before try `Failures + 1', in ms: it doubles with each failure. The pause is drawn evenly
+%% from below it, so that many monitors do not retry together.
 -spec ceiling(Failures :: pos_integer(), delivery()) -> pos_integer().
 ceiling(Failures, #delivery{backoff = Backoff}) -> longest_pause(Failures, Backoff).
 
@@ -66,6 +66,6 @@ longest_pause(Failures, {First, Longest}) ->
     %% 2^32 ms is longer than any pause.
     min(Longest, First bsl min(Failures - 1, 32)).
 
-%% @doc Whether a failure is logged, by its number: at 1, 2, 4, 8, ..., as the engine does it with fetches.
+%% @doc Whether a failure is logged, by its number: at 1, 2, 4, 8, ..., as the engine does with fetches.
 -spec is_reported(Failures :: pos_integer()) -> boolean().
 is_reported(Failures) -> Failures band (Failures - 1) =:= 0.

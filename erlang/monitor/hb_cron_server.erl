@@ -1,14 +1,14 @@
-%%% @doc A monitor: the process that stands for one AO process. The engine sends it ticks and pages
-%%% of results; it pushes the results one by one, in order, and acks each. Its acked cursor is the
-%%% only truth: whatever dies, it goes on from there.
+%%% @doc A monitor: the process that stands for one AO process. The engine sends it ticks and pages of results; it
+%%% pushes the results one by one, in order, and acks each. Its acked cursor is the only truth: after any crash it
+%%% continues there.
 -module(hb_cron_server).
 -behaviour(gen_server).
 
 -export([start_link/2]).
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2, terminate/2, format_status/1]).
 
-%% How long the checkpoint may take to become durable before a monitor that was stopped ends, in ms. A caller
-%% that waits for the end has a time-out of its own; this one only bounds what is left behind.
+%% How long the acks of a stopped monitor may take to become durable before it ends, in ms. A caller that waits has
+%% a time-out of its own.
 -define(DURABLE_LIMIT, 60000).
 %% The first and the longest pause after a part that was too large for the heap, in ms.
 -define(REFUSED_BACKOFF, {1000, 300000}).
@@ -18,16 +18,16 @@
     options :: hb_cron_options:monitor(),
     logger :: hb_cron_host_logger:logger(),
     pushing_with :: hb_cron_push_loop:pushing(),
-    %% The result that is next, while its push fails.
+    %% The next result, while its push fails.
     retrying :: hb_cron_retry:retrying(),
     %% What others read of this process without asking it.
-    marks :: hb_cron_status_words:marks(),
-    %% Of the supervision tree, where this process is not in it and must end with it.
+    words :: hb_cron_status_words:words(),
+    %% A monitor of the supervision tree, if this process is not in it and must end with it.
     tree = none :: none | reference(),
-    %% After the last result acked, or where to begin.
+    %% The cursor of the last ack, or the starting point.
     cursor :: hb_cron_options:cursor(),
-    %% Older monitors of the same process that still finish a push. Until they are down nothing
-    %% is fetched, so that no result is pushed by two at once.
+    %% Older monitors of the same process that still finish a push. Until they are down nothing is fetched, so that
+    %% no result is pushed by two at once.
     leaving :: #{reference() => pid()},
     engine = none :: none | hb_cron_registration:registration(),
     %% A tick came while there was no engine to poll with.
@@ -36,14 +36,14 @@
     part = none :: none | hb_cron_push_loop:part(),
     %% A `push_next' is in the mailbox.
     pushing = false :: boolean(),
-    %% The result that is next failed, and is tried again when this timer fires or a tick comes.
+    %% The next result failed, and is retried when this timer fires or a tick comes.
     retry = none :: none | reference(),
     redelivery = hb_cron_redelivery:new() :: hb_cron_redelivery:redelivery(),
-    %% This process was registered before: what the checkpoint says of its start is no news.
+    %% This process was registered before, so the starting point is not logged again.
     known = false :: boolean(),
-    %% Parts in a row that the VM would kill this process for taking.
+    %% Parts in a row for which the VM would kill this process.
     refused = 0 :: non_neg_integer(),
-    %% It was stopped, and ends once all that was acked is durable, or this timer fires.
+    %% It was stopped, and ends once every ack is durable, or this timer fires.
     stopping = none :: none | {hb_process_monitor_nif:epoch(), reference()}
 }).
 
@@ -57,25 +57,25 @@ start_link(ProcId, Options) ->
 init({ProcId, Given}) ->
     _ = process_flag(trap_exit, true),
     {Token, #{rate := Rate, cursor := Cursor, logger := Logger} = Options} = with_logger(token(Given)),
-    Marks = hb_cron_status_words:new(),
-    case hb_cron_registry:claim(ProcId, self(), Logger, Options, Marks, Token) of
+    Words = hb_cron_status_words:new(),
+    case hb_cron_registry:claim(ProcId, self(), Logger, Options, Words, Token) of
         {ok, Leaving} ->
             ok = hb_cron_sys_status:label({hb_process_monitor, ProcId}),
             ok = hb_cron_host_logger:register_with(Logger),
             ok = hb_cron_engine:register_with(Logger),
-            ok = hb_cron_status_words:set_paused(Marks, hb_cron_options:is_paused(Options)),
+            ok = hb_cron_status_words:set_paused(Words, hb_cron_options:is_paused(Options)),
             ok = hb_cron_restarts:watch(),
             Settings = hb_cron_options:settings(Options),
             Push = hb_cron_host:device(Settings),
             Works = hb_cron_registry:device(Push),
             State = #state{
                 proc_id = ProcId, options = Options, logger = Logger, cursor = Cursor,
-                pushing_with = hb_cron_push_loop:new(ProcId, Logger, Push, Options, Marks, Works),
-                retrying = hb_cron_retry:new(Settings), marks = Marks, tree = tree(Options),
+                pushing_with = hb_cron_push_loop:new(ProcId, Logger, Push, Options, Words, Works),
+                retrying = hb_cron_retry:new(Settings), words = Words, tree = tree(Options),
                 leaving = maps:from_list([{monitor(process, Pid), Pid} || Pid <- Leaving])
             },
             log(ok, started_monitor, {ProcId, Rate, Cursor}, State),
-            %% It waits for most of its life: without what starting left on its heap.
+            %% It is idle for most of its life: drops what starting left on its heap.
             {ok, attach(State), hibernate};
         {taken, _Entry} ->
             ok = hb_cron_host_logger:stop(hb_cron_host_logger:own(Options)),
@@ -137,7 +137,7 @@ handle_cast(engine_up, State) ->
 handle_cast({pause, Paused}, #state{options = Options} = State) ->
     case hb_cron_options:is_paused(Options) of
         Paused ->
-            ok = hb_cron_status_words:set_paused(State#state.marks, Paused),
+            ok = hb_cron_status_words:set_paused(State#state.words, Paused),
             {noreply, State};
         _ ->
             {noreply, set_paused(Paused, State), hibernate}
@@ -171,7 +171,7 @@ handle_info({'DOWN', Ref, process, _, _}, #state{leaving = Leaving} = State) ->
 handle_info(_Stray, #state{} = State) ->
     {noreply, State}.
 
-%% Ticks that have piled up are one.
+%% Waiting ticks are served as one.
 drop_ticks(State) ->
     receive tick -> drop_ticks(State)
     after 0 -> State
@@ -187,7 +187,7 @@ tick(#state{engine = {Handle, _, _}} = State) ->
 tick(#state{engine = none} = State) ->
     {noreply, State#state{ticked = true}}.
 
-%% Ends, once all that was acked is durable.
+%% Ends once every ack is durable.
 stop(State) ->
     ok = hb_cron_registry:release(self()),
     {Wait, #state{redelivery = Redelivery} = Detached} = detach(false, State),
@@ -216,8 +216,8 @@ stopping(_Message, _Epoch, _Timer, State) ->
 %% @private
 -spec terminate(term(), #state{}) -> ok.
 terminate(Reason, State) ->
-    %% A process that is stopped is not to be resumed: its registration has ended by now. The acks of any other
-    %% are in the checkpoint's book, which outlives this process.
+    %% A stopped process is not to be resumed: its registration has ended by now. The acks of any other process are
+    %% in the checkpoint's book, which outlives this process.
     _ = detach(true, State),
     case Reason of
         normal -> hb_cron_registry:leave(self());
@@ -228,7 +228,7 @@ terminate(Reason, State) ->
                 true ->
                     log(error, monitor_died, {State#state.proc_id, Reason}, State),
                     hb_cron_registry:leave(self());
-                %% The keeper finds its place, and starts another monitor with the options there.
+                %% The restarter finds its place, and starts another monitor with the options there.
                 false ->
                     ok
             end
@@ -237,10 +237,10 @@ terminate(Reason, State) ->
 %% The registration with the engine
 
 attach(#state{engine = none, leaving = Leaving, proc_id = ProcId, options = Options} = State) when map_size(Leaving) =:= 0 ->
-    %% Started again with the options that it was first started with, it goes on from its last ack.
+    %% Restarted with its first options, it continues from its last ack.
     GoOn = not State#state.known andalso
         (hb_cron_options:is_supervised(Options) orelse maps:is_key(registered, Options)),
-    case hb_cron_registration:register(ProcId, State#state.cursor, GoOn, Options, State#state.marks) of
+    case hb_cron_registration:register(ProcId, State#state.cursor, GoOn, Options, State#state.words) of
         {ok, {Handle, _, _} = Registration, Origin, Start} ->
             _ = State#state.ticked andalso hb_process_monitor_nif:poll(Handle),
             _ = State#state.known orelse
@@ -269,32 +269,32 @@ attach_anew(State) ->
     {_, Detached} = detach(true, State),
     attach(Detached).
 
-%% Registers anew, as paused or not: what was fetched is dropped. The pause is kept with the options, in the
+%% Registers again, paused or not, which drops what was fetched. The pause is kept with the options, in the
 %% checkpoint and for a restart.
 set_paused(Paused, #state{proc_id = ProcId, cursor = Cursor, options = Options} = State) ->
     With = hb_cron_options:set_paused(Paused, Options),
     ok = hb_cron_registry:set_options(ProcId, With),
     Next = attach_anew(State#state{options = With, ticked = not Paused}),
-    ok = hb_cron_status_words:set_paused(State#state.marks, Paused),
+    ok = hb_cron_status_words:set_paused(State#state.words, Paused),
     log(ok, case Paused of true -> paused; false -> continued end, {ProcId, Cursor}, Next),
     Next.
 
-%% Says whether there is something to wait for until all that was acked is durable.
+%% Returns whether there is something to wait for until every ack is durable.
 detach(_Watched, #state{engine = none} = State) ->
     {durable, State};
-detach(Watched, #state{engine = Registration, marks = Marks, retry = Retry} = State) ->
-    Wait = hb_cron_registration:remove(Watched, Registration, Marks),
+detach(Watched, #state{engine = Registration, words = Words, retry = Retry} = State) ->
+    Wait = hb_cron_registration:remove(Watched, Registration, Words),
     _ = Retry =:= none orelse erlang:cancel_timer(Retry),
     {Wait, State#state{engine = none, part = none, retry = none}}.
 
-%% The older monitors are through with their pushes: nothing need wait for that any more.
+%% The older monitors have finished their pushes: nothing waits for them any more.
 alone(#state{leaving = Leaving, cursor = Cursor, pushing_with = With, redelivery = Redelivery} = State)
         when map_size(Leaving) =:= 0 ->
     State#state{redelivery = hb_cron_redelivery:push_waiting(Cursor, With, Redelivery)};
 alone(State) ->
     State.
 
-%% What the engine says
+%% Messages of the engine
 
 from_engine({resolved, Cursor}, #state{proc_id = ProcId} = State) ->
     log(ok, resolved_cursor, {ProcId, Cursor}, State),
@@ -311,7 +311,7 @@ from_engine({recovered, Failures}, #state{proc_id = ProcId} = State) ->
 
 %% Pushing
 
-%% Through the mailbox: what else has come is served between two pushes.
+%% Through the mailbox, so that other messages are served between two pushes.
 go_on(#state{pushing = true} = State) ->
     State;
 go_on(State) ->
@@ -333,7 +333,7 @@ push_next(#state{retry = none, part = {_, _, _} = Part, engine = {Handle, _, _}}
 push_next(#state{retry = none, part = none, engine = {_, _, _}} = State) ->
     next_part(State);
 push_next(State) ->
-    %% The engine went meanwhile, or a failed result waits for its time.
+    %% The engine ended meanwhile, or a failed result waits for its time.
     {noreply, State}.
 
 next_part(#state{engine = {Handle, _, _}, retrying = Retrying, proc_id = ProcId, cursor = Cursor} = State) ->
@@ -341,7 +341,7 @@ next_part(#state{engine = {Handle, _, _}, retrying = Retrying, proc_id = ProcId,
         {FirstSeq, Results, EndsPage} ->
             Left = hb_cron_retry:without_pushed(Results, Retrying),
             {noreply, go_on(accepted(State#state{part = {FirstSeq, Left, EndsPage}}))};
-        %% What the last one left on the heap goes now: the next may be long in coming.
+        %% Collects what the last push left on the heap: the next one may be long in coming.
         none ->
             {noreply, State, hibernate};
         {too_large, Bytes} ->
@@ -351,7 +351,7 @@ next_part(#state{engine = {Handle, _, _}, retrying = Retrying, proc_id = ProcId,
             {noreply, attach_anew(State)}
     end.
 
-%% A part that was too large for the heap is fetched anew, since it may be smaller by now.
+%% A part that was too large for the heap is fetched again, since it may be smaller by now.
 try_again(#state{refused = 0} = State) -> go_on(State);
 try_again(State) -> attach_anew(State#state{ticked = true}).
 
@@ -372,7 +372,7 @@ accepted(#state{} = State) ->
     ok = hb_cron_registry:set_trouble(self(), none),
     State#state{refused = 0}.
 
-%% What is left of the result that is next takes its place.
+%% What is left of the next result replaces it.
 failed(Reason, Left, Host, #state{part = {Seq, [Result | Rest], EndsPage}, pushing_with = With} = State) ->
     WorksSince = fun(Since) -> hb_cron_push_loop:works_since(Since, With) end,
     {Failures, Decision} =
@@ -421,7 +421,7 @@ recovered(_Pushed, #state{retrying = Retrying, proc_id = ProcId} = State) ->
     State#state{retrying = hb_cron_retry:succeeded(Retrying)}.
 
 %% @private
-%% Nothing of a result, and no more of a URL than may be logged.
+%% Shows nothing of a result, and of a URL only the part that may be logged.
 -spec format_status(gen_server:format_status()) -> gen_server:format_status().
 format_status(#{state := #state{} = State} = Status) ->
     Part = case State#state.part of

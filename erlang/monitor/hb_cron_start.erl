@@ -1,10 +1,10 @@
-%%% @doc Starts what a call of the API needs: the application, and a monitor in its tree. Where a start
-%%% fails it raises what {@link hb_process_monitor:start/2} says that it raises. It checks no arguments, and
-%%% monitors in a supervisor of the host's are {@link hb_cron_supervisor_child}'s business.
+%%% @doc Starts what a call of the API needs: the application, and a monitor in its tree. A failed start raises as
+%%% {@link hb_process_monitor:start/2} describes. Monitors in a supervisor of the host are started by {@link
+%%% hb_cron_supervisor_child}.
 -module(hb_cron_start).
 
 -export([start/2, ensure_started/0, engine/0]).
-%% Starts that no caller waits for
+%% Starts without a caller
 -export([resume_all/0, start_configured/1, configured/1, start_owed/2]).
 
 -export_type([started/0]).
@@ -29,14 +29,14 @@ start_application() ->
         {error, Reason} -> error(why(Reason, {not_started, Reason}))
     end.
 
-%% What is wrong with a file or an option lies deep in the reason why the tree did not start.
+%% The error of a file or an option lies deep in the reason why the tree did not start.
 why({checkpoint_unavailable, _, _} = Reason, _Else) -> Reason;
 why({bad_option, _, _} = Reason, _Else) -> Reason;
 why(Reason, Else) when is_tuple(Reason) -> why(tuple_to_list(Reason), Else);
 why([Reason | Rest], Else) -> why(Reason, why(Rest, Else));
 why(_, Else) -> Else.
 
-%% @doc The engine that runs, started if need be.
+%% @doc The running engine; starts one if there is none.
 -spec engine() -> hb_process_monitor_nif:engine().
 engine() ->
     ok = ensure_started(),
@@ -66,7 +66,7 @@ start_monitor(ProcId, Options) ->
             end
     end.
 
-%% Another start may have been first in between, or a stop.
+%% Another start or a stop may have come in between.
 logger_of(ProcId, Monitor) ->
     case hb_cron_registry:find(ProcId) of
         {ok, {Monitor, Logger, _}} -> Logger;
@@ -77,21 +77,21 @@ already_monitored(ProcId, {Monitor, Logger, #{rate := Rate, cursor := Cursor}}) 
     ok = hb_cron_host_logger:log(Logger, {ok, already_monitored, {ProcId, Rate, Cursor}}),
     {Monitor, Logger}.
 
-%% @doc Starts the monitors of all processes that are to be resumed, and says what became of each. One that
-%% cannot be started is logged, and tried again later.
+%% @doc Starts the monitors of all processes that are to be resumed, and returns the outcome of each. If one cannot
+%% be started, that is logged, and it is retried later.
 -spec resume_all() -> [{ProcId :: binary(), started() | {error, Reason :: term()}}].
 resume_all() ->
     lists:append([resume(ProcId, {kept, Kept}) || {ProcId, Kept} <- hb_process_monitor_nif:watched(engine())]).
 
 resume(ProcId, Start) ->
     case start_or_plan(ProcId, Start) of
-        %% That is for its own supervisor to do.
+        %% Its own supervisor starts it.
         {ok, none} -> [];
         {ok, Started} -> [{ProcId, Started}];
         {error, Reason} -> [{ProcId, {error, Reason}}]
     end.
 
-%% Starts it now, or later if that fails.
+%% Starts it now, or plans another try if that fails.
 start_or_plan(ProcId, Start) ->
     Outcome = start_owed(ProcId, Start),
     _ = case Outcome of
@@ -100,7 +100,7 @@ start_or_plan(ProcId, Start) ->
     end,
     Outcome.
 
-%% @doc Starts the monitors of the processes that the host's configuration names, each by itself.
+%% @doc Starts the monitors of `cron_processes', each independently.
 -spec start_configured([term()]) -> ok.
 start_configured(Entries) ->
     lists:foreach(fun(Entry) ->
@@ -112,14 +112,13 @@ start_configured(Entries) ->
         end
     end, Entries).
 
-%% @doc The process of an entry of `cron_processes', and what it is to be started with. Raises what is wrong
-%% with it.
+%% @doc The process of an entry of `cron_processes', and its options. Raises if the entry is invalid.
 -spec configured(Entry :: term()) -> {ProcId :: binary(), hb_cron_restarts:start()}.
 configured({ProcID, Options}) when is_map(Options) -> 
     {hb_cron_process_id:new(ProcID), {given, hb_cron_secret:seal_options(Options)}};
 configured(ProcID) -> {hb_cron_process_id:new(ProcID), {given, #{}}}.
 
-%% @doc Starts what is owed to a process; `none': it is not for us to start.
+%% @doc Carries out a planned start; `none': a supervisor of the host does it.
 -spec start_owed(ProcId :: binary(), hb_cron_restarts:start()) ->
     {ok, started() | none} | {error, Reason :: term()}.
 start_owed(ProcId, Start) ->
@@ -136,8 +135,8 @@ start_owed(ProcId, Start) ->
 options({given, Options}) ->
     Options;
 options({kept, Kept}) ->
-    %% Not `safe': the options of a push module that is not loaded yet are atoms that no other module has. The
-    %% file is this node's own, and only its user can write it.
+    %% Not `safe': the options may name atoms that exist only once a push module is loaded. The file is this node's
+    %% own, and only its user can write it.
     case binary_to_term(Kept) of
         Options when is_map(Options) -> Options;
         Other -> error({bad_kept_options, hb_cron_secret:redact(Other)})

@@ -1,6 +1,6 @@
-%%% @doc What a monitor notes of itself where others can read it: it cannot be asked while it is at a
-%%% push. Six words, written by the monitor alone but for the wish that it pause and the list of those who push. What is noted of
-%%% results is a time and no more: anything else would cost something for each of them.
+%%% @doc What a monitor publishes about itself, since it cannot be asked during a push. Six words, written by the
+%%% monitor alone, except for the request to pause and the entry with hb_cron_hung_pushes. Of results it publishes
+%%% only times: anything else would cost something for each of them.
 -module(hb_cron_status_words).
 
 -export([new/0]).
@@ -12,85 +12,85 @@
 %% Pausing
 -export([ask_to_pause/1, set_paused/2, pause/1]).
 
--export_type([marks/0, pause/0]).
+-export_type([words/0, pause/0]).
 
--opaque marks() :: atomics:atomics_ref().
+-opaque words() :: atomics:atomics_ref().
 
 -type pause() :: no | wanted | yes.
-%% `wanted': somebody asked for it, and the monitor has not come to it.
+%% `wanted': a pause was requested, and the monitor has not paused yet.
 
-%% When the push that it is at began, in ms of the monotonic clock; 0 between pushes.
+%% When its current push began, in ms of the monotonic clock; 0 between pushes.
 -define(AT_PUSH, 1).
-%% When the last push that succeeded ended, likewise; as the next one if there was none.
+%% When the last push that succeeded ended, likewise.
 -define(LAST_PUSH, 2).
-%% Whether there was one: the monotonic clock may say anything.
+%% Whether there was one: the monotonic clock may have any value.
 -define(HAS_PUSHED, 3).
 -define(EPOCH, 4).
 -define(PAUSE, 5).
-%% It is among those that hb_cron_hung_pushes looks at.
+%% Whether hb_cron_hung_pushes checks it.
 -define(LISTED, 6).
 
 %% @doc Nothing has been pushed, and there is no engine.
--spec new() -> marks().
+-spec new() -> words().
 new() -> atomics:new(6, [{signed, true}]).
 
--spec push_begins(marks(), NowMs :: integer()) -> ok.
-push_begins(Marks, Now) -> atomics:put(Marks, ?AT_PUSH, Now).
+-spec push_begins(words(), NowMs :: integer()) -> ok.
+push_begins(Words, Now) -> atomics:put(Words, ?AT_PUSH, Now).
 
-%% @doc A push succeeded. It is enough to say so once for those of the same millisecond.
--spec pushed(marks(), NowMs :: integer()) -> ok.
-pushed(Marks, Now) ->
-    ok = atomics:put(Marks, ?LAST_PUSH, Now),
-    atomics:put(Marks, ?HAS_PUSHED, 1).
+%% @doc A push succeeded. One entry is enough for those of the same millisecond.
+-spec pushed(words(), NowMs :: integer()) -> ok.
+pushed(Words, Now) ->
+    ok = atomics:put(Words, ?LAST_PUSH, Now),
+    atomics:put(Words, ?HAS_PUSHED, 1).
 
--spec push_ends(marks()) -> ok.
-push_ends(Marks) -> atomics:put(Marks, ?AT_PUSH, 0).
+-spec push_ends(words()) -> ok.
+push_ends(Words) -> atomics:put(Words, ?AT_PUSH, 0).
 
-%% @doc When the push that the monitor is at began, in ms of the monotonic clock.
--spec at_push(marks()) -> integer() | undefined.
-at_push(Marks) ->
-    case atomics:get(Marks, ?AT_PUSH) of
+%% @doc When its current push began, in ms of the monotonic clock.
+-spec at_push(words()) -> integer() | undefined.
+at_push(Words) ->
+    case atomics:get(Words, ?AT_PUSH) of
         0 -> undefined;
         Began -> Began
     end.
 
 %% @doc When it last pushed a result, likewise.
--spec last_push(marks()) -> integer() | undefined.
-last_push(Marks) ->
-    case atomics:get(Marks, ?HAS_PUSHED) of
+-spec last_push(words()) -> integer() | undefined.
+last_push(Words) ->
+    case atomics:get(Words, ?HAS_PUSHED) of
         0 -> undefined;
-        1 -> atomics:get(Marks, ?LAST_PUSH)
+        1 -> atomics:get(Words, ?LAST_PUSH)
     end.
 
-%% @doc The monitor is among those that are looked at for pushes that stall, or is not any more.
--spec set_listed(marks(), boolean()) -> ok.
-set_listed(Marks, true) -> atomics:put(Marks, ?LISTED, 1);
-set_listed(Marks, false) -> atomics:put(Marks, ?LISTED, 0).
+%% @doc Whether the monitor is checked for hung pushes.
+-spec set_listed(words(), boolean()) -> ok.
+set_listed(Words, true) -> atomics:put(Words, ?LISTED, 1);
+set_listed(Words, false) -> atomics:put(Words, ?LISTED, 0).
 
--spec is_listed(marks()) -> boolean().
-is_listed(Marks) -> atomics:get(Marks, ?LISTED) =:= 1.
+-spec is_listed(words()) -> boolean().
+is_listed(Words) -> atomics:get(Words, ?LISTED) =:= 1.
 
-%% @doc The monitor registered with an engine; 0: it is not registered any more.
--spec set_epoch(marks(), non_neg_integer()) -> ok.
-set_epoch(Marks, Epoch) -> atomics:put(Marks, ?EPOCH, Epoch).
+%% @doc The monitor registered with an engine; 0: it is not registered.
+-spec set_epoch(words(), non_neg_integer()) -> ok.
+set_epoch(Words, Epoch) -> atomics:put(Words, ?EPOCH, Epoch).
 
--spec epoch(marks()) -> hb_process_monitor_nif:epoch() | none.
-epoch(Marks) ->
-    case atomics:get(Marks, ?EPOCH) of
+-spec epoch(words()) -> hb_process_monitor_nif:epoch() | none.
+epoch(Words) ->
+    case atomics:get(Words, ?EPOCH) of
         0 -> none;
         Epoch -> Epoch
     end.
 
-%% @doc Somebody wants it to pause. One that has paused already stays so.
--spec ask_to_pause(marks()) -> ok.
-ask_to_pause(Marks) ->
-    _ = atomics:compare_exchange(Marks, ?PAUSE, 0, 1),
+%% @doc Requests a pause. A monitor that has paused stays paused.
+-spec ask_to_pause(words()) -> ok.
+ask_to_pause(Words) ->
+    _ = atomics:compare_exchange(Words, ?PAUSE, 0, 1),
     ok.
 
-%% @doc The monitor has paused, or goes on.
--spec set_paused(marks(), boolean()) -> ok.
-set_paused(Marks, true) -> atomics:put(Marks, ?PAUSE, 2);
-set_paused(Marks, false) -> atomics:put(Marks, ?PAUSE, 0).
+%% @doc The monitor has paused, or continues.
+-spec set_paused(words(), boolean()) -> ok.
+set_paused(Words, true) -> atomics:put(Words, ?PAUSE, 2);
+set_paused(Words, false) -> atomics:put(Words, ?PAUSE, 0).
 
--spec pause(marks()) -> pause().
-pause(Marks) -> element(1 + atomics:get(Marks, ?PAUSE), {no, wanted, yes}).
+-spec pause(words()) -> pause().
+pause(Words) -> element(1 + atomics:get(Words, ?PAUSE), {no, wanted, yes}).

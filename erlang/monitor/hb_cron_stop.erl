@@ -1,5 +1,5 @@
-%%% @doc Stops monitors and forgets processes. A process whose monitor crashed and is about to be started again
-%%% counts as monitored: a stop reaches it, by the pid of the monitor that crashed.
+%%% @doc Stops monitors and forgets processes. A process whose monitor crashed and will be restarted counts as
+%%% monitored: a stop reaches it by the pid of the monitor that crashed.
 -module(hb_cron_stop).
 
 -export([stop/1, stop/2, forget/2]).
@@ -22,7 +22,7 @@ stop(Monitor, Timeout) ->
             receive
                 {'DOWN', Ref, process, _, normal} -> ok;
                 {'DOWN', Ref, process, _, {shutdown, not_durable}} -> {error, not_durable};
-                %% It ended in another way, or before: its acks may be on their way.
+                %% It ended in another way, or before: its acks may not be durable yet.
                 {'DOWN', Ref, process, _, _} -> durable(Until)
             after left(Until) ->
                 demonitor(Ref, [flush]),
@@ -30,9 +30,9 @@ stop(Monitor, Timeout) ->
             end
     end.
 
-%% The process that is stopping, if there is one.
+%% The process that must end, if there is one.
 begin_stop(Monitor) ->
-    %% Before its process is free: a monitor that is started then registers later.
+    %% Taken before the process is free: a monitor that is started then registers later.
     Fence = fence(),
     Stopped = hb_cron_registry:stop(Monitor),
     ok = case {Stopped, hb_cron_registry:engine()} of
@@ -41,7 +41,7 @@ begin_stop(Monitor) ->
     end,
     Current = case Stopped of
         {ok, _, Pid} -> Pid;
-        %% The tables go with the supervision tree, and a monitor may outlive it by a push.
+        %% The tables go with the supervision tree, which a monitor may outlive by a push.
         none -> Monitor
     end,
     _ = is_pid(Current) andalso (Current ! stop),
@@ -75,11 +75,11 @@ left(Until) -> max(0, Until - erlang:monotonic_time(millisecond)).
 forget(Engine, ProcId) ->
     case hb_cron_registry:is_monitored(ProcId) of
         true -> {error, monitored};
-        %% The checkpoint decides: a start may have been first in between.
+        %% The checkpoint decides: a start may have come in between.
         false ->
             case hb_cron_checkpoint:forget(Engine, ProcId) of
                 ok ->
-                    %% Of a process that could not be resumed so far.
+                    %% A process that could not be resumed has a planned start.
                     hb_cron_registry:is_monitored(ProcId) orelse hb_cron_restarts:drop(ProcId),
                     ok;
                 {error, Reason} ->

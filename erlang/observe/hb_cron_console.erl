@@ -1,5 +1,5 @@
-%%% @doc Prints text for an operator. A console whose encoding is not UTF-8, as in a container without `LANG', gets
-%%% ASCII: there any other character would come out as a broken byte or as an escape in the middle of a table.
+%%% @doc Prints text on a console. A console whose encoding is not UTF-8, as in a container without `LANG', gets
+%%% ASCII: other characters would come out as broken bytes or as escapes in the middle of a table.
 -module(hb_cron_console).
 
 -export([print/1, ascii/1]).
@@ -18,7 +18,7 @@ is_unicode(Device) ->
         Options -> lists:member(proplists:get_value(encoding, Options), [unicode, utf8])
     end.
 
-%% @doc The text in ASCII: what we print ourselves as one would type it, characters of others as escapes.
+%% @doc The text in ASCII: our own special characters get a plain equivalent, others an escape.
 -spec ascii(unicode:chardata()) -> string().
 ascii(Text) -> lists:flatmap(fun plain/1, unicode:characters_to_list(Text)).
 

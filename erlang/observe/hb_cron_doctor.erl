@@ -1,6 +1,6 @@
-%%% @doc Examines a node: what is configured and by whom, what the host offers, how the library, the
-%%% checkpoint and the monitors fare, and whether the CU answers. It starts nothing and changes nothing;
-%%% how it is printed, and what is to be done about what, is {@link hb_cron_doctor_report}'s business.
+%%% @doc Examines a node: its options and their sources, what the host offers, the state of the library, the
+%%% checkpoint and the monitors, and whether the CU answers. It starts and changes nothing. {@link
+%%% hb_cron_doctor_report} judges and prints the findings.
 -module(hb_cron_doctor).
 
 -export([examine/1]).
@@ -10,12 +10,12 @@
 -export_type([options/0, findings/0, option/0, node_answer/0]).
 
 -type options() :: #{process => hb_process_monitor:process_id(), probe => boolean()}.
-%% `process': whose latest result the CU is asked for, and whose options are shown; else one that is
-%% monitored or is to be, else one that nobody has.
+%% `process': the process that the CU is asked for, and whose options are shown; by default one that is monitored
+%% or configured, otherwise an id that no process has.
 
 -type option() :: {Key :: atom(), Scope :: monitor | node, Value :: term(), From :: start | host | default | refused}.
-%% `start': given when the monitor was started; `host': by hb_opts; `refused': what the host says is no
-%% value for it. Of URLs only the origin is shown.
+%% `start': given when the monitor was started; `host': by hb_opts; `refused': the host's value is invalid. Of URLs
+%% only the origin is shown.
 
 -type node_answer() :: #{node := binary(), us := non_neg_integer() | undefined,
                          answer := {ok, Cursor :: binary() | earliest} | {error, Class :: atom(), Text :: binary()}}.
@@ -42,16 +42,17 @@
     cu := [node_answer()] | {not_asked, Why :: term()}
 }.
 %% `undelivered': some of the monitors whose last fetch or push failed. `not_started': some of the processes that
-%% could not be started and wait for the next try. `bad_processes': entries of `cron_processes' that are none. `changed': options of scope node whose value in the host is not the one in force. `is_known': the
-%% process is one that this node monitors or is to monitor, or the caller named it.
+%% could not be started and wait for the next try. `bad_processes': invalid entries of `cron_processes'. `changed':
+%% options of scope node whose value in the host differs from the one in force. `is_known': the process is
+%% monitored or configured on this node, or the caller named it.
 
-%% How many processes are named that are not delivered, and how many are looked at for them.
+%% How many undelivered processes are named, and how many monitors are examined for them.
 -define(UNDELIVERED, 5).
 -define(LOOK_AT, 10000).
 
 -define(PROXIES, ["ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY"]).
 
-%% @doc Looks at everything.
+%% @doc Examines everything.
 -spec examine(options()) -> findings().
 examine(Given) ->
     lists:foreach(fun check/1, maps:to_list(Given)),
@@ -130,7 +131,7 @@ configured(Process) ->
         error:Reason -> {bad, hb_cron_secret:redact({Process, Reason})}
     end.
 
-%% Of an element of `cron_processes'.
+%% The process of an entry of `cron_processes'.
 id({Id, _Options}) -> Id;
 id(Id) -> Id.
 
@@ -144,7 +145,7 @@ library() ->
           undefined -> undefined
       end}.
 
-%% What the monitor of this process goes by; where there is none, what one would.
+%% The settings of the process's monitor, or of one that would be started.
 of_monitor(ProcId, Sources) ->
     case hb_cron_registry:find(ProcId) of
         {ok, {_, _, #{kept := Kept, rate := Rate} = Own}} ->
@@ -160,7 +161,7 @@ of_monitor(ProcId, Sources) ->
             Sources
     end.
 
-%% Of what is no URL nobody knows what it holds.
+%% A text that is not a URL may hold anything, so it is not shown.
 shown({cron_node, Scope, _Value, refused}) -> {cron_node, Scope, '(not shown)', refused};
 shown({cron_node, Scope, undefined, From}) -> {cron_node, Scope, undefined, From};
 shown({cron_node, Scope, Nodes, From}) ->
@@ -209,21 +210,21 @@ file_of(Path) ->
         false -> missing
     end.
 
-%% The first ones. Of 100,000 monitors of which few fail, as many are looked at as takes a tenth of a second.
+%% The first ones. If few of 100,000 monitors fail, the search ends after a tenth of a second.
 undelivered(#{failing := 0}) ->
     [];
 undelivered(_) ->
     {Rows, _} = hb_cron_info:list(#{state => backing_off, limit => ?UNDELIVERED, look_at => ?LOOK_AT}),
     Rows.
 
-%% As the system says it of this node's user, without trying: nothing is left there, whatever happens.
+%% What the system says for this node's user. Nothing is written.
 is_writable(Dir) ->
     case file:read_file_info(Dir) of
         {ok, #file_info{type = directory, access = Access}} -> Access =:= read_write orelse Access =:= write;
         _ -> false
     end.
 
-%% In a process of its own, whose engine goes with it: the application need not run.
+%% In a process of its own, whose engine ends with it: the application need not run.
 cu(_ProcId, _Sources, #{loaded := {error, _}}) ->
     {not_asked, library_not_loaded};
 cu(ProcId, Sources, _Library) ->
@@ -255,7 +256,7 @@ ask(ProcId, Sources) ->
     case hb_process_monitor_nif:new(New) of
         {ok, Engine} ->
             ok = hb_process_monitor_nif:probe(Engine, ProcId, hb_cron_secret:reveal(Nodes), {Connect, FirstByte, Total, MaxBytes}),
-            %% Its limits are the library's; this one only bounds what it does not know of.
+            %% The library has limits; this one is for everything else.
             answers(length(Nodes), erlang:monotonic_time(millisecond) + Total + Connect + 5000);
         {error, Reason} ->
             {not_asked, Reason}

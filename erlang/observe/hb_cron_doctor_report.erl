@@ -1,20 +1,20 @@
-%%% @doc What {@link hb_cron_doctor} found, judged and in words: a verdict, an advice for
-%%% whatever is wrong, and the whole as text. It looks at nothing itself.
+%%% @doc Judges what {@link hb_cron_doctor} found: a verdict, an advice for everything that is wrong, and the whole
+%%% as text. It examines nothing itself.
 -module(hb_cron_doctor_report).
 
 -export([advice/1, text/1]).
 
-%% From how many failures in a row on a process is in trouble.
+%% The number of failures in a row from which a process is in trouble.
 -define(IN_TROUBLE, 3).
-%% A commit that takes so long, in ms, hangs.
+%% A commit that takes longer, in ms, hangs.
 -define(HANGS, 5000).
 -define(PUSH_ADVICE, "see to what cron_push calls; it is tried again by itself, and at once with Monitor ! tick").
-%% How deep a term is shown.
+%% The depth to which a term is shown.
 -define(DEPTH, 12).
-%% How full the dead letters or the processes of the node may be.
+%% The share of dead letters or processes above which there is a finding.
 -define(FULL, 0.8).
 
-%% @doc What there is to say of each, the worst first.
+%% @doc The findings in words, the worst first.
 -spec advice(map()) -> [{ok | attention | wrong, What :: binary(), Advice :: binary()}].
 advice(Findings) ->
     All = lists:append([library(Findings), system(Findings), options(Findings), push(Findings), checkpoint(Findings),
@@ -77,7 +77,7 @@ checkpoint(#{checkpoint := #{dead_letters := Letters} = Checkpoint, options := O
         || is_integer(Interval), Slow > 1000 * max(1000, 10 * Interval)];
 checkpoint(_) -> [].
 
-%% What is to be started and is not.
+%% Processes that should be monitored and are not.
 not_started(#{not_started := NotStarted, bad_processes := Bad}) ->
     [{wrong, {"~ts could not be started: ~0tP", [ProcId, Reason, ?DEPTH]},
       "see to what the reason names: it is tried again by itself, later each time, and at once with hb_process_monitor:start/2"}
@@ -86,7 +86,7 @@ not_started(#{not_started := NotStarted, bad_processes := Bad}) ->
          "correct it, and restart the application: the others are started"} || {Entry, Reason} <- Bad].
 
 %% Each process that gets nothing: since when, why, and what to do. A failure or two of a process that was
-%% delivered before may pass by themselves.
+%% delivered before may pass without help.
 undelivered(#{undelivered := Rows}) ->
     [{case Failures >= ?IN_TROUBLE orelse Last =:= undefined of true -> wrong; false -> attention end,
       {"~ts is not delivered, ~ts: the last ~ts failed, ~b in a row: ~ts", [ProcId, since(Last), failed(What), Failures, Text]},
@@ -126,7 +126,7 @@ answer(#{node := Node, us := Us, answer := {ok, earliest}}, _) ->
     {ok, {"~ts answered in ~ts: the process has no result", [Node, ms(Us)]}, ""};
 answer(#{node := Node, us := Us, answer := {ok, _Cursor}}, _) ->
     {ok, {"~ts answered in ~ts", [Node, ms(Us)]}, ""};
-%% It may well refuse a process that nobody has.
+%% A CU may refuse an id that no process has.
 answer(#{node := Node, us := Us, answer := {error, Class, _}}, false)
         when Class =:= status; Class =:= bad_json; Class =:= bad_page; Class =:= redirect ->
     {ok, {"~ts answered in ~ts, but it knows nothing of the made-up process that it was asked for", [Node, ms(Us)]},
@@ -152,7 +152,7 @@ advice_on(_) -> "what answers is no CU, or a broken one: check cron_node".
 ms(undefined) -> "no time";
 ms(Us) -> io_lib:format("~.1f ms", [Us / 1000]).
 
-%% @doc All of it as text.
+%% @doc The whole report as text.
 -spec text(hb_cron_doctor:findings()) -> unicode:chardata().
 text(#{verdict := Verdict, advice := Advice, library := Library, system := System, options := Options, host := Host,
        environment := Environment, checkpoint := Checkpoint, counters := Counters, monitors := Monitors,

@@ -1,14 +1,11 @@
-%%% @doc Events, `[hb_process_monitor, poll | page | push | checkpoint | breaker, start | stop | exception]':
-%%% what happens, as it happens, for whoever wants to trace or count it in their own way. docs/events.md
-%%% says what each holds. This module is how they are sent, and the behaviour of what takes them: the
-%%% host's library `telemetry', or nothing.
-%%%
-%%% While nobody wants any, none is made: a monitor asks once for each part of a page what takes its
-%%% events, and the library looks at a flag for each fetch. Who decides what takes them is
-%%% {@link hb_cron_observer}.
+%%% @doc Events, `[hb_process_monitor, poll | page | push | checkpoint | breaker, start | stop | exception]', for
+%%% tracing and counting. docs/events.md describes them. This module sends them, and is the behaviour of receivers:
+%%% the host's library `telemetry', or none.
+%%% || While there is no handler, no event is made: a monitor looks up the receiver once for each part of a page,
+%%% and the library checks a flag for each fetch. {@link hb_cron_observer} chooses the receiver.
 -module(hb_cron_events).
 
-%% What takes them
+%% The receiver
 -export([choose/1, use/1, taker/0]).
 %% Sending them
 -export([from_library/2, push_starts/3, push_ends/4]).
@@ -22,43 +19,43 @@
 -type started() :: {StartTime :: integer(), Metadata :: map()}.
 
 -callback is_available() -> boolean().
-%% Whether this implementation can take events in this node.
+%% Whether this receiver can be used in this node.
 
 -callback has_takers() -> boolean().
-%% Whether anybody would hear of an event.
+%% Whether there is a handler for events.
 
 -callback execute(Event :: [atom(), ...], Measurements :: map(), Metadata :: map()) -> ok.
-%% Takes an event, in the process that it happens in.
+%% Handles an event, in the process in which it happens.
 
--define(NOBODY, hb_cron_events_none).
-%% In the order in which they are chosen: the last one is always available.
--define(TAKERS, [hb_cron_events_telemetry, ?NOBODY]).
+-define(NONE, hb_cron_events_none).
+%% In the order of preference: the last one is always available.
+-define(RECEIVERS, [hb_cron_events_telemetry, ?NONE]).
 
-%% @doc What should take events, by the option `cron_events': `auto', what is there and has somebody to
-%% tell; `true', what is there; `false', nothing.
+%% @doc The receiver for a value of the option `cron_events': `auto', an available one that has handlers; `true',
+%% an available one; `false', none.
 -spec choose(auto | boolean()) -> module().
 choose(false) ->
-    ?NOBODY;
+    ?NONE;
 choose(Option) ->
-    [Taker | _] = [Taker || Taker <- ?TAKERS, Taker:is_available()],
+    [Taker | _] = [Taker || Taker <- ?RECEIVERS, Taker:is_available()],
     case Option =:= true orelse Taker:has_takers() of
         true -> Taker;
-        false -> ?NOBODY
+        false -> ?NONE
     end.
 
-%% @doc This takes events from now on.
+%% @doc Makes this the receiver from now on.
 -spec use(module()) -> ok.
 use(Taker) -> persistent_term:put(?MODULE, Taker).
 
-%% @doc What takes events, to be asked once for many; `none' while nobody wants them.
+%% @doc The receiver, to be looked up once for many events; `none' while there is no handler.
 -spec taker() -> module() | none.
 taker() ->
-    case persistent_term:get(?MODULE, ?NOBODY) of
-        ?NOBODY -> none;
+    case persistent_term:get(?MODULE, ?NONE) of
+        ?NONE -> none;
         Taker -> Taker
     end.
 
-%% @doc Passes on an event of the library. Its times become those of Erlang.
+%% @doc Passes on an event of the library, with its times in Erlang's units.
 -spec from_library(module(), noted()) -> ok.
 from_library(Taker, {Kind, Phase, AtUs, TookUs, Measures, Details}) ->
     Timed = case TookUs of
@@ -80,7 +77,7 @@ push_starts(Taker, ProcId, Result) ->
     ok = Taker:execute([hb_process_monitor, push, start], #{system_time => erlang:system_time()}, Metadata),
     {erlang:monotonic_time(), Metadata}.
 
-%% @doc A push ends, with this outcome.
+%% @doc A push ends with this outcome.
 -spec push_ends(module(), hb_cron_host:outcome(), EndTime :: integer(), started()) -> ok.
 push_ends(Taker, Outcome, EndTime, {StartTime, Metadata}) ->
     Measurements = #{system_time => erlang:system_time(), duration => EndTime - StartTime},

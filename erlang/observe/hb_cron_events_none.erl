@@ -1,4 +1,4 @@
-%%% @doc Takes no events: what is chosen in a node without a library that does.
+%%% @doc The receiver of events on a node without handlers: it drops them.
 -module(hb_cron_events_none).
 -behaviour(hb_cron_events).
 

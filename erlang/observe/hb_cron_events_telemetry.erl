@@ -1,5 +1,5 @@
-%%% @doc Takes events with the host's library `telemetry', where the host has it loaded. It is called at
-%%% run time alone: this project needs none of it.
+%%% @doc The receiver of events on a host that has the library `telemetry' loaded. It is called at run time only,
+%%% since this project does not depend on it.
 -module(hb_cron_events_telemetry).
 -behaviour(hb_cron_events).
 
@@ -7,8 +7,7 @@
 
 -define(LIBRARY, telemetry).
 
-%% Loaded, and not only somewhere on the code path: who has attached a handler has it loaded, and nobody
-%% else needs it.
+%% Loaded, not only on the code path: a node with handlers has it loaded.
 -spec is_available() -> boolean().
 is_available() ->
     erlang:function_exported(?LIBRARY, execute, 3) andalso erlang:function_exported(?LIBRARY, list_handlers, 1).
@@ -22,8 +21,7 @@ has_takers() ->
         _:_ -> false
     end.
 
-%% A handler that fails is the library's to detach; that the library itself has gone is no reason to fail
-%% a push.
+%% The library detaches a handler that fails. If the library itself has gone, the push must not fail for that.
 -spec execute([atom(), ...], map(), map()) -> ok.
 execute(Event, Measurements, Metadata) ->
     try hb_cron_host_calls:call(?LIBRARY, execute, [Event, Measurements, Metadata]) of _ -> ok

@@ -1,6 +1,6 @@
-%%% @doc How monitors fare, for an operator: one of them, or page by page. Nothing here asks a monitor,
-%%% which may be at a push: it is read from the tables, from what each notes of itself, and from the
-%%% engine, many at a time. How it looks on a console is {@link hb_cron_table}'s business.
+%%% @doc The states of monitors: of one, or in listings. No monitor is asked, since it may be in a push: states
+%%% come from the tables, from the status words, and from the engine, for many monitors at a time. {@link
+%%% hb_cron_table} prints them.
 -module(hb_cron_info).
 
 -export([info/1, list/1, all/0, count/0, states/0]).
@@ -13,15 +13,15 @@
 
 -type state() :: starting | resolving | idle | polling | pushing | backing_off
                | pausing | paused | stopping | unknown.
-%% `starting': not registered with the engine, which is being started again, or another monitor of the
-%% process still finishes a push. `resolving': it looks up where to begin, or makes that durable.
-%% `waiting': for its next tick. `polling': it asks the CU, or waits for its turn to. `pushing': there are
-%% results that are not acked. `backing_off': a fetch or a push failed, and is tried again later.
-%% `pausing': it was told to pause, and is at a push still. `unknown': the engine did not answer.
+%% `starting': not registered with the engine yet, or another monitor of the process still finishes a push.
+%% `resolving': it looks up where to begin, or makes that durable. `idle': it waits for its next tick. `polling':
+%% it fetches, or waits for a place to fetch. `pushing': there are results that are not acked. `backing_off': a
+%% fetch or a push failed, and is retried later. `pausing': a pause was requested, and it is still in a push.
+%% `unknown': the engine did not answer.
 
 -type trouble() :: #{what := fetch | push, class := atom(), text := binary(), failures := pos_integer(),
                      ago := non_neg_integer()}.
-%% The last failure of what has not succeeded since; `ago' in ms. The log has those that are over.
+%% The last failure that was not followed by a success; `ago' in ms. The log has earlier ones.
 
 -type summary() :: #{
     process := binary(),
@@ -36,9 +36,9 @@
     next_tick := non_neg_integer() | undefined,
     dead_letters := non_neg_integer()
 }.
-%% `cursor_age': how long ago the last result acked was made, by its own time, in ms, as all here; `lag':
-%% how long after that it was pushed. Both only where cursors are AO's. `last_result': when a result was
-%% last pushed, in ms since the Unix epoch. `at_push': for how long it has been at the push that it is at.
+%% `cursor_age': how long ago the last acked result was made, by its own time, in ms like all times here; `lag':
+%% how long after that it was pushed. Both only if cursors are AO's. `last_result': when a result was last pushed,
+%% in ms since the Unix epoch. `at_push': how long its current push has taken.
 
 -type info() :: #{
     %% As in a summary.
@@ -60,22 +60,22 @@
     push := term(),
     supervised := boolean()
 }.
-%% All that is known of a monitor. `cursor': after the last result acked, or where it begins. `stalled': it
-%% has been at one push for longer than `cron_push_stall'. `node': the CU that is asked next, without user
-%% information; `nodes': all of them, with the breakers of their hosts.
+%% Everything about a monitor. `cursor': of the last ack, or the starting point. `stalled': its current push takes
+%% longer than `cron_push_stall'. `node': the CU that is asked next, without user information; `nodes': all of
+%% them, with the breakers of their hosts.
 
 -type list_options() :: #{start_after => hb_process_monitor:process_id() | <<>>, limit => 1..1000,
                           state => state() | [state()], prefix => binary(), look_at => pos_integer() | infinity}.
-%% `start_after': the process behind which the page begins, in the order of their ids; `limit': how many at
-%% most, 100 if it is not given; `state': only those; `prefix': only those whose ids begin with it. `look_at':
-%% how many are looked at for a page at most, so that a state that is rare does not make it take long. A page
-%% that ends for that may hold few or none, and still says where to go on.
+%% `start_after': the process after which the listing begins, in the order of ids; `limit': its length, 100 by
+%% default; `state': only monitors in these states; `prefix': only ids that begin with it. `look_at': how many
+%% monitors are examined at most, so that a rare state does not make the call take long. A listing that ends for
+%% that reason may hold few rows or none, and still names the next process.
 
 -define(LIMIT, 100).
-%% How many the engine is asked about at a time: a millisecond of its loop.
+%% How many monitors the engine is asked about at a time: a millisecond of its loop.
 -define(BATCH, 500).
 
-%% What the engine says of one that is not registered.
+%% What the engine returns for a monitor that is not registered.
 -define(UNREGISTERED, {0, none, unknown, none, 0, 0, {0, none}, {none, none}, {0, []}, 0}).
 
 %% @doc Every state, the worst last.
@@ -83,13 +83,13 @@
 states() ->
     [idle, polling, pushing, resolving, starting, pausing, paused, stopping, backing_off, unknown].
 
-%% @doc All about the monitor of a process; `undefined' if there is none.
+%% @doc Everything about the monitor of a process; `undefined' if there is none.
 -spec info(id()) -> info() | undefined.
 info(Monitor) when is_pid(Monitor) ->
-    case hb_cron_registry:marks(Monitor) of
-        {ok, ProcId, Marks} ->
+    case hb_cron_registry:words(Monitor) of
+        {ok, ProcId, Words} ->
             case is_process_alive(Monitor) of
-                true -> full(ProcId, Monitor, Marks);
+                true -> full(ProcId, Monitor, Words);
                 false -> undefined
             end;
         none ->
@@ -101,7 +101,7 @@ info(ProcID) ->
         none -> undefined
     end.
 
-%% The one that stands for the process, else one that still finishes a push.
+%% The process's current monitor, otherwise one that still finishes a push.
 monitor_of(ProcID) ->
     ProcId = hb_cron_process_id:new(ProcID),
     case hb_cron_registry:page_of(ProcId) of
@@ -113,12 +113,12 @@ monitor_of(ProcID) ->
             end
     end.
 
-full(ProcId, Monitor, Marks) ->
+full(ProcId, Monitor, Words) ->
     {Logger, Options} = case hb_cron_registry:find(ProcId) of
         {ok, {Monitor, Known, Given}} -> {Known, Given};
         _ -> {undefined, #{}}
     end,
-    [{_, _, _, Snapshot} = Row] = with_snapshots([{ProcId, Monitor, Marks}]),
+    [{_, _, _, Snapshot} = Row] = with_snapshots([{ProcId, Monitor, Words}]),
     {_, _, Cursor, CursorTime, _, Buffered, _, {_, NextTry}, {Asked, Nodes}, _} = Snapshot,
     #{at_push := AtPush} = Summary = summary(is_leaving(ProcId, Monitor), clocks(), Row),
     PushTry = case hb_cron_registry:trouble(Monitor) of
@@ -142,7 +142,7 @@ full(ProcId, Monitor, Marks) ->
 stall(#{settings := _} = Options) -> maps:get(cron_push_stall, hb_cron_options:settings(Options));
 stall(#{}) -> infinity.
 
-%% @doc A page of monitors, and the process to begin the next one after; `done' if there is no more.
+%% @doc One listing of monitors, and the process after which the next one begins; `done' if there is no more.
 -spec list(list_options()) -> {[summary()], Next :: binary() | done}.
 list(Options) ->
     lists:foreach(fun check/1, maps:to_list(Options)),
@@ -170,7 +170,7 @@ check({state, State} = Option) ->
     ok;
 check({Key, Value}) -> error({bad_option, Key, Value}).
 
-%% What lies behind all ids that come before those with a prefix: ids are of ASCII.
+%% Comes after all ids with a prefix: ids are ASCII.
 before(<<>>) -> <<>>;
 before(Prefix) ->
     {Init, <<Last>>} = split_binary(Prefix, byte_size(Prefix) - 1),
@@ -181,7 +181,7 @@ before(Prefix) ->
 
 list(After, Limit, Look, {Wanted, Prefix} = Filter, Found) ->
     Left = Limit - length(Found),
-    %% Of those in a state that is asked for there may be few: then more are looked through at a time.
+    %% Few may be in the requested states: then more are examined at a time.
     Batch = min(Look, case Wanted of any -> min(Left, ?BATCH); _ -> ?BATCH end),
     Looked = hb_cron_registry:page(After, Batch),
     Page = lists:takewhile(fun({ProcId, _}) -> begins_with(ProcId, Prefix) end, Looked),
@@ -218,16 +218,16 @@ all(After) ->
         Page -> summaries(Page, any) ++ all(element(1, lists:last(Page)))
     end.
 
-%% @doc How many there are, about.
+%% @doc Approximately how many there are.
 -spec count() -> non_neg_integer().
 count() -> hb_cron_registry:size().
 
-%% Those that are in one of these states.
+%% The rows in one of these states.
 summaries(Page, Wanted) ->
-    Rows = [{ProcId, Monitor, Marks} || {ProcId, Monitor} <- Page,
-                                        {ok, _, Marks} <- [hb_cron_registry:marks(Monitor)],
+    Rows = [{ProcId, Monitor, Words} || {ProcId, Monitor} <- Page,
+                                        {ok, _, Words} <- [hb_cron_registry:words(Monitor)],
                                         is_process_alive(Monitor)],
-    %% A page is of those that stand for their processes, and so are not leaving.
+    %% Rows of a listing are current monitors, which are not stopping.
     All = with_snapshots(Rows),
     Clocks = clocks(),
     [Summary || Row <- All, #{state := State} = Summary <- [summary(false, Clocks, Row)],
@@ -235,28 +235,28 @@ summaries(Page, Wanted) ->
 
 %% One question to the engine for all.
 with_snapshots(Rows) ->
-    Epochs = [Epoch || {_, _, Marks} <- Rows, Epoch <- [hb_cron_status_words:epoch(Marks)], Epoch =/= none],
+    Epochs = [Epoch || {_, _, Words} <- Rows, Epoch <- [hb_cron_status_words:epoch(Words)], Epoch =/= none],
     {Known, None} = case hb_cron_inspection:snapshots(Epochs) of
         timeout -> {#{}, setelement(2, ?UNREGISTERED, unknown)};
         Snapshots -> {Snapshots, ?UNREGISTERED}
     end,
-    [{ProcId, Monitor, Marks, maps:get(hb_cron_status_words:epoch(Marks), Known, None)}
-     || {ProcId, Monitor, Marks} <- Rows].
+    [{ProcId, Monitor, Words, maps:get(hb_cron_status_words:epoch(Words), Known, None)}
+     || {ProcId, Monitor, Words} <- Rows].
 
-%% The monotonic clock, and how much the system's is ahead of it, in ms: the same for all of a page.
+%% The monotonic clock, and the offset of the system's clock, in ms: the same for a whole listing.
 clocks() -> {now_ms(), erlang:time_offset(millisecond)}.
 
-summary(IsLeaving, {Now, Offset}, {ProcId, Monitor, Marks, Snapshot}) ->
+summary(IsLeaving, {Now, Offset}, {ProcId, Monitor, Words, Snapshot}) ->
     {_, Doing, _, CursorTime, Unacked, _, Fetch, {NextTick, _}, _, Letters} = Snapshot,
-    LastPush = case hb_cron_status_words:last_push(Marks) of
+    LastPush = case hb_cron_status_words:last_push(Words) of
         undefined -> undefined;
         At -> At + Offset
     end,
-    AtPush = since(hb_cron_status_words:at_push(Marks), Now),
+    AtPush = since(hb_cron_status_words:at_push(Words), Now),
     Push = hb_cron_registry:trouble(Monitor),
     #{process => ProcId,
       monitor => Monitor,
-      state => state(IsLeaving, hb_cron_status_words:pause(Marks), Push, AtPush, Doing),
+      state => state(IsLeaving, hb_cron_status_words:pause(Words), Push, AtPush, Doing),
       cursor_age => age(CursorTime, Now + Offset),
       lag => age(CursorTime, LastPush),
       last_result => LastPush,
@@ -266,14 +266,14 @@ summary(IsLeaving, {Now, Offset}, {ProcId, Monitor, Marks, Snapshot}) ->
       next_tick => or_undefined(NextTick),
       dead_letters => Letters}.
 
-%% By whoever knows best: the operator, the monitor, the engine.
+%% The most certain source first: a request to pause, the monitor, the engine.
 state(true, _Pause, _Push, _AtPush, _Doing) -> stopping;
 state(_, yes, _Push, _AtPush, _Doing) -> paused;
 state(_, wanted, _Push, _AtPush, _Doing) -> pausing;
 state(_, no, _Push, AtPush, _Doing) when AtPush =/= undefined -> pushing;
 state(_, no, Push, _AtPush, _Doing) when Push =/= none -> backing_off;
 state(_, no, none, undefined, none) -> starting;
-%% It has just been resumed, and the engine is about to hear of it.
+%% It has just been resumed, which the engine does not know yet.
 state(_, no, none, undefined, paused) -> starting;
 state(_, no, none, undefined, Doing) -> Doing.
 
@@ -304,28 +304,28 @@ now_ms() -> erlang:monotonic_time(millisecond).
 %% @doc Has a monitor pause.
 -spec pause(id()) -> ok | {error, not_monitored}.
 pause(Id) ->
-    told(Id, true, fun(Monitor, Marks) ->
-        ok = hb_cron_status_words:ask_to_pause(Marks),
+    told(Id, true, fun(Monitor, Words) ->
+        ok = hb_cron_status_words:ask_to_pause(Words),
         hb_cron_monitor:pause(Monitor)
     end).
 
-%% @doc Has a monitor that has paused go on.
+%% @doc Has a paused monitor continue.
 -spec resume(id()) -> ok | {error, not_monitored}.
 resume(Id) ->
     told(Id, false, fun(Monitor, _Marks) -> hb_cron_monitor:resume(Monitor) end).
 
 told(Id, Paused, Tell) ->
     case marks_of(Id) of
-        {ok, Monitor, Marks} -> Tell(Monitor, Marks);
+        {ok, Monitor, Words} -> Tell(Monitor, Words);
         none -> crashed(Id, Paused, Tell)
     end.
 
-%% One that is stopping is not the process's monitor any more.
+%% One that is stopping is no longer the process's monitor.
 marks_of(Monitor) when is_pid(Monitor) ->
-    case hb_cron_registry:marks(Monitor) of
-        {ok, ProcId, Marks} ->
+    case hb_cron_registry:words(Monitor) of
+        {ok, ProcId, Words} ->
             case is_leaving(ProcId, Monitor) of
-                false -> {ok, Monitor, Marks};
+                false -> {ok, Monitor, Words};
                 true -> none
             end;
         none -> none
@@ -336,7 +336,7 @@ marks_of(ProcID) ->
         [] -> none
     end.
 
-%% A monitor that crashed: what waits to be started in its place, or runs by now, is to pause.
+%% After a crash: pauses the planned restart, or the monitor that runs by now.
 crashed(Monitor, Paused, Tell) when is_pid(Monitor) ->
     case hb_cron_restarts:crashed(Monitor) of
         {ok, ProcId} -> told(ProcId, Paused, Tell);
@@ -356,7 +356,7 @@ crashed(ProcID, Paused, Tell) ->
         none ->
             %% It may have been started since.
             case marks_of(ProcId) of
-                {ok, Started, Marks} -> Tell(Started, Marks);
+                {ok, Started, Words} -> Tell(Started, Words);
                 none -> {error, not_monitored}
             end
     end.

@@ -1,6 +1,5 @@
-%%% @doc Asks the engine's loop how monitors fare, many at a time. The loop answers between two steps of its
-%%% own, so nobody waits for a monitor, no scheduler is held meanwhile, and a loop that does not run costs
-%%% whoever asks a second. What the answers mean to an operator is {@link hb_cron_info}'s business.
+%%% @doc Asks the engine's loop for the states of many monitors at a time. The loop answers between two of its
+%%% steps: no monitor is asked, no scheduler is held, and if the loop does not run, the caller waits for a second.
 -module(hb_cron_inspection).
 
 -export([snapshots/1, census/0]).
@@ -9,10 +8,10 @@
 
 -type count() :: idle | resolving | polling | pushing | backing_off | paused | failing.
 
-%% How long the loop may take, in ms. It is busy for milliseconds, but its process may sleep.
+%% How long the loop may take, in ms. It is busy for milliseconds, but its process may be suspended.
 -define(PATIENCE, 1000).
 
-%% @doc How these registrations fare; those that have ended are left out. `timeout': the loop does not run.
+%% @doc The states of these registrations, without those that have ended. `timeout': the loop does not run.
 -spec snapshots([hb_process_monitor_nif:epoch()]) ->
     #{hb_process_monitor_nif:epoch() => hb_process_monitor_nif:snapshot()} | timeout.
 snapshots([]) ->
@@ -23,8 +22,8 @@ snapshots(Epochs) ->
         Snapshots -> maps:from_list([{element(1, Snapshot), Snapshot} || Snapshot <- Snapshots])
     end.
 
-%% @doc How many there are of each kind, of all monitors. It is a walk over all of them, on which the loop
-%% spends some 10 ms for 100,000: for somebody who asks now and then.
+%% @doc The number of registrations in each state. The loop visits all of them, which takes some 10 ms for 100,000:
+%% for occasional use.
 -spec census() -> #{count() => non_neg_integer()} | timeout.
 census() ->
     case asked(fun hb_process_monitor_nif:census/1) of

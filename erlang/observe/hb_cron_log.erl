@@ -1,11 +1,8 @@
-%%% @doc Takes the library's log records to the OTP logger, and sees that OTP's own handler shows what this
-%%% application logs. Level and domain can be filtered there; {@link hb_process_monitor_log_format} makes lines of
-%%% the records.
-%%%
-%%% In a node whose logger was not configured, the handler `default' stops every domain but OTP's. There the
-%%% application adds a filter to it that lets `[hb_process_monitor]' through, and takes it away when it stops. A
-%%% handler with other filters is left alone. An operator who wants less adds a filter that stops some or all of the
-%%% domain: it has the last word.
+%%% @doc Passes the library's log records to OTP's logger, and makes OTP's own handler show what this application
+%%% logs. {@link hb_process_monitor_log_format} formats the records.
+%%% || If the node's logger was not configured, the handler `default' drops every domain but OTP's. The application
+%%% then adds a filter to it that accepts `[hb_process_monitor]', and removes the filter when it stops. A handler
+%%% with other filters is left alone. An operator who wants less adds a filter of their own.
 -module(hb_cron_log).
 -behaviour(gen_server).
 
@@ -48,7 +45,7 @@ handle_info({hb_cron_log, Level, Target, Text, Dropped}, State) ->
 handle_info(_Stray, State) ->
     {noreply, State}.
 
-%% Added where the filters are those that OTP gives the handler by default.
+%% Added only if the filters are OTP's defaults.
 show() ->
     case logger:get_handler_config(?HANDLER) of
         {ok, #{filter_default := stop, filters := Filters}} ->
@@ -62,7 +59,7 @@ show() ->
 is_stock({domain, {Filter, {log, super, [otp | _]}}}) -> Filter =:= fun logger_filters:domain/2;
 is_stock(_) -> false.
 
-%% @doc Takes the filter away.
+%% @doc Removes the filter.
 -spec hide() -> ok.
 hide() ->
     _ = logger:remove_handler_filter(?HANDLER, ?FILTER),

@@ -1,6 +1,5 @@
-%%% @doc The metrics: each one's name, type, unit and meaning, and where its value comes from, in one
-%%% table. The API, the exposition for Prometheus ({@link hb_cron_prometheus}), the collector
-%%% and docs/metrics.md are made from it. What is counted, and when, is the counting module's business.
+%%% @doc The table of metrics: name, type, unit, meaning and source of each. The API, the exposition for Prometheus
+%%% ({@link hb_cron_prometheus}) and docs/metrics.md are generated from it. Other modules count.
 -module(hb_cron_metrics).
 
 -export([table/0, values/0, full_name/1]).
@@ -15,18 +14,18 @@
     label => atom(),
     from := {library | engine | checkpoint | meter, Key :: atom()}
 }.
-%% `label': the values of a metric with one are a map by the label's value.
+%% `label': the values of a metric with a label are a map by the label's value.
 
 -type histogram() :: #{buckets := [{UpperBound :: float() | infinity, Count :: non_neg_integer()}],
                        sum := number(), count := non_neg_integer()}.
-%% Cumulative: each count is of all that is at or below its bound.
+%% Cumulative: each count is of all values at or below its bound.
 
 -type value() :: number() | histogram() | #{LabelValue :: atom() => number()}.
 
-%% What full names begin with.
+%% The prefix of full names.
 -define(PREFIX, "hb_process_monitor_").
 
-%% @doc All metrics, in the order in which they are shown.
+%% @doc All metrics, in the order of the docs.
 -spec table() -> [metric(), ...].
 table() ->
     [%% What is there
@@ -43,7 +42,7 @@ table() ->
            <<"For how long the commit of the checkpoint that is under way has been, else 0.">>),
      gauge(stalled_pushes, none, {meter, stalled}, <<"Monitors whose push has taken longer than cron_push_stall.">>),
      gauge(oldest_push_seconds, seconds, {meter, oldest_push_ms}, <<"For how long the longest push under way has been.">>),
-     %% What has happened
+     %% Counters
      counter(engine_starts_total, none, {library, engines}, <<"Engines started; each after the first one follows a crash or a restart.">>),
      counter(ticks_total, none, {library, ticks}, <<"Ticks sent to monitors.">>),
      counter(ticks_missed_total, none, {library, missed_ticks}, <<"Ticks left out because the monitor was busy or the node late.">>),
@@ -58,7 +57,7 @@ table() ->
      counter(checkpoint_replacements_total, none, {library, checkpoint_replacements},
              <<"Times that the checkpoint's file was deleted or replaced under the node, and written anew.">>),
      counter(events_dropped_total, none, {library, events_dropped}, <<"Events that came faster than their handlers took them.">>),
-     %% How long it took
+     %% Histograms
      histogram(tick_lateness_seconds, {library, lateness}, <<"From when a tick was due to when it was sent.">>),
      histogram(fetch_duration_seconds, {library, fetch}, <<"A fetch, from the request to a page decoded or a failure.">>),
      histogram(decode_duration_seconds, {library, decode}, <<"Decoding a page with results.">>),
@@ -74,12 +73,12 @@ counter(Name, Unit, From, Help) -> #{name => Name, type => counter, unit => Unit
 
 histogram(Name, From, Help) -> #{name => Name, type => histogram, unit => seconds, from => From, help => Help}.
 
-%% @doc The name of a metric where others' are, too.
+%% @doc The fully qualified name of a metric.
 -spec full_name(metric()) -> binary().
 full_name(#{name := Name}) -> <<?PREFIX, (atom_to_binary(Name))/binary>>.
 
-%% @doc The value of every metric. Asks no process, so it takes microseconds, whatever the number of
-%% monitors. Where no engine runs, there is none of anything now, and what has happened stays.
+%% @doc The value of every metric. Asks no process, so it takes microseconds for any number of monitors. If no
+%% engine runs, gauges are zero, and counters stay.
 -spec values() -> #{Name :: atom() => value()}.
 values() ->
     Engine = engine(),

@@ -1,19 +1,19 @@
-%%% @doc Looks after whoever observes the node from outside: finds out whether anybody wants events, takes
-%%% the library's to them, and has the host's `prometheus' collect the metrics. It looks once a second,
-%%% since handlers and other applications come and go without telling. It measures nothing itself.
+%%% @doc Serves outside observers of the node: finds out whether there are handlers for events, passes the
+%%% library's events to them, and registers the metrics with the host's `prometheus'. It checks once a second,
+%%% since handlers and applications come and go without notice.
 -module(hb_cron_observer).
 -behaviour(gen_server).
 
 -export([start_link/0, look/0, retire/0]).
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2]).
 
-%% How often it looks, in ms.
+%% The time between two checks, in ms.
 -define(LOOK, 1000).
 
 -record(state, {
     %% The option `cron_events'.
     option :: auto | boolean(),
-    %% What takes events.
+    %% The receiver of events.
     taker :: module() | undefined
 }).
 
@@ -21,13 +21,13 @@
 start_link() ->
     gen_server:start_link({local, ?MODULE}, ?MODULE, [], []).
 
-%% @doc Looks now. A handler that was attached before gets what happens after this returns, but for the pushes
-%% of parts of pages that have begun.
+%% @doc Checks now. A handler that was attached before gets all events after this returns, except for pushes of
+%% parts that have begun.
 -spec look() -> ok.
 look() -> gen_server:call(?MODULE, look, infinity).
 
-%% @doc The application has ended, however that was: nothing is made for anybody any more. Not this process's
-%% own business, which may have been killed with the tree.
+%% @doc The application has ended in any way: no more events are made. Called by the application, since this
+%% process may have been killed with the tree.
 -spec retire() -> ok.
 retire() ->
     _ = hb_cron_prometheus:deregister(),
@@ -60,7 +60,7 @@ handle_info(look, State) ->
     {noreply, look(State)};
 handle_info({hb_cron_events, Events}, #state{taker = Taker} = State) ->
     lists:foreach(fun(Event) -> hb_cron_events:from_library(Taker, Event) end, Events),
-    %% Not before: what its handlers are slow at waits in the library, which drops what is too much.
+    %% Only then: what slow handlers cannot take waits in the library, which drops the excess.
     ok = listen(hb_cron_events:taker()),
     {noreply, State};
 handle_info(_Stray, State) ->

@@ -1,6 +1,6 @@
-%%% @doc The metrics for Prometheus, in two ways: as text (exposition format 0.0.4), for whoever serves it
-%%% over HTTP; and, where the host has the library `prometheus', as a collector of its, so that they come
-%%% with all that the host shows. The library is called at run time alone, and only where it runs.
+%%% @doc The metrics for Prometheus, in two ways: as text (exposition format 0.0.4), to be served over HTTP; and,
+%%% if the host has the library `prometheus', as a collector among the host's metrics. The library is called at run
+%%% time only, while it runs.
 -module(hb_cron_prometheus).
 
 -export([text/0, text/2, content_type/0]).
@@ -12,16 +12,16 @@
 -define(REGISTRY, prometheus_registry).
 -define(MODEL, prometheus_model_helpers).
 
-%% @doc All metrics as they are now.
+%% @doc The current metrics as text.
 -spec text() -> binary().
 text() -> text(hb_cron_metrics:table(), hb_cron_metrics:values()).
 
-%% @doc These metrics with these values.
+%% @doc Metrics with these values as text.
 -spec text([hb_cron_metrics:metric()], #{atom() => hb_cron_metrics:value()}) -> binary().
 text(Table, Values) ->
     iolist_to_binary([family(Metric, maps:get(Name, Values)) || #{name := Name} = Metric <- Table]).
 
-%% @doc What the header `content-type' of an answer with that text should say.
+%% @doc The `content-type' of an answer with that text.
 -spec content_type() -> binary().
 content_type() -> <<"text/plain; version=0.0.4; charset=utf-8">>.
 
@@ -48,8 +48,7 @@ sample(Name, [{Label, Of}], Value) ->
 bound(infinity) -> <<"+Inf">>;
 bound(Seconds) -> number(Seconds).
 
-%% The shortest decimals that say it, and whole numbers without any: `1' and `0.0025', as others write
-%% them.
+%% The shortest decimals, and whole numbers without any: `1' and `0.0025', as other exporters write them.
 number(Value) when is_integer(Value) -> integer_to_binary(Value);
 number(Value) when Value == trunc(Value) -> integer_to_binary(trunc(Value));
 number(Value) -> float_to_binary(Value, [{decimals, 6}, compact]).
@@ -62,8 +61,8 @@ escaped($\n, _) -> <<"\\n">>;
 escaped($", true) -> <<"\\\"">>;
 escaped(Char, _) -> <<Char>>.
 
-%% @doc Has the host's library collect the metrics with its own, in its default registry. `none': there is
-%% no such library, or it does not run yet.
+%% @doc Registers the collector in the library's default registry. `none': there is no such library, or it does not
+%% run yet.
 -spec register() -> ok | none.
 register() ->
     case with_registry(collector_registeredp) of
@@ -71,7 +70,7 @@ register() ->
         Known -> done(Known)
     end.
 
-%% @doc Ends that.
+%% @doc Removes the collector.
 -spec deregister() -> ok | none.
 deregister() -> done(with_registry(deregister_collector)).
 
@@ -108,7 +107,7 @@ collect_metrics(_Name, Samples) -> Samples.
 -spec deregister_cleanup(Registry :: term()) -> ok.
 deregister_cleanup(_Registry) -> ok.
 
-%% As the library makes its own samples of them: `{Labels, Value}', `{Labels, Buckets, Count, Sum}'.
+%% In the library's form of samples: `{Labels, Value}', `{Labels, Buckets, Count, Sum}'.
 model(#{type := histogram}, #{buckets := Buckets, sum := Sum, count := Count}) ->
     [{[], [{whole(Bound), Below} || {Bound, Below} <- Buckets], Count, Sum}];
 model(#{label := Label}, Values) ->

@@ -1,29 +1,28 @@
-%%% @doc What is counted in Erlang: pushes, and what the keeper sees of them. The sums live as long as
-%%% the node does, whatever ends meanwhile. What they are called, and in which unit, is
-%%% {@link hb_cron_metrics}' to say.
-%%%
-%%% A push that is quick, as nearly all are, costs a comparison and an addition: a {@link tally()} is
+%%% @doc Counts in Erlang: pushes, and what is noticed of them. Counters live as long as the node. {@link
+%%% hb_cron_metrics} has their names and units.
+%%% || A quick push, as nearly all are, costs a comparison and an addition: a {@link tally()} is carried along and
+%%% counted when the loop ends.
 %%% carried along and counted when the loop that carries it ends.
 -module(hb_cron_push_meter).
 
 -export([create/0, read/0]).
 %% Pushes
 -export([tally/0, pushed/2, settle/1, push_failed/0, given_up/0]).
-%% What is so now
+%% Gauges
 -export([set_stalled/1, set_oldest_push/1]).
 
 -export_type([tally/0, histogram/0]).
 
 -type tally() :: non_neg_integer().
-%% How many pushes took no longer than the first bound, and how long in all, in one number: it is garbage
-%% for nobody to collect.
+%% The number of pushes within the first bound, and their total time, packed into one small integer: it allocates
+%% nothing.
 
 -type histogram() :: {[{UpperBoundUs :: pos_integer(), Count :: non_neg_integer()}],
                       Over :: non_neg_integer(), SumUs :: non_neg_integer()}.
-%% Counts by size, each at or below its bound and above the one before, as the library gives them too.
+%% The number of pushes at or below each bound and above the one before, as the library's histograms have them.
 
-%% The upper bounds of pushes, in us. Below the first one nothing is counted by itself: there a counter
-%% would cost a share of the push.
+%% The upper bounds of pushes, in us. Below the first one pushes are tallied, since a counter would cost a share of
+%% the push.
 -define(BOUNDS, {25, 100, 250, 500, 1000, 2500, 5000, 10000, 25000, 50000, 100000, 250000, 500000,
                  1000000, 2500000, 5000000, 10000000, 30000000, 60000000, 300000000}).
 -define(QUICK, 25).
@@ -32,7 +31,7 @@
 -define(TALLY_BITS, 28).
 -define(ONE, (1 bsl ?TALLY_BITS)).
 
-%% The counters: a bucket for each bound and one above, then these.
+%% The counters: one for each bound, one above, then these.
 -define(SUM, 22).
 -define(FAILED, 23).
 -define(GIVEN_UP, 24).
@@ -41,23 +40,23 @@
 -define(STALLED, 1).
 -define(OLDEST, 2).
 
-%% @doc Makes the counters, unless there are any.
+%% @doc Creates the counters, unless they exist.
 -spec create() -> ok.
 create() ->
     case persistent_term:get(?MODULE, none) of
         none ->
-            %% One for each scheduler: they are added up when somebody looks.
+            %% One for each scheduler, added up when they are read.
             Counters = counters:new(?COUNTERS, [write_concurrency]),
             persistent_term:put(?MODULE, {Counters, atomics:new(2, [])});
         _ ->
             ok
     end.
 
-%% @doc Nothing is counted yet.
+%% @doc The empty tally.
 -spec tally() -> tally().
 tally() -> 0.
 
-%% @doc A push took so long.
+%% @doc A push took this long.
 -spec pushed(Us :: non_neg_integer(), tally()) -> tally().
 pushed(Us, Tally) when Us =< ?QUICK ->
     Tally + ?ONE + Us;
@@ -67,7 +66,7 @@ pushed(Us, Tally) ->
     ok = counters:add(Counters, ?SUM, Us),
     Tally.
 
-%% @doc Counts what is in a tally.
+%% @doc Counts the pushes of a tally.
 -spec settle(tally()) -> ok.
 settle(0) ->
     ok;
@@ -88,11 +87,11 @@ add(Index) ->
     {Counters, _} = persistent_term:get(?MODULE),
     counters:add(Counters, Index, 1).
 
-%% @doc So many monitors are at a push that has taken longer than it may.
+%% @doc The number of monitors in a push that takes too long.
 -spec set_stalled(non_neg_integer()) -> ok.
 set_stalled(Count) -> set(?STALLED, Count).
 
-%% @doc The push that has been under way for longest began so many ms ago.
+%% @doc How long ago the longest push under way began, in ms.
 -spec set_oldest_push(Ms :: non_neg_integer()) -> ok.
 set_oldest_push(Ms) -> set(?OLDEST, Ms).
 
@@ -100,7 +99,7 @@ set(Index, Value) ->
     {_, Now} = persistent_term:get(?MODULE),
     atomics:put(Now, Index, Value).
 
-%% @doc All of it.
+%% @doc All values.
 -spec read() -> #{push := histogram(), atom() => non_neg_integer()}.
 read() ->
     ok = create(),

@@ -1,20 +1,19 @@
-%%% @doc What an operator sees on a console: monitors as a table, one of them line by line. It knows how
-%%% things look; what they are is {@link hb_cron_info}'s business.
+%%% @doc Prints the states of monitors: many as a table, one line by line. {@link hb_cron_info} has the states.
 -module(hb_cron_table).
 
 -export([page/1, one/1, duration/1]).
 
-%% How many rows a page has that nobody said anything of.
+%% The number of rows by default.
 -define(ROWS, 40).
-%% The longest error that is printed in a table.
+%% The longest error in a table.
 -define(ERROR, 60).
 
-%% {Heading, side}: the last one is as wide as it is.
+%% {Heading, side}: the last column is as wide as it needs to be.
 -define(COLUMNS, [{"process", trailing}, {"state", trailing}, {"cursor age", leading}, {"lag", leading},
                   {"last result", leading}, {"unacked", leading}, {"letters", leading}, {"next tick", leading},
                   {"error", trailing}]).
 
-%% @doc A page of monitors as a table, and how to see the next one.
+%% @doc A listing as a table, and the call for the next one.
 -spec page(hb_cron_info:list_options()) -> unicode:chardata().
 page(Options) ->
     {Rows, Next} = hb_cron_info:list(maps:merge(#{limit => ?ROWS}, Options)),
@@ -37,7 +36,7 @@ cells(#{process := ProcId, state := State, cursor_age := Age, lag := Lag, last_r
     [binary_to_list(ProcId), state(State, Row), duration(Age), duration(Lag), duration(ago(Last)),
      integer_to_list(Unacked), integer_to_list(Letters), duration(Tick), failure(Error)].
 
-%% A push that hangs must show.
+%% A push that hangs is marked.
 state(pushing, #{at_push := For}) when is_integer(For), For >= 1000 -> ["pushing ", duration(For)];
 state(State, _Row) -> atom_to_list(State).
 
@@ -91,7 +90,7 @@ breaker({open, For}) -> ["breaker open for ", duration(For)].
 
 moment(undefined) -> "-";
 moment(Ms) ->
-    %% A cursor may say any time: one that no calendar has is printed as it is.
+    %% A cursor may have any time: one outside of the calendar is printed as a number.
     try calendar:system_time_to_rfc3339(Ms, [{unit, millisecond}, {offset, "Z"}])
     catch error:_ -> integer_to_list(Ms)
     end.

@@ -1,6 +1,5 @@
-%%% @doc How many monitors there are in which state, for whoever examines a node: no monitor is looked at by
-%%% itself, so it takes as long for a hundred thousand as the engine's walk over them does. How single ones
-%%% fare is {@link hb_cron_info}'s business.
+%%% @doc The number of monitors in each state. Monitors are not read one by one, so it takes as long for 100,000 as
+%%% the engine's walk over them does.
 -module(hb_cron_totals).
 
 -export([read/0]).
@@ -8,11 +7,11 @@
 -export_type([totals/0]).
 
 -type totals() :: #{states := #{hb_cron_info:state() => pos_integer()}, stalled := non_neg_integer(), failing := non_neg_integer()}.
-%% How many monitors are in which state, those that are in none left out, and one that is `pausing' is counted as
-%% what it is at still. `stalled': at one push for longer than `cron_push_stall'; `failing': their last fetch or
-%% push failed.
+%% The number of monitors in each state, without states that no monitor is in; a `pausing' monitor counts for what
+%% it still does. `stalled': in one push for longer than `cron_push_stall'; `failing': their last fetch or push
+%% failed.
 
-%% @doc How many there are in each state. Reads tables' sizes and asks the engine once, whatever the number.
+%% @doc The number in each state. Reads the sizes of tables and asks the engine once.
 -spec read() -> totals().
 read() ->
     All = hb_cron_info:count(),
@@ -26,8 +25,8 @@ read() ->
     #{states => maps:filter(fun(_, Count) -> Count > 0 end, Counts#{stopping => Stopping}),
       stalled => Stalled, failing => Failing + Troubled}.
 
-%% Who fails at a push has results that it has not acked, and is nothing else to the engine; who is stopping is
-%% registered still.
+%% For the engine, a monitor that fails to push has unacked results, and nothing else; one that is stopping is
+%% still registered.
 with_others({Failing, Census}, All, Stopping, Troubled) ->
     #{pushing := Pushing, backing_off := BackingOff} = Census,
     Failed = min(Pushing, Troubled),

@@ -1,22 +1,21 @@
-%%% @doc The library's log records as text: in one line for any formatter, as their `report_cb'; and, as a
-%%% formatter itself, in columns for a console: time, level, what, process, details. What is not of the
-%%% domain `[hb_process_monitor]' it leaves to OTP's own formatter.
-%%%
-%%% `logger:update_handler_config(default, formatter, {hb_process_monitor_log_format, #{}})' has a console
-%%% print them so; the map is {@link logger_formatter}'s, for all others.
+%%% @doc Formats the library's log records: in one line for any formatter, as their `report_cb'; and, as a
+%%% formatter, in columns for a console: time, level, type, process, details. Records of other domains are left to
+%%% OTP's own formatter.
+%%% || To use the columns: `logger:update_handler_config(default, formatter, {hb_process_monitor_log_format,
+%%% #{}})'; the map is {@link logger_formatter}'s, for all other records.
 -module(hb_process_monitor_log_format).
 
 -export([report/2]).
 %% The formatter
 -export([format/2, check_config/1]).
 
-%% The longest detail that is printed whole. A cursor, which nobody reads, is longer.
+%% The longest detail that is printed as a whole. A cursor is longer.
 -define(LONGEST, 160).
 %% The longest text of a record of the library, which names files.
 -define(LONGEST_RECORD, 1000).
 -define(DEPTH, 12).
 -define(WHAT_WIDTH, 18).
-%% What a process takes, and what one that is not there leaves free.
+%% The width of a process, and the space if there is none.
 -define(PROCESS_WIDTH, 43).
 
 %% @doc A record in one line.
@@ -25,7 +24,7 @@ report(Report, _Config) ->
     {What, ProcId, Details} = parts(Report),
     lists:join($\s, [Part || Part <- [What, ProcId | Details], Part =/= <<>>]).
 
-%% @doc A record of the library in columns, any other as OTP has it.
+%% @doc A record of the library in columns, any other in OTP's format.
 -spec format(logger:log_event(), logger:formatter_config()) -> unicode:chardata().
 format(#{level := Level, msg := {report, Report}, meta := #{domain := [hb_process_monitor | _], time := Time}}, _Config) ->
     {What, ProcId, Details} = parts(Report),
@@ -34,7 +33,7 @@ format(#{level := Level, msg := {report, Report}, meta := #{domain := [hb_proces
 format(Event, Config) ->
     logger_formatter:format(Event, Config).
 
-%% @doc What OTP's formatter takes.
+%% @doc The configuration of OTP's formatter.
 -spec check_config(logger:formatter_config()) -> ok | {error, term()}.
 check_config(Config) -> logger_formatter:check_config(Config).
 
@@ -61,14 +60,14 @@ detail(Other) -> term(Other).
 
 term(Term) -> line(unicode:characters_to_binary(io_lib:format("~0tP", [Term, ?DEPTH]))).
 
-%% Nothing that was logged can begin a line of its own, or do anything else to a terminal.
+%% No logged text can begin a line, or control the terminal.
 line(Text) -> line(Text, ?LONGEST).
 
 line(Text, Longest) ->
     Chars = [case C < $\s orelse (C >= 127 andalso C < 160) of true -> $\s; false -> C end
              || C <- unicode:characters_to_list(Text)],
     case length(Chars) > Longest of
-        %% Three dots in ASCII: a console need not be of UTF-8.
+        %% Three dots in ASCII: the console may not be UTF-8.
         true -> unicode:characters_to_binary([lists:sublist(Chars, Longest), "..."]);
         false -> unicode:characters_to_binary(Chars)
     end.

@@ -1,5 +1,5 @@
-%%% The keeper: a monitor that ends otherwise than by being stopped is started again from its acked cursor,
-%%% whatever becomes of the keeper itself.
+%%% The restarter: a monitor that ends otherwise than by being stopped is started again from its acked cursor,
+%%% whatever becomes of the restarter itself.
 -module(restarter_tests).
 -include_lib("eunit/include/eunit.hrl").
 
@@ -13,9 +13,9 @@ all_test_() ->
         fun killed_monitor_is_started_again/1,
         fun monitor_killed_by_a_purge_of_its_push_is_started_again/1,
         fun stopped_monitor_stays_stopped/1,
-        fun keeper_killed_while_restarts_are_owed_starts_all_of_them/1,
-        fun monitors_that_crash_while_no_keeper_runs_are_started_again/1,
-        fun logger_that_raises_ends_neither_monitor_nor_keeper/1,
+        fun restarter_killed_while_restarts_are_owed_starts_all_of_them/1,
+        fun monitors_that_crash_while_no_restarter_runs_are_started_again/1,
+        fun logger_that_raises_ends_neither_monitor_nor_restarter/1,
         fun logger_that_raises_does_not_prevent_a_restart/1,
         fun stop_reaches_a_crashed_monitor_that_waits_to_be_started/1,
         fun stop_by_an_old_pid_reaches_the_monitor_started_in_its_place/1,
@@ -91,29 +91,29 @@ goes_on_with(Cu, Id, Monitor) ->
 %% The operator's module is loaded twice while a push of it runs: the VM kills the process.
 monitor_killed_by_a_purge_of_its_push_is_started_again(Cu) ->
     Id = harness:proc_id(),
-    load_push(keeper_push),
-    true = register(keeper_push_test, self()),
+    load_push(restarter_push),
+    true = register(restarter_push_test, self()),
     test_cu:add(Cu, Id, 2),
-    {Monitor, _} = harness:start(Cu, Id, #{cursor => earliest, cron_push => {keeper_push, push}}),
+    {Monitor, _} = harness:start(Cu, Id, #{cursor => earliest, cron_push => {restarter_push, push}}),
     Monitor ! tick,
-    receive {keeper_push, Monitor} -> ok after deadline:ms() -> error(not_pushed) end,
+    receive {restarter_push, Monitor} -> ok after deadline:ms() -> error(not_pushed) end,
     Ref = monitor(process, Monitor),
-    load_push(keeper_push),
-    load_push(keeper_push),
+    load_push(restarter_push),
+    load_push(restarter_push),
     receive {'DOWN', Ref, process, _, killed} -> ok after deadline:ms() -> error(not_killed) end,
     New = harness:back(Id, Monitor),
     New ! tick,
-    receive {keeper_push, New} -> ok after deadline:ms() -> error(not_pushed) end,
+    receive {restarter_push, New} -> ok after deadline:ms() -> error(not_pushed) end,
     New ! go_on,
-    receive {keeper_push, New} -> New ! go_on after deadline:ms() -> error(not_pushed) end,
+    receive {restarter_push, New} -> New ! go_on after deadline:ms() -> error(not_pushed) end,
     ok = hb_process_monitor:stop(New, deadline:ms()),
-    true = unregister(keeper_push_test),
-    harness:unload(keeper_push).
+    true = unregister(restarter_push_test),
+    harness:unload(restarter_push).
 
 load_push(Module) ->
     _ = code:purge(Module),
     {module, Module} = harness:module_of(Module, ["-export([push/2]).",
-        "push(_, _) -> keeper_push_test ! {keeper_push, self()}, receive go_on -> ok end."]),
+        "push(_, _) -> restarter_push_test ! {restarter_push, self()}, receive go_on -> ok end."]),
     ok.
 
 stopped_monitor_stays_stopped(Cu) ->
@@ -124,8 +124,8 @@ stopped_monitor_stays_stopped(Cu) ->
     ?assertEqual(none, hb_cron_registry:find(Id)),
     ?assertEqual([], [E || {error, _, _} = E <- harness:report(Logger)]).
 
-%% Twenty monitors crash, and the keeper dies before any of them is due.
-keeper_killed_while_restarts_are_owed_starts_all_of_them(Cu) ->
+%% Twenty monitors crash, and the restarter dies before any of them is due.
+restarter_killed_while_restarts_are_owed_starts_all_of_them(Cu) ->
     All = [{Id, Monitor} || _ <- lists:seq(1, 20), Id <- [harness:proc_id()], {Monitor, _} <- [pushed(Cu, Id)]],
     [killed = harness:kill(Monitor) || {_, Monitor} <- All],
     harness:eventually(fun() -> length(hb_cron_restarts:all()) + alive(All) =:= 20 end),
@@ -135,9 +135,9 @@ keeper_killed_while_restarts_are_owed_starts_all_of_them(Cu) ->
 
 alive(All) -> length([Id || {Id, Old} <- All, {ok, {Monitor, _, _}} <- [hb_cron_registry:find(Id)], Monitor =/= Old]).
 
-monitors_that_crash_while_no_keeper_runs_are_started_again(Cu) ->
+monitors_that_crash_while_no_restarter_runs_are_started_again(Cu) ->
     All = [{Id, Monitor} || _ <- lists:seq(1, 5), Id <- [harness:proc_id()], {Monitor, _} <- [pushed(Cu, Id)]],
-    %% Nothing starts a keeper meanwhile.
+    %% Nothing starts a restarter meanwhile.
     ok = sys:suspend(hb_cron_sup),
     killed = harness:kill(whereis(hb_cron_restarter)),
     [Crashed, Stopped | Killed] = All,
@@ -153,7 +153,7 @@ kill_keeper() ->
     killed = harness:kill(Old),
     harness:eventually(fun() -> not lists:member(whereis(hb_cron_restarter), [Old, undefined]) end).
 
-logger_that_raises_ends_neither_monitor_nor_keeper(Cu) ->
+logger_that_raises_ends_neither_monitor_nor_restarter(Cu) ->
     Id = harness:proc_id(),
     {ok, _} = application:ensure_all_started(hb_process_monitor),
     hb_logger:raising(fun() ->
@@ -189,7 +189,7 @@ crashed(Cu, Id) ->
 
 go_on() -> ok = sys:resume(hb_cron_monitors_sup).
 
-%% Its start, were there one, would have come: the keeper has served all that was due for a minute.
+%% Its start, were there one, would have come: the restarter has served all that was due for a minute.
 never_started(Cu, Id) ->
     [] = [Token || {Planned, Token, _} <- hb_cron_restarts:all(), Planned =:= Id],
     go_on(),
@@ -236,7 +236,7 @@ start_takes_the_place_of_a_planned_restart(Cu) ->
     Id = harness:proc_id(),
     {Old, _} = pushed(Cu, Id),
     crash(Old),
-    %% Before or after the keeper's: either way there is one.
+    %% Before or after the restarter's: either way there is one.
     {New, _} = harness:start(Cu, Id, #{}),
     goes_on_with(Cu, Id, New),
     harness:eventually(fun() -> not hb_cron_restarts:is_planned(Id) end),

@@ -85,7 +85,7 @@ process_that_is_refused_is_logged_found_and_tried_again(Cu) ->
                  lists:sort(fun({A, _}, {_, _}) -> A =:= Good end, ?M:resume_all())),
     ?assertMatch({Refused, {bad_rate, soon}, {again_in_ms, _}}, logged(not_started)),
     found(wrong, [Refused, <<"bad_rate">>, <<"soon">>]),
-    %% The keeper tries, and outlives it.
+    %% The restarter tries, and outlives it.
     Keeper = whereis(hb_cron_restarter),
     ?assertMatch({Refused, {bad_rate, soon}, {again_in_ms, _}}, logged(not_started)),
     harness:host(#{cron_node => test_cu:url(Cu), default_cron_rate => 3600000}),

@@ -1,5 +1,5 @@
 %%% The public calls against each other, and against kills of every part: callers start, stop, pause, resume, forget,
-%%% redeliver, discard, kill and crash at random, on processes of our own supervisor and of a host's, while the keeper,
+%%% redeliver, discard, kill and crash at random, on processes of our own supervisor and of a host's, while the restarter,
 %%% the ticker and the tree die beside them. Whatever happens, no result is skipped but those that a caller was told
 %%% are forgotten, no two pushes of a process run at once, and in the end everything arrives.
 %%%
