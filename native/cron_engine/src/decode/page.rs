@@ -166,10 +166,11 @@ pub fn decode(body: &[u8], request: &PageRequest, buffer: &mut Vec<u8>) -> Resul
     })
 }
 
-/// What parts take together, and the largest of them as terms.
+/// What parts take together, and the largest of them as terms. Those on the heap count twice: a garbage collection
+/// copies them.
 fn memory(parts: &[Part]) -> u64 {
     let waiting: usize = parts.iter().map(|part| part.terms.len()).sum();
-    let largest = parts.iter().map(|part| part.memory).max().unwrap_or(0);
+    let largest = parts.iter().map(|part| part.memory.saturating_add(part.heap)).max().unwrap_or(0);
     largest.saturating_add(u64::try_from(waiting).unwrap_or(u64::MAX))
 }
 

@@ -1,0 +1,106 @@
+%%% What `cron_max_buffered_bytes' bounds: however small the values of pages are, the whole OS process takes no more
+%%% memory than a few times that. In a node of its own, whose peak the system tells.
+-module(memory_tests).
+-include_lib("eunit/include/eunit.hrl").
+%% In that node
+-export([main/1]).
+
+-define(BUDGET, (32 bsl 20)).
+%% As the README says: so many times the budget, and so many bytes for each thread that fetches.
+-define(TIMES, 3).
+-define(PER_THREAD, (1 bsl 20)).
+%% More pages than there is room for.
+-define(MONITORS, 8).
+-define(PAGES, 3).
+%% Of a page, as JSON.
+-define(PAGE, (12 bsl 20)).
+
+eunit_wrapper_(Tests) -> deadline:each(Tests).
+
+memory_of_pages_is_bounded_by_the_budget_test_() ->
+    [{atom_to_list(Name), {timeout, 300, fun() ->
+        #{bytes := Bytes, buffered := Buffered, threads := Threads} = peak(Node),
+        %% The budget was full.
+        ?assert(Buffered > ?BUDGET div 2),
+        ?assert(Bytes =< ?TIMES * ?BUDGET + Threads * ?PER_THREAD, {Bytes, Buffered, Threads})
+    end}} || {Name, Node} <- shapes()].
+
+%% Results of values that take many times their JSON, each of about so many bytes.
+shapes() ->
+    [{floats, many(2000, <<"1.5">>)},
+     {empty_objects, many(2000, <<"{}">>)},
+     {short_strings, many(2000, <<"\"a\"">>)},
+     {objects, many(2000, <<"{\"a\":1}">>)},
+     {large_results, many(300000, <<"1.5">>)}].
+
+many(Bytes, Value) ->
+    Count = Bytes div (byte_size(Value) + 1),
+    iolist_to_binary([<<"{\"Output\":[">>, lists:join($,, lists:duplicate(Count, Value)), <<"]}">>]).
+
+%% The most memory that pages of such results took, and the most that the engine counted.
+peak(Node) ->
+    Cu = test_cu:start(),
+    Size = ?PAGE div byte_size(Node),
+    Pages = [test_cu:reply(200, page(lists:seq(P * Size + 1, (P + 1) * Size), Node)) || P <- lists:seq(0, ?PAGES - 1)],
+    Bodies = list_to_tuple([iolist_to_binary(Page) || Page <- Pages] ++ [iolist_to_binary(test_cu:reply(200, test_cu:page([], false, <<>>)))]),
+    test_cu:script(Cu, fun(#{query := Query}) ->
+        Done = case Query of #{<<"from">> := From} -> test_cu:number(From) div Size; #{} -> 0 end,
+        {raw, element(Done + 1, Bodies)}
+    end),
+    {Listen, Port} = os_node:listen(),
+    Child = os_node:start(?MODULE, [integer_to_list(Port), binary_to_list(test_cu:url(Cu))]),
+    Said = os_node:recv(os_node:accept(Listen), 240000),
+    ok = gen_tcp:close(Listen),
+    0 = os_node:dead(Child),
+    test_cu:stop(Cu),
+    Said.
+
+page(Numbers, Node) ->
+    [<<"{\"pageInfo\":{\"hasNextPage\":true},\"edges\":[">>,
+     lists:join($,, [[<<"{\"node\":">>, Node, <<",\"cursor\":\"">>, test_cu:cursor(N), <<"\"}">>] || N <- Numbers]), <<"]}">>].
+
+main([Port, Url]) ->
+    _ = spawn(fun() ->
+        Line = os_node:connect(list_to_integer(Port)),
+        ok = os_node:send(Line, measured(list_to_binary(Url))),
+        halt(0)
+    end),
+    ok.
+
+%% First no push returns, until the budget is full; then all that there is is pushed.
+measured(Url) ->
+    hb_opts:set(#{cron_checkpoint => false, cron_max_buffered_bytes => ?BUDGET, cron_push_backoff => {1, 1}}),
+    Gate = counters:new(1, []),
+    Push = fun(_, _) -> held(Gate) end,
+    Ids = [harness:proc_id() || _ <- lists:seq(1, ?MONITORS)],
+    Monitors = [begin
+        {Monitor, _} = hb_process_monitor:start(Id, #{rate => 3600000, cursor => earliest, cron_node => Url, cron_push => Push}),
+        Monitor
+    end || Id <- Ids],
+    %% The peak begins anew with this.
+    ok = file:write_file("/proc/self/clear_refs", <<"5">>),
+    #{rss_kb := Before} = os_node:status(self),
+    Buffered = lists:max([begin
+        [Monitor ! tick || Monitor <- Monitors],
+        harness:eventually(fun() -> idle() end),
+        maps:get(buffered, hb_process_monitor_ticker:counters())
+    end || _ <- lists:seq(1, 4)]),
+    ok = counters:put(Gate, 1, 1),
+    %% What was fetched is pushed, and more of it fetched.
+    [Monitor ! tick || Monitor <- Monitors],
+    harness:eventually(fun() -> idle() andalso lists:any(fun has_pushed/1, Ids) end),
+    #{peak_kb := After} = os_node:status(self),
+    #{threads := Threads} = hb_process_monitor_ticker:counters(),
+    #{bytes => (After - Before) * 1024, buffered => Buffered, threads => Threads}.
+
+has_pushed(Id) -> maps:get(last_result, hb_process_monitor:info(Id)) =/= undefined.
+
+idle() ->
+    #{inflight := Inflight} = hb_process_monitor_ticker:counters(),
+    Inflight =:= 0.
+
+held(Gate) ->
+    case counters:get(Gate, 1) of
+        0 -> receive after 5 -> held(Gate) end;
+        1 -> ok
+    end.
