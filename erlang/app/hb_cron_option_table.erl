@@ -72,8 +72,8 @@ entries() ->
       "Fetches at once, and threads for them."},
      {cron_max_buffered_bytes, node, 268435456, range(1, 1 bsl 53),
       "bytes",
-      "Memory of pages that wait to be pushed, counted as terms. While it is used up, no fetch begins. One "
-      "page is always allowed."},
+      "Memory of pages that wait to be pushed. While it is used up, no fetch begins. In all, pages take at most "
+      "3 times as much, and 1 MiB for each fetch thread. One page is always allowed."},
      {cron_cacertfile, node, undefined, fun is_path/1,
       "path",
       "PEM file of certificates to trust beside the built-in ones (Mozilla's)."},

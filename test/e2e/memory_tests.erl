@@ -83,20 +83,20 @@ measured(Url) ->
     Buffered = lists:max([begin
         [Monitor ! tick || Monitor <- Monitors],
         harness:eventually(fun() -> idle() end),
-        maps:get(buffered, hb_process_monitor_ticker:counters())
+        maps:get(buffered, hb_cron_engine:counters())
     end || _ <- lists:seq(1, 4)]),
     ok = counters:put(Gate, 1, 1),
     %% What was fetched is pushed, and more of it fetched.
     [Monitor ! tick || Monitor <- Monitors],
     harness:eventually(fun() -> idle() andalso lists:any(fun has_pushed/1, Ids) end),
     #{peak_kb := After} = os_node:status(self),
-    #{threads := Threads} = hb_process_monitor_ticker:counters(),
+    #{threads := Threads} = hb_cron_engine:counters(),
     #{bytes => (After - Before) * 1024, buffered => Buffered, threads => Threads}.
 
 has_pushed(Id) -> maps:get(last_result, hb_process_monitor:info(Id)) =/= undefined.
 
 idle() ->
-    #{inflight := Inflight} = hb_process_monitor_ticker:counters(),
+    #{inflight := Inflight} = hb_cron_engine:counters(),
     Inflight =:= 0.
 
 held(Gate) ->
