@@ -32,7 +32,7 @@ cp "$root/scripts/release.sh" "$dist/scripts"
 cp "$root"/scripts/release/*.sh "$dist/scripts/release"
 cp "$root/LICENSE" "$dist"
 # What an operator reads, and loads into Prometheus and Grafana.
-cp -R "$root"/{README,ARCHITECTURE,CHANGELOG,CONTRIBUTING}.md "$root/docs" "$dist"
+cp -R "$root"/{README,ARCHITECTURE,CHANGELOG,CONTRIBUTING,SECURITY}.md "$root/docs" "$dist"
 for command in install uninstall verify; do
   cat >"$dist/$command" <<EOF
 #!/usr/bin/env bash
