@@ -1,7 +1,7 @@
 # Every command of the project. The README's two are `make demo` and `make test`.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup nif vendor compile demo test test-all edoc test-checkout test-reproducible test-otp27 test-otp29 crashtest stress simulate audit coverage fairness soak abuse prometheus docs valgrind browser miri fuzz bench install uninstall verify dist clean
+.PHONY: help setup nif vendor compile demo test test-all edoc test-checkout test-reproducible test-otp27 test-otp29 crashtest stress simulate audit coverage fairness soak abuse prometheus docs page valgrind browser miri fuzz bench install uninstall verify dist clean
 
 CARGO  := cargo
 REBAR  := rebar3
@@ -141,6 +141,9 @@ docs: compile ## generate docs/metrics.md, docs/options.md and docs/errors.md fr
 	@$(RUN) -s metrics_doc main
 	@$(RUN) -s options_doc main
 	@UPDATE_DOCS=yes $(CARGO) test -q --locked -p cron_engine --test all errors_doc
+
+page: compile ## generate the dashboard's module from erlang/dashboard/page/
+	@$(RUN) -s dashboard_page main
 
 valgrind: ## a node at work under valgrind: no error with the library in its stack
 	@./scripts/setup.sh valgrind

@@ -1,14 +1,6 @@
-%%% @doc The operations page's charts: a JavaScript that keeps the history of what the page was told, makes
-%%% rates of counters and quantiles of histograms, and draws them as SVG. The node keeps no history. It asks
-%%% nothing itself: {@link hb_cron_dashboard_script} does, and follows it in the same script.
--module(hb_cron_dashboard_charts).
-
--export([text/0]).
-
-%% @doc The script's first part.
--spec text() -> binary().
-text() ->
-    <<"'use strict';
+'use strict';
+// The dashboard's charts: keeps the history of what the page received, computes rates of counters and quantiles of
+// histograms, and draws them as SVG. The node keeps no history. page.js follows in the same script.
 const KEPT_MS = 600000, SHOWN_MS = 120000, POLL_MS = 2000;
 const told = { last: null, points: [], end: 0 };
 
@@ -130,4 +122,3 @@ function draw(chart, nth, figure) {
   figure.querySelector('svg').replaceWith(picture);
   figure.querySelectorAll('.key').forEach((key, i) => { key.textContent = words[i]; });
 }
-"/utf8>>.

@@ -1,14 +1,5 @@
-%%% @doc The operations page's script: it asks the node, shows the answers, and has done what a button says.
-%%% Whatever comes from the node goes onto the page as text and never as HTML: errors and results are
-%%% somebody else's words. The charts are {@link hb_cron_dashboard_charts}.
--module(hb_cron_dashboard_script).
-
--export([text/0]).
-
-%% @doc The script's second part.
--spec text() -> binary().
-text() ->
-    <<"
+// The dashboard's script: asks the node, shows the answers, and carries out what a button says. Everything that comes
+// from the node is shown as text and never as HTML, since errors and results are foreign text. charts.js comes first.
 const ROWS = 50;
 const $ = (id) => document.getElementById(id);
 
@@ -291,4 +282,3 @@ $('more-letters').onclick = () => show_letters(shown, last_letter);
 
 watch();
 show_rows();
-"/utf8>>.
