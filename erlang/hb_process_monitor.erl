@@ -192,7 +192,7 @@ i() -> i(#{}).
 -spec i(hb_cron_info:list_options() | pid() | process_id()) -> ok.
 i(Options) when is_map(Options) ->
     ok = ensure_loaded(),
-    hb_cron_console:print(hb_cron_table:page(Options));
+    hb_cron_console:print(hb_cron_table:listing(Options));
 i(MonitorOrProcID) ->
     ok = ensure_loaded(),
     hb_cron_console:print(hb_cron_table:one(hb_cron_info:info(MonitorOrProcID))).

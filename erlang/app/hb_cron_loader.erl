@@ -86,7 +86,7 @@ reload(Timeout) ->
         case on_disk() of
             {Codes, []} ->
                 case [File || Code <- Codes, {false, File} <- [fits_library(Code)]] of
-                    [] -> reload([Code || Code <- Codes, is_news(Code)], Timeout);
+                    [] -> reload([Code || Code <- Codes, has_changed(Code)], Timeout);
                     Files -> {error, {not_loaded, [{File, library_needs_a_restart} || File <- Files]}}
                 end;
             {_, Unreadable} -> {error, {not_loaded, Unreadable}}
@@ -134,9 +134,9 @@ fits_library({?LIBRARY_MODULE, File, Code}) ->
 fits_library(_) ->
     true.
 
-is_news({?LIBRARY_MODULE, _, _}) ->
+has_changed({?LIBRARY_MODULE, _, _}) ->
     false;
-is_news({Module, _, Code}) ->
+has_changed({Module, _, Code}) ->
     {ok, {Module, Md5}} = beam_lib:md5(Code),
     not (erlang:module_loaded(Module) andalso erlang:get_module_info(Module, md5) =:= Md5).
 
@@ -158,7 +158,7 @@ purge(Modules, Until) ->
     SoftPurge = fun() -> [Module || Module <- Modules, not code:soft_purge(Module)] end,
     %% Purging asks every process, and the engine's process answers between two slices: suspended, it answers at
     %% once.
-    case hb_cron_engine:asleep_during(SoftPurge) of
+    case hb_cron_engine:while_suspended(SoftPurge) of
         [] ->
             [];
         Busy ->

@@ -123,7 +123,7 @@ of_state(Name, Options) ->
 letters(ProcId, After) ->
     case hb_cron_registry:engine() of
         {ok, Engine, _Ticker} ->
-            case hb_cron_dead_letters:page(Engine, ProcId, After, ?LETTERS) of
+            case hb_cron_dead_letters:batch(Engine, ProcId, After, ?LETTERS) of
                 {ok, Page, Next, All} ->
                     {ok, #{letters => [letter(Letter) || Letter <- Page], count => All,
                            next => case Next of done -> null; _ -> Next end}};

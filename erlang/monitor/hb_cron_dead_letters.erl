@@ -2,7 +2,7 @@
 %%% again, and removes them. {@link hb_cron_retry_policy} decides when a result is given up; the monitor pushes it.
 -module(hb_cron_dead_letters).
 
--export([all/2, page/4, redeliver/3, discard/3]).
+-export([all/2, batch/4, redeliver/3, discard/3]).
 
 -export_type([packed/0]).
 
@@ -21,9 +21,9 @@
 all(Engine, ProcId) -> all(Engine, ProcId, 0, []).
 
 all(Engine, ProcId, After, Read) ->
-    case page(Engine, ProcId, After, ?BATCH) of
-        {ok, Page, Next, _} ->
-            Letters = [unpacked(Letter) || Letter <- Page],
+    case batch(Engine, ProcId, After, ?BATCH) of
+        {ok, Batch, Next, _} ->
+            Letters = [unpacked(Letter) || Letter <- Batch],
             case Next of
                 done -> {ok, lists:append(lists:reverse([Letters | Read]))};
                 _ -> all(Engine, ProcId, Next, [Letters | Read])
@@ -38,12 +38,12 @@ unpacked({Id, At, Attempts, Cursor, Result, Error}) ->
 
 %% @doc One batch: at most so many, with numbers after one; the number after which the next batch begins, or
 %% `done'; and how many the process has. A batch of large ones is shorter.
--spec page(hb_process_monitor_nif:engine(), ProcId :: binary(), After :: non_neg_integer(), Limit :: pos_integer()) ->
+-spec batch(hb_process_monitor_nif:engine(), ProcId :: binary(), After :: non_neg_integer(), Limit :: pos_integer()) ->
     {ok, [packed()], Next :: pos_integer() | done, All :: non_neg_integer()} | {error, Reason :: binary()}.
-page(Engine, ProcId, After, Limit) ->
+batch(Engine, ProcId, After, Limit) ->
     case hb_cron_checkpoint:letters(Engine, ProcId, After, {Limit, ?BYTES}) of
-        {ok, Page, true, All} -> {ok, Page, element(1, lists:last(Page)), All};
-        {ok, Page, false, All} -> {ok, Page, done, All};
+        {ok, Batch, true, All} -> {ok, Batch, element(1, lists:last(Batch)), All};
+        {ok, Batch, false, All} -> {ok, Batch, done, All};
         {error, Reason} -> {error, Reason}
     end.
 
@@ -67,7 +67,7 @@ redeliver(Engine, ProcId, Id) ->
     end.
 
 one(Engine, ProcId, Id) when is_integer(Id), Id >= 1 ->
-    case page(Engine, ProcId, Id - 1, 1) of
+    case batch(Engine, ProcId, Id - 1, 1) of
         {ok, [{Id, _, _, _, Result, _}], _, _} -> {ok, binary_to_term(Result)};
         {ok, _, _, _} -> {error, not_found};
         {error, Reason} -> {error, Reason}

@@ -4,7 +4,7 @@
 -module(hb_cron_engine).
 -behaviour(gen_server).
 
--export([start_link/0, register_with/1, read_mail/0, counters/0, asleep_during/1]).
+-export([start_link/0, register_with/1, read_mail/0, counters/0, while_suspended/1]).
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2, handle_continue/2, terminate/2, format_status/1]).
 
 %% How long a slice may last, in ms. A slice queues behind the host's file operations, so it ends early only if
@@ -61,12 +61,12 @@ counters() ->
 
 %% @doc Calls a function while this process is suspended and the loop does not run. The function must be brief:
 %% nothing ticks meanwhile.
--spec asleep_during(fun(() -> Answer)) -> Answer.
-asleep_during(Fun) ->
+-spec while_suspended(fun(() -> Answer)) -> Answer.
+while_suspended(Fun) ->
     %% In a process of its own, which resumes this one even if the caller is killed: otherwise nothing would tick
     %% any more.
     Caller = self(),
-    {Sleeper, Ref} = spawn_monitor(fun() -> keep_asleep(Caller) end),
+    {Sleeper, Ref} = spawn_monitor(fun() -> keep_suspended(Caller) end),
     receive
         {Sleeper, asleep} ->
             try Fun()
@@ -79,7 +79,7 @@ asleep_during(Fun) ->
             Fun()
     end.
 
-keep_asleep(Caller) ->
+keep_suspended(Caller) ->
     Ref = monitor(process, Caller),
     try suspend()
     of Ticker ->

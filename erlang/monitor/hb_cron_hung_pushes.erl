@@ -9,7 +9,7 @@
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2]).
 
 %% How often monitors in a push are checked, in ms.
--define(LOOK, 1000).
+-define(CHECK_MS, 1000).
 %% A commit that takes longer, in ms, hangs. The doctor uses the same limit.
 -define(COMMIT_HANGS, 5000).
 
@@ -36,10 +36,10 @@ start_link() ->
 push_begins(Words, Options) ->
     case hb_cron_status_words:is_listed(Words) of
         true -> ok;
-        false -> list(Words, Options)
+        false -> enter(Words, Options)
     end.
 
-list(Words, Options) ->
+enter(Words, Options) ->
     #{cron_push_stall := Limit} = hb_cron_options:settings(Options),
     try ets:insert(?TABLE, {self(), Words, Limit, none}) of
         true -> hb_cron_status_words:set_listed(Words, true)
@@ -51,7 +51,7 @@ list(Words, Options) ->
 %% @private
 -spec init([]) -> {ok, reported()}.
 init([]) ->
-    self() ! look,
+    self() ! check,
     {ok, 0}.
 
 %% @private
@@ -66,10 +66,10 @@ handle_cast(_Cast, Reported) ->
 
 %% @private
 -spec handle_info(term(), reported()) -> {noreply, reported()}.
-handle_info(look, Reported) ->
+handle_info(check, Reported) ->
     Now = erlang:monotonic_time(millisecond),
     {Stalled, Oldest} = lists:foldl(fun(Row, {Stalled, Oldest}) ->
-        case look(Now, Row) of
+        case check(Now, Row) of
             none -> {Stalled, Oldest};
             {pushing, Began} -> {Stalled, min(Began, Oldest)};
             {stalled, Began} -> {Stalled + 1, min(Began, Oldest)}
@@ -78,7 +78,7 @@ handle_info(look, Reported) ->
     ok = hb_cron_push_meter:set_stalled(Stalled),
     ok = hb_cron_push_meter:set_oldest_push(Now - Oldest),
     ok = hb_cron_engine:read_mail(),
-    _ = erlang:send_after(?LOOK, self(), look),
+    _ = erlang:send_after(?CHECK_MS, self(), check),
     {noreply, commit(Reported)};
 handle_info(_Stray, Reported) ->
     {noreply, Reported}.
@@ -109,7 +109,7 @@ path() ->
         #{} -> none
     end.
 
-look(Now, {Monitor, Words, Limit, Told}) ->
+check(Now, {Monitor, Words, Limit, Reported}) ->
     case {hb_cron_status_words:at_push(Words), is_process_alive(Monitor)} of
         {undefined, _} ->
             forget(Monitor, Words, Limit);
@@ -117,12 +117,12 @@ look(Now, {Monitor, Words, Limit, Told}) ->
             %% The last words of a killed monitor stay.
             true = ets:delete(?TABLE, Monitor),
             none;
-        {Told, true} ->
-            {stalled, Told};
+        {Reported, true} ->
+            {stalled, Reported};
         {Began, true} when Now - Began < Limit ->
             {pushing, Began};
         {Began, true} ->
-            tell(Now - Began, Monitor),
+            report(Now - Began, Monitor),
             true = ets:update_element(?TABLE, Monitor, {4, Began}),
             {stalled, Began}
     end.
@@ -141,7 +141,7 @@ forget(Monitor, Words, Limit) ->
             {pushing, Began}
     end.
 
-tell(For, Monitor) ->
+report(For, Monitor) ->
     case hb_cron_registry:who(Monitor) of
         {ok, ProcId, Logger, _} -> hb_cron_host_logger:log(Logger, {error, push_stalled, {ProcId, {for_ms, For}}});
         none -> ok

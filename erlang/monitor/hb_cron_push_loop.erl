@@ -155,7 +155,7 @@ push_with_device(Result, Cursor, #pushing{proc_id = ProcId, logger = Logger, dev
     end.
 
 with_events(Pushing) ->
-    case hb_cron_events:taker() of
+    case hb_cron_events:receiver() of
         none -> Pushing;
         Taker -> Pushing#pushing{events = Taker}
     end.

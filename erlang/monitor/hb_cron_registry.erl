@@ -8,7 +8,7 @@
 %% Monitors that crashed
 -export([plan_restart/2]).
 %% Inspection
--export([size/0, page/2, page_of/1, words/1, stopping/1, set_trouble/2, trouble/1, counts/0]).
+-export([size/0, listing/2, listing_of/1, words/1, stopping/1, set_trouble/2, trouble/1, counts/0]).
 %% The engine
 -export([set_engine/3, engine/0, node_options/0]).
 %% Push devices
@@ -256,25 +256,25 @@ rows_of(Table) ->
 
 %% @doc At most so many monitors whose processes come after one, in the order of their ids; `<<>>' comes before
 %% all.
--spec page(After :: binary(), Limit :: pos_integer()) -> [{ProcId :: binary(), Monitor :: pid()}].
-page(After, Limit) ->
-    try page(ets:next(?NAMES, After), Limit, [])
+-spec listing(After :: binary(), Limit :: pos_integer()) -> [{ProcId :: binary(), Monitor :: pid()}].
+listing(After, Limit) ->
+    try listing(ets:next(?NAMES, After), Limit, [])
     catch error:badarg -> []
     end.
 
-page(ProcId, Limit, Page) when ProcId =:= '$end_of_table'; Limit =:= 0 ->
+listing(ProcId, Limit, Page) when ProcId =:= '$end_of_table'; Limit =:= 0 ->
     lists:reverse(Page);
-page(ProcId, Limit, Page) ->
+listing(ProcId, Limit, Page) ->
     Monitor = try ets:lookup_element(?NAMES, ProcId, 2) catch error:badarg -> none end,
     case is_pid(Monitor) of
-        true -> page(ets:next(?NAMES, ProcId), Limit - 1, [{ProcId, Monitor} | Page]);
+        true -> listing(ets:next(?NAMES, ProcId), Limit - 1, [{ProcId, Monitor} | Page]);
         %% It ended in between.
-        false -> page(ets:next(?NAMES, ProcId), Limit, Page)
+        false -> listing(ets:next(?NAMES, ProcId), Limit, Page)
     end.
 
 %% @doc The listing of one process alone; empty if it has no monitor.
--spec page_of(ProcId :: binary()) -> [{ProcId :: binary(), Monitor :: pid()}].
-page_of(ProcId) ->
+-spec listing_of(ProcId :: binary()) -> [{ProcId :: binary(), Monitor :: pid()}].
+listing_of(ProcId) ->
     try ets:lookup_element(?NAMES, ProcId, 2) of
         Monitor -> [{ProcId, Monitor} || is_process_alive(Monitor)]
     catch

@@ -104,7 +104,7 @@ worst(Levels) ->
 process(#{process := ProcID}) ->
     {hb_cron_process_id:new(ProcID), true};
 process(#{}) ->
-    case {hb_cron_registry:page(<<>>, 1), configured()} of
+    case {hb_cron_registry:listing(<<>>, 1), configured()} of
         {[{ProcId, _}], _} -> {ProcId, true};
         {[], [ProcId | _]} -> {ProcId, true};
         {[], []} -> {binary:copy(<<"A">>, 43), false}

@@ -6,7 +6,7 @@
 -module(hb_cron_events).
 
 %% The receiver
--export([choose/1, use/1, taker/0]).
+-export([choose/1, use/1, receiver/0]).
 %% Sending them
 -export([from_library/2, push_starts/3, push_ends/4]).
 
@@ -21,7 +21,7 @@
 -callback is_available() -> boolean().
 %% Whether this receiver can be used in this node.
 
--callback has_takers() -> boolean().
+-callback has_handlers() -> boolean().
 %% Whether there is a handler for events.
 
 -callback execute(Event :: [atom(), ...], Measurements :: map(), Metadata :: map()) -> ok.
@@ -38,7 +38,7 @@ choose(false) ->
     ?NONE;
 choose(Option) ->
     [Taker | _] = [Taker || Taker <- ?RECEIVERS, Taker:is_available()],
-    case Option =:= true orelse Taker:has_takers() of
+    case Option =:= true orelse Taker:has_handlers() of
         true -> Taker;
         false -> ?NONE
     end.
@@ -48,8 +48,8 @@ choose(Option) ->
 use(Taker) -> persistent_term:put(?MODULE, Taker).
 
 %% @doc The receiver, to be looked up once for many events; `none' while there is no handler.
--spec taker() -> module() | none.
-taker() ->
+-spec receiver() -> module() | none.
+receiver() ->
     case persistent_term:get(?MODULE, ?NONE) of
         ?NONE -> none;
         Taker -> Taker

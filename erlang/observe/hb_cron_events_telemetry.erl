@@ -3,7 +3,7 @@
 -module(hb_cron_events_telemetry).
 -behaviour(hb_cron_events).
 
--export([is_available/0, has_takers/0, execute/3]).
+-export([is_available/0, has_handlers/0, execute/3]).
 
 -define(LIBRARY, telemetry).
 
@@ -13,8 +13,8 @@ is_available() ->
     erlang:function_exported(?LIBRARY, execute, 3) andalso erlang:function_exported(?LIBRARY, list_handlers, 1).
 
 %% Its table goes with its application, which may not run yet.
--spec has_takers() -> boolean().
-has_takers() ->
+-spec has_handlers() -> boolean().
+has_handlers() ->
     try hb_cron_host_calls:call(?LIBRARY, list_handlers, [[hb_process_monitor]]) of
         Handlers -> Handlers =/= []
     catch

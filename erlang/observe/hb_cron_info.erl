@@ -104,7 +104,7 @@ info(ProcID) ->
 %% The process's current monitor, otherwise one that still finishes a push.
 monitor_of(ProcID) ->
     ProcId = hb_cron_process_id:new(ProcID),
-    case hb_cron_registry:page_of(ProcId) of
+    case hb_cron_registry:listing_of(ProcId) of
         [{_, Monitor}] -> {ok, Monitor};
         [] ->
             case hb_cron_registry:stopping(ProcId) of
@@ -183,27 +183,27 @@ list(After, Limit, Look, {Wanted, Prefix} = Filter, Found) ->
     Left = Limit - length(Found),
     %% Few may be in the requested states: then more are examined at a time.
     Batch = min(Look, case Wanted of any -> min(Left, ?BATCH); _ -> ?BATCH end),
-    Looked = hb_cron_registry:page(After, Batch),
-    Page = lists:takewhile(fun({ProcId, _}) -> begins_with(ProcId, Prefix) end, Looked),
-    Rows = summaries(Page, Wanted),
+    Looked = hb_cron_registry:listing(After, Batch),
+    Listing = lists:takewhile(fun({ProcId, _}) -> begins_with(ProcId, Prefix) end, Looked),
+    Rows = summaries(Listing, Wanted),
     case length(Rows) of
         Enough when Enough > Left; Enough =:= Left, Left > 0 ->
             Taken = lists:sublist(Rows, Left),
             {Found ++ Taken, next(maps:get(process, lists:last(Taken)), Prefix)};
-        _ when length(Page) < Batch ->
+        _ when length(Listing) < Batch ->
             {Found ++ Rows, done};
         _ when Batch =:= Look ->
-            {Found ++ Rows, next(element(1, lists:last(Page)), Prefix)};
+            {Found ++ Rows, next(element(1, lists:last(Listing)), Prefix)};
         _ ->
             Further = case Look of infinity -> infinity; _ -> Look - Batch end,
-            list(element(1, lists:last(Page)), Limit, Further, Filter, Found ++ Rows)
+            list(element(1, lists:last(Listing)), Limit, Further, Filter, Found ++ Rows)
     end.
 
 begins_with(_ProcId, <<>>) -> true;
 begins_with(ProcId, Prefix) -> binary:longest_common_prefix([ProcId, Prefix]) =:= byte_size(Prefix).
 
 next(ProcId, Prefix) ->
-    case hb_cron_registry:page(ProcId, 1) of
+    case hb_cron_registry:listing(ProcId, 1) of
         [{Next, _}] -> case begins_with(Next, Prefix) of true -> ProcId; false -> done end;
         [] -> done
     end.
@@ -213,9 +213,9 @@ next(ProcId, Prefix) ->
 all() -> all(<<>>).
 
 all(After) ->
-    case hb_cron_registry:page(After, ?BATCH) of
+    case hb_cron_registry:listing(After, ?BATCH) of
         [] -> [];
-        Page -> summaries(Page, any) ++ all(element(1, lists:last(Page)))
+        Listing -> summaries(Listing, any) ++ all(element(1, lists:last(Listing)))
     end.
 
 %% @doc Approximately how many there are.
@@ -223,8 +223,8 @@ all(After) ->
 count() -> hb_cron_registry:size().
 
 %% The rows in one of these states.
-summaries(Page, Wanted) ->
-    Rows = [{ProcId, Monitor, Words} || {ProcId, Monitor} <- Page,
+summaries(Listing, Wanted) ->
+    Rows = [{ProcId, Monitor, Words} || {ProcId, Monitor} <- Listing,
                                         {ok, _, Words} <- [hb_cron_registry:words(Monitor)],
                                         is_process_alive(Monitor)],
     %% Rows of a listing are current monitors, which are not stopping.
@@ -278,7 +278,7 @@ state(_, no, none, undefined, paused) -> starting;
 state(_, no, none, undefined, Doing) -> Doing.
 
 is_leaving(ProcId, Monitor) ->
-    case hb_cron_registry:page_of(ProcId) of
+    case hb_cron_registry:listing_of(ProcId) of
         [{_, Monitor}] -> false;
         _ -> true
     end.
@@ -304,7 +304,7 @@ now_ms() -> erlang:monotonic_time(millisecond).
 %% @doc Has a monitor pause.
 -spec pause(id()) -> ok | {error, not_monitored}.
 pause(Id) ->
-    told(Id, true, fun(Monitor, Words) ->
+    with_monitor(Id, true, fun(Monitor, Words) ->
         ok = hb_cron_status_words:ask_to_pause(Words),
         hb_cron_monitor:pause(Monitor)
     end).
@@ -312,16 +312,16 @@ pause(Id) ->
 %% @doc Has a paused monitor continue.
 -spec resume(id()) -> ok | {error, not_monitored}.
 resume(Id) ->
-    told(Id, false, fun(Monitor, _Marks) -> hb_cron_monitor:resume(Monitor) end).
+    with_monitor(Id, false, fun(Monitor, _Marks) -> hb_cron_monitor:resume(Monitor) end).
 
-told(Id, Paused, Tell) ->
-    case marks_of(Id) of
-        {ok, Monitor, Words} -> Tell(Monitor, Words);
-        none -> crashed(Id, Paused, Tell)
+with_monitor(Id, Paused, Do) ->
+    case words_of(Id) of
+        {ok, Monitor, Words} -> Do(Monitor, Words);
+        none -> crashed(Id, Paused, Do)
     end.
 
 %% One that is stopping is no longer the process's monitor.
-marks_of(Monitor) when is_pid(Monitor) ->
+words_of(Monitor) when is_pid(Monitor) ->
     case hb_cron_registry:words(Monitor) of
         {ok, ProcId, Words} ->
             case is_leaving(ProcId, Monitor) of
@@ -330,19 +330,19 @@ marks_of(Monitor) when is_pid(Monitor) ->
             end;
         none -> none
     end;
-marks_of(ProcID) ->
-    case hb_cron_registry:page_of(hb_cron_process_id:new(ProcID)) of
-        [{_, Monitor}] -> marks_of(Monitor);
+words_of(ProcID) ->
+    case hb_cron_registry:listing_of(hb_cron_process_id:new(ProcID)) of
+        [{_, Monitor}] -> words_of(Monitor);
         [] -> none
     end.
 
 %% After a crash: pauses the planned restart, or the monitor that runs by now.
-crashed(Monitor, Paused, Tell) when is_pid(Monitor) ->
+crashed(Monitor, Paused, Do) when is_pid(Monitor) ->
     case hb_cron_restarts:crashed(Monitor) of
-        {ok, ProcId} -> told(ProcId, Paused, Tell);
+        {ok, ProcId} -> with_monitor(ProcId, Paused, Do);
         none -> {error, not_monitored}
     end;
-crashed(ProcID, Paused, Tell) ->
+crashed(ProcID, Paused, Do) ->
     ProcId = hb_cron_process_id:new(ProcID),
     Change = fun({monitor, Options}) -> {monitor, hb_cron_options:set_paused(Paused, Options)}; (Start) -> Start end,
     case hb_cron_restarts:set_options(ProcId, Change) of
@@ -355,8 +355,8 @@ crashed(ProcID, Paused, Tell) ->
             {error, not_monitored};
         none ->
             %% It may have been started since.
-            case marks_of(ProcId) of
-                {ok, Started, Words} -> Tell(Started, Words);
+            case words_of(ProcId) of
+                {ok, Started, Words} -> Do(Started, Words);
                 none -> {error, not_monitored}
             end
     end.

@@ -4,7 +4,7 @@
 -module(hb_cron_observer).
 -behaviour(gen_server).
 
--export([start_link/0, look/0, retire/0]).
+-export([start_link/0, check/0, retire/0]).
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2]).
 
 %% The time between two checks, in ms.
@@ -23,8 +23,8 @@ start_link() ->
 
 %% @doc Checks now. A handler that was attached before gets all events after this returns, except for pushes of
 %% parts that have begun.
--spec look() -> ok.
-look() -> gen_server:call(?MODULE, look, infinity).
+-spec check() -> ok.
+check() -> gen_server:call(?MODULE, check, infinity).
 
 %% @doc The application has ended in any way: no more events are made. Called by the application, since this
 %% process may have been killed with the tree.
@@ -38,13 +38,13 @@ retire() ->
 -spec init([]) -> {ok, #state{}}.
 init([]) ->
     #{cron_events := Option} = hb_cron_options:for_node(),
-    _ = erlang:send_after(?LOOK, self(), look),
-    {ok, look(#state{option = Option})}.
+    _ = erlang:send_after(?LOOK, self(), check),
+    {ok, check(#state{option = Option})}.
 
 %% @private
 -spec handle_call(term(), gen_server:from(), #state{}) -> {reply, ok | {error, unknown_call}, #state{}}.
-handle_call(look, _From, State) ->
-    {reply, ok, look(State)};
+handle_call(check, _From, State) ->
+    {reply, ok, check(State)};
 handle_call(_Call, _From, State) ->
     {reply, {error, unknown_call}, State}.
 
@@ -55,18 +55,18 @@ handle_cast(_Cast, State) ->
 
 %% @private
 -spec handle_info(term(), #state{}) -> {noreply, #state{}}.
-handle_info(look, State) ->
-    _ = erlang:send_after(?LOOK, self(), look),
-    {noreply, look(State)};
+handle_info(check, State) ->
+    _ = erlang:send_after(?LOOK, self(), check),
+    {noreply, check(State)};
 handle_info({hb_cron_events, Events}, #state{taker = Taker} = State) ->
     lists:foreach(fun(Event) -> hb_cron_events:from_library(Taker, Event) end, Events),
     %% Only then: what slow handlers cannot take waits in the library, which drops the excess.
-    ok = listen(hb_cron_events:taker()),
+    ok = listen(hb_cron_events:receiver()),
     {noreply, State};
 handle_info(_Stray, State) ->
     {noreply, State}.
 
-look(#state{option = Option} = State) ->
+check(#state{option = Option} = State) ->
     _ = hb_cron_prometheus:register(),
     use(hb_cron_events:choose(Option), State).
 
@@ -74,7 +74,7 @@ use(Taker, #state{taker = Taker} = State) ->
     State;
 use(Taker, State) ->
     ok = hb_cron_events:use(Taker),
-    ok = listen(hb_cron_events:taker()),
+    ok = listen(hb_cron_events:receiver()),
     State#state{taker = Taker}.
 
 listen(none) -> hb_process_monitor_nif:events_to_self(none);

@@ -1,7 +1,7 @@
 %%% @doc Prints the states of monitors: many as a table, one line by line. {@link hb_cron_info} has the states.
 -module(hb_cron_table).
 
--export([page/1, one/1, duration/1]).
+-export([listing/1, one/1, duration/1]).
 
 %% The number of rows by default.
 -define(ROWS, 40).
@@ -14,8 +14,8 @@
                   {"error", trailing}]).
 
 %% @doc A listing as a table, and the call for the next one.
--spec page(hb_cron_info:list_options()) -> unicode:chardata().
-page(Options) ->
+-spec listing(hb_cron_info:list_options()) -> unicode:chardata().
+listing(Options) ->
     {Rows, Next} = hb_cron_info:list(maps:merge(#{limit => ?ROWS}, Options)),
     Lines = [[Heading || {Heading, _} <- ?COLUMNS] | [cells(Row) || Row <- Rows]],
     Widths = [lists:max([string:length(lists:nth(N, Line)) || Line <- Lines]) || N <- lists:seq(1, length(?COLUMNS))],

@@ -31,8 +31,8 @@ all_test_() ->
 no_library_test_() ->
     {setup, fun harness:setup/0, fun harness:cleanup/1, fun(Cu) -> fun() ->
         {_, _} = harness:start(Cu, harness:proc_id(), #{}),
-        ok = hb_cron_observer:look(),
-        ?assertEqual(none, hb_cron_events:taker()),
+        ok = hb_cron_observer:check(),
+        ?assertEqual(none, hb_cron_events:receiver()),
         ?assertEqual(hb_cron_events_none, hb_cron_events:choose(true))
     end end}.
 
@@ -59,7 +59,7 @@ attach(Kinds) ->
 started(Cu, Options) ->
     Id = harness:proc_id(),
     {Monitor, Logger} = harness:start(Cu, Id, Options),
-    ok = hb_cron_observer:look(),
+    ok = hb_cron_observer:check(),
     {Id, Monitor, Logger}.
 
 next(Kind, Phase) ->
@@ -140,7 +140,7 @@ breaker_begins_when_it_opens_and_ends_when_it_closes(Cu) ->
 
 nobody_attached_no_event_is_made(Cu) ->
     {Id, Monitor, _} = started(Cu, #{cursor => earliest}),
-    ?assertEqual(none, hb_cron_events:taker()),
+    ?assertEqual(none, hb_cron_events:receiver()),
     harness:sink(Id),
     test_cu:add(Cu, Id, 1),
     Monitor ! tick,
@@ -148,7 +148,7 @@ nobody_attached_no_event_is_made(Cu) ->
     harness:polled(Cu, Id),
     %% Had the library made any meanwhile, they would come first.
     attach([poll]),
-    ok = hb_cron_observer:look(),
+    ok = hb_cron_observer:check(),
     test_cu:script(Cu, fun(_) -> {raw, test_cu:reply(503, <<>>)} end),
     Monitor ! tick,
     receive {event, poll, stop, _, _} -> error(made);
@@ -159,9 +159,9 @@ handler_that_is_attached_later_is_found_and_one_that_goes_is_left(Cu) ->
     {_, _, _} = started(Cu, #{cursor => earliest}),
     [begin
         attach([push]),
-        harness:eventually(fun() -> hb_cron_events:taker() =:= hb_cron_events_telemetry end),
+        harness:eventually(fun() -> hb_cron_events:receiver() =:= hb_cron_events_telemetry end),
         ok = telemetry:detach(self()),
-        harness:eventually(fun() -> hb_cron_events:taker() =:= none end)
+        harness:eventually(fun() -> hb_cron_events:receiver() =:= none end)
     end || _ <- [first, again]].
 
 option_that_says_so_makes_events_or_none_whoever_listens(Cu) ->
@@ -170,18 +170,18 @@ option_that_says_so_makes_events_or_none_whoever_listens(Cu) ->
         _ = application:stop(hb_process_monitor),
         harness:host(#{cron_events => Option}),
         {_, _, _} = started(Cu, #{cursor => earliest}),
-        ?assertEqual(Taker, hb_cron_events:taker())
+        ?assertEqual(Taker, hb_cron_events:receiver())
     end || {Option, Taker} <- [{false, none}, {auto, hb_cron_events_telemetry}]],
     ok = telemetry:detach(self()),
     _ = application:stop(hb_process_monitor),
     harness:host(#{cron_events => true}),
     {_, _, _} = started(Cu, #{cursor => earliest}),
-    ?assertEqual(hb_cron_events_telemetry, hb_cron_events:taker()).
+    ?assertEqual(hb_cron_events_telemetry, hb_cron_events:receiver()).
 
 tree_that_is_killed_ends_the_events_without_a_crash_of_the_observer(Cu) ->
     attach([push]),
     {_, _, _} = started(Cu, #{}),
-    ?assertNotEqual(none, hb_cron_events:taker()),
+    ?assertNotEqual(none, hb_cron_events:receiver()),
     Ref = monitor(process, hb_cron_observer),
     ok = logger:add_handler(?MODULE, ?MODULE, #{config => self()}),
     try
@@ -191,7 +191,7 @@ tree_that_is_killed_ends_the_events_without_a_crash_of_the_observer(Cu) ->
     after logger:remove_handler(?MODULE)
     end,
     ?assertEqual([], reports_of(hb_cron_observer)),
-    harness:eventually(fun() -> hb_cron_events:taker() =:= none end).
+    harness:eventually(fun() -> hb_cron_events:receiver() =:= none end).
 
 log(Event, #{config := Test}) -> Test ! {log, Event}.
 
@@ -209,7 +209,7 @@ handler_that_fails_harms_nothing(Cu) ->
     test_cu:add(Cu, Id, 3),
     Monitor ! tick,
     harness:results(1, 3),
-    harness:eventually(fun() -> hb_cron_events:taker() =:= none end).
+    harness:eventually(fun() -> hb_cron_events:receiver() =:= none end).
 
 handler_that_is_slow_gets_no_more_than_it_can_take(Cu) ->
     Self = self(),

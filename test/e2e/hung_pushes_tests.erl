@@ -22,9 +22,9 @@ at_push(Cu, Id, Results) ->
     Monitor ! tick,
     {Monitor, Logger, Push, harness:held(Push, 1)}.
 
-%% A look now, and not when the next second has passed.
-look() ->
-    hb_cron_hung_pushes ! look,
+%% Checks now, and not when the next second has passed.
+checked() ->
+    hb_cron_hung_pushes ! check,
     {error, unknown_call} = gen_server:call(hb_cron_hung_pushes, served),
     maps:get(stalled_pushes, hb_process_monitor:metrics()).
 
@@ -35,8 +35,8 @@ push_that_does_not_return_is_told_of_once(Cu) ->
     harness:eventually(fun() -> told(Logger) =/= [] end),
     [For] = told(Logger),
     ?assert(For >= 100),
-    %% It is left alone, and looked at again without a word.
-    ?assertEqual(1, look()),
+    %% It is left alone, and checked again without another entry.
+    ?assertEqual(1, checked()),
     ?assertEqual(1, length(told(Logger))),
     harness:let_go(Held),
     harness:let_go(harness:held(Push, 2)).
@@ -46,24 +46,24 @@ push_that_outlives_the_watcher_is_still_seen(Cu) ->
     harness:eventually(fun() -> told(Logger) =/= [] end),
     _ = harness:kill(whereis(hb_cron_hung_pushes)),
     harness:eventually(fun() -> is_pid(whereis(hb_cron_hung_pushes)) end),
-    ?assertEqual(1, look()),
+    ?assertEqual(1, checked()),
     ?assertEqual(1, length(told(Logger))),
     harness:let_go(Held),
-    harness:eventually(fun() -> look() =:= 0 end).
+    harness:eventually(fun() -> checked() =:= 0 end).
 
 monitor_killed_at_a_push_is_seen_no_more(Cu) ->
     {Monitor, _, _Push, _Held} = at_push(Cu, harness:proc_id(), 1),
-    harness:eventually(fun() -> look() =:= 1 end),
+    harness:eventually(fun() -> checked() =:= 1 end),
     killed = harness:kill(Monitor),
-    ?assertEqual(0, look()).
+    ?assertEqual(0, checked()).
 
 next_push_of_a_monitor_is_seen_as_well(Cu) ->
     Id = harness:proc_id(),
     {Monitor, Logger, Push, Held} = at_push(Cu, Id, 1),
-    harness:eventually(fun() -> look() =:= 1 end),
+    harness:eventually(fun() -> checked() =:= 1 end),
     harness:let_go(Held),
     %% Found between two pushes it is looked at no more, until it begins the next one.
-    harness:eventually(fun() -> look() =:= 0 end),
+    harness:eventually(fun() -> checked() =:= 0 end),
     test_cu:add(Cu, Id, 1),
     Monitor ! tick,
     Next = harness:held(Push, 2),

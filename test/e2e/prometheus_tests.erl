@@ -79,7 +79,7 @@ cleanup(Cu) ->
 host_that_has_the_library_shows_the_metrics_with_its_own(Cu) ->
     _ = prometheus_registry:start(),
     {_, _} = harness:pushed(Cu, harness:proc_id(), 2),
-    ok = hb_cron_observer:look(),
+    ok = hb_cron_observer:check(),
     ?assertEqual([?PROM], prometheus_registry:collectors(default)),
     Self = self(),
     ok = prometheus_registry:collect(default, fun(Family) -> Self ! {family, Family} end),
@@ -98,7 +98,7 @@ host_that_has_the_library_shows_the_metrics_with_its_own(Cu) ->
 
 host_that_starts_the_library_later_is_found_and_one_that_restarts_it_again(Cu) ->
     {_, _} = harness:start(Cu, harness:proc_id(), #{}),
-    ok = hb_cron_observer:look(),
+    ok = hb_cron_observer:check(),
     [begin
         _ = prometheus_registry:start(),
         harness:eventually(fun() -> prometheus_registry:collectors(default) =:= [?PROM] end),

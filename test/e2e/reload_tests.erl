@@ -150,7 +150,7 @@ killed(#{cu := Cu}) ->
     harness:results(1, 1),
     Self = self(),
     Caller = spawn(fun() ->
-        hb_cron_engine:asleep_during(fun() -> Self ! asleep, receive never -> ok end end)
+        hb_cron_engine:while_suspended(fun() -> Self ! asleep, receive never -> ok end end)
     end),
     receive asleep -> ok end,
     _ = harness:kill(Caller),

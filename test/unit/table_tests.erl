@@ -56,7 +56,7 @@ failure_in_a_row_is_one_line_of_bounded_length_test_() ->
         {Monitor, _} = harness:start(Cu, Id, #{cursor => earliest}),
         Monitor ! tick,
         harness:eventually(fun() -> maps:get(state, hb_process_monitor:info(Id)) =:= backing_off end),
-        [_Head, Row, <<"1 of 1">>] = binary:split(unicode:characters_to_binary(?M:page(#{})), <<"\n">>, [global, trim]),
+        [_Head, Row, <<"1 of 1">>] = binary:split(unicode:characters_to_binary(?M:listing(#{})), <<"\n">>, [global, trim]),
         [Before, Failure] = binary:split(Row, <<"push ×1: "/utf8>>),
         ?assertMatch({_, _}, binary:match(Before, <<"backing_off">>)),
         ?assert(string:length(Failure) =< 60),
