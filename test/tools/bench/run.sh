@@ -39,7 +39,7 @@ copy=$(mktemp -d)
 trap 'rm -rf "$copy"' EXIT
 lib=$copy/hb_process_monitor
 mkdir "$lib"
-(cd _build/test/lib/hb_process_monitor && cp -rL ebin priv "$lib" && cp -L test/*.beam test/*/*.beam test/*/*/*.beam "$lib/ebin")
+(cd _build/test/lib/hb_process_monitor && cp -rL ebin priv "$lib" && find -L test -name '*.beam' -exec cp -L {} "$lib/ebin" ';')
 cp -L target/release/fast_cu target/release/floor "$lib"
 
 # Runs have their directories there as well.
