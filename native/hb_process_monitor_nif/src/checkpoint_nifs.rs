@@ -5,11 +5,11 @@
 #![allow(clippy::needless_pass_by_value)]
 
 use crate::atoms;
-use crate::inspect::{millis, next_question};
-use crate::nifs::{EngineHandle, named, passed};
+use crate::engine_handle::EngineHandle;
+use crate::handle::Handle;
+use crate::inquiry::next_question;
 use crate::outbox::OUTBOX;
-use crate::slot::Handle;
-use crate::start::bytes_term;
+use crate::terms::{bytes_term, millis, named};
 use cron_checkpoint::{Checkpoint, Letter, Page, Waiter};
 use cron_engine::ProcessId;
 use cron_engine::histogram::micros;
@@ -42,7 +42,7 @@ impl Durable {
 impl Drop for Durable {
     fn drop(&mut self) {
         let (number, durable) = (self.number, self.done);
-        OUTBOX.answer(self.pid, move |env| {
+        OUTBOX.send(self.pid, move |env| {
             let answer = if durable {
                 atoms::ok().encode(env)
             } else {
@@ -94,8 +94,8 @@ fn given_up(
 ) -> Atom {
     let [cursor, result, error] = parts.map(|part| part.as_slice().to_vec());
     let letter = Letter { id: 0, at: 0, attempts, cursor, result, error };
-    match handle.shared.checkpoint.give_up(&handle.slot.track, seq, letter) {
-        Ok(_) => passed(handle, seq, false, ends_page),
+    match handle.resources.checkpoint.give_up(&handle.registration.track, seq, letter) {
+        Ok(_) => handle.passed(seq, false, ends_page),
         Err(_) => atoms::full(),
     }
 }
@@ -114,12 +114,13 @@ fn letters<'a>(
     if letters == 0 {
         return Err(Error::BadArg);
     }
-    let (number, pid, shared) = (next_question(), env.pid(), Arc::clone(&engine.shared));
+    let (number, pid) = (next_question(), env.pid());
+    let checkpoint = engine.resources.checkpoint.clone();
     let answer = move |found: Result<(Vec<Letter>, bool), cron_checkpoint::StoreError>| {
-        OUTBOX.answer(pid, move |env| {
+        OUTBOX.send(pid, move |env| {
             let answer = match &found {
                 Ok((letters, more)) => {
-                    let all = shared.checkpoint.letters_of(process);
+                    let all = checkpoint.letters_of(process);
                     let letters: Vec<_> = letters.iter().map(|it| letter_term(env, it)).collect();
                     (atoms::ok(), letters, *more, all).encode(env)
                 }
@@ -128,7 +129,7 @@ fn letters<'a>(
             (atoms::hb_cron_answer(), number, answer).encode(env)
         });
     };
-    engine.shared.checkpoint.letters(process, Page { after, letters, bytes }, Box::new(answer));
+    engine.resources.checkpoint.letters(process, Page { after, letters, bytes }, Box::new(answer));
     Ok(number)
 }
 
@@ -147,19 +148,19 @@ fn discard<'a>(
     id: u64,
 ) -> NifResult<Term<'a>> {
     let process = process_id(&process)?;
-    if !engine.shared.checkpoint.has_letter(process, id) {
+    if !engine.resources.checkpoint.has_letter(process, id) {
         return Ok(atoms::not_found().encode(env));
     }
     let (number, waiter) = Durable::waiter(env);
     // Should another caller have been quicker, this one hears of that letter's end all the same.
-    let _ = engine.shared.checkpoint.discard(process, id, waiter);
+    let _ = engine.resources.checkpoint.discard(process, id, waiter);
     Ok(number.encode(env))
 }
 
 /// Whether a process has a dead letter with this number.
 #[rustler::nif]
 fn has_letter(engine: ResourceArc<EngineHandle>, process: Binary<'_>, id: u64) -> NifResult<bool> {
-    Ok(engine.shared.checkpoint.has_letter(process_id(&process)?, id))
+    Ok(engine.resources.checkpoint.has_letter(process_id(&process)?, id))
 }
 
 /// Forgets a process: `monitored` if its registration has not ended, or the number of the answer, which is
@@ -172,7 +173,7 @@ fn forget<'a>(
 ) -> NifResult<Term<'a>> {
     let process = process_id(&process)?;
     let (number, waiter) = Durable::waiter(env);
-    Ok(match engine.shared.checkpoint.forget(process, waiter) {
+    Ok(match engine.resources.checkpoint.forget(process, waiter) {
         Ok(()) => number.encode(env),
         Err(_) => atoms::monitored().encode(env),
     })
@@ -181,7 +182,7 @@ fn forget<'a>(
 /// A process is stopped: it is not to be resumed, unless it was registered with the number `fence` or later.
 #[rustler::nif]
 fn stopped(engine: ResourceArc<EngineHandle>, process: Binary<'_>, fence: u64) -> NifResult<Atom> {
-    engine.shared.checkpoint.stopped(&process_id(&process)?, fence);
+    engine.resources.checkpoint.stopped(&process_id(&process)?, fence);
     Ok(atoms::ok())
 }
 
@@ -189,7 +190,7 @@ fn stopped(engine: ResourceArc<EngineHandle>, process: Binary<'_>, fence: u64) -
 #[rustler::nif]
 fn flush(env: Env<'_>, engine: ResourceArc<EngineHandle>) -> u64 {
     let (number, waiter) = Durable::waiter(env);
-    engine.shared.checkpoint.flush(waiter);
+    engine.resources.checkpoint.flush(waiter);
     number
 }
 
@@ -200,7 +201,7 @@ fn keep_options(
     process: Binary<'_>,
     kept: Binary<'_>,
 ) -> NifResult<Atom> {
-    engine.shared.checkpoint.set_options(&process_id(&process)?, kept.as_slice());
+    engine.resources.checkpoint.set_options(&process_id(&process)?, kept.as_slice());
     Ok(atoms::ok())
 }
 
@@ -210,7 +211,7 @@ fn watched(env: Env<'_>, engine: ResourceArc<EngineHandle>) -> Vec<(Term<'_>, Te
     let pair = |(process, kept): &(ProcessId, Arc<[u8]>)| {
         (bytes_term(env, process.as_str().as_bytes()), bytes_term(env, kept))
     };
-    engine.shared.checkpoint.watched().iter().map(pair).collect()
+    engine.resources.checkpoint.watched().iter().map(pair).collect()
 }
 
 /// How the checkpoint fares: commits, how long the last one took in µs, how long the one under way has taken
@@ -220,7 +221,7 @@ fn checkpoint_status(
     env: Env<'_>,
     engine: ResourceArc<EngineHandle>,
 ) -> NifResult<HashMap<Atom, u64>> {
-    let status = engine.shared.checkpoint.status();
+    let status = engine.resources.checkpoint.status();
     let counts = [
         ("commits", status.commits),
         ("last_commit_us", micros(status.last_commit)),

@@ -2,22 +2,24 @@
 //! the page to its monitor in parts, and tell the loop how it went.
 
 use crate::atoms;
-use crate::events::{self, Noted};
+use crate::events;
+use crate::inbox::{Command, Inbox};
 use crate::metrics::METRICS;
 use crate::nodes::Nodes;
+use crate::noted::Noted;
 use crate::parts::Part;
-use crate::shared::{Command, Shared};
-use crate::slot::Slot;
-use crate::start::position_term;
+use crate::registration::Registration;
+use crate::terms::position_term;
 use cron_engine::{
     Class, Cursor, Event, Failure, Fetched, PageRequest, Position, Request, decode_latest,
     page::{self, Page, PageError},
     request,
 };
-use cron_io::{Limits, Pool, Share, Target};
+use cron_io::{Client, Limits, Pool, Room, Share, Target};
 use rustler::OwnedEnv;
 use rustler::env::SavedTerm;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
@@ -27,15 +29,34 @@ pub(crate) static POOL: LazyLock<Pool<Job>> = LazyLock::new(|| Pool::new("hb_cro
 /// Memory that a thread keeps from one fetch to the next; what a large page needed is given back.
 const MAX_KEPT_BYTES: usize = 1 << 20;
 
-/// A fetch to be done.
+/// What all fetches of an engine share.
+pub(crate) struct Fetching {
+    inbox: Arc<Inbox>,
+    pub(crate) client: Client,
+    room: Room,
+    /// The bytes of pages that are not acked, as the engine counted them last.
+    pub(crate) buffered: AtomicU64,
+}
+
+impl Fetching {
+    pub(crate) const fn new(inbox: Arc<Inbox>, client: Client, max_buffered: u64) -> Self {
+        Self { inbox, client, room: Room::new(max_buffered), buffered: AtomicU64::new(0) }
+    }
+
+    fn buffered(&self) -> u64 {
+        self.buffered.load(Ordering::Relaxed)
+    }
+}
+
+/// One fetch.
 pub(crate) struct Job {
-    pub(crate) shared: Arc<Shared>,
-    pub(crate) slot: Arc<Slot>,
+    pub(crate) fetching: Arc<Fetching>,
+    pub(crate) registration: Arc<Registration>,
     pub(crate) nodes: Arc<Nodes>,
-    /// Which of the nodes to ask.
+    /// The index of the node to ask.
     pub(crate) node: usize,
     pub(crate) request: Request,
-    /// How long it may take before its place is needed more by others.
+    /// How long it may take before other fetches need its place more.
     pub(crate) patience: Option<Duration>,
 }
 
@@ -64,12 +85,12 @@ impl cron_io::Job for Job {
     type Scratch = Scratch;
 
     fn run(self, scratch: &mut Scratch) {
-        if self.slot.is_closed() {
+        if self.registration.is_closed() {
             let gone = Failure::new(Class::Internal, "the monitor is gone");
             return self.answer(Err(gone));
         }
         // Until the engine counts the page itself.
-        let mut share = self.shared.room.share();
+        let mut share = self.fetching.room.share();
         let since = self.begins();
         let outcome = catch_unwind(AssertUnwindSafe(|| self.fetch(scratch, &mut share)))
             .unwrap_or_else(|_| Err(Failure::new(Class::Internal, "a fetch panicked")))
@@ -82,10 +103,11 @@ impl cron_io::Job for Job {
             }
             Ok(Outcome { fetched, tell }) => {
                 if let Tell::Message(message) = tell
-                    && !self.slot.is_closed()
+                    && !self.registration.is_closed()
                 {
                     // Should the process be gone, its handle tells the loop.
-                    let _ = scratch.env.send_and_clear(&self.slot.pid, |env| message.load(env));
+                    let _ =
+                        scratch.env.send_and_clear(&self.registration.pid, |env| message.load(env));
                 }
                 self.answer(Ok(fetched));
             }
@@ -107,7 +129,7 @@ impl cron_io::Job for Job {
 
 impl Job {
     fn answer(&self, outcome: Result<Fetched, Failure>) {
-        self.shared.push(Command::Event(Event::Fetched(self.slot.id, outcome)));
+        self.fetching.inbox.push(Command::Event(Event::Fetched(self.registration.id, outcome)));
     }
 
     fn begins(&self) -> Instant {
@@ -146,7 +168,10 @@ impl Job {
     fn noted(&self, phase: &'static str) -> Noted {
         let node = self.target().map(ToString::to_string).unwrap_or_default();
         let (asked, _) = self.asked();
-        Noted::new("poll", phase).of(&self.slot.process).about("node", node).about("asked", asked)
+        Noted::new("poll", phase)
+            .of(&self.registration.process)
+            .about("node", node)
+            .about("asked", asked)
     }
 
     /// What is asked for: a name of it, and words.
@@ -171,22 +196,22 @@ impl Job {
     }
 
     fn fetch(&self, scratch: &mut Scratch, share: &mut Share<'_>) -> Result<Outcome, Failure> {
-        let process = &self.slot.process;
+        let process = &self.registration.process;
         let path = match &self.request {
             Request::Latest | Request::Look => request::latest_path(process, 1),
             Request::First(reach) => request::first_path(process, *reach),
             Request::Page(page) => request::page_path(process, page),
         };
         let target = self.target().ok_or_else(|| Failure::new(Class::Internal, "no node"))?;
-        let patience = self.patience.filter(|patience| *patience < self.slot.limits.total);
+        let patience = self.patience.filter(|patience| *patience < self.registration.limits.total);
         let limits = match patience {
-            Some(total) => Limits { total, ..self.slot.limits },
-            None => self.slot.limits,
+            Some(total) => Limits { total, ..self.registration.limits },
+            None => self.registration.limits,
         };
         let since = Instant::now();
         let get = |path: &str, body: &mut Vec<u8>, share: &mut Share<'_>| {
-            let room = &mut |bytes| share.grow(bytes, self.shared.counters().buffered);
-            match self.shared.client.get(target, path, &limits, body, room) {
+            let room = &mut |bytes| share.grow(bytes, self.fetching.buffered());
+            match self.fetching.client.get(target, path, &limits, body, room) {
                 Err(failure) if is_late(&failure, since, patience) => Ok(false),
                 Err(failure) => Err(failure),
                 Ok(()) => Ok(true),
@@ -196,7 +221,7 @@ impl Job {
         if !get(&path, &mut scratch.body, share)? {
             return too_slow();
         }
-        let horizon = self.slot.horizon();
+        let horizon = self.registration.horizon();
         let latest = match &self.request {
             Request::Page(request) => {
                 let request = PageRequest { horizon, ..request.clone() };
@@ -227,7 +252,7 @@ impl Job {
     fn resolved(&self, latest: Option<Cursor>, env: &OwnedEnv) -> Outcome {
         let message = env.run(|env| {
             let position = latest.clone().map_or(Position::Earliest, Position::After);
-            self.slot.message(env, (atoms::resolved(), position_term(env, &position)))
+            self.registration.message(env, (atoms::resolved(), position_term(env, &position)))
         });
         let tell = Tell::Message(env.save(message));
         Outcome { fetched: Fetched::Latest(latest), tell }
@@ -246,7 +271,7 @@ impl Job {
         };
         METRICS.decode.observe(since.elapsed());
         // A page of small values takes several times the memory of its body.
-        if !share.cover(page.memory, self.shared.counters().buffered) {
+        if !share.cover(page.memory, self.fetching.buffered()) {
             let text = format!("a page that takes {} bytes decoded has no room", page.memory);
             return Err(Failure::new(Class::NoRoom, text));
         }
@@ -258,14 +283,14 @@ impl Job {
 
     /// Leaves the page to its monitor, whom the loop tells of it.
     fn hand_on(&self, fetched: Fetched, first_seq: u64, page: Page, share: Share<'_>) {
-        if self.slot.is_closed() {
+        if self.registration.is_closed() {
             // Nobody would end a page that is handed on now.
             return self.answer(Ok(fetched));
         }
         // Before it can be acked.
-        self.slot.pages.handed(&self.slot.process, first_seq, page.times);
+        self.registration.pages.handed(&self.registration.process, first_seq, page.times);
         let parts = parts(first_seq, page.parts);
-        self.slot.parts.add(parts, || {
+        self.registration.parts.add(parts, || {
             self.answer(Ok(fetched));
             // The engine counts the page from here on; counted twice it could leave the next one no room.
             drop(share);

@@ -2,13 +2,14 @@
 //! engine's input and output on threads of its own, and talks to Erlang processes in messages.
 //!
 //! # In scope
-//! * [`nifs`]: the functions that Erlang calls, each of microseconds but `run/2` and `new/1`; those of
-//!   the checkpoint are in [`checkpoint_nifs`]
-//! * [`runner`]: the loop that drives the engine, in slices
-//! * [`fetcher`]: one fetch, from the request to the page's [`parts`], which are handed out one by one
-//! * [`inspect`]: what an operator asks
-//! * [`outbox`], [`logger`]: what goes to the logs; [`events`]: what goes to whoever listens
-//! * [`metrics`], [`pages`]: what is counted, and how long pages take
+//! * [`nifs`]: the functions for engines and monitors; [`checkpoint_nifs`] and [`inspection_nifs`]: those for
+//!   the checkpoint and for operators. Each takes microseconds, but for `run/2` and those that read files
+//! * [`runner`]: the loop that drives the engine, in slices; [`inbox`]: its commands and flags
+//! * [`fetcher`]: one fetch, from the request to the page's [`parts`], which the monitor takes one by one
+//! * [`registration`] and [`resources`]: what threads share of one monitor, and of one engine; [`handle`] and
+//!   [`engine_handle`]: what Erlang holds of them
+//! * [`outbox`]: the thread that sends log records ([`logger`]), [`events`] and answers ([`inquiry`])
+//! * [`metrics`] and [`pages`]: counts, and how long pages take
 //!
 //! # Out of scope
 //! Deciding anything: when to tick, what to fetch and what a body means is the engine's. Talking
@@ -18,21 +19,27 @@
 #![allow(unreachable_pub, clippy::redundant_pub_crate)]
 
 mod checkpoint_nifs;
+mod engine_handle;
 mod events;
 mod fetcher;
-mod inspect;
+mod handle;
+mod inbox;
+mod inquiry;
+mod inspection_nifs;
 mod logger;
 mod metrics;
 mod nifs;
 mod nodes;
+mod noted;
 mod options;
 mod outbox;
 mod pages;
 mod parts;
+mod registration;
+mod resources;
 mod runner;
-mod shared;
-mod slot;
 mod start;
+mod terms;
 
 mod atoms {
     rustler::atoms! {

@@ -4,25 +4,25 @@
 #![allow(clippy::needless_pass_by_value)]
 
 use crate::atoms;
+use crate::engine_handle::EngineHandle;
+use crate::handle::Handle;
+use crate::inbox::Command;
 use crate::logger;
 use crate::nodes::{Nodes, target};
 use crate::options::{EngineOptions, MonitorOptions, binaries, path};
 use crate::outbox::OUTBOX;
 use crate::parts::HeapLimit;
+use crate::registration::Registration;
+use crate::resources::Resources;
 use crate::runner::{Runner, Slice, saved};
-use crate::shared::{Command, Shared};
-use crate::slot::{Handle, Slot};
-use crate::start::{Origin, Start, Wanted, position_term};
+use crate::start::{Origin, Start, Wanted};
+use crate::terms::{named, position_term};
 use cron_checkpoint::{Begun, Checkpoint, LetterLimits, Settings, UNWRITTEN_LETTERS, Waiter};
-use cron_engine::{Config, Cursor, Event, MonitorId, Position, ProcessId, Registration};
+use cron_engine::{Config, Cursor, Event, MonitorId, Position, ProcessId};
 use cron_io::{Client, ClientOptions};
 use log::LevelFilter;
-use rustler::{
-    Atom, Binary, Decoder, Encoder, Env, Error, LocalPid, Monitor, NifResult, Resource,
-    ResourceArc, Term,
-};
+use rustler::{Atom, Binary, Decoder, Encoder, Env, Error, NifResult, ResourceArc, Term};
 use std::collections::HashMap;
-use std::panic::RefUnwindSafe;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, TryLockError};
 use std::time::Duration;
@@ -30,29 +30,6 @@ use std::time::Duration;
 /// Registrations are numbered through all engines of the library's life: what is left of an older
 /// one never fits a newer one.
 static NEXT_EPOCH: AtomicU64 = AtomicU64::new(1);
-
-/// An engine, as Erlang holds it. It ends with the process that made it, however that ends.
-pub(crate) struct EngineHandle {
-    pub(crate) shared: Arc<Shared>,
-    runner: Mutex<Runner>,
-}
-
-/// A panic leaves nothing half done that is used again: a poisoned runner is refused, and what is
-/// shared is changed in one step at a time.
-impl RefUnwindSafe for EngineHandle {}
-
-#[rustler::resource_impl]
-impl Resource for EngineHandle {
-    fn down<'a>(&'a self, _: Env<'a>, _: LocalPid, _: Monitor) {
-        self.shared.stop();
-    }
-}
-
-impl Drop for EngineHandle {
-    fn drop(&mut self) {
-        self.shared.stop();
-    }
-}
 
 /// Options are `badarg` or good: what is wrong with them is found out in Erlang.
 pub(crate) fn decode<'a, T: Decoder<'a>>(options: Term<'a>) -> NifResult<T> {
@@ -95,7 +72,7 @@ fn new<'a>(env: Env<'a>, options: Term<'a>) -> NifResult<Term<'a>> {
         seed: fastrand::u64(..),
     };
     let engine = ResourceArc::new(EngineHandle {
-        shared: Arc::new(Shared::new(&config, client, checkpoint)),
+        resources: Arc::new(Resources::new(&config, client, checkpoint)),
         runner: Mutex::new(Runner::new(config)),
     });
     env.monitor(&engine, &env.pid()).ok_or(Error::BadArg)?;
@@ -127,7 +104,7 @@ fn run(env: Env<'_>, engine: ResourceArc<EngineHandle>, slice_ms: u32) -> NifRes
         Err(TryLockError::Poisoned(_)) => return Err(Error::RaiseAtom("nif_panicked")),
     };
     let length = Duration::from_millis(slice_ms.into());
-    Ok(match runner.slice(env, &engine.shared, length) {
+    Ok(match runner.slice(env, &engine.resources, length) {
         Slice::Over => atoms::ok(),
         Slice::Stopped => atoms::stopped(),
     })
@@ -142,21 +119,21 @@ fn next_epoch() -> u64 {
 /// Makes `run/2` return soon.
 #[rustler::nif]
 fn interrupt(engine: ResourceArc<EngineHandle>) -> Atom {
-    engine.shared.interrupt();
+    engine.resources.inbox.interrupt();
     atoms::ok()
 }
 
 /// Makes `run/2` return soon, but not at once: its process has messages.
 #[rustler::nif]
 fn mail(engine: ResourceArc<EngineHandle>) -> Atom {
-    engine.shared.mail();
+    engine.resources.inbox.mail();
     atoms::ok()
 }
 
 /// Ends the engine.
 #[rustler::nif]
 fn stop(engine: ResourceArc<EngineHandle>) -> Atom {
-    engine.shared.stop();
+    engine.resources.stop();
     atoms::ok()
 }
 
@@ -169,46 +146,48 @@ fn register<'a>(
     options: Term<'a>,
 ) -> NifResult<Term<'a>> {
     let options: MonitorOptions<'a> = decode(options)?;
-    if engine.shared.is_stopped() {
+    if engine.resources.inbox.is_stopped() {
         return Ok((atoms::error(), atoms::stopped()).encode(env));
     }
     let process = ProcessId::new(&options.process).ok_or(Error::BadArg)?;
     let position = options.position()?;
     let nodes = match Nodes::new(&binaries(options.nodes)?) {
-        Ok(nodes) => engine.shared.intern(nodes),
+        Ok(nodes) => engine.resources.intern(nodes),
         Err(bad) => return Ok((atoms::error(), (atoms::bad_node(), bad)).encode(env)),
     };
     if nodes.targets.is_empty() || options.rate == 0 {
         return Err(Error::BadArg);
     }
     let epoch = NEXT_EPOCH.fetch_add(1, Ordering::Relaxed);
-    let (id, shared) = (MonitorId(epoch), Arc::clone(&engine.shared));
+    let (id, resources) = (MonitorId(epoch), Arc::clone(&engine.resources));
     let wanted = Wanted { position, go_on: options.go_on };
     let mut start = Start { position: Position::Unresolved, origin: Origin::New };
     let Begun { track, durable } =
-        shared.checkpoint.begin(process, epoch, options.kept.as_slice(), |stored| {
+        resources.checkpoint.begin(process, epoch, options.kept.as_slice(), |stored| {
             start = Start::choose(wanted, stored, options.stale_after);
             start.position.clone()
         });
     let max_ahead = options.max_ahead();
-    let slot = Arc::new(Slot::new(id, env.pid(), process, options.limits(), track, max_ahead));
+    let pid = env.pid();
+    let registration = Registration::new(id, pid, process, options.limits(), track, max_ahead);
+    let registration = Arc::new(registration);
     let rate = Duration::from_millis(options.rate.into());
-    let handle = ResourceArc::new(Handle { shared, slot: Arc::clone(&slot) });
+    let handle = ResourceArc::new(Handle { resources, registration: Arc::clone(&registration) });
     env.monitor(&handle, &env.pid()).ok_or(Error::BadArg)?;
     let Start { position, origin } = start;
     let origin = (origin.encode(env), position_term(env, &position));
-    let registration = Registration {
+    let monitor = cron_engine::Registration {
         durable,
         nodes: Arc::clone(&nodes.hosts),
         page_limit: options.page_limit,
         walk_after: Duration::from_millis(options.walk_after.into()),
         paused: options.paused,
-        ..Registration::new(id, process, rate, position)
+        ..cron_engine::Registration::new(id, process, rate, position)
     };
-    engine.shared.push(Command::Register { slot, nodes, registration });
+    engine.resources.inbox.push(Command::Register { registration, nodes, monitor });
     // After the registration: the loop drops events of monitors that it does not know.
     if !durable {
-        engine.shared.checkpoint.flush(saved(&engine.shared, id));
+        engine.resources.checkpoint.flush(saved(&engine.resources.inbox, id));
     }
     Ok((atoms::ok(), handle, epoch, origin).encode(env))
 }
@@ -217,14 +196,14 @@ fn register<'a>(
 #[rustler::nif]
 fn move_to<'a>(env: Env<'a>, handle: ResourceArc<Handle>, nodes: Term<'a>) -> NifResult<Term<'a>> {
     let nodes = match Nodes::new(&binaries(nodes)?) {
-        Ok(nodes) => handle.shared.intern(nodes),
+        Ok(nodes) => handle.resources.intern(nodes),
         Err(bad) => return Ok((atoms::error(), (atoms::bad_node(), bad)).encode(env)),
     };
     if nodes.targets.is_empty() {
         return Err(Error::BadArg);
     }
-    if !handle.slot.is_closed() {
-        handle.shared.push(Command::Moved { id: handle.slot.id, nodes });
+    if !handle.registration.is_closed() {
+        handle.resources.inbox.push(Command::Moved { id: handle.registration.id, nodes });
     }
     Ok(atoms::ok().encode(env))
 }
@@ -241,10 +220,10 @@ fn check_node<'a>(env: Env<'a>, node: Binary<'a>) -> Term<'a> {
 /// Asks for a poll now.
 #[rustler::nif]
 fn poll(handle: ResourceArc<Handle>) -> Atom {
-    if handle.shared.is_stopped() {
+    if handle.resources.inbox.is_stopped() {
         return atoms::stopped();
     }
-    tell(&handle, Event::Poll(handle.slot.id))
+    handle.event(Event::Poll(handle.registration.id))
 }
 
 /// Acks all edges up to `seq`, whose cursor this is. Only the last one of a page wakes the loop.
@@ -256,17 +235,8 @@ fn ack(
     ends_page: bool,
 ) -> NifResult<Atom> {
     let cursor = Cursor::new(&cursor).map_err(|_| Error::BadArg)?;
-    handle.shared.checkpoint.acked(&handle.slot.track, seq, cursor);
-    Ok(passed(&handle, seq, true, ends_page))
-}
-
-/// All edges up to `seq` are done with, the last one of them by being pushed or given up.
-pub(crate) fn passed(handle: &Handle, seq: u64, pushed: bool, ends_page: bool) -> Atom {
-    handle.slot.pages.acked(&handle.slot.process, seq, pushed, ends_page);
-    if ends_page {
-        return tell(handle, Event::Acked(handle.slot.id, seq));
-    }
-    atoms::ok()
+    handle.resources.checkpoint.acked(&handle.registration.track, seq, cursor);
+    Ok(handle.passed(seq, true, ends_page))
 }
 
 /// The calling monitor has no part of a page, or has pushed the one that it had: the next one, as
@@ -295,8 +265,8 @@ fn large_part(
 
 fn part<'a>(env: Env<'a>, handle: &Handle, limit: HeapLimit, may_be_large: bool) -> Term<'a> {
     // Another process could take what is not its.
-    if env.pid() == handle.slot.pid && !handle.slot.is_closed() {
-        handle.slot.parts.take(env, limit, may_be_large)
+    if env.pid() == handle.registration.pid && !handle.registration.is_closed() {
+        handle.registration.parts.take(env, limit, may_be_large)
     } else {
         atoms::none().to_term(env)
     }
@@ -306,24 +276,17 @@ fn part<'a>(env: Env<'a>, handle: &Handle, limit: HeapLimit, may_be_large: bool)
 /// wait: `{hb_cron, Epoch, durable}`.
 #[rustler::nif]
 fn remove(handle: ResourceArc<Handle>, watched: bool) -> Atom {
-    let (id, pid) = (handle.slot.id.0, handle.slot.pid);
+    let (id, pid) = (handle.registration.id.0, handle.registration.pid);
     let waiter: Waiter = Box::new(move || {
-        OUTBOX.answer(pid, move |env| (atoms::hb_cron(), id, atoms::durable()).encode(env));
+        OUTBOX.send(pid, move |env| (atoms::hb_cron(), id, atoms::durable()).encode(env));
     });
     if handle.close(watched, Some(waiter)) { atoms::wait() } else { atoms::durable() }
-}
-
-fn tell(handle: &Handle, event: Event) -> Atom {
-    if !handle.slot.is_closed() {
-        handle.shared.push(Command::Event(event));
-    }
-    atoms::ok()
 }
 
 /// What the engine has done and holds, by name.
 #[rustler::nif]
 fn counters(env: Env<'_>, engine: ResourceArc<EngineHandle>) -> NifResult<HashMap<Atom, u64>> {
-    let counters = engine.shared.counters();
+    let counters = engine.resources.counters();
     let wide = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
     let named_counters = [
         ("monitors", wide(counters.monitors)),
@@ -337,17 +300,9 @@ fn counters(env: Env<'_>, engine: ResourceArc<EngineHandle>) -> NifResult<HashMa
         ("slow", wide(counters.slow)),
         ("open_breakers", wide(counters.open_breakers)),
         ("demotions", counters.demotions),
-        ("threads", wide(engine.shared.pool.threads())),
+        ("threads", wide(engine.resources.pool.threads())),
     ];
     named(env, named_counters)
-}
-
-/// Counts by name, as Erlang gets them.
-pub(crate) fn named<const N: usize>(
-    env: Env<'_>,
-    counts: [(&str, u64); N],
-) -> NifResult<HashMap<Atom, u64>> {
-    counts.into_iter().map(|(name, count)| Ok((Atom::from_str(env, name)?, count))).collect()
 }
 
 /// Sends the library's log records up to `level` to the calling process from now on.

@@ -3,15 +3,13 @@
 //! that ended, which is I/O and must not run on a scheduler.
 
 use crate::atoms;
-use crate::events::Noted;
 use crate::metrics::METRICS;
-use crate::slot::Slot;
-use cron_engine::Report;
+use crate::noted::Noted;
 use cron_io::Client;
 use log::Level;
-use rustler::{Atom, Encoder, Env, LocalPid, OwnedEnv, Term};
+use rustler::{Encoder, Env, LocalPid, OwnedEnv, Term};
 use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 /// Records that may wait. What comes on top is counted and dropped: logging must not fill memory.
 const MAX_RECORDS: usize = 1024;
@@ -40,10 +38,9 @@ pub(crate) struct Outbox {
 
 struct State {
     records: VecDeque<Record>,
-    /// Bounded by the monitors: each has few reports, thinned out by the engine.
-    reports: VecDeque<(Arc<Slot>, Report)>,
-    /// Bounded by the processes that wait for one.
-    answers: VecDeque<(LocalPid, Build)>,
+    /// Bounded by the processes that wait for an answer, and by the monitors: the engine thins out the reports
+    /// of each.
+    messages: VecDeque<(LocalPid, Build)>,
     dropped: u64,
     sink: Option<LocalPid>,
     events: VecDeque<Noted>,
@@ -60,8 +57,7 @@ struct State {
 pub(crate) static OUTBOX: Outbox = Outbox {
     state: Mutex::new(State {
         records: VecDeque::new(),
-        reports: VecDeque::new(),
-        answers: VecDeque::new(),
+        messages: VecDeque::new(),
         dropped: 0,
         sink: None,
         events: VecDeque::new(),
@@ -103,20 +99,14 @@ impl Outbox {
         }
     }
 
-    pub(crate) fn report(&'static self, slot: Arc<Slot>, report: Report) {
-        let mut state = self.lock();
-        state.reports.push_back((slot, report));
-        self.hand_over(state);
-    }
-
     /// Sends `pid` a message that `build` makes on this thread. It may be called on any thread.
-    pub(crate) fn answer(
+    pub(crate) fn send(
         &'static self,
         pid: LocalPid,
         build: impl for<'a> FnOnce(Env<'a>) -> Term<'a> + Send + 'static,
     ) {
         let mut state = self.lock();
-        state.answers.push_back((pid, Box::new(build)));
+        state.messages.push_back((pid, Box::new(build)));
         self.hand_over(state);
     }
 
@@ -178,8 +168,7 @@ impl Outbox {
             while state.is_idle() {
                 state = self.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
             }
-            let report = state.reports.pop_front();
-            let answer = state.answers.pop_front();
+            let message = state.messages.pop_front();
             let sink = state.sink;
             let record = sink.and_then(|sink| Some((sink, state.records.pop_front()?)));
             let dropped = if record.is_some() { std::mem::take(&mut state.dropped) } else { 0 };
@@ -187,20 +176,13 @@ impl Outbox {
             let closing = std::mem::take(&mut state.closing);
             drop(state);
             closing.iter().for_each(Client::shutdown);
-            if let Some((pid, build)) = answer {
-                // A process that has stopped waiting is gone.
+            if let Some((pid, build)) = message {
+                // The process may have ended.
                 let _ = env.send_and_clear(&pid, build);
             }
             if let Some((asked, events)) = events {
                 // Should it have died, the next one asks anew.
                 let _ = env.send_and_clear(&asked, |env| events_term(env, &events));
-            }
-            if let Some((slot, report)) = report.filter(|(slot, _)| !slot.is_closed()) {
-                let id = slot.id.0;
-                // A monitor that is gone needs no report.
-                let _ = env.send_and_clear(&slot.pid, |env| {
-                    (atoms::hb_cron(), id, report_term(env, &report)).encode(env)
-                });
             }
             if let Some((sink, record)) = record {
                 let sent = env.send_and_clear(&sink, |env| record_term(env, &record, dropped));
@@ -222,8 +204,7 @@ impl Outbox {
 
 impl State {
     fn is_idle(&self) -> bool {
-        self.reports.is_empty()
-            && self.answers.is_empty()
+        self.messages.is_empty()
             && self.closing.is_empty()
             && (self.records.is_empty() || self.sink.is_none())
             && (self.events.is_empty() || self.asked.is_none())
@@ -241,18 +222,6 @@ fn events_term<'a>(env: Env<'a>, events: &[Noted]) -> Term<'a> {
     // A name that is no atom is none of ours.
     let events: Vec<Term<'a>> = events.iter().filter_map(|event| event.term(env).ok()).collect();
     (atoms::hb_cron_events(), events).encode(env)
-}
-
-fn report_term<'a>(env: Env<'a>, report: &Report) -> Term<'a> {
-    match report {
-        Report::Failed { failure, repeats } => {
-            let class =
-                Atom::from_str(env, failure.class.name()).unwrap_or_else(|_| atoms::error());
-            (atoms::failed(), class, failure.detail.as_str(), *repeats).encode(env)
-        }
-        Report::Recovered { failures } => (atoms::recovered(), *failures).encode(env),
-        Report::Passed { from, to } => (atoms::passed(), *from, *to).encode(env),
-    }
 }
 
 fn record_term<'a>(env: Env<'a>, record: &Record, dropped: u64) -> Term<'a> {

@@ -2,8 +2,9 @@
 //! clock its results are when they are pushed. Nothing is decided by it: that is the engine's, which
 //! counts pages on its own.
 
-use crate::events::{self, Noted};
+use crate::events;
 use crate::metrics::METRICS;
+use crate::noted::Noted;
 use cron_checkpoint::now;
 use cron_engine::ProcessId;
 use cron_engine::histogram::Tally;

@@ -3,19 +3,24 @@
 //! in between, and owns the engine for the length of a slice.
 
 use crate::atoms;
-use crate::events::{self, Noted};
+use crate::events;
 use crate::fetcher::Job;
-use crate::inspect::{Asked, Found, Inquiry, Inspected, millis};
+use crate::inbox::{Command, Inbox};
+use crate::inquiry::{Asked, Found, Inquiry, Inspected};
 use crate::metrics::METRICS;
 use crate::nodes::Nodes;
+use crate::noted::Noted;
 use crate::outbox::OUTBOX;
-use crate::shared::{Command, Shared};
-use crate::slot::Slot;
+use crate::registration::Registration;
+use crate::resources::Resources;
+use crate::terms::{class_term, millis};
 use cron_checkpoint::Waiter;
 use cron_engine::pace::{Pace, TICKS_APART};
-use cron_engine::{Action, Class, Config, Engine, Event, Failure, Fetched, MonitorId, Time};
+use cron_engine::{
+    Action, Class, Config, Engine, Event, Failure, Fetched, MonitorId, Report, Time,
+};
 use rustc_hash::FxHashMap;
-use rustler::Env;
+use rustler::{Encoder, Env, Term};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -33,16 +38,18 @@ pub(crate) enum Slice {
     Stopped,
 }
 
-/// Tells the loop, once it is so, that a starting point is durable.
-pub(crate) fn saved(shared: &Arc<Shared>, id: MonitorId) -> Waiter {
-    let shared = Arc::clone(shared);
-    Box::new(move || shared.push(Command::Event(Event::Saved(id))))
+/// A callback for the checkpoint: it tells the engine that a starting point is durable.
+pub(crate) fn saved(inbox: &Arc<Inbox>, id: MonitorId) -> Waiter {
+    let inbox = Arc::clone(inbox);
+    Box::new(move || inbox.push(Command::Event(Event::Saved(id))))
 }
 
 /// The engine and what the loop knows of its monitors.
 pub(crate) struct Runner {
     engine: Engine,
-    slots: FxHashMap<MonitorId, (Arc<Slot>, Arc<Nodes>)>,
+    /// When the engine's clock started.
+    started: Instant,
+    registrations: FxHashMap<MonitorId, (Arc<Registration>, Arc<Nodes>)>,
     commands: Vec<Command>,
     pace: Pace,
     looked: Instant,
@@ -57,7 +64,8 @@ impl Runner {
         let engine = Engine::new(config);
         Self {
             engine,
-            slots: FxHashMap::default(),
+            started: Instant::now(),
+            registrations: FxHashMap::default(),
             commands: Vec::new(),
             pace: Pace::default(),
             looked: Instant::now(),
@@ -67,38 +75,37 @@ impl Runner {
     }
 
     /// Runs for at most `length`.
-    pub(crate) fn slice(&mut self, env: Env<'_>, shared: &Arc<Shared>, length: Duration) -> Slice {
+    pub(crate) fn slice(&mut self, env: Env<'_>, resources: &Resources, length: Duration) -> Slice {
         let began = Instant::now();
         let (end, mail_from) = (began + length, began + MAIL_LIMIT);
         self.sent = 0;
         let mut retry_from = began;
         loop {
-            if shared.is_stopped() {
-                // Handles live on until their monitors have heard of it and were collected.
-                for (slot, _) in self.slots.values() {
-                    slot.clear();
+            if resources.inbox.is_stopped() {
+                // Handles live until their monitors have registered anew and collected garbage.
+                for (registration, _) in self.registrations.values() {
+                    registration.clear();
                 }
-                // Slots hold what the engine's threads share; what is left of them goes here.
                 let config = Config { max_inflight: 1, max_buffered: 1, seed: 0 };
                 *self = Self::new(config);
                 return Slice::Stopped;
             }
-            self.step(env, shared);
-            shared.publish(self.engine.counters());
+            self.step(env, resources);
+            resources.publish(self.engine.counters());
             let now = Instant::now();
             if now >= retry_from {
-                shared.retry_threads();
+                resources.retry_threads();
                 retry_from = now + MAIL_LIMIT;
             }
             let left = end.saturating_duration_since(now).min(MAIL_LIMIT);
-            let mail = now >= mail_from && shared.take_mail();
-            if shared.take_interrupt() || mail || left.is_zero() || self.sent >= MAX_SENT {
+            let mail = now >= mail_from && resources.inbox.take_mail();
+            if resources.inbox.take_interrupt() || mail || left.is_zero() || self.sent >= MAX_SENT {
                 return Slice::Over;
             }
-            let next = self.engine.poll_timeout().map_or(left, |at| shared.until(at));
+            let next = self.engine.poll_timeout().map_or(left, |at| at.since(self.now()));
             let next = next.max(TICKS_APART.saturating_sub(self.looked.elapsed()));
             if !next.is_zero() {
-                shared.wait(next.min(left));
+                resources.inbox.wait(next.min(left));
                 if let Some(pause) = self.pace.gather() {
                     std::thread::sleep(pause);
                 }
@@ -106,11 +113,16 @@ impl Runner {
         }
     }
 
-    fn step(&mut self, env: Env<'_>, shared: &Arc<Shared>) {
+    /// Now, on the engine's clock.
+    fn now(&self) -> Time {
+        Time::ZERO + self.started.elapsed()
+    }
+
+    fn step(&mut self, env: Env<'_>, resources: &Resources) {
         let mut commands = std::mem::take(&mut self.commands);
-        shared.take(&mut commands);
+        resources.inbox.take(&mut commands);
         let before = std::mem::replace(&mut self.looked, Instant::now());
-        let now = shared.now();
+        let now = self.now();
         let mut polls = 0;
         for command in commands.drain(..) {
             match self.event(command) {
@@ -123,7 +135,7 @@ impl Runner {
                     self.engine.handle_event(now, event);
                 }
                 Err(inquiry) => {
-                    let found = self.find(now, shared, &inquiry.asked);
+                    let found = self.find(now, resources, &inquiry.asked);
                     inquiry.answer(found);
                 }
             }
@@ -132,13 +144,13 @@ impl Runner {
         self.pace.came(polls, self.looked - before);
         self.engine.handle_timeout(now);
         while let Some(action) = self.engine.poll_action() {
-            if let Some(unanswered) = self.perform(env, shared, action) {
+            if let Some(unanswered) = self.perform(env, resources, action) {
                 self.engine.handle_event(now, unanswered);
             }
         }
         let due = self.engine.ticks_due();
         if !due.is_empty() {
-            let sent = shared.now();
+            let sent = self.now();
             for due in due {
                 METRICS.lateness.observe(sent.since(*due));
             }
@@ -147,11 +159,11 @@ impl Runner {
 
     /// Tells a monitor of a page, if it waits for one.
     fn announce(&mut self, env: Env<'_>, id: MonitorId) {
-        if let Some((slot, _)) = self.slots.get(&id)
-            && slot.parts.announce()
+        if let Some((registration, _)) = self.registrations.get(&id)
+            && registration.parts.announce()
         {
             // A process that is gone, or registered anew, takes no notice.
-            let _ = env.send(&slot.pid, slot.message(env, atoms::page()));
+            let _ = env.send(&registration.pid, registration.message(env, atoms::page()));
             self.sent += 1;
         }
     }
@@ -159,23 +171,23 @@ impl Runner {
     /// What a command is to the engine; `Err` if it is a question.
     fn event(&mut self, command: Command) -> Result<Event, Inquiry> {
         Ok(match command {
-            Command::Register { slot, nodes, registration } => {
-                self.slots.insert(slot.id, (slot, nodes));
-                Event::Register(registration)
+            Command::Register { registration, nodes, monitor } => {
+                self.registrations.insert(registration.id, (registration, nodes));
+                Event::Register(monitor)
             }
             Command::Moved { id, nodes } => {
                 let hosts = Arc::clone(&nodes.hosts);
-                if let Some((_, old)) = self.slots.get_mut(&id) {
+                if let Some((_, old)) = self.registrations.get_mut(&id) {
                     *old = nodes;
                 }
                 Event::Moved(id, hosts)
             }
             Command::Event(event) => {
                 if let Event::Removed(id) = event
-                    && let Some((slot, _)) = self.slots.remove(&id)
+                    && let Some((registration, _)) = self.registrations.remove(&id)
                 {
                     // Its handle may live on for long.
-                    slot.clear();
+                    registration.clear();
                 }
                 event
             }
@@ -183,48 +195,57 @@ impl Runner {
         })
     }
 
-    fn find(&self, now: Time, shared: &Arc<Shared>, asked: &Asked) -> Found {
+    fn find(&self, now: Time, resources: &Resources, asked: &Asked) -> Found {
         match asked {
-            Asked::Monitors(ids) => Found::Monitors(Arc::clone(shared), self.inspect(now, ids)),
+            Asked::Monitors(ids) => {
+                Found::Monitors(resources.checkpoint.clone(), self.inspect(now, ids))
+            }
             Asked::Census => Found::Census(self.engine.census()),
         }
     }
 
     fn inspect(&self, now: Time, ids: &[MonitorId]) -> Vec<Inspected> {
         let inspected = |id: &MonitorId| {
-            let (slot, nodes) = self.slots.get(id)?;
+            let (registration, nodes) = self.registrations.get(id)?;
             let snapshot = self.engine.snapshot(now, *id)?;
-            Some(Inspected { slot: Arc::clone(slot), nodes: Arc::clone(nodes), snapshot, now })
+            Some(Inspected {
+                registration: Arc::clone(registration),
+                nodes: Arc::clone(nodes),
+                snapshot,
+                now,
+            })
         };
         ids.iter().filter_map(inspected).collect()
     }
 
     /// Carries out an action. A monitor may have gone since the engine decided on it: then there is
     /// nothing to do, but a fetch is answered all the same, or its place would be lost.
-    fn perform(&mut self, env: Env<'_>, shared: &Arc<Shared>, action: Action) -> Option<Event> {
+    fn perform(&mut self, env: Env<'_>, resources: &Resources, action: Action) -> Option<Event> {
         match action {
             Action::Tick { id } => {
-                if let Some((slot, _)) = self.slots.get(&id) {
+                if let Some((registration, _)) = self.registrations.get(&id) {
                     // Should it be gone, its handle says so.
-                    let _ = env.send(&slot.pid, atoms::tick());
+                    let _ = env.send(&registration.pid, atoms::tick());
                 }
             }
             Action::Fetch { id, request, node, patience } => {
-                let Some((slot, nodes)) = self.slots.get(&id) else {
+                let Some((registration, nodes)) = self.registrations.get(&id) else {
                     let gone = Failure::new(Class::Internal, "the monitor is gone");
                     return Some(Event::Fetched(id, Err(gone)));
                 };
-                let (slot, nodes) = (Arc::clone(slot), Arc::clone(nodes));
-                let job = Job { shared: Arc::clone(shared), slot, nodes, node, request, patience };
-                shared.pool.submit(job);
+                let (registration, nodes) = (Arc::clone(registration), Arc::clone(nodes));
+                let fetching = Arc::clone(&resources.fetching);
+                let job = Job { fetching, registration, nodes, node, request, patience };
+                resources.pool.submit(job);
             }
             Action::Save { id, position } => {
-                if let Some((slot, _)) = self.slots.get(&id) {
-                    shared.checkpoint.located(&slot.track, position, saved(shared, id));
+                if let Some((registration, _)) = self.registrations.get(&id) {
+                    let waiter = saved(&resources.inbox, id);
+                    resources.checkpoint.located(&registration.track, position, waiter);
                 }
             }
             Action::Breaker { id, node, open_for } => {
-                let nodes = self.slots.get(&id).map(|(_, nodes)| nodes);
+                let nodes = self.registrations.get(&id).map(|(_, nodes)| nodes);
                 if let Some(target) = nodes.and_then(|nodes| nodes.targets.get(node)) {
                     match open_for {
                         Some(pause) => log::warn!(
@@ -238,8 +259,11 @@ impl Runner {
                 }
             }
             Action::Report { id, report } => {
-                if let Some((slot, _)) = self.slots.get(&id) {
-                    OUTBOX.report(Arc::clone(slot), report);
+                if let Some((registration, _)) = self.registrations.get(&id) {
+                    let registration = Arc::clone(registration);
+                    OUTBOX.send(registration.pid, move |env| {
+                        registration.message(env, report_term(env, &report))
+                    });
                 }
             }
         }
@@ -272,5 +296,16 @@ impl Runner {
             });
             self.left_alone.insert(host, Instant::now());
         }
+    }
+}
+
+fn report_term<'a>(env: Env<'a>, report: &Report) -> Term<'a> {
+    match report {
+        Report::Failed { failure, repeats } => {
+            let class = class_term(env, failure.class);
+            (atoms::failed(), class, failure.detail.as_str(), *repeats).encode(env)
+        }
+        Report::Recovered { failures } => (atoms::recovered(), *failures).encode(env),
+        Report::Passed { from, to } => (atoms::passed(), *from, *to).encode(env),
     }
 }

@@ -1,9 +1,10 @@
 //! Where a registration begins, given what its caller wants and what the checkpoint knows.
 
 use crate::atoms;
+use crate::terms::position_term;
 use cron_checkpoint::{Record, now};
-use cron_engine::{Cursor, Position};
-use rustler::{Encoder, Env, NewBinary, Term};
+use cron_engine::Position;
+use rustler::{Encoder, Env, Term};
 
 /// Where a registration begins.
 pub(crate) struct Start {
@@ -63,25 +64,4 @@ impl Encoder for Origin {
             Self::Stale(old) => (atoms::stale(), position_term(env, old)).encode(env),
         }
     }
-}
-
-/// A position as Erlang says it.
-pub(crate) fn position_term<'a>(env: Env<'a>, position: &Position) -> Term<'a> {
-    match position {
-        Position::Unresolved => atoms::undefined().encode(env),
-        Position::Earliest => atoms::earliest().encode(env),
-        Position::After(cursor) => cursor_term(env, cursor),
-    }
-}
-
-/// A cursor as a binary.
-fn cursor_term<'a>(env: Env<'a>, cursor: &Cursor) -> Term<'a> {
-    bytes_term(env, cursor.as_bytes())
-}
-
-/// Bytes as a binary.
-pub(crate) fn bytes_term<'a>(env: Env<'a>, bytes: &[u8]) -> Term<'a> {
-    let mut binary = NewBinary::new(env, bytes.len());
-    binary.as_mut_slice().copy_from_slice(bytes);
-    binary.into()
 }
