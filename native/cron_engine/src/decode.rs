@@ -6,6 +6,7 @@ pub(crate) mod edges;
 pub(crate) mod json;
 pub(crate) mod latest;
 pub mod page;
+pub(crate) mod page_error;
 pub mod request;
 pub(crate) mod surrogates;
 pub(crate) mod terms;

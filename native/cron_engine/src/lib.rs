@@ -42,7 +42,7 @@ pub mod pace;
 mod time;
 
 pub use decode::latest::decode as decode_latest;
-pub use decode::page::PageError;
+pub use decode::page_error::PageError;
 pub use decode::request::{MAX_LIMIT, PageRequest};
 pub use decode::{page, request};
 pub use engine::event::{Action, Config, Counters, Event, Fetched, Registration, Report, Request};

@@ -2,10 +2,10 @@
 //! checked here, since a monitor may have to continue from any of them.
 
 use crate::decode::json::{Context, MapEnd, write_map};
-use crate::decode::page::{MAX_EDGES, Part};
+use crate::decode::page_error::{MAX_EDGES, PageError};
 use crate::decode::terms::Mark;
 use crate::monitor::trail::Refused;
-use crate::{Cursor, CursorError, PageError};
+use crate::{Cursor, CursorError};
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::borrow::Cow;
@@ -18,6 +18,21 @@ const PART_BYTES: usize = 32 * 1024;
 
 /// The key of an edge's cursor.
 const CURSOR_KEY: &str = "cursor";
+
+/// Some edges of a page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    /// A list of the edges as an external term, version byte included, in memory of its own: what has been
+    /// handed on is given back, however large the page.
+    pub terms: Vec<u8>,
+    /// The number of edges.
+    pub edges: u64,
+    /// How many bytes the terms take once the BEAM has laid them out, roughly. Small values in great
+    /// number take several times what they take as JSON.
+    pub memory: u64,
+    /// How many of these bytes are on a heap: long binaries lie outside of it.
+    pub heap: u64,
+}
 
 /// Writes the edges as one or several lists. Returns where each ends, and the last edge's cursor.
 pub(crate) struct EdgesSeed<'c> {

@@ -2,7 +2,7 @@
 //! binary keys, null becomes the atom `null`. No tree is built.
 
 use crate::decode::ao_cursor::Reader;
-use crate::decode::page::{MAX_STRING_BYTES, PageError};
+use crate::decode::page_error::{MAX_STRING_BYTES, PageError};
 use crate::decode::terms::{Entry, TermWriter};
 use crate::{PageRequest, Trail};
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};

@@ -4,7 +4,8 @@
 
 use crate::Cursor;
 use crate::decode::ao_cursor::Reader;
-use crate::decode::page::{MapOf, PageError, PageInfo, repairing};
+use crate::decode::page::{MapOf, PageInfo, repairing};
+use crate::decode::page_error::PageError;
 use serde::Deserialize;
 
 #[derive(Deserialize)]
