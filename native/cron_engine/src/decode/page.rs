@@ -37,7 +37,8 @@ pub struct Page {
 
 /// Decodes the body of the answer to `request`. `buffer` is memory to write the parts in, one after
 /// the other.
-/// || # Errors
+///
+/// # Errors
 /// [`PageError`] if the body is not a page to continue from.
 pub fn decode(body: &[u8], request: &PageRequest, buffer: &mut Vec<u8>) -> Result<Page, PageError> {
     // Once for the whole body: a twentieth of the cost of checking each string.

@@ -1,5 +1,6 @@
 //! Due times, the earliest first: of ticks, retries and probes.
-//! || One heap of all of them would not fit into a cache: with 500,000 monitors that was a third of
+//!
+//! One heap of all of them would not fit into a cache: with 500,000 monitors that was a third of
 //! the cost of ticks. Therefore only the next ones are in a heap, and the rest lie in buckets by
 //! time, unordered.
 

@@ -1,11 +1,12 @@
 //! Whose turn it is to fetch: first come, first served, one page a turn, within bounds that keep
 //! slow and dead hosts from holding up the rest:
-//! || * at most `max_inflight` fetches at once
+//!
+//! * at most `max_inflight` fetches at once
 //! * two lanes: monitors whose last fetch took long use the slow one, which holds at most a quarter
-//! of the places
+//!   of the places
 //! * no CU host holds more than three quarters of the places, or of the slow lane's, while there is
-//! another host. That holds whether or not the other host has monitors waiting: otherwise a host
-//! that hangs would hold all places by the time the other one needs them
+//!   another host. That holds whether or not the other host has monitors waiting: otherwise a host
+//!   that hangs would hold all places by the time the other one needs them
 //! * a host whose breaker is open holds none
 
 use crate::host::Host;
