@@ -17,6 +17,8 @@ functions_test_() ->
         fun engine_that_runs_already_is_busy/1,
         fun engine_whose_owner_died_is_stopped/1,
         fun engine_that_is_interrupted_returns_from_its_slice/1,
+        fun messages_to_a_monitor_are_sent_by_the_loops_process/1,
+        fun engine_stopped_before_the_last_message_still_sends_it/1,
         fun registration_with_bad_options_is_refused/1,
         fun library_loaded_again_goes_on_with_the_old_code/1
      ]]}.
@@ -94,6 +96,7 @@ functions_given_stale_handles_do_nothing(Cu) ->
     {ok, Other, Later, {new, earliest}} = ?NIF:register(Engine, options(Cu, #{})),
     ?assert(Later > Epoch),
     wait = ?NIF:remove(Handle, false),
+    ok = ?NIF:run(Engine, 0),
     receive {hb_cron, Epoch, durable} -> ok end,
     ok = ?NIF:stop(Engine),
     [begin
@@ -141,6 +144,69 @@ engine_that_is_interrupted_returns_from_its_slice(_Cu) ->
     harness:eventually(fun() -> ?NIF:run(Engine, 0) =:= busy end),
     ok = ?NIF:interrupt(Engine),
     receive {ran, Answer} -> ?assertEqual(ok, Answer) end.
+
+%% So they come in the order in which the engine decided on them.
+messages_to_a_monitor_are_sent_by_the_loops_process(Cu) ->
+    Self = self(),
+    Owner = spawn_link(fun() ->
+        Engine = engine(),
+        Self ! {engine, Engine},
+        receive run -> run_until_stopped(Engine) end
+    end),
+    Engine = receive {engine, E} -> E end,
+    1 = erlang:trace(Owner, true, [send]),
+    Owner ! run,
+    Id = harness:proc_id(),
+    test_cu:add(Cu, Id, 1),
+    Down = {raw, test_cu:reply(500, <<>>)},
+    test_cu:script(Cu, fun(#{query := #{<<"sort">> := <<"DESC">>}}) -> pass;
+                          (_) -> Down
+                       end),
+    {ok, Handle, Epoch, _} = ?NIF:register(Engine, options(Cu, #{process => Id, cursor => undefined, rate => 1})),
+    {hb_cron, _, {resolved, Cursor}} = heard(Owner, Epoch, resolved),
+    ?assertEqual(test_cu:cursor(1), Cursor),
+    tick = heard(Owner, Epoch, tick),
+    none = ?NIF:next_part(Handle, 0, false),
+    ok = ?NIF:poll(Handle),
+    {hb_cron, _, {failed, status, _, 1}} = heard(Owner, Epoch, failed),
+    test_cu:add(Cu, Id, 1),
+    test_cu:script(Cu, fun(_) -> pass end),
+    {hb_cron, _, page} = heard(Owner, Epoch, page),
+    {hb_cron, _, {recovered, _}} = heard(Owner, Epoch, recovered),
+    wait = ?NIF:remove(Handle, false),
+    {hb_cron, _, durable} = heard(Owner, Epoch, durable),
+    unlink(Owner),
+    ok = ?NIF:stop(Engine).
+
+run_until_stopped(Engine) ->
+    case ?NIF:run(Engine, 60000) of
+        ok -> run_until_stopped(Engine);
+        stopped -> ok
+    end.
+
+%% The next message of this kind, which the process sent.
+heard(Owner, Epoch, Kind) ->
+    receive
+        tick when Kind =:= tick -> sent(Owner, tick);
+        {hb_cron, Epoch, Kind} = Message -> sent(Owner, Message);
+        {hb_cron, Epoch, Content} = Message when element(1, Content) =:= Kind -> sent(Owner, Message)
+    after deadline:ms() -> error({not_heard, Kind})
+    end.
+
+sent(Owner, Message) ->
+    Self = self(),
+    receive {trace, Owner, send, Message, Self} -> Message
+    after deadline:ms() -> error({not_sent_by_the_loop, Message})
+    end.
+
+engine_stopped_before_the_last_message_still_sends_it(Cu) ->
+    Engine = engine(),
+    {ok, Handle, Epoch, _} = ?NIF:register(Engine, options(Cu, #{})),
+    wait = ?NIF:remove(Handle, false),
+    ok = ?NIF:stop(Engine),
+    receive {hb_cron, Epoch, durable} -> ok
+    after deadline:ms() -> error(no_last_message)
+    end.
 
 registration_with_bad_options_is_refused(Cu) ->
     Engine = engine(),

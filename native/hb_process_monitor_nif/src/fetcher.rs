@@ -1,7 +1,6 @@
 //! One fetch, on a thread of the pool: ask the CU, let the engine's decoder read the answer, leave
 //! the page to its monitor in parts, and tell the loop how it went.
 
-use crate::atoms;
 use crate::events;
 use crate::inbox::{Command, Inbox};
 use crate::metrics::METRICS;
@@ -9,15 +8,12 @@ use crate::nodes::Nodes;
 use crate::noted::Noted;
 use crate::parts::Part;
 use crate::registration::Registration;
-use crate::terms::position_term;
 use cron_engine::{
-    Class, Cursor, Event, Failure, Fetched, PageRequest, Position, Request, decode_latest,
+    Class, Event, Failure, Fetched, PageRequest, Request, decode_latest,
     page::{self, Page, PageError},
     request,
 };
 use cron_io::{Client, Limits, Pool, Room, Share, Target};
-use rustler::OwnedEnv;
-use rustler::env::SavedTerm;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
@@ -65,20 +61,19 @@ pub(crate) struct Job {
 pub(crate) struct Scratch {
     body: Vec<u8>,
     terms: Vec<u8>,
-    env: OwnedEnv,
 }
 
-/// A successful fetch and what the monitor is to be told of it.
-struct Outcome {
+/// A successful fetch: its outcome for the engine, and its page for the monitor.
+struct Brought {
     fetched: Fetched,
-    tell: Tell,
+    /// With the number of its first result.
+    page: Option<(u64, Box<Page>)>,
 }
 
-enum Tell {
-    Nothing,
-    Message(SavedTerm),
-    /// With the number of its first result.
-    Page(u64, Box<Page>),
+impl From<Fetched> for Brought {
+    fn from(fetched: Fetched) -> Self {
+        Self { fetched, page: None }
+    }
 }
 
 impl cron_io::Job for Job {
@@ -97,23 +92,13 @@ impl cron_io::Job for Job {
             .map_err(|failure| self.placed(failure));
         self.ended(since.elapsed(), outcome.as_ref());
         match outcome {
-            Ok(Outcome { fetched, tell: Tell::Page(first_seq, page) }) => {
+            Ok(Brought { fetched, page: Some((first_seq, page)) }) => {
                 give_back(&mut scratch.body);
                 self.hand_on(fetched, first_seq, *page, share);
             }
-            Ok(Outcome { fetched, tell }) => {
-                if let Tell::Message(message) = tell
-                    && !self.registration.is_closed()
-                {
-                    // Should the process be gone, its handle tells the loop.
-                    let _ =
-                        scratch.env.send_and_clear(&self.registration.pid, |env| message.load(env));
-                }
-                self.answer(Ok(fetched));
-            }
+            Ok(Brought { fetched, page: None }) => self.answer(Ok(fetched)),
             Err(failure) => self.answer(Err(failure)),
         }
-        scratch.env.clear();
         give_back(&mut scratch.body);
         give_back(&mut scratch.terms);
     }
@@ -137,10 +122,10 @@ impl Job {
         Instant::now()
     }
 
-    fn ended(&self, took: Duration, outcome: Result<&Outcome, &Failure>) {
+    fn ended(&self, took: Duration, outcome: Result<&Brought, &Failure>) {
         METRICS.fetch.observe(took);
         match outcome {
-            Ok(Outcome { fetched, .. }) => {
+            Ok(Brought { fetched, .. }) => {
                 let (brought, results) = match fetched {
                     Fetched::Page { edges, .. } => ("page", *edges),
                     Fetched::EmptyPage => ("empty_page", 0),
@@ -195,7 +180,7 @@ impl Job {
         self.nodes.targets.get(self.node)
     }
 
-    fn fetch(&self, scratch: &mut Scratch, share: &mut Share<'_>) -> Result<Outcome, Failure> {
+    fn fetch(&self, scratch: &mut Scratch, share: &mut Share<'_>) -> Result<Brought, Failure> {
         let process = &self.registration.process;
         let path = match &self.request {
             Request::Latest | Request::Look => request::latest_path(process, 1),
@@ -217,9 +202,8 @@ impl Job {
                 Ok(()) => Ok(true),
             }
         };
-        let too_slow = || Ok(Outcome { fetched: Fetched::TooSlow, tell: Tell::Nothing });
         if !get(&path, &mut scratch.body, share)? {
-            return too_slow();
+            return Ok(Fetched::TooSlow.into());
         }
         let horizon = self.registration.horizon();
         let latest = match &self.request {
@@ -228,34 +212,21 @@ impl Job {
                 return self.page(&request, scratch, share);
             }
             Request::First(_) => {
-                let fetched = Fetched::First(decode_latest(&scratch.body, horizon)?);
-                return Ok(Outcome { fetched, tell: Tell::Nothing });
+                return Ok(Fetched::First(decode_latest(&scratch.body, horizon)?).into());
             }
             Request::Latest | Request::Look => match decode_latest(&scratch.body, horizon) {
                 Err(PageError::Ahead { .. }) => {
                     // The results before that one are found among more of them.
                     let path = request::latest_path(process, request::LATEST_REACH);
                     if !get(&path, &mut scratch.body, share)? {
-                        return too_slow();
+                        return Ok(Fetched::TooSlow.into());
                     }
                     decode_latest(&scratch.body, horizon)?
                 }
                 latest => latest?,
             },
         };
-        if self.request == Request::Latest {
-            return Ok(self.resolved(latest, &scratch.env));
-        }
-        Ok(Outcome { fetched: Fetched::Latest(latest), tell: Tell::Nothing })
-    }
-
-    fn resolved(&self, latest: Option<Cursor>, env: &OwnedEnv) -> Outcome {
-        let message = env.run(|env| {
-            let position = latest.clone().map_or(Position::Earliest, Position::After);
-            self.registration.message(env, (atoms::resolved(), position_term(env, &position)))
-        });
-        let tell = Tell::Message(env.save(message));
-        Outcome { fetched: Fetched::Latest(latest), tell }
+        Ok(Fetched::Latest(latest).into())
     }
 
     fn page(
@@ -263,11 +234,11 @@ impl Job {
         request: &PageRequest,
         scratch: &mut Scratch,
         share: &mut Share<'_>,
-    ) -> Result<Outcome, Failure> {
+    ) -> Result<Brought, Failure> {
         let since = Instant::now();
         let mut page = page::decode(&scratch.body, request, &mut scratch.terms)?;
         let Some(last) = page.last.take() else {
-            return Ok(Outcome { fetched: Fetched::EmptyPage, tell: Tell::Nothing });
+            return Ok(Fetched::EmptyPage.into());
         };
         METRICS.decode.observe(since.elapsed());
         // A page of small values takes several times the memory of its body.
@@ -278,7 +249,7 @@ impl Job {
         let trail = Arc::new(std::mem::take(&mut page.trail));
         let fetched =
             Fetched::Page { edges: page.edges, last, trail, bytes: page.memory, cut: page.cut };
-        Ok(Outcome { fetched, tell: Tell::Page(request.first_seq, Box::new(page)) })
+        Ok(Brought { fetched, page: Some((request.first_seq, Box::new(page))) })
     }
 
     /// Leaves the page to its monitor, whom the loop tells of it.

@@ -3,6 +3,7 @@
 
 use crate::atoms;
 use crate::inbox::Command;
+use crate::last_message::LastMessage;
 use crate::registration::Registration;
 use crate::resources::Resources;
 use cron_checkpoint::Waiter;
@@ -36,13 +37,21 @@ impl Handle {
         atoms::ok()
     }
 
-    /// Ends the registration; true for the first caller. `watched` says whether the process is to be
-    /// resumed later. `waiter` is called once this and all acks are durable.
-    pub(crate) fn close(&self, watched: bool, waiter: Option<Waiter>) -> bool {
+    /// Ends the registration; true for the first caller. `watched` says whether the process is to be resumed
+    /// later. The process gets `{hb_cron, Epoch, durable}` once this and all its acks are durable.
+    pub(crate) fn remove(&self, watched: bool) -> bool {
+        let Registration { pid, id, .. } = *self.registration;
+        let inbox = Arc::clone(&self.resources.inbox);
+        let waiter = move || inbox.push(Command::Last(LastMessage::new(pid, id)));
+        self.close(watched, Some(Box::new(waiter)))
+    }
+
+    fn close(&self, watched: bool, waiter: Option<Waiter>) -> bool {
         let first = self.registration.close();
         if first {
-            self.resources.checkpoint.ended(&self.registration.track, watched, waiter);
+            // First, since `waiter` sends the last message by way of the same inbox.
             self.resources.inbox.push(Command::Event(Event::Removed(self.registration.id)));
+            self.resources.checkpoint.ended(&self.registration.track, watched, waiter);
         }
         first
     }

@@ -2,6 +2,7 @@
 //! handles and the checkpoint's writer hold it without holding what the loop owns.
 
 use crate::inquiry::Inquiry;
+use crate::last_message::LastMessage;
 use crate::nodes::Nodes;
 use crate::registration::Registration;
 use cron_engine::{Event, MonitorId};
@@ -23,6 +24,8 @@ pub(crate) enum Command {
     Event(Event),
     /// Answers an inspection. The process that asked may have stopped waiting.
     Inspect(Inquiry),
+    /// Sends the last message of a registration that has ended.
+    Last(LastMessage),
 }
 
 /// The commands that the loop has not taken yet.
@@ -117,7 +120,7 @@ impl Inbox {
         let dropped = std::mem::take(&mut queue.commands);
         drop(queue);
         self.wake.notify_all();
-        // An inquiry is answered when it is dropped, which takes the outbox's lock.
+        // Inquiries and last messages are answered when they are dropped, which takes the outbox's lock.
         drop(dropped);
         true
     }

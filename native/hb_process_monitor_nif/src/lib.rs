@@ -4,7 +4,8 @@
 //! # In scope
 //! * [`nifs`]: the functions for engines and monitors; [`checkpoint_nifs`] and [`inspection_nifs`]: those for
 //!   the checkpoint and for operators. Each takes microseconds, but for `run/2` and those that read files
-//! * [`runner`]: the loop that drives the engine, in slices; [`inbox`]: its commands and flags
+//! * [`runner`]: the loop that drives the engine, in slices; [`inbox`]: its commands and flags; [`sender`]: its
+//!   messages to monitors
 //! * [`fetcher`]: one fetch, from the request to the page's [`parts`], which the monitor takes one by one
 //! * [`registration`] and [`resources`]: what threads share of one monitor, and of one engine; [`handle`] and
 //!   [`engine_handle`]: what Erlang holds of them
@@ -26,6 +27,7 @@ mod handle;
 mod inbox;
 mod inquiry;
 mod inspection_nifs;
+mod last_message;
 mod logger;
 mod metrics;
 mod nifs;
@@ -38,6 +40,7 @@ mod parts;
 mod registration;
 mod resources;
 mod runner;
+mod sender;
 mod start;
 mod terms;
 

@@ -17,7 +17,7 @@ use crate::resources::Resources;
 use crate::runner::{Runner, Slice, saved};
 use crate::start::{Origin, Start, Wanted};
 use crate::terms::{named, position_term};
-use cron_checkpoint::{Begun, Checkpoint, LetterLimits, Settings, UNWRITTEN_LETTERS, Waiter};
+use cron_checkpoint::{Begun, Checkpoint, LetterLimits, Settings, UNWRITTEN_LETTERS};
 use cron_engine::{Config, Cursor, Event, MonitorId, Position, ProcessId};
 use cron_io::{Client, ClientOptions};
 use log::LevelFilter;
@@ -272,15 +272,11 @@ fn part<'a>(env: Env<'a>, handle: &Handle, limit: HeapLimit, may_be_large: bool)
     }
 }
 
-/// Ends a registration: nothing more is sent to its process, but for one word where it has to
-/// wait: `{hb_cron, Epoch, durable}`.
+/// Ends a registration. `wait`: the process gets `{hb_cron, Epoch, durable}`, and nothing else, once all its
+/// acks are durable. `durable`: the registration had ended before.
 #[rustler::nif]
 fn remove(handle: ResourceArc<Handle>, watched: bool) -> Atom {
-    let (id, pid) = (handle.registration.id.0, handle.registration.pid);
-    let waiter: Waiter = Box::new(move || {
-        OUTBOX.send(pid, move |env| (atoms::hb_cron(), id, atoms::durable()).encode(env));
-    });
-    if handle.close(watched, Some(waiter)) { atoms::wait() } else { atoms::durable() }
+    if handle.remove(watched) { atoms::wait() } else { atoms::durable() }
 }
 
 /// What the engine has done and holds, by name.

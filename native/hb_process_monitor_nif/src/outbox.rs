@@ -1,6 +1,6 @@
-//! Log records, reports, events and answers on their way to Erlang, on one thread of their own: the loop may not
-//! build large terms, and a log call must never wait for a process. It also shuts down the connections of engines
-//! that ended, which is I/O and must not run on a scheduler.
+//! The thread that sends log records, events and answers to Erlang: the loop must not make large terms, and a log
+//! call must not wait for a process. It also shuts down the connections of engines that ended, which is I/O and
+//! must not run on a scheduler. Monitors get their messages from the loop.
 
 use crate::atoms;
 use crate::metrics::METRICS;
@@ -38,8 +38,7 @@ pub(crate) struct Outbox {
 
 struct State {
     records: VecDeque<Record>,
-    /// Bounded by the processes that wait for an answer, and by the monitors: the engine thins out the reports
-    /// of each.
+    /// Bounded by the processes that wait for an answer.
     messages: VecDeque<(LocalPid, Build)>,
     dropped: u64,
     sink: Option<LocalPid>,

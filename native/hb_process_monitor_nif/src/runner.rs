@@ -2,37 +2,31 @@
 //! runs in slices on a dirty scheduler, so that its process can be stopped, traced and collected
 //! in between, and owns the engine for the length of a slice.
 
-use crate::atoms;
 use crate::events;
 use crate::fetcher::Job;
 use crate::inbox::{Command, Inbox};
-use crate::inquiry::{Asked, Found, Inquiry, Inspected};
+use crate::inquiry::{Asked, Found, Inspected};
 use crate::metrics::METRICS;
 use crate::nodes::Nodes;
 use crate::noted::Noted;
-use crate::outbox::OUTBOX;
 use crate::registration::Registration;
 use crate::resources::Resources;
-use crate::terms::{class_term, millis};
+use crate::sender::Sender;
+use crate::terms::millis;
 use cron_checkpoint::Waiter;
 use cron_engine::pace::{Pace, TICKS_APART};
-use cron_engine::{
-    Action, Class, Config, Engine, Event, Failure, Fetched, MonitorId, Report, Time,
-};
+use cron_engine::{Action, Class, Config, Engine, Event, Failure, Fetched, MonitorId, Time};
 use rustc_hash::FxHashMap;
-use rustler::{Encoder, Env, Term};
+use rustler::Env;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How long the messages of the loop's process may wait while a slice runs.
 pub(crate) const MAIL_LIMIT: Duration = Duration::from_millis(500);
 
-/// The messages that a slice may send: their terms are the process's memory until the slice ends.
-const MAX_SENT: u32 = 65_536;
-
 /// How a slice ended.
 pub(crate) enum Slice {
-    /// Its time was up, or somebody asked: run the next one.
+    /// Its time was up, or it was interrupted: the next one is to run.
     Over,
     /// The engine is stopped: there is no next one.
     Stopped,
@@ -53,8 +47,6 @@ pub(crate) struct Runner {
     commands: Vec<Command>,
     pace: Pace,
     looked: Instant,
-    /// Messages sent in this slice.
-    sent: u32,
     /// Hosts whose breakers are open, and since when.
     left_alone: FxHashMap<String, Instant>,
 }
@@ -69,7 +61,6 @@ impl Runner {
             commands: Vec::new(),
             pace: Pace::default(),
             looked: Instant::now(),
-            sent: 0,
             left_alone: FxHashMap::default(),
         }
     }
@@ -78,7 +69,7 @@ impl Runner {
     pub(crate) fn slice(&mut self, env: Env<'_>, resources: &Resources, length: Duration) -> Slice {
         let began = Instant::now();
         let (end, mail_from) = (began + length, began + MAIL_LIMIT);
-        self.sent = 0;
+        let mut sender = Sender::new(env);
         let mut retry_from = began;
         loop {
             if resources.inbox.is_stopped() {
@@ -90,7 +81,7 @@ impl Runner {
                 *self = Self::new(config);
                 return Slice::Stopped;
             }
-            self.step(env, resources);
+            self.step(&mut sender, resources);
             resources.publish(self.engine.counters());
             let now = Instant::now();
             if now >= retry_from {
@@ -99,7 +90,7 @@ impl Runner {
             }
             let left = end.saturating_duration_since(now).min(MAIL_LIMIT);
             let mail = now >= mail_from && resources.inbox.take_mail();
-            if resources.inbox.take_interrupt() || mail || left.is_zero() || self.sent >= MAX_SENT {
+            if resources.inbox.take_interrupt() || mail || left.is_zero() || sender.is_full() {
                 return Slice::Over;
             }
             let next = self.engine.poll_timeout().map_or(left, |at| at.since(self.now()));
@@ -118,33 +109,43 @@ impl Runner {
         Time::ZERO + self.started.elapsed()
     }
 
-    fn step(&mut self, env: Env<'_>, resources: &Resources) {
+    fn step(&mut self, sender: &mut Sender<'_>, resources: &Resources) {
         let mut commands = std::mem::take(&mut self.commands);
         resources.inbox.take(&mut commands);
         let before = std::mem::replace(&mut self.looked, Instant::now());
         let now = self.now();
         let mut polls = 0;
         for command in commands.drain(..) {
-            match self.event(command) {
-                Ok(event) => {
-                    match &event {
-                        Event::Poll(_) => polls += 1,
-                        Event::Fetched(id, Ok(Fetched::Page { .. })) => self.announce(env, *id),
-                        _ => {}
-                    }
-                    self.engine.handle_event(now, event);
+            let event = match command {
+                Command::Register { registration, nodes, monitor } => {
+                    self.registrations.insert(registration.id, (registration, nodes));
+                    Event::Register(monitor)
                 }
-                Err(inquiry) => {
+                Command::Moved { id, nodes } => self.moved(id, nodes),
+                Command::Event(event) => event,
+                Command::Inspect(inquiry) => {
                     let found = self.find(now, resources, &inquiry.asked);
                     inquiry.answer(found);
+                    continue;
                 }
+                Command::Last(message) => {
+                    sender.last(message);
+                    continue;
+                }
+            };
+            match &event {
+                Event::Poll(_) => polls += 1,
+                Event::Fetched(id, Ok(Fetched::Page { .. })) => self.announce(sender, *id),
+                Event::Removed(id) => self.remove(*id),
+                _ => {}
             }
+            self.engine.handle_event(now, event);
         }
         self.commands = commands;
         self.pace.came(polls, self.looked - before);
         self.engine.handle_timeout(now);
         while let Some(action) = self.engine.poll_action() {
-            if let Some(unanswered) = self.perform(env, resources, action) {
+            if let Some(unanswered) = self.perform(sender, resources, action) {
                 self.engine.handle_event(now, unanswered);
             }
         }
@@ -158,41 +159,27 @@ impl Runner {
     }
 
     /// Tells a monitor of a page, if it waits for one.
-    fn announce(&mut self, env: Env<'_>, id: MonitorId) {
+    fn announce(&self, sender: &mut Sender<'_>, id: MonitorId) {
         if let Some((registration, _)) = self.registrations.get(&id)
             && registration.parts.announce()
         {
-            // A process that is gone, or registered anew, takes no notice.
-            let _ = env.send(&registration.pid, registration.message(env, atoms::page()));
-            self.sent += 1;
+            sender.page(registration);
         }
     }
 
-    /// What a command is to the engine; `Err` if it is a question.
-    fn event(&mut self, command: Command) -> Result<Event, Inquiry> {
-        Ok(match command {
-            Command::Register { registration, nodes, monitor } => {
-                self.registrations.insert(registration.id, (registration, nodes));
-                Event::Register(monitor)
-            }
-            Command::Moved { id, nodes } => {
-                let hosts = Arc::clone(&nodes.hosts);
-                if let Some((_, old)) = self.registrations.get_mut(&id) {
-                    *old = nodes;
-                }
-                Event::Moved(id, hosts)
-            }
-            Command::Event(event) => {
-                if let Event::Removed(id) = event
-                    && let Some((registration, _)) = self.registrations.remove(&id)
-                {
-                    // Its handle may live on for long.
-                    registration.clear();
-                }
-                event
-            }
-            Command::Inspect(inquiry) => return Err(inquiry),
-        })
+    fn moved(&mut self, id: MonitorId, nodes: Arc<Nodes>) -> Event {
+        let hosts = Arc::clone(&nodes.hosts);
+        if let Some((_, old)) = self.registrations.get_mut(&id) {
+            *old = nodes;
+        }
+        Event::Moved(id, hosts)
+    }
+
+    fn remove(&mut self, id: MonitorId) {
+        if let Some((registration, _)) = self.registrations.remove(&id) {
+            // The monitor's handle may live for long.
+            registration.clear();
+        }
     }
 
     fn find(&self, now: Time, resources: &Resources, asked: &Asked) -> Found {
@@ -220,12 +207,16 @@ impl Runner {
 
     /// Carries out an action. A monitor may have gone since the engine decided on it: then there is
     /// nothing to do, but a fetch is answered all the same, or its place would be lost.
-    fn perform(&mut self, env: Env<'_>, resources: &Resources, action: Action) -> Option<Event> {
+    fn perform(
+        &mut self,
+        sender: &mut Sender<'_>,
+        resources: &Resources,
+        action: Action,
+    ) -> Option<Event> {
         match action {
             Action::Tick { id } => {
                 if let Some((registration, _)) = self.registrations.get(&id) {
-                    // Should it be gone, its handle says so.
-                    let _ = env.send(&registration.pid, atoms::tick());
+                    sender.tick(registration);
                 }
             }
             Action::Fetch { id, request, node, patience } => {
@@ -240,6 +231,7 @@ impl Runner {
             }
             Action::Save { id, position } => {
                 if let Some((registration, _)) = self.registrations.get(&id) {
+                    sender.resolved(registration, &position);
                     let waiter = saved(&resources.inbox, id);
                     resources.checkpoint.located(&registration.track, position, waiter);
                 }
@@ -260,10 +252,7 @@ impl Runner {
             }
             Action::Report { id, report } => {
                 if let Some((registration, _)) = self.registrations.get(&id) {
-                    let registration = Arc::clone(registration);
-                    OUTBOX.send(registration.pid, move |env| {
-                        registration.message(env, report_term(env, &report))
-                    });
+                    sender.report(registration, &report);
                 }
             }
         }
@@ -296,16 +285,5 @@ impl Runner {
             });
             self.left_alone.insert(host, Instant::now());
         }
-    }
-}
-
-fn report_term<'a>(env: Env<'a>, report: &Report) -> Term<'a> {
-    match report {
-        Report::Failed { failure, repeats } => {
-            let class = class_term(env, failure.class);
-            (atoms::failed(), class, failure.detail.as_str(), *repeats).encode(env)
-        }
-        Report::Recovered { failures } => (atoms::recovered(), *failures).encode(env),
-        Report::Passed { from, to } => (atoms::passed(), *from, *to).encode(env),
     }
 }

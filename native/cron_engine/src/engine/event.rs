@@ -142,7 +142,8 @@ pub enum Action {
         /// [`Fetched::TooSlow`].
         patience: Option<Duration>,
     },
-    /// Make the monitor's position durable, then report [`Event::Saved`].
+    /// The monitor's starting point is known: tell the monitor, make it durable, then report
+    /// [`Event::Saved`].
     Save {
         /// The monitor.
         id: MonitorId,
