@@ -6,7 +6,6 @@ use crate::inbox::{Command, Inbox};
 use crate::metrics::METRICS;
 use crate::nodes::Nodes;
 use crate::noted::Noted;
-use crate::parts::Part;
 use crate::registration::Registration;
 use cron_engine::{
     Class, Event, Failure, Fetched, PageRequest, Request, decode_latest,
@@ -252,32 +251,15 @@ impl Job {
         Ok(Brought { fetched, page: Some((request.first_seq, Box::new(page))) })
     }
 
-    /// Leaves the page to its monitor, whom the loop tells of it.
+    /// Leaves the page with its monitor. The loop tells the monitor.
     fn hand_on(&self, fetched: Fetched, first_seq: u64, page: Page, share: Share<'_>) {
-        if self.registration.is_closed() {
-            // Nobody would end a page that is handed on now.
-            return self.answer(Ok(fetched));
-        }
-        // Before it can be acked.
-        self.registration.pages.handed(&self.registration.process, first_seq, page.times);
-        let parts = parts(first_seq, page.parts);
-        self.registration.parts.add(parts, || {
+        let Registration { in_hand, process, .. } = &*self.registration;
+        in_hand.add(process, first_seq, page, || {
             self.answer(Ok(fetched));
-            // The engine counts the page from here on; counted twice it could leave the next one no room.
+            // The engine counts the page from here on. Counted twice it could leave no room for the next one.
             drop(share);
         });
     }
-}
-
-fn parts(first_seq: u64, parts: Vec<page::Part>) -> Vec<Part> {
-    let (mut seq, mut left) = (first_seq, parts.len());
-    let numbered = parts.into_iter().map(|page::Part { terms, edges, memory, heap }| {
-        left -= 1;
-        let part = Part { seq, terms, memory, heap, ends_page: left == 0 };
-        seq += edges;
-        part
-    });
-    numbered.collect()
 }
 
 /// Empties a buffer that is kept. What it holds would else keep its memory.

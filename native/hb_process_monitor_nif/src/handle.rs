@@ -30,7 +30,7 @@ impl Handle {
     /// The last edge of a page gives the engine credit for another page.
     pub(crate) fn passed(&self, seq: u64, pushed: bool, ends_page: bool) -> Atom {
         let registration = &self.registration;
-        registration.pages.acked(&registration.process, seq, pushed, ends_page);
+        registration.in_hand.acked(&registration.process, seq, pushed, ends_page);
         if ends_page {
             return self.event(Event::Acked(registration.id, seq));
         }

@@ -6,11 +6,11 @@
 //!   the checkpoint and for operators. Each takes microseconds, but for `run/2` and those that read files
 //! * [`runner`]: the loop that drives the engine, in slices; [`inbox`]: its commands and flags; [`sender`]: its
 //!   messages to monitors
-//! * [`fetcher`]: one fetch, from the request to the page's [`parts`], which the monitor takes one by one
+//! * [`fetcher`]: one fetch, from the request to the page that the monitor has [`in_hand`]
 //! * [`registration`] and [`resources`]: what threads share of one monitor, and of one engine; [`handle`] and
 //!   [`engine_handle`]: what Erlang holds of them
 //! * [`outbox`]: the thread that sends log records ([`logger`]), [`events`] and answers ([`inquiry`])
-//! * [`metrics`] and [`pages`]: counts, and how long pages take
+//! * [`metrics`]: counts and durations
 //!
 //! # Out of scope
 //! Deciding anything: when to tick, what to fetch and what a body means is the engine's. Talking
@@ -24,6 +24,8 @@ mod engine_handle;
 mod events;
 mod fetcher;
 mod handle;
+mod heap_limit;
+mod in_hand;
 mod inbox;
 mod inquiry;
 mod inspection_nifs;
@@ -35,8 +37,6 @@ mod nodes;
 mod noted;
 mod options;
 mod outbox;
-mod pages;
-mod parts;
 mod registration;
 mod resources;
 mod runner;

@@ -6,12 +6,12 @@
 use crate::atoms;
 use crate::engine_handle::EngineHandle;
 use crate::handle::Handle;
+use crate::heap_limit::HeapLimit;
 use crate::inbox::Command;
 use crate::logger;
 use crate::nodes::{Nodes, target};
 use crate::options::{EngineOptions, MonitorOptions, binaries, path};
 use crate::outbox::OUTBOX;
-use crate::parts::HeapLimit;
 use crate::registration::Registration;
 use crate::resources::Resources;
 use crate::runner::{Runner, Slice, saved};
@@ -239,9 +239,9 @@ fn ack(
     Ok(handle.passed(seq, true, ends_page))
 }
 
-/// The calling monitor has no part of a page, or has pushed the one that it had: the next one, as
-/// [`Parts::take`](crate::parts::Parts::take) says. With `none` it is sent `{hb_cron, Epoch, page}` once there
-/// is one.
+/// The next part for the calling monitor, which is through with the part before: see
+/// [`InHand::take`](crate::in_hand::InHand::take). After `none` the monitor gets `{hb_cron, Epoch, page}` once
+/// there is a part.
 #[rustler::nif]
 fn next_part(
     env: Env<'_>,
@@ -252,7 +252,7 @@ fn next_part(
     part(env, &handle, HeapLimit { bytes: heap_limit, with_binaries }, false)
 }
 
-/// The part that `next_part` said is large, on a scheduler where that may take its time.
+/// The part that `next_part` called large, on a dirty scheduler.
 #[rustler::nif(schedule = "DirtyCpu")]
 fn large_part(
     env: Env<'_>,
@@ -264,9 +264,10 @@ fn large_part(
 }
 
 fn part<'a>(env: Env<'a>, handle: &Handle, limit: HeapLimit, may_be_large: bool) -> Term<'a> {
-    // Another process could take what is not its.
+    // No other process may take parts.
     if env.pid() == handle.registration.pid && !handle.registration.is_closed() {
-        handle.registration.parts.take(env, limit, may_be_large)
+        let Registration { in_hand, process, .. } = &*handle.registration;
+        in_hand.take(env, process, limit, may_be_large)
     } else {
         atoms::none().to_term(env)
     }

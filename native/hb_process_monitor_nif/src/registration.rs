@@ -2,8 +2,7 @@
 //! engine has an entry of its own under the same number.
 
 use crate::atoms;
-use crate::pages::Pages;
-use crate::parts::Parts;
+use crate::in_hand::InHand;
 use crate::terms::millis;
 use cron_checkpoint::{Track, now};
 use cron_engine::{MonitorId, ProcessId};
@@ -24,10 +23,7 @@ pub(crate) struct Registration {
     pub(crate) track: Arc<Track>,
     /// How far ahead of the clock a result may be dated.
     max_ahead: Option<Duration>,
-    /// The parts that the monitor has not taken yet.
-    pub(crate) parts: Parts,
-    /// The pages that it has not acked yet.
-    pub(crate) pages: Pages,
+    pub(crate) in_hand: InHand,
     /// The registration has ended: only `durable` may still be sent to the process.
     closed: AtomicBool,
 }
@@ -42,8 +38,8 @@ impl Registration {
         max_ahead: Option<Duration>,
     ) -> Self {
         let closed = AtomicBool::new(false);
-        let (parts, pages) = (Parts::default(), Pages::default());
-        Self { id, pid, process, limits, track, max_ahead, parts, pages, closed }
+        let in_hand = InHand::default();
+        Self { id, pid, process, limits, track, max_ahead, in_hand, closed }
     }
 
     /// The latest time that a result may have now, in ms since 1970.
@@ -65,10 +61,8 @@ impl Registration {
         (atoms::hb_cron(), self.id.0, content).encode(env)
     }
 
-    /// Frees what the process has not taken and what it has not acked. That can be megabytes: not for a
-    /// normal scheduler.
+    /// Drops what the process has in hand. That can be megabytes: not for a normal scheduler.
     pub(crate) fn clear(&self) {
-        self.parts.clear();
-        self.pages.drop_all(&self.process);
+        self.in_hand.clear(&self.process);
     }
 }

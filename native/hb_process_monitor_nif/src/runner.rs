@@ -161,7 +161,7 @@ impl Runner {
     /// Tells a monitor of a page, if it waits for one.
     fn announce(&self, sender: &mut Sender<'_>, id: MonitorId) {
         if let Some((registration, _)) = self.registrations.get(&id)
-            && registration.parts.announce()
+            && registration.in_hand.announce()
         {
             sender.page(registration);
         }
