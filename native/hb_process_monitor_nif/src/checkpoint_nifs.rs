@@ -1,6 +1,6 @@
-//! The functions that ask or change the checkpoint. None waits for the disk, but for
-//! `close_checkpoints/1`, which the application calls when it ends: a call that has to be durable is
-//! answered later, with `{hb_cron_answer, Number, Answer}`.
+//! The functions that read or change the checkpoint. `close_checkpoints/1`, which the application calls when it
+//! stops, waits for the disk. No other function does: once a change is durable, the caller gets
+//! `{hb_cron_answer, Number, Answer}`.
 // Arguments come decoded from terms: rustler hands them over by value.
 #![allow(clippy::needless_pass_by_value)]
 
@@ -18,8 +18,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A caller that waits until a change is durable. It is answered however that ends. Callers ask in
-/// processes of their own, so an answer that is not waited for does no harm.
+/// A caller that waits until a change is durable. It gets an answer in any case. Callers are processes made for one
+/// call, so a late answer does no harm.
 struct Durable {
     pid: LocalPid,
     number: u64,
@@ -27,7 +27,7 @@ struct Durable {
 }
 
 impl Durable {
-    /// The number of the answer, and what answers.
+    /// The number of the answer, and the callback that sends it.
     fn waiter(env: Env<'_>) -> (u64, Waiter) {
         let number = next_question();
         let mut caller = Self { pid: env.pid(), number, done: false };
@@ -57,7 +57,7 @@ fn process_id(process: &Binary<'_>) -> NifResult<ProcessId> {
     ProcessId::new(process).ok_or(Error::BadArg)
 }
 
-/// Gives a result up: `ok`, or `full` if there is no room for it. Acks it if there is.
+/// Gives up a result: `ok`, which acks it, or `full` if there is no room for a dead letter.
 #[rustler::nif]
 fn give_up<'a>(
     handle: ResourceArc<Handle>,
@@ -71,7 +71,7 @@ fn give_up<'a>(
     given_up(&handle, seq, ends_page, attempts, [cursor, result, error])
 }
 
-/// The same, of a result whose copy takes too long for a normal scheduler.
+/// As `give_up`, for a result whose copy takes too long for a normal scheduler.
 #[rustler::nif(schedule = "DirtyCpu")]
 fn give_up_large<'a>(
     handle: ResourceArc<Handle>,
@@ -152,7 +152,7 @@ fn discard<'a>(
         return Ok(atoms::not_found().encode(env));
     }
     let (number, waiter) = Durable::waiter(env);
-    // Should another caller have been quicker, this one hears of that letter's end all the same.
+    // If another caller was quicker, this one still waits until that is durable.
     let _ = engine.resources.checkpoint.discard(process, id, waiter);
     Ok(number.encode(env))
 }
@@ -163,8 +163,8 @@ fn has_letter(engine: ResourceArc<EngineHandle>, process: Binary<'_>, id: u64) -
     Ok(engine.resources.checkpoint.has_letter(process_id(&process)?, id))
 }
 
-/// Forgets a process: `monitored` if its registration has not ended, or the number of the answer, which is
-/// `ok` once that is durable.
+/// Forgets a process: `monitored` if its registration has not ended, else the number of the answer, which is `ok`
+/// once that is durable.
 #[rustler::nif]
 fn forget<'a>(
     env: Env<'a>,
@@ -179,14 +179,15 @@ fn forget<'a>(
     })
 }
 
-/// A process is stopped: it is not to be resumed, unless it was registered with the number `fence` or later.
+/// Marks a process as stopped, so that it is not resumed, unless it was registered with the epoch `fence` or a
+/// later one.
 #[rustler::nif]
 fn stopped(engine: ResourceArc<EngineHandle>, process: Binary<'_>, fence: u64) -> NifResult<Atom> {
     engine.resources.checkpoint.stopped(&process_id(&process)?, fence);
     Ok(atoms::ok())
 }
 
-/// The number of the answer, which is `ok` once all that was said so far is durable.
+/// Returns the number of the answer, which is `ok` once all earlier changes are durable.
 #[rustler::nif]
 fn flush(env: Env<'_>, engine: ResourceArc<EngineHandle>) -> u64 {
     let (number, waiter) = Durable::waiter(env);
@@ -194,7 +195,7 @@ fn flush(env: Env<'_>, engine: ResourceArc<EngineHandle>) -> u64 {
     number
 }
 
-/// A process whose registration has ended is to be resumed with these options.
+/// Sets the options with which a process is resumed whose registration has ended.
 #[rustler::nif]
 fn keep_options(
     engine: ResourceArc<EngineHandle>,
@@ -205,7 +206,7 @@ fn keep_options(
     Ok(atoms::ok())
 }
 
-/// The processes that are to be resumed, and what was kept of their options.
+/// The processes to be resumed, and the options that were kept of each.
 #[rustler::nif(schedule = "DirtyCpu")]
 fn watched(env: Env<'_>, engine: ResourceArc<EngineHandle>) -> Vec<(Term<'_>, Term<'_>)> {
     let pair = |(process, kept): &(ProcessId, Arc<[u8]>)| {
@@ -214,8 +215,8 @@ fn watched(env: Env<'_>, engine: ResourceArc<EngineHandle>) -> Vec<(Term<'_>, Te
     engine.resources.checkpoint.watched().iter().map(pair).collect()
 }
 
-/// How the checkpoint fares: commits, how long the last one took in µs, how long the one under way has taken
-/// in ms, dead letters, whether it cannot be written at present, and how often its file was written anew.
+/// The state of the checkpoint: commits, the duration of the last one in µs and of the one under way in ms, dead
+/// letters, whether the file cannot be written now, and how often it was written anew.
 #[rustler::nif]
 fn checkpoint_status(
     env: Env<'_>,
@@ -234,15 +235,15 @@ fn checkpoint_status(
     named(env, counts)
 }
 
-/// Drops what a checkpoint in memory holds.
+/// Drops the content of the checkpoint in memory.
 #[rustler::nif]
 fn drop_memory() -> Atom {
     Checkpoint::drop_memory();
     atoms::ok()
 }
 
-/// Makes all checkpoints of this node durable and closes their files: the paths of those that are not durable
-/// within the limit, and why.
+/// Makes all checkpoints of this host node durable and closes their files. Returns the paths of those that are not
+/// durable within the limit, and why.
 #[rustler::nif(schedule = "DirtyIo")]
 fn close_checkpoints(limit_ms: u32) -> Vec<(String, String)> {
     let left = Checkpoint::close_all(Duration::from_millis(limit_ms.into()));

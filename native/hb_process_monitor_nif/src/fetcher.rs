@@ -1,5 +1,5 @@
-//! One fetch, on a thread of the pool: ask the CU, let the engine's decoder read the answer, leave
-//! the page to its monitor in parts, and tell the loop how it went.
+//! One fetch, on a thread of the pool: it sends the request, decodes the answer, leaves a page with its monitor, and
+//! reports the outcome to the loop.
 
 use crate::events;
 use crate::inbox::{Command, Inbox};
@@ -18,10 +18,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
-/// The threads that fetch. All engines of the library share them, so `cron_max_inflight` bounds the node.
+/// The threads for fetches. All engines of the library share them, so `cron_max_inflight` bounds the host node.
 pub(crate) static POOL: LazyLock<Pool<Job>> = LazyLock::new(|| Pool::new("hb_cron_fetch"));
 
-/// Memory that a thread keeps from one fetch to the next; what a large page needed is given back.
+/// The memory of a buffer that a thread keeps for its next fetch. The rest is freed.
 const MAX_KEPT_BYTES: usize = 1 << 20;
 
 /// What all fetches of an engine share.
@@ -55,7 +55,7 @@ pub(crate) struct Job {
     pub(crate) patience: Option<Duration>,
 }
 
-/// What a thread keeps.
+/// The buffers that a thread keeps.
 #[derive(Default)]
 pub(crate) struct Scratch {
     body: Vec<u8>,
@@ -85,28 +85,28 @@ impl cron_io::Job for Job {
         }
         // Until the engine counts the page itself.
         let mut share = self.fetching.room.share();
-        let since = self.begins();
+        let since = self.note_start();
         let outcome = catch_unwind(AssertUnwindSafe(|| self.fetch(scratch, &mut share)))
             .unwrap_or_else(|_| Err(Failure::new(Class::Internal, "a fetch panicked")))
-            .map_err(|failure| self.placed(failure));
-        self.ended(since.elapsed(), outcome.as_ref());
+            .map_err(|failure| self.with_place(failure));
+        self.note_end(since.elapsed(), outcome.as_ref());
         match outcome {
             Ok(Brought { fetched, page: Some((first_seq, page)) }) => {
-                give_back(&mut scratch.body);
-                self.hand_on(fetched, first_seq, *page, share);
+                empty(&mut scratch.body);
+                self.leave_page(fetched, first_seq, *page, share);
             }
             Ok(Brought { fetched, page: None }) => self.answer(Ok(fetched)),
             Err(failure) => self.answer(Err(failure)),
         }
-        give_back(&mut scratch.body);
-        give_back(&mut scratch.terms);
+        empty(&mut scratch.body);
+        empty(&mut scratch.terms);
     }
 
     fn refuse(self, error: &std::io::Error) {
-        let since = self.begins();
+        let since = self.note_start();
         let failure = Failure::new(Class::Internal, format!("no thread for a fetch: {error}"));
-        let failure = self.placed(failure);
-        self.ended(since.elapsed(), Err(&failure));
+        let failure = self.with_place(failure);
+        self.note_end(since.elapsed(), Err(&failure));
         self.answer(Err(failure));
     }
 }
@@ -116,12 +116,12 @@ impl Job {
         self.fetching.inbox.push(Command::Event(Event::Fetched(self.registration.id, outcome)));
     }
 
-    fn begins(&self) -> Instant {
+    fn note_start(&self) -> Instant {
         events::note(|| self.noted("start"));
         Instant::now()
     }
 
-    fn ended(&self, took: Duration, outcome: Result<&Brought, &Failure>) {
+    fn note_end(&self, took: Duration, outcome: Result<&Brought, &Failure>) {
         METRICS.fetch.observe(took);
         match outcome {
             Ok(Brought { fetched, .. }) => {
@@ -151,15 +151,15 @@ impl Job {
 
     fn noted(&self, phase: &'static str) -> Noted {
         let node = self.target().map(ToString::to_string).unwrap_or_default();
-        let (asked, _) = self.asked();
+        let (asked, _) = self.request_name();
         Noted::new("poll", phase)
             .of(&self.registration.process)
             .about("node", node)
             .about("asked", asked)
     }
 
-    /// What is asked for: a name of it, and words.
-    const fn asked(&self) -> (&'static str, &'static str) {
+    /// The name of the request in events, and in words.
+    const fn request_name(&self) -> (&'static str, &'static str) {
         match self.request {
             Request::Latest | Request::Look => ("latest", "latest cursor"),
             Request::First(_) => ("first", "first cursor"),
@@ -167,9 +167,9 @@ impl Job {
         }
     }
 
-    /// Makes a failure say what was asked and where, but not with which cursor.
-    fn placed(&self, mut failure: Failure) -> Failure {
-        let (_, what) = self.asked();
+    /// Adds the request and the CU host to a failure's text, without the cursor.
+    fn with_place(&self, mut failure: Failure) -> Failure {
+        let (_, what) = self.request_name();
         let at = self.target().map(ToString::to_string).unwrap_or_default();
         failure.detail = format!("{what} from {at}: {}", failure.detail);
         failure
@@ -215,7 +215,7 @@ impl Job {
             }
             Request::Latest | Request::Look => match decode_latest(&scratch.body, horizon) {
                 Err(PageError::Ahead { .. }) => {
-                    // The results before that one are found among more of them.
+                    // The newest result may be too far ahead: look for an older one among more results.
                     let path = request::latest_path(process, request::LATEST_REACH);
                     if !get(&path, &mut scratch.body, share)? {
                         return Ok(Fetched::TooSlow.into());
@@ -251,8 +251,8 @@ impl Job {
         Ok(Brought { fetched, page: Some((request.first_seq, Box::new(page))) })
     }
 
-    /// Leaves the page with its monitor. The loop tells the monitor.
-    fn hand_on(&self, fetched: Fetched, first_seq: u64, page: Page, share: Share<'_>) {
+    /// Leaves the page with its monitor, and reports it to the loop, which tells the monitor.
+    fn leave_page(&self, fetched: Fetched, first_seq: u64, page: Page, share: Share<'_>) {
         let Registration { in_hand, process, .. } = &*self.registration;
         in_hand.add(process, first_seq, page, || {
             self.answer(Ok(fetched));
@@ -262,13 +262,13 @@ impl Job {
     }
 }
 
-/// Empties a buffer that is kept. What it holds would else keep its memory.
-fn give_back(buffer: &mut Vec<u8>) {
+/// Empties a buffer, and frees what is not kept.
+fn empty(buffer: &mut Vec<u8>) {
     buffer.clear();
     buffer.shrink_to(MAX_KEPT_BYTES);
 }
 
-/// Whether a fetch failed only because it was not given all the time that its monitor allows.
+/// Whether a fetch failed because its patience was shorter than its monitor's own limit.
 fn is_late(failure: &Failure, since: Instant, patience: Option<Duration>) -> bool {
     let timed_out =
         matches!(failure.class, Class::Timeout | Class::FirstByteTimeout | Class::ConnectTimeout);

@@ -1,5 +1,5 @@
-//! Rust's `log` records of this library's own crates, on their way to the OTP logger. Records of
-//! other crates are left out: an HTTP client's hold requests.
+//! Forwards `log` records of this project's crates to the OTP logger. Records of other crates are dropped: those
+//! of an HTTP client contain requests.
 
 use crate::outbox::{OUTBOX, Record};
 use log::{LevelFilter, Log, Metadata};
@@ -13,7 +13,7 @@ static FORWARDER: Forwarder = Forwarder;
 
 impl Log for Forwarder {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        // By what the names of our crates have in common: a crate that is added is among them.
+        // By their common prefix, so that a new crate is included.
         let crate_name = metadata.target().split("::").next().unwrap_or_default();
         crate_name == "hb_process_monitor_nif" || crate_name.starts_with("cron_")
     }
@@ -31,7 +31,7 @@ impl Log for Forwarder {
 
 /// Forwards records up to `level` from now on.
 pub(crate) fn install(level: LevelFilter) {
-    // There is one logger for a library's life; that it is set already is as good.
+    // `Err` if it is set already: the library has one logger for its life.
     let _ = log::set_logger(&FORWARDER);
     log::set_max_level(level);
 }

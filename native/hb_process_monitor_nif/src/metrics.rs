@@ -1,6 +1,6 @@
-//! What the library has counted since it was loaded, whichever engine that was: an engine's own
-//! counters begin anew with it, and a counter that an operator sees must not. What each is called there,
-//! and in which unit, is Erlang's to say (`hb_cron_metrics`).
+//! Counts and durations of all engines since the library was loaded. An engine's own counters start at zero with
+//! it, and a counter that an operator sees must not go back. `hb_cron_metrics` defines the names and units that an
+//! operator sees.
 
 use cron_checkpoint::COMMITS;
 use cron_engine::histogram::{DURATIONS, Histogram, LAGS, Snapshot};
@@ -8,7 +8,7 @@ use cron_engine::{Class, Counters};
 use rustler::{Atom, Encoder, Env, NifResult, Term};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Of all engines together.
+/// The metrics of all engines together.
 pub(crate) struct Metrics {
     engines: AtomicU64,
     ticks: AtomicU64,
@@ -19,21 +19,21 @@ pub(crate) struct Metrics {
     results: AtomicU64,
     events_dropped: AtomicU64,
     failures: [AtomicU64; Class::COUNT],
-    /// From the request to what it brought, whatever that was.
+    /// From the request to its outcome.
     pub(crate) fetch: Histogram<18>,
-    /// From a page's being handed on to the last ack of it.
+    /// From when a monitor has a page in hand to its last ack.
     pub(crate) page: Histogram<18>,
     /// Decoding a page.
     pub(crate) decode: Histogram<18>,
     /// Making the terms of a part.
     pub(crate) terms: Histogram<18>,
-    /// From a tick's being due to its being sent.
+    /// From when a tick is due to when it is sent.
     pub(crate) lateness: Histogram<18>,
-    /// From a result's own time to its ack.
+    /// From the time of a result to its ack.
     pub(crate) lag: Histogram<17>,
 }
 
-/// Of this library.
+/// The library's metrics.
 pub(crate) static METRICS: Metrics = Metrics {
     engines: AtomicU64::new(0),
     ticks: AtomicU64::new(0),
@@ -58,7 +58,7 @@ impl Metrics {
         add(&self.engines, 1);
     }
 
-    /// An engine's counters have gone on from `before` to `now`.
+    /// Adds what an engine's counters have gained between `before` and `now`.
     pub(crate) fn absorb(&self, before: &Counters, now: &Counters) {
         add(&self.ticks, now.ticks.saturating_sub(before.ticks));
         add(&self.missed_ticks, now.missed_ticks.saturating_sub(before.missed_ticks));
@@ -73,31 +73,31 @@ impl Metrics {
         }
     }
 
-    /// A fetch brought so many results.
+    /// A fetch brought this many results.
     pub(crate) fn fetched(&self, results: u64) {
         add(&self.results, results);
     }
 
-    /// A breaker opened that was closed.
+    /// A closed breaker opened.
     pub(crate) fn breaker_opened(&self) {
         add(&self.breaker_opens, 1);
     }
 
-    /// An event had to be dropped.
+    /// An event was dropped.
     pub(crate) fn event_dropped(&self) {
         add(&self.events_dropped, 1);
     }
 }
 
-/// Most of the time there is nothing to add, and then nobody else's cache is disturbed.
+/// Adds to a counter. Mostly there is nothing to add: then the counter stays in the caches of other cores.
 fn add(count: &AtomicU64, more: u64) {
     if more > 0 {
         count.fetch_add(more, Ordering::Relaxed);
     }
 }
 
-/// All of it by name: a count, `{Buckets, Over, SumUs}` of a histogram with `{UpperBoundUs, Count}` for
-/// each of its buckets, or `[{Class, Count}]`.
+/// All metrics by name: a count, a histogram `{Buckets, Over, SumUs}` with `{UpperBoundUs, Count}` for each
+/// bucket, or `[{Class, Count}]`.
 #[rustler::nif]
 fn metrics(env: Env<'_>) -> NifResult<Term<'_>> {
     let count = |count: &AtomicU64| count.load(Ordering::Relaxed).encode(env);

@@ -1,5 +1,5 @@
-//! The functions that Erlang calls. All but `new/1`, which reads files, and `run/2` take
-//! microseconds: they put a command into the loop's queue and return, and wait for nobody.
+//! The functions for engines and monitors. `new/1` reads files and `run/2` runs the loop. All others take
+//! microseconds: they queue a command for the loop and return.
 // Arguments come decoded from terms: rustler hands them over by value.
 #![allow(clippy::needless_pass_by_value)]
 
@@ -27,17 +27,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, TryLockError};
 use std::time::Duration;
 
-/// Registrations are numbered through all engines of the library's life: what is left of an older
-/// one never fits a newer one.
+/// Epochs are never used twice in the library's life: a late message of an older registration matches no newer
+/// one.
 static NEXT_EPOCH: AtomicU64 = AtomicU64::new(1);
 
-/// Options are `badarg` or good: what is wrong with them is found out in Erlang.
+/// Decodes options, or raises `badarg`: Erlang has checked them and says what is wrong.
 pub(crate) fn decode<'a, T: Decoder<'a>>(options: Term<'a>) -> NifResult<T> {
     options.decode().map_err(|_| Error::BadArg)
 }
 
-/// Makes an engine that belongs to the calling process. Reads the file of certificates and opens
-/// the checkpoint's.
+/// Makes an engine that belongs to the calling process. Reads the certificates and opens the checkpoint.
 #[rustler::nif(schedule = "DirtyIo")]
 fn new<'a>(env: Env<'a>, options: Term<'a>) -> NifResult<Term<'a>> {
     let options: EngineOptions<'a> = decode(options)?;
@@ -68,7 +67,7 @@ fn new<'a>(env: Env<'a>, options: Term<'a>) -> NifResult<Term<'a>> {
     let config = Config {
         max_inflight,
         max_buffered: options.max_buffered,
-        // Nodes that start together must not draw the same pauses.
+        // Host nodes that start together must not draw the same pauses.
         seed: fastrand::u64(..),
     };
     let engine = ResourceArc::new(EngineHandle {
@@ -100,7 +99,7 @@ fn run(env: Env<'_>, engine: ResourceArc<EngineHandle>, slice_ms: u32) -> NifRes
     let mut runner = match engine.runner.try_lock() {
         Ok(runner) => runner,
         Err(TryLockError::WouldBlock) => return Ok(atoms::busy()),
-        // A slice panicked: the engine may be half way through something.
+        // A slice panicked: the engine may be in the middle of a change.
         Err(TryLockError::Poisoned(_)) => return Err(Error::RaiseAtom("nif_panicked")),
     };
     let length = Duration::from_millis(slice_ms.into());
@@ -110,7 +109,7 @@ fn run(env: Env<'_>, engine: ResourceArc<EngineHandle>, slice_ms: u32) -> NifRes
     })
 }
 
-/// A number that no registration has yet: all later ones have it or a higher one.
+/// The lowest epoch that a later registration can have.
 #[rustler::nif]
 fn next_epoch() -> u64 {
     NEXT_EPOCH.load(Ordering::Relaxed)
@@ -123,7 +122,7 @@ fn interrupt(engine: ResourceArc<EngineHandle>) -> Atom {
     atoms::ok()
 }
 
-/// Makes `run/2` return soon, but not at once: its process has messages.
+/// Makes `run/2` return once its slice is old enough: its process has messages.
 #[rustler::nif]
 fn mail(engine: ResourceArc<EngineHandle>) -> Atom {
     engine.resources.inbox.mail();
@@ -137,8 +136,8 @@ fn stop(engine: ResourceArc<EngineHandle>) -> Atom {
     atoms::ok()
 }
 
-/// Registers the calling process as a monitor: `{ok, Handle, Epoch}`, or an error that names the
-/// node that is none.
+/// Registers the calling process as a monitor: `{ok, Handle, Epoch, {Origin, Start}}`, or an error with the first
+/// invalid node.
 #[rustler::nif]
 fn register<'a>(
     env: Env<'a>,
@@ -185,14 +184,14 @@ fn register<'a>(
         ..cron_engine::Registration::new(id, process, rate, position)
     };
     engine.resources.inbox.push(Command::Register { registration, nodes, monitor });
-    // After the registration: the loop drops events of monitors that it does not know.
+    // Must follow the registration: the engine drops events of unknown monitors.
     if !durable {
         engine.resources.checkpoint.flush(saved(&engine.resources.inbox, id));
     }
     Ok((atoms::ok(), handle, epoch, origin).encode(env))
 }
 
-/// The monitor asks these nodes from now on: `ok`, or an error that names the one that is none.
+/// Replaces the monitor's nodes: `ok`, or an error with the first invalid node.
 #[rustler::nif]
 fn move_to<'a>(env: Env<'a>, handle: ResourceArc<Handle>, nodes: Term<'a>) -> NifResult<Term<'a>> {
     let nodes = match Nodes::new(&binaries(nodes)?) {
@@ -208,7 +207,7 @@ fn move_to<'a>(env: Env<'a>, handle: ResourceArc<Handle>, nodes: Term<'a>) -> Ni
     Ok(atoms::ok().encode(env))
 }
 
-/// Whether a text is the base URL of a Compute Unit.
+/// Whether a text is the base URL of a Compute Unit: `ok`, or an error that says why not.
 #[rustler::nif]
 fn check_node<'a>(env: Env<'a>, node: Binary<'a>) -> Term<'a> {
     match target(&node) {
@@ -226,7 +225,7 @@ fn poll(handle: ResourceArc<Handle>) -> Atom {
     handle.event(Event::Poll(handle.registration.id))
 }
 
-/// Acks all edges up to `seq`, whose cursor this is. Only the last one of a page wakes the loop.
+/// Acks all edges up to `seq`, which has this cursor. Only the last edge of a page wakes the loop.
 #[rustler::nif]
 fn ack(
     handle: ResourceArc<Handle>,
@@ -280,7 +279,7 @@ fn remove(handle: ResourceArc<Handle>, watched: bool) -> Atom {
     if handle.remove(watched) { atoms::wait() } else { atoms::durable() }
 }
 
-/// What the engine has done and holds, by name.
+/// The engine's counters by name.
 #[rustler::nif]
 fn counters(env: Env<'_>, engine: ResourceArc<EngineHandle>) -> NifResult<HashMap<Atom, u64>> {
     let counters = engine.resources.counters();

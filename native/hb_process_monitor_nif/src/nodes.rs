@@ -1,5 +1,4 @@
-//! The nodes of a monitor, as the fetch threads and the engine know them: base URLs to ask, and a
-//! number for the host that each is at.
+//! The nodes of a monitor: base URLs for the fetch threads, and numbers of their CU hosts for the engine.
 
 use cron_engine::HostId;
 use cron_io::{Target, TargetError};
@@ -7,7 +6,7 @@ use rustler::Binary;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-/// The nodes of a monitor. Nearly all monitors have the same ones, and share them.
+/// The nodes of a monitor. Nearly all monitors have the same nodes, and share this value.
 #[derive(PartialEq, Eq)]
 pub(crate) struct Nodes {
     pub(crate) targets: Vec<Target>,
@@ -15,7 +14,7 @@ pub(crate) struct Nodes {
 }
 
 impl Nodes {
-    /// Takes base URLs. `Err` with the one that is none.
+    /// Parses base URLs; `Err` holds the first invalid one.
     pub(crate) fn new<'a>(urls: &[Binary<'a>]) -> Result<Self, Binary<'a>> {
         let mut targets = Vec::with_capacity(urls.len());
         for url in urls {
@@ -26,12 +25,13 @@ impl Nodes {
     }
 }
 
-/// A base URL.
+/// Parses a base URL.
 pub(crate) fn target(url: &[u8]) -> Result<Target, TargetError> {
     Target::new(std::str::from_utf8(url).map_err(|_| TargetError::Malformed)?)
 }
 
-/// A target is shown as its origin: equal for equal hosts, whatever path or user is in the URL.
+/// The number of a target's CU host. A target is printed as its origin, without path and user, so URLs of the same
+/// host have the same number.
 fn host(target: &Target) -> HostId {
     let mut hasher = DefaultHasher::new();
     target.to_string().hash(&mut hasher);

@@ -1,5 +1,5 @@
-//! What Erlang passes in maps. The Erlang side has checked everything and knows the defaults;
-//! what is checked here again is what would do harm if it were wrong.
+//! The maps of options that Erlang passes. Erlang has checked them and knows the defaults. Values that could do
+//! harm are checked here again.
 
 use crate::atoms;
 use cron_engine::{Cursor, Position};
@@ -15,8 +15,9 @@ use std::time::Duration;
 pub(crate) struct EngineOptions<'a> {
     pub(crate) max_inflight: u32,
     pub(crate) max_buffered: u64,
-    /// A path, or `false`, as the next one.
+    /// A path, or `false`.
     pub(crate) checkpoint: Term<'a>,
+    /// A path, or `false`.
     pub(crate) cacertfile: Term<'a>,
     /// In milliseconds.
     pub(crate) checkpoint_interval: u32,
@@ -26,7 +27,7 @@ pub(crate) struct EngineOptions<'a> {
     pub(crate) expire_after: u64,
 }
 
-/// The path that an option gives; `None` for `false`.
+/// The path in an option; `None` for `false`.
 pub(crate) fn path(option: Term<'_>) -> NifResult<Option<PathBuf>> {
     if option.decode::<bool>().is_ok_and(|on| !on) {
         return Ok(None);
@@ -35,8 +36,7 @@ pub(crate) fn path(option: Term<'_>) -> NifResult<Option<PathBuf>> {
     Ok(Some(OsStr::from_bytes(&path).into()))
 }
 
-/// A list of binaries. Its length is asked for first: rustler panics at the end of a list that
-/// does not end in the empty one.
+/// A list of binaries. The length comes first: rustler panics at the end of an improper list.
 pub(crate) fn binaries(list: Term<'_>) -> NifResult<Vec<Binary<'_>>> {
     list.list_length()?;
     list.decode()
@@ -46,7 +46,7 @@ pub(crate) fn binaries(list: Term<'_>) -> NifResult<Vec<Binary<'_>>> {
 #[derive(NifMap)]
 pub(crate) struct MonitorOptions<'a> {
     pub(crate) process: Binary<'a>,
-    /// In milliseconds, as all times here.
+    /// In milliseconds, as all times of a monitor.
     pub(crate) rate: u32,
     pub(crate) cursor: Term<'a>,
     pub(crate) nodes: Term<'a>,
@@ -60,11 +60,11 @@ pub(crate) struct MonitorOptions<'a> {
     pub(crate) stale_after: u64,
     /// How far ahead of the clock a result may be dated; 0 for any time.
     pub(crate) max_ahead: u64,
-    /// Whether what the checkpoint knows is preferred to `cursor`.
+    /// Whether the checkpoint's position is preferred to `cursor`.
     pub(crate) go_on: bool,
-    /// Whether nothing is to be polled.
+    /// Whether the monitor is paused.
     pub(crate) paused: bool,
-    /// What the checkpoint is to keep, opaque here.
+    /// The options that the checkpoint keeps. Erlang alone reads them.
     pub(crate) kept: Binary<'a>,
 }
 

@@ -11,13 +11,13 @@ use rustler::{Encoder, Env, LocalPid, OwnedEnv, Term};
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-/// Records that may wait. What comes on top is counted and dropped: logging must not fill memory.
+/// The most records that wait. Further ones are counted and dropped: logging must not fill memory.
 const MAX_RECORDS: usize = 1024;
 
-/// Events that may wait, likewise.
+/// The most events that wait, likewise.
 const MAX_EVENTS: usize = 8192;
 
-/// Events that go in one message.
+/// The most events of one message.
 const BATCH: usize = 256;
 
 /// One log record.
@@ -27,10 +27,10 @@ pub(crate) struct Record {
     pub(crate) text: String,
 }
 
-/// Makes the term of a message.
+/// A function that makes the term of a message.
 type Build = Box<dyn for<'a> FnOnce(Env<'a>) -> Term<'a> + Send>;
 
-/// The queue to the thread. There is one for the library, as there is one `log`.
+/// The queue to the thread. The library has one, as it has one `log`.
 pub(crate) struct Outbox {
     state: Mutex<State>,
     wake: Condvar,
@@ -43,12 +43,12 @@ struct State {
     dropped: u64,
     sink: Option<LocalPid>,
     events: VecDeque<Noted>,
-    /// Who has asked for events since it got the last ones: what it is slow at does not pile up in its
-    /// mailbox.
+    /// The process that has asked for events since it got the last ones. So they do not pile up in the mailbox
+    /// of a slow one.
     asked: Option<LocalPid>,
     /// Clients of engines that ended.
     closing: Vec<Client>,
-    /// Whether the thread runs. It is started when there is something to send, and again if the system refused it.
+    /// Whether the thread runs. It starts when there is something to send, and again after the system refused it.
     running: bool,
 }
 
@@ -67,7 +67,7 @@ pub(crate) static OUTBOX: Outbox = Outbox {
     wake: Condvar::new(),
 };
 
-/// Notes the end of the thread, which only a panic causes.
+/// Notes that the thread has ended. Only a panic ends it.
 struct Running(&'static Outbox);
 
 impl Drop for Running {
@@ -98,7 +98,7 @@ impl Outbox {
         }
     }
 
-    /// Sends `pid` a message that `build` makes on this thread. It may be called on any thread.
+    /// Sends `pid` a message that `build` makes on the outbox's thread.
     pub(crate) fn send(
         &'static self,
         pid: LocalPid,
@@ -116,7 +116,7 @@ impl Outbox {
         self.hand_over(state);
     }
 
-    /// Sends the next events to `pid` once there are any; with `None`, to no process.
+    /// Sends the next events to `pid` once there are any; with `None`, drops them.
     pub(crate) fn events_to(&'static self, pid: Option<LocalPid>) {
         let mut state = self.lock();
         state.asked = pid;
@@ -154,7 +154,7 @@ impl Outbox {
             self.wake.notify_one();
         } else if !state.is_idle() {
             let thread = std::thread::Builder::new().name("hb_cron_outbox".into());
-            // If it is refused, what waits is kept within its bounds. Results do not need it.
+            // If the system refuses it, the queues stay within their bounds. No result waits for it.
             state.running = thread.spawn(|| self.work()).is_ok();
         }
     }
@@ -180,7 +180,7 @@ impl Outbox {
                 let _ = env.send_and_clear(&pid, build);
             }
             if let Some((asked, events)) = events {
-                // Should it have died, the next one asks anew.
+                // If the process has ended, the next one asks again.
                 let _ = env.send_and_clear(&asked, |env| events_term(env, &events));
             }
             if let Some((sink, record)) = record {
@@ -192,7 +192,7 @@ impl Outbox {
         }
     }
 
-    /// The log process died; the next one will say that it is there.
+    /// The log process has ended. Its successor sets itself as the sink.
     fn forget(&self, dead: LocalPid) {
         let mut state = self.lock();
         if state.sink == Some(dead) {
@@ -218,7 +218,7 @@ impl State {
 }
 
 fn events_term<'a>(env: Env<'a>, events: &[Noted]) -> Term<'a> {
-    // A name that is no atom is none of ours.
+    // All names are atoms of this library, so no event is left out.
     let events: Vec<Term<'a>> = events.iter().filter_map(|event| event.term(env).ok()).collect();
     (atoms::hb_cron_events(), events).encode(env)
 }

@@ -1,6 +1,5 @@
-//! The loop: it feeds the engine what happened, and carries out what the engine wants done. It
-//! runs in slices on a dirty scheduler, so that its process can be stopped, traced and collected
-//! in between, and owns the engine for the length of a slice.
+//! The loop: it feeds events to the engine and carries out the engine's actions. It runs in slices on a dirty
+//! scheduler: between two slices its process can be stopped, traced and collected.
 
 use crate::events;
 use crate::fetcher::Job;
@@ -38,7 +37,7 @@ pub(crate) fn saved(inbox: &Arc<Inbox>, id: MonitorId) -> Waiter {
     Box::new(move || inbox.push(Command::Event(Event::Saved(id))))
 }
 
-/// The engine and what the loop knows of its monitors.
+/// The engine, and the registrations of its monitors.
 pub(crate) struct Runner {
     engine: Engine,
     /// When the engine's clock started.
@@ -46,9 +45,10 @@ pub(crate) struct Runner {
     registrations: FxHashMap<MonitorId, (Arc<Registration>, Arc<Nodes>)>,
     commands: Vec<Command>,
     pace: Pace,
-    looked: Instant,
-    /// Hosts whose breakers are open, and since when.
-    left_alone: FxHashMap<String, Instant>,
+    /// When the last step began.
+    stepped: Instant,
+    /// CU hosts whose breakers are open, and since when.
+    open_breakers: FxHashMap<String, Instant>,
 }
 
 impl Runner {
@@ -60,12 +60,12 @@ impl Runner {
             registrations: FxHashMap::default(),
             commands: Vec::new(),
             pace: Pace::default(),
-            looked: Instant::now(),
-            left_alone: FxHashMap::default(),
+            stepped: Instant::now(),
+            open_breakers: FxHashMap::default(),
         }
     }
 
-    /// Runs for at most `length`.
+    /// Runs the loop for at most `length`.
     pub(crate) fn slice(&mut self, env: Env<'_>, resources: &Resources, length: Duration) -> Slice {
         let began = Instant::now();
         let (end, mail_from) = (began + length, began + MAIL_LIMIT);
@@ -94,7 +94,7 @@ impl Runner {
                 return Slice::Over;
             }
             let next = self.engine.poll_timeout().map_or(left, |at| at.since(self.now()));
-            let next = next.max(TICKS_APART.saturating_sub(self.looked.elapsed()));
+            let next = next.max(TICKS_APART.saturating_sub(self.stepped.elapsed()));
             if !next.is_zero() {
                 resources.inbox.wait(next.min(left));
                 if let Some(pause) = self.pace.gather() {
@@ -112,7 +112,7 @@ impl Runner {
     fn step(&mut self, sender: &mut Sender<'_>, resources: &Resources) {
         let mut commands = std::mem::take(&mut self.commands);
         resources.inbox.take(&mut commands);
-        let before = std::mem::replace(&mut self.looked, Instant::now());
+        let before = std::mem::replace(&mut self.stepped, Instant::now());
         let now = self.now();
         let mut polls = 0;
         for command in commands.drain(..) {
@@ -142,7 +142,7 @@ impl Runner {
             self.engine.handle_event(now, event);
         }
         self.commands = commands;
-        self.pace.came(polls, self.looked - before);
+        self.pace.came(polls, self.stepped - before);
         self.engine.handle_timeout(now);
         while let Some(action) = self.engine.poll_action() {
             if let Some(unanswered) = self.perform(sender, resources, action) {
@@ -205,8 +205,8 @@ impl Runner {
         ids.iter().filter_map(inspected).collect()
     }
 
-    /// Carries out an action. A monitor may have gone since the engine decided on it: then there is
-    /// nothing to do, but a fetch is answered all the same, or its place would be lost.
+    /// Carries out an action. If the monitor has been removed since the engine decided on it, there is nothing to
+    /// do, but for a fetch: its outcome gives its place back.
     fn perform(
         &mut self,
         sender: &mut Sender<'_>,
@@ -259,17 +259,17 @@ impl Runner {
         None
     }
 
-    /// A breaker that opens while it is open let a probe through, and that failed.
+    /// Notes that a breaker opened or closed. If it opens while it is open, its probe has failed.
     fn breaker_changed(&mut self, host: String, open_for: Option<Duration>) {
         let Some(pause) = open_for else {
-            if let Some(since) = self.left_alone.remove(&host) {
+            if let Some(since) = self.open_breakers.remove(&host) {
                 let took = since.elapsed();
                 events::note(|| Noted::new("breaker", "stop").took(took).about("host", host));
             }
             return;
         };
         let pause = millis(pause);
-        if let Some(since) = self.left_alone.get(&host) {
+        if let Some(since) = self.open_breakers.get(&host) {
             events::note(|| {
                 Noted::new("breaker", "exception")
                     .took(since.elapsed())
@@ -283,7 +283,7 @@ impl Runner {
                 let noted = Noted::new("breaker", "start").measure("pause_ms", pause);
                 noted.about("host", host.clone())
             });
-            self.left_alone.insert(host, Instant::now());
+            self.open_breakers.insert(host, Instant::now());
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Where a registration begins, given what its caller wants and what the checkpoint knows.
+//! Chooses where a registration begins: at the caller's position or at the checkpoint's.
 
 use crate::atoms;
 use crate::terms::position_term;
@@ -6,34 +6,34 @@ use cron_checkpoint::{Record, now};
 use cron_engine::Position;
 use rustler::{Encoder, Env, Term};
 
-/// Where a registration begins.
+/// The start of a registration.
 pub(crate) struct Start {
     pub(crate) position: Position,
     pub(crate) origin: Origin,
 }
 
-/// Where a starting point comes from.
+/// The origin of a starting point.
 pub(crate) enum Origin {
-    /// From the caller; the checkpoint knew nothing else.
+    /// The caller's; the checkpoint had no other one.
     New,
-    /// From the checkpoint.
+    /// The checkpoint's.
     Resumed,
-    /// From the caller, against the checkpoint, which had this one.
+    /// The caller's, instead of this one of the checkpoint.
     Overruled(Position),
-    /// From nowhere yet: the checkpoint's, this one, is too old.
+    /// The caller's, since this one of the checkpoint is too old.
     Stale(Position),
 }
 
-/// Where a caller wants to begin.
+/// The starting point that a caller wants.
 pub(crate) struct Wanted {
     pub(crate) position: Position,
-    /// That is only for a process that the checkpoint does not know.
+    /// Use it only if the checkpoint has none.
     pub(crate) go_on: bool,
 }
 
 impl Start {
-    /// Chooses between what is `wanted` and what is `stored`. A stored position older than
-    /// `stale_after` ms does not count, unless that is 0.
+    /// Chooses between the wanted and the stored position. A stored position is not resumed from once it is older
+    /// than `stale_after` ms; 0 for never.
     pub(crate) fn choose(wanted: Wanted, stored: Option<&Record>, stale_after: u64) -> Self {
         let Wanted { position: wanted, go_on } = wanted;
         let known = stored.filter(|record| record.position != Position::Unresolved);
