@@ -42,7 +42,7 @@ run(name, Cu) ->
     {_, _, _} = with_a_thread_to_fetch(Cu),
     Url = iolist_to_binary(["http://localhost:", integer_to_list(maps:get(port, Cu))]),
     {_, Monitor, Logger} = refused(Cu, #{cron_node => Url}, fun no_more/0),
-    has_failed(Logger, connect, <<"no thread to look the name up">>),
+    has_failed(Logger, connect, <<"cannot start a thread for name resolution">>),
     works(Monitor);
 run(fetch_beside_one_that_hangs, Cu) ->
     {Id, Hanging, _} = with_a_thread_to_fetch(Cu),
@@ -72,7 +72,7 @@ run(checkpoint, Cu) ->
     Id = harness:proc_id(),
     ok = try harness:start(Cu, Id, #{})
     catch error:{checkpoint_unavailable, _, Why} ->
-        {_, _} = binary:match(Why, <<"no thread to write it">>),
+        {_, _} = binary:match(Why, <<"cannot start its writer thread">>),
         ok
     end,
     true = refusals() > 0,

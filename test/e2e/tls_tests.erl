@@ -39,7 +39,7 @@ cu_of_the_files_ca_is_polled(_) ->
 
 cu_of_an_unknown_ca_is_refused(_) ->
     {Cu, _} = cu(certificate_for(<<127, 0, 0, 1>>)),
-    refused(Cu, "no known issuer").
+    refused(Cu, "issuer of the certificate is not trusted").
 
 cu_with_a_certificate_for_another_host_is_refused(_) ->
     {Cu, Ca} = cu(certificate_for(<<127, 0, 0, 2>>)),

@@ -1,25 +1,25 @@
-//! What one commit writes. Later changes replace earlier ones, so a batch whose commit failed
-//! absorbs the changes that came after it, and both are committed as one.
+//! The changes that one commit writes. A later change replaces an earlier one. A batch whose commit
+//! failed absorbs the changes made since, and one commit writes both.
 
 use crate::{Letter, Record};
 use cron_engine::ProcessId;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A set of changes that belong together: all of them become durable, or none.
+/// Changes that belong together: after a crash, either all of them are on disk or none.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Batch {
-    /// What is known of each process now; `None` to forget it.
+    /// The new record of each process; `None` deletes it.
     pub(crate) records: BTreeMap<ProcessId, Option<Record>>,
-    /// Results given up; `None` to discard one.
+    /// New dead letters; `None` deletes one.
     pub(crate) letters: BTreeMap<(ProcessId, u64), Option<Letter>>,
-    /// Processes whose dead letters go too. They go before `letters` are written.
+    /// Processes whose dead letters are deleted, before `letters` are written.
     pub(crate) forgotten: BTreeSet<ProcessId>,
-    /// The last number given to a letter, 0 for none: it outlives its letter.
+    /// The last number given to a letter, 0 for none. It stays when the letter is deleted.
     pub(crate) last_letter: u64,
 }
 
 impl Batch {
-    /// Whether there is nothing to write.
+    /// Whether the batch has no changes.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.records.is_empty()
@@ -28,28 +28,28 @@ impl Batch {
             && self.last_letter == 0
     }
 
-    /// Notes where a process stands.
+    /// Sets the record of a process.
     pub fn put(&mut self, process: ProcessId, record: Record) {
         self.records.insert(process, Some(record));
     }
 
-    /// Notes a result that was given up.
+    /// Adds a dead letter.
     pub fn letter(&mut self, process: ProcessId, letter: Letter) {
         self.number(letter.id);
         self.letters.insert((process, letter.id), Some(letter));
     }
 
-    /// Notes that this number was given to a letter, and those before it.
+    /// Notes the last number given to a letter. It never decreases.
     pub(crate) fn number(&mut self, id: u64) {
         self.last_letter = self.last_letter.max(id);
     }
 
-    /// Notes that a dead letter is discarded.
+    /// Deletes a dead letter.
     pub fn discard(&mut self, process: ProcessId, id: u64) {
         self.letters.insert((process, id), None);
     }
 
-    /// Notes that a process is forgotten.
+    /// Deletes the record and the dead letters of a process.
     pub fn forget(&mut self, process: ProcessId) {
         self.drop_letters(process);
         self.records.insert(process, None);
@@ -64,7 +64,7 @@ impl Batch {
         }
     }
 
-    /// Adds the changes of a batch that came after this one.
+    /// Adds the changes of a later batch.
     pub(crate) fn absorb(&mut self, newer: Self) {
         for process in newer.forgotten {
             self.forget(process);

@@ -1,8 +1,9 @@
-//! What is known of each process now, and which changes are not on disk yet. It is plain data: the
-//! thread that writes it, and the lock around it, are elsewhere.
+//! The checkpoint's entries in memory, and the changes that are not on disk yet. Plain data: the
+//! lock around it and the thread that writes it are in other modules.
 //!
-//! Every call but [`Book::watched_from`], [`Book::expire_from`] and [`Book::records_from`] takes time
-//! that does not grow with the number of processes: callers hold a lock that normal schedulers wait for.
+//! Callers hold a lock that normal schedulers wait for. Therefore the time of a call does not grow
+//! with the number of processes, except for [`Book::watched_from`], [`Book::expire_from`] and
+//! [`Book::records_from`], which have a limit.
 
 mod letters;
 
@@ -18,48 +19,49 @@ use cron_engine::{Position, ProcessId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// A process that is to be resumed, and its options.
+/// A process to resume, and its options.
 pub(crate) type Watched = (ProcessId, Arc<[u8]>);
 
-/// The book of a node.
+/// The book of a host node.
 #[derive(Debug)]
 pub(crate) struct Book {
-    /// In order, so that it can be walked in slices. A hash map would also hold its lock for
-    /// milliseconds whenever it grows.
+    /// Sorted, so that it can be walked in slices. A hash map would hold the lock for milliseconds
+    /// whenever it grows.
     entries: BTreeMap<ProcessId, Box<Entry>>,
     letters: Letters,
-    /// `None` if nothing is ever written: then everything counts as durable.
+    /// `None` for a checkpoint in memory, in which everything counts as durable.
     pending: Option<Batch>,
-    /// The number of the batch that collects changes, and of the last one that is durable.
+    /// The number of the batch that collects changes, and that of the last durable one.
     collecting: u64,
     durable: u64,
 }
 
 #[derive(Debug)]
 struct Entry {
-    /// Of the latest registration; 0 for a record read from disk.
+    /// The epoch of the latest registration; 0 for a record read from disk.
     epoch: u64,
-    /// The latest registration's acks, while it lasts.
+    /// The acks of the latest registration, until it ends.
     track: Option<Arc<Track>>,
-    /// The process was stopped: its registration is still to end, as one not to be resumed.
+    /// The process was stopped. When its registration ends, it is not marked for resumption.
     stopped: bool,
     record: Record,
-    /// The batch with which the starting point is durable, or a later position on the same way.
+    /// The batch whose commit makes the start position durable, or a later position that follows
+    /// from it.
     start: u64,
 }
 
-/// The process has a registration that has not ended.
+/// The latest registration of the process has not ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the process is monitored: stop its monitor first")]
 pub struct Monitored;
 
 impl Book {
-    /// The book that a file holds.
+    /// Builds the book from the contents of a file.
     pub(crate) fn new(contents: Contents) -> Self {
         let Contents { records, letters, last_letter, written } = contents;
         let entry = |mut record: Record| {
             if record.watched {
-                // Its monitor ran until the file was last written, results or not.
+                // Its monitor ran until the last commit, even if it had no results.
                 record.at = record.at.max(written);
             }
             Box::new(Entry { epoch: 0, track: None, stopped: false, record, start: 0 })
@@ -70,31 +72,31 @@ impl Book {
         Self { entries, letters, pending, collecting: 1, durable: 0 }
     }
 
-    /// A book that is never written. It has no room for dead letters.
+    /// A book in memory. It never accepts dead letters.
     pub(crate) fn in_memory() -> Self {
         Self { pending: None, durable: u64::MAX, ..Self::new(Contents::default()) }
     }
 
-    /// Whether it is never written.
+    /// Whether the book is in memory and never written.
     pub(crate) const fn is_in_memory(&self) -> bool {
         self.pending.is_none()
     }
 
-    /// What is known of a process, with its latest ack.
+    /// The record of a process, including its latest ack.
     pub(crate) fn find(&mut self, process: &ProcessId, now: u64) -> Option<&Record> {
         self.settle(process, now);
         self.entries.get(process).map(|entry| &entry.record)
     }
 
-    /// Whether a process that begins at `position` would still do so after a crash.
+    /// Whether a restart after a crash would resume the process from `position`.
     pub(crate) fn is_durable(&self, process: &ProcessId, position: &Position) -> bool {
         let entry = self.entries.get(process).filter(|e| e.record.position == *position);
         let known = entry.filter(|entry| entry.record.position != Position::Unresolved);
         known.is_some_and(|entry| entry.start <= self.durable)
     }
 
-    /// At most `limit` of the processes from `from` on: those to be resumed with their options, and
-    /// the process to go on from.
+    /// Reads at most `limit` processes from `from` on. Returns those to resume, with their options,
+    /// and the process to continue from.
     pub(crate) fn watched_from(
         &self,
         from: Option<&ProcessId>,
@@ -105,7 +107,7 @@ impl Book {
         (watched.map(|(process, e)| (*process, Arc::clone(&e.record.options))).collect(), next)
     }
 
-    /// At most `limit` records from `from` on, and the process to go on from.
+    /// Reads at most `limit` records from `from` on. Returns them and the process to continue from.
     pub(crate) fn records_from(
         &self,
         from: Option<&ProcessId>,
@@ -115,8 +117,9 @@ impl Book {
         (slice.map(|(process, entry)| (*process, entry.record.clone())).collect(), next)
     }
 
-    /// Looks at most at `limit` processes from `from` on, and forgets those that were stopped before
-    /// `before` and have no dead letter. Says how many, and the process to go on from.
+    /// Examines at most `limit` processes from `from` on. Forgets those that were stopped before
+    /// `before` and have no dead letter. Returns how many it forgot, and the process to continue
+    /// from.
     pub(crate) fn expire_from(
         &mut self,
         from: Option<&ProcessId>,
@@ -151,7 +154,7 @@ impl Book {
         (rest().take(limit).map(|(process, entry)| (process, &**entry)), next)
     }
 
-    /// A registration begins at `position`. False if a later one has begun.
+    /// Begins a registration at `position`. Returns false if a later one has begun.
     pub(crate) fn begin(&mut self, track: &Arc<Track>, record: Record) -> bool {
         let (process, epoch) = (track.process, track.epoch);
         if self.entries.get(&process).is_some_and(|entry| entry.epoch > epoch) {
@@ -166,7 +169,7 @@ impl Book {
         true
     }
 
-    /// A registration stands here now.
+    /// Sets the position of a registration.
     pub(crate) fn moved(&mut self, process: &ProcessId, epoch: u64, position: Position, now: u64) {
         let collecting = self.collecting;
         self.change(process, epoch, |entry| {
@@ -178,7 +181,7 @@ impl Book {
         });
     }
 
-    /// Takes the latest ack of a process's registration into its record.
+    /// Copies the latest ack of the process's registration into its record.
     pub(crate) fn settle(&mut self, process: &ProcessId, now: u64) {
         let track = self.entries.get(process).and_then(|entry| entry.track.clone());
         if let Some(track) = track {
@@ -186,8 +189,8 @@ impl Book {
         }
     }
 
-    /// Takes the latest ack of a registration into its process's record. One that has ended, or is
-    /// not the latest, changes nothing.
+    /// Copies the latest ack of a registration into the process's record. Does nothing if the
+    /// registration has ended or is not the latest.
     pub(crate) fn settle_track(&mut self, track: &Track, now: u64) {
         if let Some(cursor) = track.take()
             && self.is_live(&track.process, track.epoch)
@@ -196,13 +199,14 @@ impl Book {
         }
     }
 
-    /// Whether that is the process's latest registration, and has not ended.
+    /// Whether this is the process's latest registration and has not ended.
     fn is_live(&self, process: &ProcessId, epoch: u64) -> bool {
         let entry = self.entries.get(process);
         entry.is_some_and(|entry| entry.epoch == epoch && entry.track.is_some())
     }
 
-    /// A registration ended; `watched` says whether it is to be resumed, unless it was stopped.
+    /// Ends a registration. `watched` says whether to resume the process; a stopped process is
+    /// never resumed.
     pub(crate) fn ended(&mut self, process: &ProcessId, epoch: u64, watched: bool, now: u64) {
         self.settle(process, now);
         self.change(process, epoch, |entry| {
@@ -212,7 +216,7 @@ impl Book {
         });
     }
 
-    /// The process is not to be resumed, if its latest registration is older than `fence`.
+    /// Marks the process as not to be resumed, if its latest registration is older than `fence`.
     pub(crate) fn stopped(&mut self, process: &ProcessId, fence: u64, now: u64) {
         let Some(entry) = self.entries.get(process).filter(|entry| entry.epoch < fence) else {
             return;
@@ -228,7 +232,7 @@ impl Book {
         });
     }
 
-    /// Has the process resumed with these options, if its latest registration has ended.
+    /// Marks the process for resumption with these options, if its latest registration has ended.
     pub(crate) fn set_options(&mut self, process: &ProcessId, options: Arc<[u8]>) {
         let idle = self.entries.get(process).filter(|entry| entry.track.is_none());
         if let Some(epoch) = idle.map(|entry| entry.epoch) {
@@ -251,8 +255,9 @@ impl Book {
         }
     }
 
-    /// A result is given up; its letter gets a number. A letter of a registration that is not live
-    /// only gets the number: its process is forgotten, or the next registration pushes the result.
+    /// Gives up a result and numbers its letter. Outside a live registration the letter gets a
+    /// number but is not kept: the process was forgotten, or the next registration pushes the
+    /// result again.
     pub(crate) fn give_up(
         &mut self,
         process: ProcessId,
@@ -276,7 +281,7 @@ impl Book {
         Ok(number)
     }
 
-    /// A dead letter is discarded: its bytes; `None` if there is none with this number.
+    /// Discards a dead letter. Returns its size in bytes, or `None` if it does not exist.
     pub(crate) fn discard(&mut self, process: ProcessId, id: u64) -> Option<u64> {
         let bytes = self.letters.discard(&(process, id))?;
         if let Some(pending) = &mut self.pending {
@@ -285,11 +290,11 @@ impl Book {
         Some(bytes)
     }
 
-    /// Forgets a process, and says how many bytes of dead letters go with it. What its older
-    /// registrations say is ignored from now on.
+    /// Forgets a process. Returns the size in bytes of its discarded dead letters. Later calls of
+    /// its older registrations are ignored.
     ///
     /// # Errors
-    /// [`Monitored`] if its latest registration has not ended: its acks would be lost.
+    /// [`Monitored`] if its latest registration has not ended: the acks of that one would be lost.
     pub(crate) fn forget(&mut self, process: ProcessId) -> Result<u64, Monitored> {
         if self.entries.get(&process).is_some_and(|entry| entry.track.is_some()) {
             return Err(Monitored);
@@ -306,19 +311,19 @@ impl Book {
         freed
     }
 
-    /// Drops the letters with these keys: their content is lost.
+    /// Drops the letters with these keys, whose content was lost.
     pub(crate) fn lose_letters(&mut self, lost: &[Key]) {
         for (process, id) in lost {
             self.discard(*process, *id);
         }
     }
 
-    /// Whether the letter with this key is among the changes that the writer has not taken.
+    /// Whether the writer has not yet taken the letter with this key.
     pub(crate) fn is_pending_letter(&self, key: &Key) -> bool {
         self.pending.as_ref().is_some_and(|pending| pending.letters.contains_key(key))
     }
 
-    /// The dead letters.
+    /// The index of dead letters.
     pub(crate) const fn letters(&self) -> &Letters {
         &self.letters
     }
@@ -327,7 +332,7 @@ impl Book {
         self.pending.as_ref().is_some_and(|pending| !pending.is_empty())
     }
 
-    /// Takes the changes that are to be written, and the number to say [`Book::written`] with.
+    /// Takes the collected changes, and the number to call [`Book::written`] with.
     pub(crate) fn take_pending(&mut self) -> (Batch, u64) {
         let batch = self.pending.as_mut().map(std::mem::take).unwrap_or_default();
         let number = self.collecting;
@@ -336,7 +341,7 @@ impl Book {
         (batch, number)
     }
 
-    /// The batch with this number is on disk, and all before it.
+    /// Marks this batch and all before it as durable.
     pub(crate) fn written(&mut self, number: u64) {
         self.durable = self.durable.max(number);
         self.letters.written();

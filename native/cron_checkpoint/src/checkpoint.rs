@@ -1,5 +1,5 @@
-//! The checkpoint as the rest of the node sees it: every call takes a lock for a moment and
-//! returns. What has to wait until a change is durable is passed along as a [`Waiter`].
+//! The interface of the checkpoint. A call takes a lock for a moment and returns. To learn when a
+//! change is durable, pass a [`Waiter`].
 
 use crate::book::{Book, Full, Monitored};
 use crate::record::{Letter, Record};
@@ -12,13 +12,14 @@ use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// How many entries are read under one lock: some 100 µs.
+/// How many entries one lock covers: about 100 µs.
 pub(crate) const SLICE: usize = 256;
 
-/// How many processes a start looks at in a book in memory: more than it adds.
+/// How many processes each start examines for expiry in memory. It exceeds the one it adds, so the
+/// book stays bounded.
 const EXPIRED_BY_START: usize = 4;
 
-/// The checkpoint of a node.
+/// The checkpoint of a host node.
 #[derive(Clone)]
 pub struct Checkpoint {
     pub(crate) shared: Arc<Shared>,
@@ -31,16 +32,16 @@ pub(crate) struct Shared {
     pub(crate) wake: Condvar,
 }
 
-/// A registration that has begun.
+/// The result of [`Checkpoint::begin`].
 #[derive(Debug)]
 pub struct Begun {
-    /// Its acks.
+    /// The acks of the new registration.
     pub track: Arc<Track>,
-    /// A crash of the node would not lose where it begins.
+    /// A crash of the host node would not lose the start position.
     pub durable: bool,
 }
 
-/// Now, in ms since the Unix epoch: the clock of [`Record::at`].
+/// Milliseconds since the Unix epoch, as in [`Record::at`].
 #[must_use]
 pub fn now() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -61,13 +62,13 @@ impl Checkpoint {
         locked(&self.shared.state)
     }
 
-    /// What is known of a process.
+    /// The record of a process.
     #[must_use]
     pub fn find(&self, process: &ProcessId) -> Option<Record> {
         self.lock().book.find(process, now()).cloned()
     }
 
-    /// The processes that are to be resumed, and their options.
+    /// The processes to resume, and their options.
     #[must_use]
     pub fn watched(&self) -> Vec<(ProcessId, Arc<[u8]>)> {
         let (mut watched, mut from) = (Vec::new(), None);
@@ -81,10 +82,10 @@ impl Checkpoint {
         }
     }
 
-    /// A registration begins; `epoch` is higher than that of any before it. `choose` says where,
-    /// given what is known of the process: no other change comes between the two.
+    /// Begins a registration. `epoch` exceeds that of every earlier one. `choose` returns the start
+    /// position for the process's record; the lock is held, so no other change comes in between.
     ///
-    /// If it is not durable, [`Checkpoint::flush`] says when it is, once the caller can hear of that.
+    /// If the start is not durable, [`Checkpoint::flush`] reports when it is.
     #[must_use]
     pub fn begin(
         &self,
@@ -109,27 +110,28 @@ impl Checkpoint {
         Begun { track, durable }
     }
 
-    /// No writer looks through a book in memory. A start does, for a few processes.
+    /// Forgets expired processes of a book in memory, which has no writer to do it. Each start
+    /// examines a few.
     fn expire_some(&self, state: &mut State, now: u64) {
         let Some(before) = self.shared.settings.expired_before(now) else { return };
         let from = state.expired_to;
         (_, state.expired_to) = state.book.expire_from(from.as_ref(), EXPIRED_BY_START, before);
     }
 
-    /// A registration that had no position has one now.
+    /// Sets the position of a registration that began without one.
     pub fn located(&self, track: &Track, position: Position, waiter: Waiter) {
         self.change(Some(waiter), |state| {
             state.book.moved(&track.process, track.epoch, position, now());
         });
     }
 
-    /// All is acked up to the edge with number `seq`, which has this cursor. Durable at the next
-    /// commit.
+    /// Acknowledges all edges up to number `seq`, whose cursor this is. The next commit makes it
+    /// durable.
     pub fn acked(&self, track: &Arc<Track>, seq: u64, cursor: Cursor) {
         match track.note(seq, cursor) {
             Noted::Known => {}
             Noted::First => self.change(None, |state| {
-                // A book in memory asks the tracks when it needs to know.
+                // A book in memory reads the tracks only when it needs them.
                 if !state.book.is_in_memory() {
                     state.dirty.push(Arc::clone(track));
                 }
@@ -138,15 +140,15 @@ impl Checkpoint {
         }
     }
 
-    /// A result is given up: its letter and the cursor that passes it become durable together. A
-    /// letter of a registration that is not its process's latest only gets a number.
+    /// Gives up a result. Its letter and the cursor that passes it become durable together. The
+    /// letter of an outdated registration gets a number but is not kept.
     ///
     /// # Errors
-    /// [`Full`] if there is no room for it; then nothing is acked.
+    /// [`Full`] if there is no room for the letter. Then nothing is acked.
     pub fn give_up(&self, track: &Arc<Track>, seq: u64, letter: Letter) -> Result<u64, Full> {
         let letter = Letter { at: now(), ..letter };
         let cursor = Cursor::new(&letter.cursor).ok();
-        // Under one lock: no commit can come between the two.
+        // One lock for both, so that no commit comes in between.
         self.change(None, |state| {
             let limits = self.shared.settings.letters;
             let id = state.book.give_up(track.process, track.epoch, letter, limits)?;
@@ -158,20 +160,21 @@ impl Checkpoint {
         })
     }
 
-    /// A registration ends; `watched` says whether it is to be resumed when the node starts next.
+    /// Ends a registration. `watched` says whether the next start of the host node resumes the
+    /// process.
     pub fn ended(&self, track: &Arc<Track>, watched: bool, waiter: Option<Waiter>) {
         self.change(waiter, |state| {
             state.book.ended(&track.process, track.epoch, watched, now());
         });
     }
 
-    /// A process is stopped: it is not to be resumed, however its registration ends, unless that is
-    /// of an epoch of `fence` or later.
+    /// Stops a process: it is not resumed, unless its latest registration has epoch `fence` or
+    /// later.
     pub fn stopped(&self, process: &ProcessId, fence: u64) {
         self.change(None, |state| state.book.stopped(process, fence, now()));
     }
 
-    /// Has a process whose registration has ended resumed with these options.
+    /// Marks a process without a live registration for resumption with these options.
     pub fn set_options(&self, process: &ProcessId, options: impl Into<Arc<[u8]>>) {
         let options = options.into();
         self.change(None, |state| state.book.set_options(process, options));
@@ -190,8 +193,7 @@ impl Checkpoint {
         Ok(())
     }
 
-    /// Discards a dead letter; false if there is none with this number. Then `waiter` runs all the
-    /// same.
+    /// Discards a dead letter. Returns false if it does not exist; `waiter` runs in either case.
     #[must_use]
     pub fn discard(&self, process: ProcessId, id: u64, waiter: Waiter) -> bool {
         self.change(Some(waiter), |state| {
@@ -207,13 +209,14 @@ impl Checkpoint {
         self.lock().book.letters().contains(&(process, id))
     }
 
-    /// Asks for dead letters of a process, the oldest first. The writer answers between two commits.
+    /// Requests dead letters of a process, oldest first. The writer answers between two commits.
     pub fn letters(&self, process: ProcessId, page: Page, answer: LettersAnswer) {
         if self.lock().book.is_in_memory() {
             return answer(Ok((Vec::new(), false)));
         }
         let question = Question::new(process, page, answer);
-        // Dropped outside of the lock if the file is closed: then it answers with an error.
+        // If the file is closed, the reply is dropped here, outside the lock, and so answers with
+        // an error.
         let unasked = self.change(None, |state| {
             if state.closed {
                 return Some(question);
@@ -224,19 +227,19 @@ impl Checkpoint {
         drop(unasked);
     }
 
-    /// How many dead letters a process has.
+    /// The number of dead letters of a process.
     #[must_use]
     pub fn letters_of(&self, process: ProcessId) -> u64 {
         self.lock().book.letters().count_of(process)
     }
 
-    /// Has `waiter` called once all earlier changes are durable.
+    /// Calls `waiter` once all earlier changes are durable.
     pub fn flush(&self, waiter: Waiter) {
         self.change(Some(waiter), |_| ());
     }
 
-    /// Makes everything durable, closes the file and waits for that, at most for `limit`. True if
-    /// it is closed.
+    /// Commits everything, closes the file, and waits for that for at most `limit`. Returns true if
+    /// the file is closed.
     #[must_use]
     pub fn close(&self, limit: Duration) -> bool {
         self.begin_close();
@@ -244,12 +247,12 @@ impl Checkpoint {
         wait.unwrap_or_else(PoisonError::into_inner).0.closed
     }
 
-    /// Has the writer close the file.
+    /// Starts closing the file.
     pub(crate) fn begin_close(&self) {
         self.change(None, |state| state.closing = true);
     }
 
-    /// How the writer fares.
+    /// The state of the writer.
     #[must_use]
     pub fn status(&self) -> Status {
         let state = self.lock();
@@ -261,8 +264,8 @@ impl Checkpoint {
         }
     }
 
-    /// The writer is woken only if it waits for this change: waking a thread for each ack cost more
-    /// than all the rest of an ack.
+    /// Wakes the writer only if it waits for this change. Waking a thread for each ack would cost
+    /// more than the rest of the ack.
     fn change<T>(&self, waiter: Option<Waiter>, change: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.lock();
         let before = state.wakes_for();

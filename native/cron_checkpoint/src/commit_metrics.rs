@@ -1,6 +1,6 @@
-//! What is counted of the commits of all checkpoints of this OS process, and who is told of each: an
-//! operator wants to see how the disk fares, whichever file is open and however often that was. Nothing
-//! is decided by it.
+//! Counts commits of all checkpoints in this OS process, and notifies a listener of each. Operators
+//! see how the disk performs, independent of which file is open and how often it was reopened.
+//! Nothing is decided by it.
 
 use cron_engine::histogram::{DURATIONS, Histogram};
 use std::sync::OnceLock;
@@ -10,25 +10,25 @@ use std::time::Duration;
 /// A step of a commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Commit<'a> {
-    /// It begins.
+    /// A commit began.
     Begun,
-    /// All is durable, after so long.
+    /// A commit succeeded after this time.
     Done(Duration),
-    /// It failed, after so long, and why.
+    /// A commit failed after this time, for this reason.
     Failed(Duration, &'a str),
 }
 
-/// Counts commits. It never goes back.
+/// Counts commits. Counters never decrease.
 #[derive(Debug)]
 pub struct Meter {
-    /// How long those took that succeeded.
+    /// Durations of successful commits.
     pub time: Histogram<18>,
     failures: AtomicU64,
     replacements: AtomicU64,
     listener: OnceLock<fn(&Commit<'_>)>,
 }
 
-/// The meter of this OS process.
+/// The commit metrics of this OS process.
 pub static COMMITS: Meter = Meter::new();
 
 impl Meter {
@@ -38,13 +38,13 @@ impl Meter {
         Self { time, failures, replacements, listener: OnceLock::new() }
     }
 
-    /// How many failed.
+    /// The number of failed commits.
     #[must_use]
     pub fn failures(&self) -> u64 {
         self.failures.load(Ordering::Relaxed)
     }
 
-    /// How often a file was deleted or replaced while it was open, and written anew.
+    /// How often an open file was deleted or replaced, and rewritten.
     #[must_use]
     pub fn replacements(&self) -> u64 {
         self.replacements.load(Ordering::Relaxed)
@@ -54,7 +54,8 @@ impl Meter {
         self.replacements.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Has `listener` told of every step from now on, on the writer's thread. The first one stays.
+    /// Calls `listener` for every step from now on, on the writer's thread. Only the first listener
+    /// is kept.
     pub fn listen(&self, listener: fn(&Commit<'_>)) {
         self.listener.get_or_init(|| listener);
     }

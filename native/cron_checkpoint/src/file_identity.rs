@@ -1,15 +1,15 @@
-//! Which file a path leads to, and who may read it. A checkpoint's file is told apart by device and
-//! inode, so that one that was deleted or replaced under a running node is noticed.
+//! Identity and permissions of files. A checkpoint is identified by device and inode, so that its
+//! deletion or replacement under a running host node is noticed.
 
 use std::fs::{File, OpenOptions, Permissions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-/// The mode of the file: it holds dead letters and URLs with passwords.
+/// The mode of the file. It is private, as it holds dead letters and URLs with passwords.
 const PRIVATE: u32 = 0o600;
 
-/// A file, whatever its path.
+/// The identity of a file, independent of its path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct FileIdentity {
     device: u64,
@@ -17,26 +17,26 @@ pub(crate) struct FileIdentity {
 }
 
 impl FileIdentity {
-    /// The file that `path` leads to; `None` if there is none.
+    /// Identifies the file at `path`; `None` if there is none.
     pub(crate) fn of(path: &Path) -> Option<Self> {
         let metadata = std::fs::metadata(path).ok()?;
         Some(Self { device: metadata.dev(), inode: metadata.ino() })
     }
 
-    /// Makes the file if it is missing, and takes it from the group and from others.
+    /// Creates the file if it is missing, and removes the access of group and others.
     pub(crate) fn make_private(path: &Path) -> io::Result<()> {
         let mut options = OpenOptions::new();
         let options = options.read(true).write(true).create(true).truncate(false).mode(PRIVATE);
         let file: File = options.open(path)?;
         if file.metadata()?.mode() & 0o077 != 0 {
-            // A file of another user that this node may write keeps its mode.
+            // A file of another user that is writable here keeps its mode.
             let _ = file.set_permissions(Permissions::from_mode(PRIVATE));
         }
         Ok(())
     }
 }
 
-/// A path beside the file's, for a file of this kind.
+/// A path next to the file, with a suffix for this kind.
 pub(crate) fn beside(path: &Path, kind: &str, now: u64) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".{kind}-{now}"));

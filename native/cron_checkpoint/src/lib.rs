@@ -1,15 +1,15 @@
-//! Where each monitor stands, kept on disk: its cursor, whether it is to be resumed, and the
-//! results that could not be pushed.
+//! Keeps the state of monitors on disk: their cursors, which of them to resume, and the results
+//! that could not be pushed.
 //!
 //! # In scope
-//! * [`Checkpoint`]: the book of a node, written by one thread in group commits
-//! * [`Track`]: one registration's acks, noted without waiting
-//! * [`Store`]: the redb file, and what each of its errors means
-//! * [`COMMITS`]: what is counted of all commits
+//! * [`Checkpoint`]: the book of a host node, written by one thread in group commits
+//! * [`Track`]: the acks of one registration, noted without waiting for the disk
+//! * [`Store`]: the redb file, with its errors classified
+//! * [`COMMITS`]: metrics of all commits
 //!
 //! # Out of scope
-//! Deciding anything: what is acked, when a result is given up and where a monitor begins is said
-//! by the callers. There is no BEAM in here.
+//! Decisions: the callers decide what is acked, when a result is given up and where a monitor
+//! begins. Nothing here depends on the BEAM.
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 

@@ -1,4 +1,4 @@
-//! The checkpoints that this OS process has open. They outlive the engines that use them.
+//! The checkpoints that are open in this OS process. They outlive the engines that use them.
 
 use crate::book::Book;
 use crate::checkpoint::{Checkpoint, locked};
@@ -10,18 +10,18 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-/// How long an open waits for the last user of the file to have it closed.
+/// How long opening waits for a previous user to finish closing the file.
 const CLOSED_LIMIT: Duration = Duration::from_secs(10);
 
-/// Files that this OS process has open: a checkpoint outlives the engines that use it.
+/// The files open in this OS process, by path.
 static OPEN: Mutex<Option<HashMap<PathBuf, Checkpoint>>> = Mutex::new(None);
 
-/// The checkpoint in memory, once one is used. It outlives the engines likewise.
+/// The checkpoint in memory, if one is in use. It also outlives the engines.
 static IN_MEMORY: Mutex<Option<Checkpoint>> = Mutex::new(None);
 
 impl Checkpoint {
-    /// Opens the file at `path`, or makes it. A damaged one is moved aside. The second value says
-    /// that this OS process had it open already: its last user did not close it.
+    /// Opens or creates the file at `path`. A damaged file is moved aside. The second value is true
+    /// if this OS process had the file open: the previous user did not close it.
     ///
     /// # Errors
     /// [`OpenError`] if the file cannot be used.
@@ -33,9 +33,9 @@ impl Checkpoint {
             if !known.lock().closing {
                 return Ok((known.clone(), true));
             }
-            // It accepts changes and writes none of them.
+            // A closing checkpoint accepts changes and never writes them.
             if !known.close(CLOSED_LIMIT) {
-                return Err(OpenError::Io("it is still being closed".into()));
+                return Err(OpenError::Io("a previous user is still closing it".into()));
             }
         }
         let (store, book) = writer::open(&path)?;
@@ -45,26 +45,26 @@ impl Checkpoint {
         let thread = std::thread::Builder::new().name("hb_cron_checkpoint".into());
         thread
             .spawn(move || writer::run(writer))
-            .map_err(|error| OpenError::Io(format!("no thread to write it: {error}")))?;
+            .map_err(|error| OpenError::Io(format!("cannot start its writer thread: {error}")))?;
         open.insert(path, checkpoint.clone());
         Ok((checkpoint, false))
     }
 
-    /// The checkpoint of this OS process that keeps its book in memory and writes nothing. It lives
-    /// until [`Checkpoint::drop_memory`], whatever becomes of the engines that use it.
+    /// The shared checkpoint in memory, which writes nothing. It lives until
+    /// [`Checkpoint::drop_memory`], independent of the engines that use it.
     #[must_use]
     pub fn in_memory(settings: Settings) -> Self {
         locked(&IN_MEMORY).get_or_insert_with(|| Self::new_in_memory(settings)).clone()
     }
 
-    /// A checkpoint that keeps its book in memory and writes nothing. It ends with its last clone.
+    /// A separate checkpoint in memory, which writes nothing. It lives as long as its clones.
     #[must_use]
     pub fn new_in_memory(settings: Settings) -> Self {
         Self::of(Book::in_memory(), PathBuf::new(), settings)
     }
 
-    /// A checkpoint without a thread: the caller gives its writer each turn. `open` opens the storage,
-    /// at first and after each error.
+    /// A checkpoint without a thread: the caller runs each turn of its writer. `open` opens the
+    /// storage, initially and after each error.
     ///
     /// # Errors
     /// [`OpenError`] if the storage cannot be used.
@@ -80,13 +80,13 @@ impl Checkpoint {
         Ok((checkpoint, writer))
     }
 
-    /// Drops the checkpoint in memory: the next user of one begins with an empty book.
+    /// Drops the shared checkpoint in memory. The next use begins with an empty book.
     pub fn drop_memory() {
         *locked(&IN_MEMORY) = None;
     }
 
-    /// Closes all files of this OS process. Says which of them are not durable within `limit` in all,
-    /// and why.
+    /// Closes all files of this OS process within `limit`. Returns the files whose changes are not
+    /// durable by then, with the reasons.
     #[must_use]
     pub fn close_all(limit: Duration) -> Vec<(PathBuf, String)> {
         let all: Vec<Self> = locked(&OPEN).iter().flat_map(HashMap::values).cloned().collect();

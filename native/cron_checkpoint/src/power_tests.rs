@@ -1,6 +1,6 @@
-//! What a power cut leaves of a file: a disk that keeps what was synced apart from what was only
-//! written, and loses all, none or any part of the latter when the power goes. `POWER_CUTS` is the
-//! number of random cuts, `POWER_SEED` the first of their seeds.
+//! Simulates power cuts. The disk tracks synced and unsynced writes separately, and loses all, none
+//! or any part of the unsynced ones when the power goes. `POWER_CUTS` sets the number of random
+//! cuts, `POWER_SEED` the first seed.
 
 use crate::store::Contents;
 use crate::{Batch, Letter, OpenError, Page, Record, Store};
@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::io::{Error, ErrorKind};
 use std::sync::{Arc, Mutex};
 
-/// What a disk writes as a whole, or not at all.
+/// The unit that a disk writes completely or not at all.
 const SECTOR: usize = 512;
 
 #[derive(Debug, Clone)]
@@ -31,19 +31,19 @@ fn apply(bytes: &mut Vec<u8>, op: &Op) {
 
 #[derive(Debug, Default)]
 struct Platter {
-    /// As the running system reads it.
+    /// The content as the running system reads it.
     seen: Vec<u8>,
     synced: Vec<u8>,
     since: Vec<Op>,
-    /// Operations done, and how many are done until the power goes.
+    /// Operations done so far, and the number after which the power goes.
     done: u64,
     power: u64,
-    /// Reads done, and the first one that fails.
+    /// Reads done so far, and the first one that fails.
     reads: u64,
     unreadable: u64,
 }
 
-/// Says nothing of its contents: a failed assertion would print them.
+/// `Debug` omits the contents, which a failed assertion would print.
 #[derive(Clone, Default)]
 struct Disk(Arc<Mutex<Platter>>);
 
@@ -53,12 +53,12 @@ impl std::fmt::Debug for Disk {
     }
 }
 
-/// How much of what was not synced outlives the cut.
+/// How much of the unsynced writes survives the cut.
 #[derive(Debug, Clone, Copy)]
 enum Kept {
     Nothing,
     All,
-    /// Any of its sectors, in any combination.
+    /// Any combination of its sectors.
     Some,
 }
 
@@ -81,7 +81,7 @@ impl Disk {
             Kept::Nothing | Kept::Some => platter.synced.clone(),
         };
         if matches!(kept, Kept::Some) {
-            // The length is in the file system's own journal: it is right for what comes before.
+            // The file system journals the length, so it is right for all earlier writes.
             let share = random.f64();
             for op in &platter.since {
                 let Op::Write(at, data) = op else {
@@ -150,7 +150,7 @@ impl StorageBackend for Disk {
     }
 }
 
-/// All that a file is to hold.
+/// The expected content of a file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Model {
     records: BTreeMap<ProcessId, Record>,
@@ -176,7 +176,7 @@ impl Model {
         Self { records: records.into_iter().collect(), letters, last_letter, written }
     }
 
-    /// A batch of a few changes, which are made here too.
+    /// Makes a batch of a few changes and applies them to the model.
     fn change(&mut self, random: &mut fastrand::Rng) -> Batch {
         let mut batch = Batch::default();
         for _ in 0..random.usize(1..6) {
@@ -226,8 +226,8 @@ impl Model {
     }
 }
 
-/// Commits one batch after the other until the power goes or there are enough; now and then the
-/// file is closed in between. All states that it may be found in, the first of which is durable.
+/// Commits batches until the power goes or `batches` are done, and closes the file now and then.
+/// Returns all states that the file may have; the first one is durable.
 fn run(disk: &Disk, from: Model, batches: u64, random: &mut fastrand::Rng) -> Vec<Model> {
     let mut states = vec![from];
     let Ok(mut store) = Store::with_backend(disk.clone()) else { return states };
@@ -237,7 +237,7 @@ fn run(disk: &Disk, from: Model, batches: u64, random: &mut fastrand::Rng) -> Ve
         let committed = store.commit(&batch, next.written);
         states.push(next);
         match committed {
-            // What was before it can be found no more.
+            // The states before a commit are no longer possible.
             Ok(()) => drop(states.drain(..states.len() - 1)),
             Err(_) => break,
         }
@@ -251,13 +251,13 @@ fn run(disk: &Disk, from: Model, batches: u64, random: &mut fastrand::Rng) -> Ve
     states
 }
 
-/// What is found on a disk after a cut, which must be one of `states`. The bytes given back are
-/// those of the cut, so that the next one may come while they are repaired.
+/// Opens a disk after a cut. Its content must be one of `states`. Returns the bytes before the
+/// repair, so that another cut can interrupt the repair.
 fn found(cut: Vec<u8>, states: &[Model], context: &str) -> (Vec<u8>, Model) {
     let disk = Disk::of(cut.clone(), u64::MAX);
     let store = match Store::with_backend(disk.clone()) {
         Ok(store) => store,
-        // Cut while it was made: it is moved aside and begun anew, and nothing is lost by that.
+        // Cut during creation: the file is moved aside and created again. Nothing is lost.
         Err(OpenError::Corrupt(_)) if states[0] == Model::default() => {
             return (Vec::new(), Model::default());
         }

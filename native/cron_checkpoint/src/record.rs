@@ -1,35 +1,35 @@
-//! What is kept of a monitor and of a dead letter, and how its bytes are laid out. The layout has a
-//! version of its own, so that a later one can read what this one wrote.
+//! The stored values of monitors and dead letters, and their byte layout. The layout has its own
+//! version, so that later versions can read it.
 
 use cron_engine::{Cursor, Position};
 use std::sync::Arc;
 
-/// The version of the layout. It is the first byte of every value.
+/// The version of the layout, and the first byte of every value.
 const VERSION: u8 = 1;
 
-/// Where a monitor stands.
+/// The state of a monitor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
-    /// After the last result acked, or where it begins.
+    /// The position after the last acked result, or the start position.
     pub position: Position,
-    /// Whether it is to be resumed: it was not stopped.
+    /// Whether to resume the process. False once it was stopped.
     pub watched: bool,
     /// When the position was noted, in ms since the Unix epoch.
     pub at: u64,
-    /// The monitor's options, opaque here. Shared: a record is copied with each commit.
+    /// The monitor's options, opaque here. Shared, because each commit copies the record.
     pub options: Arc<[u8]>,
 }
 
-/// A result that was given up.
+/// A dead letter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Letter {
-    /// Its number, given when it is noted and never again in this file.
+    /// Its number, which is never reused in this file.
     pub id: u64,
-    /// When it was given up, in ms since the Unix epoch.
+    /// When the result was given up, in ms since the Unix epoch.
     pub at: u64,
-    /// How often its push was tried.
+    /// How many pushes were tried.
     pub attempts: u64,
-    /// The result's cursor.
+    /// The cursor of the result.
     pub cursor: Vec<u8>,
     /// The result, opaque here.
     pub result: Vec<u8>,
@@ -38,7 +38,7 @@ pub struct Letter {
 }
 
 impl Record {
-    /// The bytes that say this record.
+    /// Encodes this record.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let (kind, cursor) = match &self.position {
@@ -53,7 +53,7 @@ impl Record {
         bytes
     }
 
-    /// The record that `bytes` say; `None` if they say none.
+    /// Decodes a record; `None` if `bytes` are invalid.
     #[must_use]
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         let [VERSION, kind, watched, rest @ ..] = bytes else { return None };
@@ -70,14 +70,14 @@ impl Record {
 }
 
 impl Letter {
-    /// How many bytes [`Letter::encode`] gives.
+    /// The length of what [`Letter::encode`] returns.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         let parts = self.cursor.len() + self.error.len() + self.result.len();
         u64::try_from(parts).unwrap_or(u64::MAX).saturating_add(1 + 8 + 8 + 4 + 4)
     }
 
-    /// The bytes that say this letter, without its number, which is in its key.
+    /// Encodes this letter without its number, which is in its key.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = vec![VERSION];
@@ -89,7 +89,7 @@ impl Letter {
         bytes
     }
 
-    /// The letter with this number that `bytes` say; `None` if they say none.
+    /// Decodes the letter with this number; `None` if `bytes` are invalid.
     #[must_use]
     pub fn decode(id: u64, bytes: &[u8]) -> Option<Self> {
         let [VERSION, rest @ ..] = bytes else { return None };

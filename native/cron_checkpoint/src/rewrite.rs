@@ -1,4 +1,4 @@
-//! Writes a file anew from memory, after it was deleted or replaced under a running node. Dead
+//! Rewrites a file from memory after it was deleted or replaced under a running host node. Dead
 //! letters are copied from the old file, which stays readable while it is open.
 
 use crate::batch::Batch;
@@ -8,27 +8,27 @@ use crate::file_identity::{FileIdentity, beside};
 use crate::store::{OpenError, Store, StoreError};
 use std::path::Path;
 
-/// How many records, and how many bytes of letters, one commit of a rewrite holds.
+/// How many records, and how many bytes of letters, one commit of a rewrite may hold.
 const RECORDS: usize = 20_000;
 const LETTER_BYTES: u64 = 8 << 20;
 
-/// Why a file could not be written anew.
+/// Why rewriting a file failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RewriteError {
-    /// The new file could not be made.
-    #[error("it was deleted or replaced, and a new file cannot be made: {0}")]
+    /// Creating the new file failed.
+    #[error("it was deleted or replaced, and creating a new file failed: {0}")]
     Open(#[from] OpenError),
-    /// The new file could not be written.
-    #[error("it was deleted or replaced, and the new file cannot be written: {0}")]
+    /// Writing the new file failed.
+    #[error("it was deleted or replaced, and writing the new file failed: {0}")]
     Write(#[from] StoreError),
-    /// The new file could not be put in place.
-    #[error("it was deleted or replaced, and the new file cannot be put in place: {0}")]
+    /// Putting the new file in place failed.
+    #[error("it was deleted or replaced, and moving the new file into place failed: {0}")]
     Place(#[from] std::io::Error),
 }
 
-/// Writes all that the book knows to a new file at the checkpoint's path, and opens it. Another file
-/// at that path is moved aside. `unwritten` are changes that the caller commits next: their letters
-/// are in no file yet.
+/// Writes the whole book to a new file at the checkpoint's path, and opens it. A different file at
+/// that path is moved aside. `unwritten` are the changes that the caller commits next; their
+/// letters are in no file yet.
 pub(crate) fn rewrite(
     checkpoint: &Checkpoint,
     old: Option<&Store>,
@@ -102,7 +102,8 @@ fn write(
     }
     store.commit(&batch, now())?;
     let mut state = checkpoint.lock();
-    // A letter that came after the caller took its changes is in no file yet, and not lost.
+    // A letter that arrived after the caller took its changes is in no file yet, but it is not
+    // lost.
     lost.retain(|key| !state.book.is_pending_letter(key));
     state.book.lose_letters(&lost);
     drop(state);

@@ -1,20 +1,20 @@
-//! How a checkpoint is kept: when it is written, how many dead letters there may be, and when a stopped
-//! process is forgotten.
+//! Settings of a checkpoint: when to commit, how many dead letters to keep, and when to forget a
+//! stopped process.
 
 use std::time::Duration;
 
-/// The most bytes of dead letters that wait in memory to be written.
+/// The limit on bytes of dead letters that wait in memory to be written.
 pub const UNWRITTEN_LETTERS: u64 = 64 << 20;
 
-/// How a checkpoint is kept.
+/// Settings of a checkpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settings {
-    /// The least time between two commits that nothing waits for, if many results are at stake. If
-    /// few are, it is twenty times as long.
+    /// The shortest time between two commits without a waiter, if many results are at stake. If few
+    /// are, the time is twenty times as long.
     pub interval: Duration,
-    /// How many dead letters there may be.
+    /// Limits on dead letters.
     pub letters: LetterLimits,
-    /// After how long a stopped process without dead letters is forgotten; `None` for never.
+    /// The age at which a stopped process without dead letters is forgotten; `None` for never.
     pub expire_after: Option<Duration>,
 }
 
@@ -27,25 +27,25 @@ impl Settings {
         Self { interval, letters, expire_after: None }
     }
 
-    /// Processes that were stopped before this time are to be forgotten now.
+    /// Processes that were stopped before this time expire now.
     pub(crate) fn expired_before(&self, now: u64) -> Option<u64> {
         let after = self.expire_after?.as_millis();
         Some(now.saturating_sub(u64::try_from(after).unwrap_or(u64::MAX)))
     }
 
-    /// How long the writer collects changes that nothing waits for, while few results are at stake.
+    /// How long the writer collects changes without a waiter, while few results are at stake.
     pub(crate) const fn long_interval(&self) -> Duration {
         self.interval.saturating_mul(20)
     }
 }
 
-/// How many dead letters there may be.
+/// Limits on dead letters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LetterLimits {
-    /// In number.
+    /// The limit on their number.
     pub count: u64,
-    /// In bytes.
+    /// The limit on their bytes.
     pub bytes: u64,
-    /// In bytes that are not on disk yet, and so in memory.
+    /// The limit on bytes that are not on disk yet, and so in memory.
     pub unwritten_bytes: u64,
 }

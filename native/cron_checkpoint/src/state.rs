@@ -1,5 +1,5 @@
-//! What the callers of a checkpoint and its writer share under one lock, and what of it the writer is
-//! woken for.
+//! The state that callers and the writer of a checkpoint share under one lock, and which changes
+//! wake the writer.
 
 use crate::book::Book;
 use crate::record::Letter;
@@ -9,53 +9,53 @@ use cron_engine::ProcessId;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Runs once all earlier changes are durable, on the writer's thread, or in the caller if the
-/// checkpoint is in memory. It is dropped without being run if the file is closed before that.
+/// Runs once all earlier changes are durable: on the writer's thread, or in the caller if the
+/// checkpoint is in memory. It is dropped without running if the file is closed first.
 pub type Waiter = Box<dyn FnOnce() + Send>;
 
-/// Gets the dead letters that were asked for, and whether there are more of them.
+/// Receives the requested dead letters, and whether there are more.
 pub type LettersAnswer = Box<dyn FnOnce(Result<(Vec<Letter>, bool), StoreError>) + Send>;
 
-/// What is under the lock.
+/// The state under the lock.
 pub(crate) struct State {
     pub(crate) book: Book,
-    /// Tracks with acks that the book does not know yet.
+    /// Tracks with acks that the book does not have yet.
     pub(crate) dirty: Vec<Arc<Track>>,
-    /// One of them has many.
+    /// One of the tracks has many acks.
     pub(crate) at_stake: bool,
     pub(crate) waiters: Vec<Waiter>,
     pub(crate) questions: Vec<Question>,
     pub(crate) closing: bool,
     pub(crate) closed: bool,
-    /// The bytes of dead letters that were dropped since the writer last looked.
+    /// Bytes of dead letters dropped since the writer last checked.
     pub(crate) freed: u64,
-    /// In memory: up to which process stopped ones have been looked for.
+    /// Where the next search for expired processes begins, for a checkpoint in memory.
     pub(crate) expired_to: Option<ProcessId>,
     /// When the commit under way began.
     pub(crate) writing_since: Option<Instant>,
     pub(crate) status: Status,
 }
 
-/// How the writer fares.
+/// The state of the writer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Status {
-    /// Commits since it was opened.
+    /// Commits since the checkpoint was opened.
     pub commits: u64,
-    /// How long the last one took.
+    /// How long the last commit took.
     pub last_commit: Duration,
-    /// How long the one under way has taken so far.
+    /// How long the commit under way has taken so far.
     pub writing_for: Duration,
-    /// Why nothing can be written at present.
+    /// Why the last commit failed.
     pub failing: Option<String>,
-    /// How often the file was found deleted or replaced, and written anew.
+    /// How often the file was found deleted or replaced, and was rewritten.
     pub replaced: u64,
-    /// Dead letters held, and their bytes.
+    /// The number and the bytes of dead letters.
     pub letters: u64,
-    /// The bytes of these.
+    /// The size of the dead letters in bytes.
     pub letter_bytes: u64,
 }
 
-/// A question that only the file can answer. Dropped without an answer, it answers with an error.
+/// A read that only the writer can do. If dropped without an answer, it answers with an error.
 pub(crate) struct Question {
     process: ProcessId,
     page: Page,
@@ -103,19 +103,19 @@ impl State {
         self.is_urgent() || !self.dirty.is_empty() || self.book.has_pending()
     }
 
-    /// What the writer waits for, in turn: something to do, much of it, an end of its interval, the
-    /// close.
+    /// The conditions that the writer waits for: any change, many results at stake, a caller that
+    /// waits, the close.
     pub(crate) fn wakes_for(&self) -> (bool, bool, bool, bool) {
         (self.has_work(), self.at_stake, self.is_urgent(), self.closing)
     }
 
-    /// A caller waits: there is no reason to collect more first.
+    /// A caller waits, or the file is being closed: the writer must not wait for further changes.
     pub(crate) fn is_urgent(&self) -> bool {
         self.is_asked() || self.closing
     }
 
-    /// What came during the last commit is still written before the file is closed, except for acks:
-    /// a stream of them must not hold that up.
+    /// Changes made during the last commit are still written before the file is closed, except for
+    /// acks: a stream of acks must not delay the close.
     pub(crate) fn is_awaited(&self) -> bool {
         self.is_asked() || self.book.has_pending()
     }

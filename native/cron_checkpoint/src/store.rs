@@ -1,5 +1,5 @@
-//! The redb file: opening it, and what each way in which that fails means; reading all of it, and
-//! committing a batch. When to commit, and what to do when that fails, is the writer's.
+//! The redb file: opens it and classifies the errors, reads all of it, commits batches. The writer
+//! decides when to commit and how to handle a failure.
 
 use crate::batch::Batch;
 use crate::file_identity::FileIdentity;
@@ -15,13 +15,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 const RECORDS: TableDefinition<&[u8], &[u8]> = TableDefinition::new("monitors");
-/// When the file was last written, under the name `written`: its monitors ran until then.
+/// Key `written`: the time of the last commit. The file's monitors ran until then.
 const TIMES: TableDefinition<&str, u64> = TableDefinition::new("times");
-/// The last number given to a letter, under the name `last_letter`: its letter may be gone.
+/// Key `last_letter`: the last number given to a letter, which may have been discarded.
 const COUNTS: TableDefinition<&str, u64> = TableDefinition::new("counts");
 const LETTERS: TableDefinition<(&[u8], u64), &[u8]> = TableDefinition::new("dead_letters");
 
-/// The memory that redb may keep pages in. A checkpoint is small, and read only when it is opened.
+/// redb's page cache. A checkpoint is small and is only read when it is opened.
 const CACHE_BYTES: usize = 4 << 20;
 
 /// Why a checkpoint file cannot be used.
@@ -29,20 +29,20 @@ const CACHE_BYTES: usize = 4 << 20;
 #[non_exhaustive]
 pub enum OpenError {
     /// Another node has it open.
-    #[error("another node has it open: give each node its own cron_checkpoint")]
+    #[error("another node has it open: give each host node its own cron_checkpoint")]
     Locked,
-    /// It was written by an older redb.
-    #[error("it has the older file format {0}: move it aside, or upgrade it with redb's own tool")]
+    /// An older redb wrote it.
+    #[error("it has the old file format {0}: move it aside, or upgrade it with the tool of redb")]
     OldFormat(u8),
-    /// It is damaged, or no checkpoint at all. It is worth moving aside.
-    #[error("it is damaged or no checkpoint: {0}")]
+    /// It is damaged, or not a checkpoint. It should be moved aside.
+    #[error("it is damaged or not a checkpoint: {0}")]
     Corrupt(String),
-    /// No permission, no such directory, no space, or any other error of the system.
+    /// A permission, a missing directory, a full disk, or another error of the system.
     #[error("{0}")]
     Io(String),
 }
 
-/// A failed commit or read: the file must be opened again.
+/// A failed commit or read. The file must be reopened.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct StoreError(String);
@@ -57,27 +57,28 @@ impl StoreError {
     }
 }
 
-/// Which dead letters of a process are asked for: a page of them, so that nobody waits for long.
+/// Which dead letters of a process to read, and how many at once, so that a read does not delay
+/// commits for long.
 #[derive(Debug, Clone, Copy)]
 pub struct Page {
-    /// Those whose numbers come after this one.
+    /// Letters with greater numbers than this.
     pub after: u64,
-    /// So many at most.
+    /// At most this many letters.
     pub letters: usize,
-    /// No more of them once they have come to so many bytes.
+    /// No further letters once they add up to this many bytes.
     pub bytes: usize,
 }
 
 impl Page {
-    /// All of them.
+    /// All letters.
     pub const ALL: Self = Self { after: 0, letters: usize::MAX, bytes: usize::MAX };
 }
 
-/// All that a file holds, but for the dead letters' contents.
+/// The contents of a file, without those of the dead letters.
 #[derive(Debug, Default)]
 pub(crate) struct Contents {
     pub(crate) records: HashMap<ProcessId, Record>,
-    /// With the bytes of each.
+    /// The keys of dead letters, with their sizes in bytes.
     pub(crate) letters: BTreeMap<(ProcessId, u64), u64>,
     /// The last number given to a letter.
     pub(crate) last_letter: u64,
@@ -88,17 +89,17 @@ pub(crate) struct Contents {
 /// An open file.
 #[derive(Debug)]
 pub struct Store {
-    /// `None` only while it is being dropped: redb may panic on a damaged file then.
+    /// `None` only during drop, in which redb may panic on a damaged file.
     database: Option<Database>,
-    /// `None` if it is no file.
+    /// `None` if the storage is not a file.
     file: Option<FileIdentity>,
 }
 
 impl Store {
-    /// Opens the file at `path`, or makes it.
+    /// Opens or creates the file at `path`.
     ///
     /// # Errors
-    /// [`OpenError`] says what to do.
+    /// [`OpenError`] classifies the failure.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
         FileIdentity::make_private(path).map_err(|error| OpenError::Io(error.to_string()))?;
         let mut store = Self::guarded(|| builder().create(path))?;
@@ -111,17 +112,17 @@ impl Store {
         self.file = FileIdentity::of(path);
     }
 
-    /// Whether the path that it was opened at still leads to it. A file that was deleted or replaced
-    /// takes commits that the next start of the node does not find.
+    /// Whether the path still leads to the open file. Commits to a file that was deleted or
+    /// replaced would be lost at the next start of the host node.
     #[must_use]
     pub fn is_in_place(&self, path: &Path) -> bool {
         self.file.is_none() || self.file == FileIdentity::of(path)
     }
 
-    /// Opens what `backend` holds, or makes it: a checkpoint that is not a file.
+    /// Opens or creates a checkpoint in `backend`, which need not be a file.
     ///
     /// # Errors
-    /// [`OpenError`] as of a file.
+    /// [`OpenError`] as for a file.
     pub fn with_backend(backend: impl StorageBackend) -> Result<Self, OpenError> {
         Self::guarded(|| builder().create_with_backend(backend))
     }
@@ -130,7 +131,7 @@ impl Store {
         match catch_unwind(AssertUnwindSafe(open)) {
             Ok(Ok(database)) => Ok(Self { database: Some(database), file: None }),
             Ok(Err(error)) => Err(classify(error)),
-            Err(_) => Err(OpenError::Corrupt("redb panicked while it opened it".into())),
+            Err(_) => Err(OpenError::Corrupt("redb panicked while opening it".into())),
         }
     }
 
@@ -145,7 +146,7 @@ impl Store {
                     let process = ProcessId::new(key.value());
                     let pair = process.zip(Record::decode(value.value()));
                     let (process, record) =
-                        pair.ok_or_else(|| redb::Error::Corrupted("a strange record".into()))?;
+                        pair.ok_or_else(|| redb::Error::Corrupted("invalid record".into()))?;
                     contents.records.insert(process, record);
                 }
             }
@@ -167,14 +168,14 @@ impl Store {
             Ok(contents)
         });
         read.map_err(|error| match error {
-            // A disk that cannot be read now is no reason to move the file aside.
+            // A disk that cannot be read at present is no reason to move the file aside.
             redb::Error::Io(error) => classify(StorageError::Io(error).into()),
             redb::Error::PreviousIo => OpenError::Io(error.to_string()),
             other => OpenError::Corrupt(other.to_string()),
         })
     }
 
-    /// Dead letters of a process, the oldest first, and whether there are more of them.
+    /// Reads dead letters of a process, oldest first, and returns whether there are more.
     pub(crate) fn letters(
         &self,
         process: &ProcessId,
@@ -200,11 +201,11 @@ impl Store {
         .map_err(|error| StoreError::new(&error))
     }
 
-    /// Makes all of a batch durable, or nothing of it. `now` is in ms since the Unix epoch.
+    /// Commits a batch completely or not at all. `now` is in ms since the Unix epoch.
     ///
     /// # Errors
-    /// [`StoreError`]: whether all of the batch is durable or nothing of it is not known, and the
-    /// file must be opened again. To commit it once more then is right in both cases.
+    /// [`StoreError`]: it is unknown whether the batch is durable, and the file must be reopened.
+    /// Committing the batch again is right in both cases.
     pub fn commit(&self, batch: &Batch, now: u64) -> Result<(), StoreError> {
         self.run(|database| {
             let transaction = database.begin_write()?;
@@ -251,21 +252,21 @@ impl Store {
         read.ok().flatten()
     }
 
-    /// Gives the room of deleted values back to the file system.
+    /// Returns the space of deleted values to the file system.
     ///
     /// # Errors
-    /// [`StoreError`]: the file must be opened again.
+    /// [`StoreError`]: the file must be reopened.
     pub(crate) fn compact(&mut self) -> Result<(), StoreError> {
         let Some(database) = &mut self.database else { return Ok(()) };
         let compacted = catch_unwind(AssertUnwindSafe(|| database.compact()));
         match compacted {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => Err(StoreError(error.to_string())),
-            Err(_) => Err(StoreError("redb panicked while it compacted the file".into())),
+            Err(_) => Err(StoreError("redb panicked while compacting it".into())),
         }
     }
 
-    /// Whatever redb makes of a damaged file, a panic included, ends here as an error.
+    /// Turns every failure of redb on a damaged file, panics included, into an error.
     fn run<T>(
         &self,
         work: impl FnOnce(&Database) -> Result<T, redb::Error>,
@@ -279,20 +280,20 @@ impl Store {
 impl Drop for Store {
     fn drop(&mut self) {
         let database = self.database.take();
-        // A panic in here would end the process if another one is under way.
+        // A panic in a drop during another panic would abort the OS process.
         let _ = catch_unwind(AssertUnwindSafe(|| drop(database)));
     }
 }
 
-/// Every page's checksum is checked when a file is opened: redb trusts one that was closed, and a
-/// byte changed on disk would be a cursor that nobody acked.
+/// Verifies the checksums of all pages when a file is opened. redb trusts a cleanly closed file,
+/// and a byte changed on disk could yield a cursor that was never acked.
 fn builder() -> redb::Builder {
     let mut builder = Database::builder();
     builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true);
     builder
 }
 
-/// A table that no commit has made yet is an empty one.
+/// Treats a table that does not exist yet as empty.
 fn existing<T>(opened: Result<T, redb::TableError>) -> Result<Option<T>, redb::Error> {
     match opened {
         Ok(table) => Ok(Some(table)),

@@ -1,20 +1,20 @@
 //! The acks of one registration, on their way to the writer. Noting an ack takes one short lock. It
-//! calls on the writer at most twice between two commits: for the first ack, and when many results
+//! notifies the writer at most twice between two commits: at the first ack, and once many results
 //! are at stake.
 
 use cron_engine::{Cursor, ProcessId};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// A crash of the node repeats what was acked since the last commit. From this many results of one
-/// process on, the writer commits after the short interval instead of the long one.
+/// A crash of the host node repeats the pushes acked since the last commit. Once a process has this
+/// many, the writer commits after the short interval instead of the long one.
 const AT_STAKE: u64 = 100;
 
-/// One registration's acks.
+/// The acks of one registration.
 #[derive(Debug)]
 pub struct Track {
     pub(crate) process: ProcessId,
-    /// Registrations of a process have rising epochs: an ack of an older one is ignored.
+    /// Orders the registrations of a process: acks of an older one are ignored.
     pub(crate) epoch: u64,
     acked: Mutex<Acked>,
     dirty: AtomicBool,
@@ -22,20 +22,20 @@ pub struct Track {
 
 #[derive(Debug, Default)]
 struct Acked {
-    /// The number and cursor of the last edge acked.
+    /// The number and the cursor of the last acked edge.
     last: Option<(u64, Cursor)>,
-    /// The number up to which the writer has taken the acks.
+    /// The number up to which the writer has taken acks.
     taken: u64,
 }
 
-/// What the writer has to hear of an ack.
+/// Whether the writer must be notified of an ack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Noted {
-    /// Nothing: it knows that this track has acks.
+    /// No: it knows that this track has acks.
     Known,
-    /// This track has acks now.
+    /// Yes: this is the track's first ack since the last commit.
     First,
-    /// Many results of this track are not durable.
+    /// Yes: many results of this track are not durable.
     AtStake,
 }
 
@@ -45,7 +45,7 @@ impl Track {
         Self { process, epoch, acked, dirty: AtomicBool::new(false) }
     }
 
-    /// Notes that all is acked up to the edge with number `seq`, which has this cursor.
+    /// Acknowledges all edges up to number `seq`, whose cursor this is.
     pub(crate) fn note(&self, seq: u64, cursor: Cursor) -> Noted {
         let mut acked = self.lock();
         if acked.last.as_ref().is_some_and(|(last, _)| *last >= seq) {
@@ -60,15 +60,16 @@ impl Track {
         if before < limit && seq >= limit { Noted::AtStake } else { Noted::Known }
     }
 
-    /// The number and cursor of the last edge acked.
+    /// The number and the cursor of the last acked edge.
     #[must_use]
     pub fn acked(&self) -> Option<(u64, Cursor)> {
         self.lock().last.clone()
     }
 
-    /// The cursor of the last edge acked, if the writer has not taken it yet.
+    /// Takes the cursor of the last acked edge, if the writer has not taken it yet.
     pub(crate) fn take(&self) -> Option<Cursor> {
-        // The flag first: an ack in between reaches the writer once too often, never too seldom.
+        // Clear the flag first: an ack in between then notifies the writer once too often instead
+        // of never.
         if !self.dirty.swap(false, Ordering::AcqRel) {
             return None;
         }

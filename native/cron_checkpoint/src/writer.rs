@@ -1,6 +1,6 @@
-//! The one thread that opens, writes and closes a checkpoint's file. It collects changes for an
-//! interval and commits them as a group. If a commit fails it keeps everything, opens the file
-//! again, and goes on.
+//! The thread that opens, writes and closes a checkpoint's file. It collects changes for an
+//! interval and commits them as a group. After a failed commit it keeps the changes, reopens the
+//! file and continues.
 
 use crate::batch::Batch;
 use crate::book::Book;
@@ -15,37 +15,38 @@ use std::path::Path;
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
-/// How often a file without changes is touched: it says until when the monitors without results ran.
+/// How often a file without changes is written, to record how long monitors without results ran.
 const HEARTBEAT: Duration = Duration::from_mins(1);
 
-/// How often it is looked whether the path still leads to the file.
+/// How often to check that the path still leads to the open file.
 const LOOK: Duration = Duration::from_secs(5);
 
-/// After a failed commit: the first and the longest pause before the next try.
+/// The first and the longest pause after a failed commit.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 
-/// The least time between two commits that callers wait for. A hundred thousand monitors that are
-/// started one after the other, each waiting for its start to be durable, would keep the disk and a
-/// core busy with a commit for every few of them.
+/// The shortest time between two commits that callers wait for. A hundred thousand monitors that
+/// are started one by one, each waiting until its start is durable, would otherwise keep the disk
+/// and a core busy with a commit for every few of them.
 const GATHER: Duration = Duration::from_millis(5);
 
-/// Tries at the last commit when the file is being closed.
+/// How often the last commit is tried while the file is closed.
 const CLOSING_TRIES: u32 = 3;
 
-/// How many tracks are folded into the book under one lock: some 50 µs.
+/// How many tracks are copied into the book under one lock: about 50 µs.
 const FOLDED: usize = 64;
 
-/// The file is compacted once dropped dead letters have freed so many bytes, and a quarter of it.
+/// Dropped dead letters must have freed this many bytes, and a quarter of the file, before it is
+/// compacted.
 const COMPACTED: u64 = 16 << 20;
 
-/// Opens a file and reads it. A damaged one is moved aside, which is logged, and begun anew.
+/// Opens a file and reads it. A damaged file is moved aside, logged and replaced by an empty one.
 pub(crate) fn open(path: &Path) -> Result<(Store, Book), OpenError> {
     match read(path) {
         Err(OpenError::Corrupt(reason)) => {
             let aside = beside(path, "corrupt", now());
             std::fs::rename(path, &aside).map_err(|error| OpenError::Io(error.to_string()))?;
             log::error!(
-                "checkpoint {} is damaged ({reason}): moved to {}, begun anew",
+                "checkpoint {} is damaged ({reason}): moved to {}, starting with an empty one",
                 path.display(),
                 aside.display()
             );
@@ -61,7 +62,7 @@ fn read(path: &Path) -> Result<(Store, Book), OpenError> {
     Ok((store, Book::new(contents)))
 }
 
-/// What the thread does until the checkpoint is closed.
+/// Runs turns until the checkpoint is closed.
 pub(crate) fn run(mut writer: Writer) {
     loop {
         writer.wait();
@@ -75,37 +76,37 @@ pub(crate) fn run(mut writer: Writer) {
     writer.close();
 }
 
-/// How a writer gets its file, the first time and after an error.
+/// Opens the writer's file, initially and after an error.
 pub(crate) type Opener = Box<dyn FnMut() -> Result<Store, OpenError> + Send>;
 
-/// What writes a checkpoint. Usually a thread runs it. A caller that decides when each turn happens
-/// gets it from [`Checkpoint::by_hand`].
+/// Writes a checkpoint. Usually a thread runs it; with [`Checkpoint::by_hand`] the caller runs each
+/// turn.
 pub struct Writer {
     checkpoint: Checkpoint,
     open: Opener,
     store: Option<Store>,
-    /// A commit to `store` failed: redb refuses everything until the file is opened again.
+    /// `None` after a failed commit: redb refuses all use of a file until it is reopened.
     broken: bool,
-    /// What is taken from the book and not durable, with the number of the latest batch in it.
+    /// The changes taken from the book that are not durable, with the number of their latest batch.
     retained: Option<(Batch, u64)>,
-    /// Those that wait for it.
+    /// The waiters for these changes.
     waiters: Vec<Waiter>,
-    /// Failed commits since the last good one.
+    /// Failed commits since the last successful one.
     failures: u32,
     /// When the last commit ended.
     rested_since: Instant,
-    /// The bytes that dropped dead letters have freed since the file was last compacted.
+    /// Bytes that dropped dead letters have freed since the file was last compacted.
     freed: u64,
-    /// When stopped processes were last looked through.
+    /// When the last search for expired processes ended.
     expired_at: Option<Instant>,
 }
 
-/// How a turn of a writer ended.
+/// The result of a turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Turn {
     /// All changes made before the turn are durable.
     Committed,
-    /// None of them is durable, and all are kept for the next turn.
+    /// None of the changes is known to be durable. All are kept for the next turn.
     Failed,
     /// The checkpoint is being closed, and this was the last turn.
     Closed,
@@ -127,10 +128,10 @@ impl Writer {
         }
     }
 
-    /// Takes all changes made so far, commits them as a group, and runs the waiters for that.
+    /// Takes all changes made so far, commits them as a group and runs their waiters.
     pub fn turn(&mut self) -> Turn {
         let mut state = self.checkpoint.lock();
-        // Those that come later wait for the next turn: only the acks noted so far are folded in it.
+        // Later tracks wait for the next turn: this one copies only acks noted before it began.
         self.waiters.append(&mut state.waiters);
         let questions = std::mem::take(&mut state.questions);
         let dirty = std::mem::take(&mut state.dirty);
@@ -167,7 +168,7 @@ impl Writer {
         let took = started.elapsed();
         COMMITS.note(&Commit::Done(took));
         self.committed(took);
-        // A waiter's own fault must not end this thread.
+        // A panic of a waiter must not end this thread.
         for waiter in std::mem::take(&mut self.waiters) {
             let _ = catch_unwind(AssertUnwindSafe(waiter));
         }
@@ -215,7 +216,10 @@ impl Writer {
         drop(state);
         if self.failures > 0 {
             let path = self.checkpoint.shared.path.display();
-            log::warn!("checkpoint {path} is written again after {} failures", self.failures);
+            log::warn!(
+                "checkpoint {path} can be written again after {} failed commits",
+                self.failures
+            );
             self.failures = 0;
         }
     }
@@ -231,17 +235,17 @@ impl Writer {
         state.status.failing = Some(reason);
     }
 
-    /// A turn panicked, which none should: what it took is kept, and the file opened again.
+    /// Recovers from a turn that panicked, which is a bug: keeps its changes and reopens the file.
     fn recover(&mut self) {
-        log::error!("the checkpoint's writer panicked; it goes on");
+        log::error!("the writer of the checkpoint panicked and was restarted");
         COMMITS.note(&Commit::Failed(Duration::ZERO, "the writer panicked"));
         self.broken = true;
-        self.failed("the checkpoint's writer panicked".into());
+        self.failed("the writer panicked".into());
         self.pause();
     }
 
     fn close(mut self) {
-        // The file is free before a caller hears that it is closed.
+        // Release the file before callers learn that it is closed.
         self.store = None;
         self.waiters.clear();
         let mut state = self.checkpoint.lock();
@@ -252,8 +256,7 @@ impl Writer {
         self.checkpoint.shared.wake.notify_all();
     }
 
-    /// Waits until there is something to write, and then until the interval is over or a caller waits
-    /// for it to be durable.
+    /// Waits for a change, and then until the interval is over or a caller waits for a commit.
     fn wait(&self) {
         let shared = &self.checkpoint.shared;
         let until = |state, limit, idle: fn(&mut State) -> bool| {
@@ -262,7 +265,7 @@ impl Writer {
         };
         let rested = || self.rested_since.elapsed();
         if self.retained.is_some() {
-            // It has paused after the failure already.
+            // It has already paused after the failure.
             return;
         }
         let mut state = self.checkpoint.lock();
@@ -285,8 +288,8 @@ impl Writer {
         drop(until(state, GATHER.saturating_sub(rested()), |state| !state.closing));
     }
 
-    /// After a commit: has the file give back what dropped letters have freed, and forgets processes
-    /// that were stopped long ago.
+    /// Runs after a commit: compacts the file if dropped letters have freed enough, and forgets
+    /// processes that were stopped long ago.
     fn tidy(&mut self) {
         if self.freed >= COMPACTED {
             self.compact();
@@ -305,7 +308,7 @@ impl Writer {
             return;
         };
         self.freed = 0;
-        // It waits for the disk as a commit does.
+        // Compaction may wait for the disk, as a commit does.
         self.checkpoint.lock().writing_since = Some(Instant::now());
         let compacted = store.compact();
         self.checkpoint.lock().writing_since = None;
@@ -328,11 +331,11 @@ impl Writer {
             from = next;
         }
         if expired > 0 {
-            log::info!("{expired} processes that were stopped long ago are forgotten");
+            log::info!("forgot {expired} processes that were stopped long ago");
         }
     }
 
-    /// Longer after each failure, and no longer than until the file is to be closed.
+    /// The pause after failures: longer after each, and cut short when the file is to be closed.
     fn pause(&self) {
         let (first, longest) = RETRY;
         let pause = first.saturating_mul(1 << self.failures.min(10)).min(longest);

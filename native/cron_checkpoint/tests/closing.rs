@@ -1,5 +1,5 @@
-//! The end of a checkpoint: nothing said before it is lost, nobody waits for it in vain, and the
-//! file can be opened again.
+//! Closing a checkpoint: no earlier change is lost, every caller gets an answer, and the file can
+//! be opened again.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
 use cron_checkpoint::{Checkpoint, Page, Settings};
@@ -75,7 +75,7 @@ fn file_opened_while_it_is_being_closed_is_opened_after_that() {
 }
 
 #[test]
-fn word_said_before_the_close_is_durable_though_the_writer_was_busy() {
+fn change_before_the_close_is_durable_with_a_busy_writer() {
     let dir = tempdir().unwrap();
     let path = dir.path().join("checkpoint");
     let checkpoint = open(&path, NEVER);

@@ -1,5 +1,5 @@
-//! Files that are no checkpoint, or one that was damaged: opening never fails for that. What is
-//! whole is used, and what is not is kept beside a new file.
+//! Damaged files and files of other kinds: opening always succeeds. Intact data is used, and the
+//! damaged file is kept beside a new one.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 #![allow(clippy::indexing_slicing, reason = "test code")]
 
@@ -12,7 +12,7 @@ use tempfile::tempdir;
 mod util;
 use util::*;
 
-/// Where redb's header keeps the version of each of its two commit slots.
+/// The offsets of the version in both commit slots of redb's header.
 const VERSIONS: [usize; 2] = [64, 192];
 
 /// The length of redb's header.
@@ -25,8 +25,8 @@ fn aside(path: &Path) -> Vec<PathBuf> {
     files.filter(|file| file.file_name().unwrap().to_str().unwrap().starts_with(&prefix)).collect()
 }
 
-/// What the file of `good` says: where the processes stand, and the results in the first one's
-/// letters.
+/// The content of the file of `good`: the positions of the processes, and the results in the first
+/// one's letters.
 type Said = (Vec<Option<u64>>, Vec<Vec<u8>>);
 
 fn said(checkpoint: &Checkpoint) -> Said {
@@ -39,7 +39,7 @@ fn said(checkpoint: &Checkpoint) -> Said {
     ((0..20).map(stands).collect(), letters.into_iter().map(|letter| letter.result).collect())
 }
 
-/// The bytes of a good file, closed or as a crash leaves it, and what it said after each commit.
+/// The bytes of a good file, closed or as after a crash, and its content after each commit.
 fn good(closed: bool) -> (Vec<u8>, Vec<Said>) {
     let dir = tempdir().unwrap();
     let path = dir.path().join("checkpoint");
@@ -70,8 +70,8 @@ fn nothing() -> Said {
     (vec![None; 20], Vec::new())
 }
 
-/// Opens these bytes, which must end as one of `states` or as a new file beside them, and goes on
-/// with it. True if it was moved aside.
+/// Opens these bytes and continues to use the file. The content must be one of `states`, or the
+/// file must be moved aside. Returns true if it was.
 fn opened(bytes: &[u8], states: &[Said], context: &str) -> bool {
     let dir = tempdir().unwrap();
     let path = dir.path().join("checkpoint");
@@ -94,7 +94,7 @@ fn opened(bytes: &[u8], states: &[Said], context: &str) -> bool {
 }
 
 #[test]
-fn file_that_is_no_checkpoint_is_kept_beside_a_new_one() {
+fn other_file_is_kept_beside_a_new_one() {
     let mut random = fastrand::Rng::with_seed(1);
     let noise: Vec<u8> = (0..100_000).map(|_| random.u8(..)).collect();
     let magic = good(true).0[..9].to_vec();
@@ -154,11 +154,11 @@ fn file_with_a_changed_byte_anywhere_is_whole_or_moved_aside() {
             let mut changed = bytes.clone();
             changed[at] ^= 1 << random.u8(..8);
             let context = format!("closed {closed}, byte {at} is {:#x} now", changed[at]);
-            // A version that was once in use is refused, not damaged: it must not be moved aside.
+            // A version of an older format is refused as such. The file must not be moved aside.
             if VERSIONS.iter().any(|&version| matches!(changed[version], 1 | 2)) {
                 continue;
             }
-            // A damaged commit is as one that a power cut tore: the one before it counts.
+            // A damaged commit is like one that a power cut tore: the previous one counts.
             moved += u32::from(opened(&changed, last(&states, 2), &context));
         }
         assert!(moved > 20, "{moved} are no test");

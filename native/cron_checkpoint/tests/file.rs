@@ -1,5 +1,5 @@
-//! A checkpoint's file as its user sees it: what was said is found again, in time and in the right
-//! order, through closing, opening and both at once.
+//! A checkpoint's file from the user's view: every change is found again, in time and in order,
+//! across closing and reopening.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
 use cron_checkpoint::{Checkpoint, Full, Page, Settings, Waiter};
@@ -19,7 +19,7 @@ fn place() -> (TempDir, PathBuf) {
     (dir, path)
 }
 
-/// A waiter that takes a copy of the file, and where that copy's path comes.
+/// A waiter that copies the file and sends the path of the copy.
 fn copying(path: &std::path::Path) -> (Waiter, Receiver<PathBuf>) {
     let (said, heard) = sync_channel(1);
     let path = path.to_owned();
@@ -43,7 +43,7 @@ fn letters_are_read_page_by_page_within_a_number_and_a_size() {
     assert_eq!(page(Page { after: ids[0], letters: 3, ..Page::ALL }), (ids[1..].to_vec(), false));
     assert_eq!(page(Page { after: ids[3], ..Page::ALL }), (vec![], false));
     assert_eq!(page(Page { after: u64::MAX, ..Page::ALL }), (vec![], false));
-    // However large the first one is, it comes: else nobody would get past it.
+    // The first letter is returned whatever its size. Otherwise no caller could get past it.
     assert_eq!(page(Page { bytes: 1, ..Page::ALL }), (ids[..1].to_vec(), true));
     close(&checkpoint);
 }
@@ -108,7 +108,7 @@ fn acks_wait_for_the_next_commit_and_only_the_latest_is_kept() {
 }
 
 #[test]
-fn ack_that_nobody_waits_for_is_durable_after_the_interval() {
+fn ack_without_a_waiter_is_durable_after_the_interval() {
     let (_dir, path) = place();
     let checkpoint = open(&path, Duration::from_millis(5));
     let track = begin(&checkpoint, process(0), 1, after(0));
@@ -145,7 +145,7 @@ fn thousand_tracks_acked_at_once_are_one_group() {
 }
 
 #[test]
-fn waiter_of_each_call_runs_when_its_word_is_in_the_file() {
+fn waiter_of_each_call_runs_when_its_change_is_in_the_file() {
     let (_dir, path) = place();
     let checkpoint = open(&path, NEVER);
     let it = process(0);
@@ -224,7 +224,7 @@ fn letter_too_many_is_refused_and_its_result_is_not_acked() {
     assert!(!checkpoint.discard(process(1), first, Box::new(|| ())), "it is the other's");
     assert!(checkpoint.discard(process(1), second, Box::new(|| ())));
     close(&checkpoint);
-    // The limit counts what the file holds, and the number of what it holds no more is not reused.
+    // The limit counts the letters in the file. The number of a discarded letter is not reused.
     let (checkpoint, _) = Checkpoint::open(&path, Settings::new(NEVER, 2)).unwrap();
     let track = begin(&checkpoint, process(0), 3, after(1));
     let third = checkpoint.give_up(&track, 1, letter(2)).unwrap();

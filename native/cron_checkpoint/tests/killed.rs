@@ -1,5 +1,5 @@
-//! A process that is killed in the middle of its work, over and over: the next one finds all that
-//! was called durable, and a dead letter never without the cursor that passes it.
+//! Kills a writing OS process again and again. The next one finds every durable change, and no dead
+//! letter without the cursor that passes it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
 use std::io::{BufRead, BufReader};
@@ -15,13 +15,13 @@ use cron_checkpoint::{Checkpoint, Page, Settings};
 mod util;
 use util::*;
 
-/// Says to a child process which file it is to write.
+/// The variable that tells a child process which file to write.
 const WRITTEN: &str = "CHECKPOINT_WRITTEN";
 
-/// Of the results, each third one is given up.
+/// Every third result is given up.
 const GIVEN_UP: u64 = 3;
 
-/// Not a test of its own: the process that the next one kills.
+/// Not a test: the OS process that the next test kills.
 #[test]
 fn other_process_that_writes_a_file() {
     let Some(path) = std::env::var_os(WRITTEN) else { return };
@@ -42,7 +42,7 @@ fn other_process_that_writes_a_file() {
                 println!("\ndurable {result}");
                 let _ = said.send(());
             }));
-            // Each second time without waiting, so that it also dies with much to write.
+            // Every other time without waiting, so that it also dies with many pending changes.
             if result % 10 == 0 {
                 wait(&heard);
             }
@@ -76,7 +76,7 @@ fn process_killed_at_any_moment_leaves_letters_and_cursor_together() {
         for _ in 0..random.u32(1..30) {
             durable = wait(&heard);
         }
-        // Anywhere in the commits that follow; that it is some moment is all that matters.
+        // At a random moment within the following commits.
         std::thread::sleep(Duration::from_micros(random.u64(0..3_000)));
         child.kill().unwrap();
         child.wait().unwrap();

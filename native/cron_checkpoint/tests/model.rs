@@ -1,5 +1,5 @@
-//! Random words about three processes, against the simplest model of what they mean: what is known
-//! now, and what a crash would leave.
+//! Random calls for three processes, compared with a simple model: the current state, and the state
+//! after a crash.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 #![allow(clippy::indexing_slicing, reason = "test code")]
 
@@ -16,22 +16,22 @@ use util::*;
 
 const PROCESSES: usize = 3;
 
-/// There is room for this many letters.
+/// The limit on letters.
 const LETTERS: u64 = 4;
 
 #[derive(Debug, Clone)]
 enum Word {
-    /// Of a new registration of this process, which begins here.
+    /// Begins a registration of this process at this position.
     Begin(usize, u64),
-    /// Of the registration that began this long ago, and what is acked: up to here.
+    /// Acks of the registration that began this many steps ago, up to this number.
     Acked(usize, u64),
     GiveUp(usize, u64),
     Ended(usize, bool),
     Forget(usize),
-    /// Of a process's letter with this number.
+    /// Discards a process's letter with this number.
     Discard(usize, u64),
     Flush,
-    /// What does a crash leave now?
+    /// Compares the state after a crash.
     Crash,
     Reopen,
 }
@@ -52,7 +52,7 @@ fn word() -> impl Strategy<Value = Word> {
     ]
 }
 
-/// What is known: of each process the epoch, the cursor's number and whether it is watched.
+/// The state of each process: epoch, number of the cursor, whether to resume it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Known {
     entries: BTreeMap<usize, (u64, u64, bool)>,
@@ -63,7 +63,7 @@ struct Known {
 struct Registration {
     process: usize,
     epoch: u64,
-    /// The highest number acked: a lower one says nothing.
+    /// The highest number acked. Lower acks change nothing.
     last: Option<u64>,
     track: Arc<Track>,
 }
@@ -104,7 +104,7 @@ impl World {
         }
     }
 
-    /// The registration that began this long ago, if it is known.
+    /// The registration that began this many steps ago, if there is one.
     fn registration(&mut self, ago: usize) -> Option<&mut Registration> {
         self.registrations.iter_mut().rev().nth(ago)
     }
@@ -170,7 +170,7 @@ impl World {
         assert_eq!(self.checkpoint.status().letters, letters);
     }
 
-    /// What an ack means; the track to say it with.
+    /// Applies an ack to the model. Returns the track for the real call.
     fn acked(&mut self, ago: usize, seq: u64) -> Option<Arc<Track>> {
         let registration = self.registration(ago)?;
         let newer = registration.last.is_none_or(|last| last < seq);
@@ -215,7 +215,7 @@ impl World {
 
 type Entries = BTreeMap<usize, (u64, bool)>;
 
-/// What a file says of the processes.
+/// The records in a checkpoint.
 fn find(checkpoint: &Checkpoint) -> Entries {
     let one = |index| {
         let record = checkpoint.find(&process(index))?;
@@ -224,7 +224,7 @@ fn find(checkpoint: &Checkpoint) -> Entries {
     (0..PROCESSES).filter_map(one).collect()
 }
 
-/// All that a file says.
+/// The records and the letters in a checkpoint.
 fn seen(checkpoint: &Checkpoint) -> (Entries, BTreeSet<(usize, u64)>) {
     let mut letters = BTreeSet::new();
     for index in 0..PROCESSES {

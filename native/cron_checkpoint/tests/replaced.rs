@@ -1,5 +1,5 @@
-//! A file that is deleted or replaced under the running node is noticed and written anew: what was
-//! acked is found by the next start.
+//! A file that is deleted or replaced under a running node is noticed and rewritten. The next start
+//! finds all acks.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
 use cron_checkpoint::Page;
@@ -11,7 +11,7 @@ use tempfile::tempdir;
 mod util;
 use util::*;
 
-/// Has a file with a record and a dead letter lose its place, and looks into what is there then.
+/// Replaces a file with a record and a dead letter, and checks the new file.
 fn replaced_by(replace: impl FnOnce(&Path)) {
     let dir = tempdir().unwrap();
     let path = dir.path().join("checkpoint");

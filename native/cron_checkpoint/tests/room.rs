@@ -1,5 +1,5 @@
-//! The room that a checkpoint takes: dropped dead letters give it back, stopped processes expire,
-//! and a process that is little pushed costs few commits.
+//! The resources of a checkpoint: discarded dead letters free disk space, stopped processes expire,
+//! and a process with few pushes causes few commits.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
 use cron_checkpoint::{Checkpoint, LetterLimits, Settings};
@@ -80,7 +80,7 @@ fn process_that_was_stopped_long_ago_is_forgotten_in_memory_by_other_starts() {
     let [stopped, watched] = [0, 1].map(|n| begin(&checkpoint, process(n), 1, after(1)));
     checkpoint.ended(&stopped, false, None);
     checkpoint.ended(&watched, true, None);
-    // Time goes by between the stop and one of the starts.
+    // Time must pass between the stop and one of the starts.
     until("it is forgotten", || {
         checkpoint.ended(&begin(&checkpoint, process(2), 2, after(1)), true, None);
         checkpoint.find(&process(0)).is_none()
@@ -95,7 +95,7 @@ fn process_that_was_stopped_long_ago_is_forgotten_in_memory_by_other_starts() {
 #[test]
 fn few_acks_are_committed_seldom_and_many_after_the_interval() {
     let dir = tempdir().unwrap();
-    // The long interval never ends in a test; the short one is a twentieth of it.
+    // The long interval exceeds the test; the short one is a twentieth of it.
     let checkpoint = open(&dir.path().join("checkpoint"), Duration::from_secs(20));
     let track = begin(&checkpoint, process(0), 1, after(0));
     flush(&checkpoint);

@@ -1,5 +1,5 @@
-//! What is not the file's fault: another process that has it open, a path that cannot be used, a
-//! disk that is full.
+//! Failures outside the file: another OS process has it open, the path cannot be used, the disk is
+//! full.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
 use cron_checkpoint::{Checkpoint, OpenError, Page, Settings};
@@ -13,10 +13,10 @@ use tempfile::{TempDir, tempdir};
 mod util;
 use util::*;
 
-/// Says to a child process which file it is to hold.
+/// The variable that tells a child process which file to hold.
 const HELD: &str = "CHECKPOINT_HELD";
 
-/// Not a test of its own: the other process of the next one.
+/// Not a test: the other OS process of the next test.
 #[test]
 fn other_process_that_holds_a_file() {
     let Some(path) = std::env::var_os(HELD) else { return };
@@ -24,7 +24,7 @@ fn other_process_that_holds_a_file() {
     let _track = begin(&checkpoint, process(0), 1, after(7));
     flush(&checkpoint);
     println!("\nheld");
-    // Until it is killed, or nobody is there any more to do that.
+    // Ends when it is killed, or with its parent.
     let _ = std::io::stdin().lines().next();
 }
 
@@ -77,7 +77,7 @@ fn path_that_cannot_be_used_is_an_error_of_the_system() {
     close(&open(&missing, NEVER));
 }
 
-/// A disk of a few MB of its own, where the system allows that.
+/// A separate disk of a few MB, if the system allows mounting one.
 struct Disk(TempDir);
 
 impl Disk {
@@ -88,7 +88,7 @@ impl Disk {
         if mount.stderr(Stdio::null()).status().is_ok_and(|status| status.success()) {
             return Some(Self(dir));
         }
-        // Past the capture of a test's output: that it was not run must be seen.
+        // Bypasses the test's captured output, so that a skipped test is visible.
         let _ = writeln!(std::io::stderr(), "SKIPPED: no disk to fill, mount is not allowed here");
         None
     }
@@ -97,7 +97,7 @@ impl Disk {
         self.0.path().join("checkpoint")
     }
 
-    /// Leaves no room on it.
+    /// Fills the disk.
     fn fill(&self) {
         let mut filler = std::fs::File::create(self.0.path().join("filler")).unwrap();
         while filler.write_all(&[1; 4096]).is_ok() {}
@@ -111,13 +111,13 @@ impl Disk {
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        // At once or, if a failed test has left a file open, when that is closed.
+        // Takes effect at once, or when files that a failed test left open are closed.
         let _ = Command::new("umount").arg("--lazy").arg(self.0.path()).status();
     }
 }
 
-/// Says more than there is room for in the pages that the file has already: all letters' results
-/// together are 2 MB.
+/// Writes more than fits into the pages that the file already has: the results of all letters add
+/// up to 2 MB.
 fn say_much(checkpoint: &Checkpoint) {
     for index in 0..10 {
         let track = begin(checkpoint, process(index), 2, after(1));
@@ -138,7 +138,7 @@ fn full_disk_holds_up_everything_and_loses_nothing() {
     let (waiter, durable) = waiter();
     checkpoint.flush(waiter);
     until("a failed commit", || checkpoint.status().failing.is_some());
-    // What comes meanwhile waits too, and is known all the same.
+    // Changes made meanwhile wait too, but are visible.
     let track = begin(&checkpoint, process(21), 1, after(3));
     checkpoint.acked(&track, 1, cursor(4));
     assert_eq!(number(&checkpoint.find(&process(21)).unwrap()), 4);

@@ -1,5 +1,5 @@
-//! Reading the body of a good response into memory: inflated, and bounded as it is sent and as it
-//! is when inflated, whatever the head announced.
+//! Reads the body of a good response into memory and inflates it. Its size is bounded both as sent
+//! and as inflated, whatever the head announced.
 
 use crate::failure::{failure, printable};
 use crate::head;
@@ -10,7 +10,7 @@ use std::io::{self, BufRead, BufReader, Read};
 use ureq::Body;
 use ureq::http::{HeaderMap, Response, header};
 
-/// By how much a body in memory grows at once.
+/// The step in which the memory for a body grows.
 const STEP: u64 = 1 << 20;
 
 /// Reads the body of `response` into `body`. See [`crate::Client::get`].
@@ -27,7 +27,8 @@ pub(crate) fn read(
     if announced > limits.max_bytes {
         return Err(too_large("is", limits));
     }
-    // The first step at once where it is known to be needed; inflated it is that large at least.
+    // If the first step is certain to be needed, take it at once: an inflated body is at least as
+    // large as the sent one.
     body.reserve(usize::try_from(announced.min(STEP)).unwrap_or(0));
     let reader = response.body_mut().with_config().limit(limits.max_bytes).reader();
     let mut sent = Sent { reader, limits, failure: None };
@@ -36,11 +37,12 @@ pub(crate) fn read(
     } else {
         fill(&mut sent, limits, body, room)
     };
-    // What went wrong with the connection shows as an error of what reads from it.
+    // The error of the connection appears as an error of the reader that wraps it.
     filled.map_err(|stop| sent.failure.take().unwrap_or_else(|| stop.into_failure(limits)))
 }
 
-/// Whether the body is to be inflated. Anything but gzip, once, was not asked for.
+/// Whether the body must be inflated. Any coding except a single gzip is refused, as it was not
+/// requested.
 fn is_gzip(headers: &HeaderMap) -> Result<bool, Failure> {
     let mut gzip = false;
     for value in headers.get_all(header::CONTENT_ENCODING) {
@@ -49,7 +51,7 @@ fn is_gzip(headers: &HeaderMap) -> Result<bool, Failure> {
             Err(Failure::new(Class::BadEncoding, detail))
         };
         let Ok(text) = value.to_str() else {
-            return refused("that is no text");
+            return refused("is not text");
         };
         for name in text.split(',').map(str::trim) {
             match name.to_ascii_lowercase().as_str() {
@@ -63,11 +65,11 @@ fn is_gzip(headers: &HeaderMap) -> Result<bool, Failure> {
     Ok(gzip)
 }
 
-/// Why a body is not whole.
+/// Why a body is incomplete.
 enum Stop {
     TooLarge,
     NoRoom,
-    /// It could not be read; if what was sent could, it could not be inflated.
+    /// Reading failed. If the connection did not fail, inflating did.
     Unreadable(io::Error),
 }
 
@@ -93,8 +95,8 @@ fn too_large(how: &str, limits: &Limits) -> Failure {
     Failure::new(Class::BodyTooLarge, detail)
 }
 
-/// Reads all of `reader` into `body`, step by step, so that memory is never more than a step ahead
-/// of what has come.
+/// Reads all of `reader` into `body` in steps, so that memory is never more than a step ahead of
+/// the data received.
 fn fill(
     reader: &mut dyn Read,
     limits: &Limits,
@@ -108,7 +110,7 @@ fn fill(
         if (read as u64) < step {
             return Ok(());
         }
-        // As much as was allowed, and maybe all: one more byte tells.
+        // The limit is reached. Read one more byte to find out whether the body goes on.
         let mut next = [0];
         loop {
             match reader.read(&mut next) {
@@ -130,10 +132,10 @@ fn fill(
     }
 }
 
-/// Inflates gzip of one or more members. Like gunzip, it ignores zeros behind the last member: some
-/// servers pad bodies with them.
+/// Inflates gzip of one or more members. Like gunzip, it ignores zeros after the last member,
+/// because some servers pad bodies with them.
 struct Members<R> {
-    /// `None` at the end.
+    /// `None` at the end of the data.
     member: Option<GzDecoder<R>>,
 }
 
@@ -166,7 +168,7 @@ fn skip_zeros(rest: &mut impl BufRead) -> io::Result<()> {
     loop {
         let zeros = rest.fill_buf()?;
         if zeros.iter().any(|byte| *byte != 0) {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "bytes behind its padding"));
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "bytes after the padding"));
         }
         match zeros.len() {
             0 => return Ok(()),
@@ -175,7 +177,7 @@ fn skip_zeros(rest: &mut impl BufRead) -> io::Result<()> {
     }
 }
 
-/// The body as it is sent, which keeps what went wrong with it.
+/// The body as sent. Keeps the error of the connection.
 struct Sent<'a, R> {
     reader: R,
     limits: &'a Limits,

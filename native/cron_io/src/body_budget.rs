@@ -1,20 +1,20 @@
-//! Room for large bodies. The engine's budget counts pages once they are there; what is still on
-//! its way counts here, so that many large answers at once do not take many times the budget. The
-//! first MiB of each is free: small pages never ask.
+//! The memory budget of large bodies. The engine's budget counts complete pages; this one also
+//! counts bodies that are still arriving, so that many large answers at once cannot take many times
+//! the budget. The first MiB of each body is free, so small pages never need a share.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The bytes of each body that need no room.
+/// The bytes of each body that need no share.
 pub(crate) const FREE_BYTES: u64 = 1 << 20;
 
-/// The bytes of all bodies under way, beyond the first MiB of each.
+/// The budget for all bodies under way, without the first MiB of each.
 #[derive(Debug)]
 pub struct Room {
     budget: u64,
     taken: AtomicU64,
 }
 
-/// What one body has taken of it. It is given back at the end.
+/// The share of one body, returned when it is dropped.
 #[derive(Debug)]
 pub struct Share<'r> {
     room: &'r Room,
@@ -22,13 +22,13 @@ pub struct Share<'r> {
 }
 
 impl Room {
-    /// Room for `budget` bytes.
+    /// A budget of `budget` bytes.
     #[must_use]
     pub const fn new(budget: u64) -> Self {
         Self { budget, taken: AtomicU64::new(0) }
     }
 
-    /// The share of a body that is about to come.
+    /// A share for a body that is about to arrive.
     #[must_use]
     pub const fn share(&self) -> Share<'_> {
         Share { room: self, bytes: 0 }
@@ -36,15 +36,16 @@ impl Room {
 }
 
 impl Share<'_> {
-    /// Has the share cover at least `bytes`, less the first MiB, while pages take `buffered`: what
-    /// came takes more memory decoded than as a body. False as of [`Share::grow`].
+    /// Raises the share to at least `bytes`, less the first MiB, while complete pages take
+    /// `buffered`. A decoded body takes more memory than the body itself. Returns false as
+    /// [`Share::grow`] does.
     pub fn cover(&mut self, bytes: u64, buffered: u64) -> bool {
         let more = bytes.saturating_sub(FREE_BYTES).saturating_sub(self.bytes);
         more == 0 || self.grow(more, buffered)
     }
 
-    /// Takes this many bytes more, while pages take `buffered`. False if that would be beyond the
-    /// budget, unless this is the only large body: one page is always allowed.
+    /// Adds this many bytes to the share, while complete pages take `buffered`. Returns false if
+    /// that exceeds the budget, unless this is the only large body: one page is always allowed.
     pub fn grow(&mut self, bytes: u64, buffered: u64) -> bool {
         let before = self.room.taken.fetch_add(bytes, Ordering::AcqRel);
         self.bytes += bytes;

@@ -1,19 +1,19 @@
-//! The lines of a body in chunks: of sizes and of trailers.
+//! Parses the lines of a chunked body: the sizes of chunks and the trailers.
 
 use thiserror::Error;
 
-/// What is refused of a body in chunks.
+/// Why a chunked body is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub(crate) enum FramingError {
-    #[error("the size of a chunk is no number, or its line is too long")]
+    #[error("the size of a chunk is not a number, or its line is too long")]
     Size,
     #[error("a chunk does not end where its size says")]
     ChunkEnd,
     #[error("chunks have more extensions than data")]
     Excess,
-    #[error("trailers without end")]
+    #[error("too many trailers")]
     Trailers,
-    #[error("bytes that were not asked for")]
+    #[error("unexpected bytes after a response")]
     Unasked,
 }
 
@@ -23,11 +23,11 @@ impl From<FramingError> for ureq::Error {
     }
 }
 
-/// A line, and what follows it.
+/// A line, and the input after it.
 type Split<'a> = (&'a [u8], &'a [u8]);
 
-/// Splits off the first line, its end included; `None` if it is not complete yet. Returns `error` for a
-/// line that is longer than `max` or does not end in CR and LF.
+/// Splits off the first line with its line end; `None` if it is incomplete. Returns `error` if the
+/// line is longer than `max` or does not end in CR and LF.
 pub(crate) fn line(
     input: &[u8],
     max: usize,
@@ -40,7 +40,7 @@ pub(crate) fn line(
     if line.ends_with(b"\r\n") { Ok(Some((line, rest))) } else { Err(error) }
 }
 
-/// Parses the size in a chunk's line: hexadecimal digits before spaces and a semicolon.
+/// Parses a chunk's size: hexadecimal digits, then spaces and a semicolon.
 pub(crate) fn size(line: &[u8]) -> Option<u64> {
     let line = line.strip_suffix(b"\r\n")?;
     if line.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t') {

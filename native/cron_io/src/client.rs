@@ -1,6 +1,5 @@
-//! One GET to a Compute Unit, within limits of time, size and place. A Compute Unit is not
-//! trusted: whatever it sends ends as a body or as a [`Failure`]. What the body means is not
-//! looked at here.
+//! Sends one GET to a Compute Unit, within limits of time, size and place. A Compute Unit is not
+//! trusted: every answer ends as a body or as a [`Failure`]. The body is not interpreted here.
 
 use crate::body;
 use crate::connector::connections;
@@ -21,28 +20,28 @@ use ureq::http::{Response, StatusCode, header};
 use ureq::tls::TlsConfig;
 use ureq::{Agent, Body, Timeout};
 
-/// How many redirects are followed.
+/// The number of redirects that are followed.
 const MAX_REDIRECTS: usize = 3;
 
-/// The most bytes of a head: the buffer that it must fit into. Compute Units send under 1 KiB.
+/// The size of the buffer for a head, which must hold all of it. Compute Units send under 1 KiB.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
 
-/// How long a connection may rest and be used again. Compute Units close theirs after 72 s.
+/// How long a connection may be idle and still be reused. Compute Units close theirs after 72 s.
 const MAX_IDLE_AGE: Duration = Duration::from_mins(1);
 
-/// How much of the body of an error or redirect is read so that its connection can be used again.
+/// How much of the body of an error or a redirect is read so that its connection can be reused.
 const MAX_DISCARDED_BYTES: u64 = 16 * 1024;
 
-/// How a client is to be.
+/// Options of a client.
 #[derive(Debug, Clone, Default)]
 pub struct ClientOptions {
-    /// How many connections are kept for use again.
+    /// How many idle connections are kept.
     pub connections: usize,
-    /// A PEM file of certificates to trust beside the built-in ones.
+    /// A PEM file of certificates to trust in addition to the built-in ones.
     pub cacertfile: Option<PathBuf>,
 }
 
-/// The client of a node: one pool of connections.
+/// The HTTP client of a host node, with one pool of connections.
 #[derive(Debug, Clone)]
 pub struct Client {
     agent: Agent,
@@ -50,8 +49,8 @@ pub struct Client {
     suspects: Arc<Suspects>,
 }
 
-/// When a kept connection to an origin was last found dead. The firewall or the restarted server that
-/// forgot it has most likely forgotten all that were idle at that time.
+/// When an idle connection to an origin was last found dead. The firewall or the restarted server
+/// that dropped it has most likely dropped all connections that were idle then.
 #[derive(Debug, Default)]
 struct Suspects(Mutex<HashMap<String, Instant>>);
 
@@ -62,7 +61,7 @@ impl Suspects {
         suspects.insert(target.to_string(), Instant::now());
     }
 
-    /// How long a connection may have been idle to be used again.
+    /// The longest idle time of a connection that may be reused.
     fn max_idle_age(&self, target: &Target) -> Duration {
         let suspects = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if suspects.is_empty() {
@@ -74,10 +73,10 @@ impl Suspects {
 }
 
 impl Client {
-    /// A client with these options.
+    /// Creates a client with these options.
     ///
     /// # Errors
-    /// [`CaFileError`] if the file of certificates is of no use.
+    /// [`CaFileError`] if the file of certificates cannot be used.
     pub fn new(options: &ClientOptions) -> Result<Self, CaFileError> {
         let roots = roots(options.cacertfile.as_deref())?;
         let config = Agent::config_builder()
@@ -101,11 +100,11 @@ impl Client {
 
     /// Fetches `path` of `target` into `body`.
     ///
-    /// `body_budget` is asked before the body in memory grows past a further MiB beyond the first, with
-    /// the number of bytes that it is about to grow by; `false` ends the fetch.
+    /// `room` is called before the memory for the body grows by another step, except for the first
+    /// MiB, with the number of bytes to add. If it returns `false`, the fetch ends.
     ///
     /// # Errors
-    /// [`Failure`] whatever goes wrong; `body` then holds nothing of use.
+    /// [`Failure`] in all cases; the content of `body` is then undefined.
     pub fn get(
         &self,
         target: &Target,
@@ -131,14 +130,14 @@ impl Client {
         Err(Failure::new(Class::Redirect, format!("more than {MAX_REDIRECTS} redirects")))
     }
 
-    /// Shuts all connections down and makes no more. Fetches that wait for an answer fail at once;
-    /// those that are connecting fail within their time for that.
+    /// Shuts down all connections and opens no more. Fetches that wait for an answer fail at once;
+    /// those that are connecting fail within the connect limit.
     pub fn shutdown(&self) {
         self.agent.clone().shutdown();
     }
 
-    /// Sends one request and takes the head of its response. A kept connection may have been closed
-    /// by the other side just now: that is no failure, it costs a new connection.
+    /// Sends one request and returns the response after reading its head. If the server closed an
+    /// idle connection just now, the request is repeated on a new connection.
     fn ask(
         &self,
         target: &Target,
@@ -163,11 +162,11 @@ impl Client {
                 .timeout_resolve(Some(limits.connect))
                 .timeout_connect(Some(limits.connect))
                 .timeout_recv_response(Some(limits.first_byte))
-                // Zero would mean no limit at all.
+                // Zero would mean no limit.
                 .timeout_global(Some(left.max(Duration::from_millis(1))))
                 .max_idle_age(max_idle_age);
             if target.is_loopback() {
-                // A proxy is on the way to other hosts, not to this one.
+                // Loopback targets never need a proxy.
                 config = config.proxy(None);
             }
             config.build().call()
@@ -178,7 +177,7 @@ impl Client {
                 call(Duration::ZERO)
             }
             Err(error @ ureq::Error::Timeout(Timeout::RecvResponse | Timeout::Global)) => {
-                // It may have been a kept connection, and the kernel may not have noticed.
+                // This may have been an idle connection whose end the kernel has not noticed.
                 self.suspects.add(target);
                 Err(error)
             }
@@ -188,8 +187,7 @@ impl Client {
     }
 }
 
-/// Reads the body of an error or redirect away. What cannot be read costs a new connection,
-/// nothing else.
+/// Reads and drops the body of an error or a redirect. If that fails, the connection is not reused.
 fn discard(response: &mut Response<Body>) {
     if head::check_framing(response).is_ok() {
         let body = response.body_mut().with_config().limit(MAX_DISCARDED_BYTES);

@@ -1,7 +1,7 @@
-//! How a connection is made: directly or through a proxy, with TLS or without, in time. Out of the
-//! HTTP client's own connectors, but for what those leave out.
+//! Opens connections: directly or through a proxy, with or without TLS, within a deadline. Combines
+//! the HTTP client's own connectors and fills their gaps.
 
-use crate::idle_connection::{Kept, is_end};
+use crate::idle_connection::{Reusable, is_end};
 use crate::plain::Plain;
 use crate::pool;
 use crate::proxy::{ProxyError, Socks, at_proxy};
@@ -15,7 +15,7 @@ use ureq::unversioned::transport::{
     Transport,
 };
 
-/// What makes the connections of a client.
+/// Opens the connections of a client.
 #[derive(Debug)]
 pub(crate) struct Connections<C> {
     chain: C,
@@ -32,7 +32,7 @@ pub(crate) fn connections() -> Connections<impl Connector> {
 }
 
 impl<C: Connector> Connector for Connections<C> {
-    type Out = Plain<Kept<C::Out>>;
+    type Out = Plain<Reusable<C::Out>>;
 
     fn connect(
         &self,
@@ -40,21 +40,22 @@ impl<C: Connector> Connector for Connections<C> {
         chained: Option<()>,
     ) -> Result<Option<Self::Out>, Error> {
         pool::waits();
-        // No deadline where there is no limit: it is too far away to be a time.
+        // `None` if there is no limit, which is too far away to be an instant.
         let deadline = Instant::now().checked_add(*details.timeout.after);
         let made = Arc::new(AtomicBool::new(false));
         let (connect, until_made) = (Arc::clone(&details.run_connector), Arc::clone(&made));
         let to_proxy = move |details: &ConnectionDetails<'_>| {
             let inner = connect(details).map_err(at_proxy)?;
             let made = Arc::clone(&until_made);
-            Ok(Box::new(Hurried { inner, deadline, made }) as Box<dyn Transport>)
+            Ok(Box::new(WithDeadline { inner, deadline, made }) as Box<dyn Transport>)
         };
         let details = ConnectionDetails {
             uri: details.uri,
             addrs: details.addrs.clone(),
             config: details.config,
-            // All requests have limits of their own, and the TLS of the client. Taken for its own,
-            // it is made once, and sessions are resumed.
+            // Each request has its own limits but uses the client's TLS settings. If marked as
+            // request level, the TLS configuration would be rebuilt each time and sessions would
+            // not be resumed.
             request_level: false,
             resolver: details.resolver,
             now: details.now,
@@ -64,26 +65,26 @@ impl<C: Connector> Connector for Connections<C> {
             register_shutdown: Arc::clone(&details.register_shutdown),
         };
         let connected = self.chain.connect(&details, chained).map_err(|error| match error {
-            // Names of targets are resolved earlier: this is the proxy's.
+            // Targets are resolved earlier, so this is the name of the proxy.
             Error::HostNotFound => ProxyError::Unknown.into(),
             error => error,
         })?;
         made.store(true, Ordering::Relaxed);
-        Ok(connected.map(|connected| Plain::new(Kept::new(connected))))
+        Ok(connected.map(|connected| Plain::new(Reusable::new(connected))))
     }
 }
 
-/// A connection to a proxy. The HTTP client gives each read of the proxy's answer the time that
-/// there is for all: until the connection through it is made, there is a deadline.
+/// A connection to a proxy. The HTTP client gives each read of the proxy's answer the whole time
+/// limit; this adds a deadline until the connection through the proxy is open.
 #[derive(Debug)]
-struct Hurried {
+struct WithDeadline {
     inner: Box<dyn Transport>,
     deadline: Option<Instant>,
     made: Arc<AtomicBool>,
 }
 
-impl Hurried {
-    fn hurry(&self, mut timeout: NextTimeout) -> NextTimeout {
+impl WithDeadline {
+    fn shorten(&self, mut timeout: NextTimeout) -> NextTimeout {
         if let (Some(deadline), false) = (self.deadline, self.made.load(Ordering::Relaxed)) {
             let left = deadline.saturating_duration_since(Instant::now());
             timeout.after = left.min(*timeout.after).into();
@@ -92,18 +93,18 @@ impl Hurried {
     }
 }
 
-impl Transport for Hurried {
+impl Transport for WithDeadline {
     fn buffers(&mut self) -> &mut dyn Buffers {
         self.inner.buffers()
     }
 
     fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
-        let timeout = self.hurry(timeout);
+        let timeout = self.shorten(timeout);
         self.inner.transmit_output(amount, timeout)
     }
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
-        let timeout = self.hurry(timeout);
+        let timeout = self.shorten(timeout);
         self.inner.await_input(timeout)
     }
 
@@ -116,8 +117,8 @@ impl Transport for Hurried {
     }
 }
 
-/// TLS, where the URL says so. A peer that ends the handshake does not want TLS, or not this one:
-/// that is no failure of the connection.
+/// TLS for `https` URLs. A peer that ends the handshake does not speak TLS, or refuses these
+/// parameters: a TLS failure, not one of the connection.
 #[derive(Debug, Default)]
 struct Tls(RustlsConnector);
 

@@ -1,5 +1,5 @@
-//! What an error of the HTTP client is to the engine: its class, and words that name the limit and
-//! its option, and hold no secret and no more of the peer's text than a line.
+//! Converts errors of the HTTP client into failures of the engine: a class, and a text that names
+//! the limit and its option. The text holds no secret and at most one line of remote text.
 
 use crate::limits::Limits;
 use crate::proxy::ProxyError;
@@ -11,7 +11,7 @@ use ureq::{Error, Timeout};
 /// The most characters of remote text in a failure.
 const MAX_PRINTED: usize = 200;
 
-/// The failure that `error` is under `limits`.
+/// The failure for `error` under `limits`.
 pub(crate) fn failure(error: &Error, limits: &Limits) -> Failure {
     match error {
         Error::Timeout(timeout) => timed_out(*timeout, limits),
@@ -46,29 +46,29 @@ fn of_io(error: &io::Error) -> Failure {
 }
 
 fn timed_out(timeout: Timeout, limits: &Limits) -> Failure {
-    let told = |class, what: &str, limit: Duration, option: &str| {
+    let within = |class, what: &str, limit: Duration, option: &str| {
         Failure::new(class, format!("no {what} within {} ms ({option})", limit.as_millis()))
     };
     match timeout {
-        // Where the whole is no longer than the part, it is the whole that is over.
+        // If the total limit is not longer than the connect limit, it is the one that expired.
         Timeout::Resolve | Timeout::Connect if limits.connect < limits.total => {
-            told(Class::ConnectTimeout, "connection", limits.connect, "cron_connect_timeout")
+            within(Class::ConnectTimeout, "connection", limits.connect, "cron_connect_timeout")
         }
         Timeout::RecvResponse => {
             let limit = limits.first_byte;
-            told(Class::FirstByteTimeout, "head of a response", limit, "cron_first_byte_timeout")
+            within(Class::FirstByteTimeout, "complete head", limit, "cron_first_byte_timeout")
         }
-        _ => told(Class::Timeout, "whole response", limits.total, "cron_timeout"),
+        _ => within(Class::Timeout, "complete response", limits.total, "cron_timeout"),
     }
 }
 
-/// What is wrong with a TLS connection, for who has to put it right.
+/// Explains a TLS error in terms that help to correct it.
 fn of_tls(error: &rustls::Error) -> String {
     use rustls::{CertificateError as Bad, InvalidMessage};
     let known = match error {
         rustls::Error::InvalidCertificate(bad) => match bad {
             Bad::UnknownIssuer => {
-                "the certificate is of no known issuer (cron_cacertfile adds some)"
+                "the issuer of the certificate is not trusted (cron_cacertfile adds issuers)"
             }
             Bad::Expired | Bad::ExpiredContext { .. } => "the certificate has expired",
             Bad::NotValidYet | Bad::NotValidYetContext { .. } => "the certificate is not valid yet",
@@ -85,13 +85,13 @@ fn of_tls(error: &rustls::Error) -> String {
     if known.is_empty() { printable(&error.to_string()) } else { known.to_owned() }
 }
 
-/// Remote text as it may be logged: escaped, and no more than a line of it.
+/// Makes remote text safe for logs: escaped, and at most one line.
 pub(crate) fn printable(text: &str) -> String {
     let mut printed = String::new();
     let mut left = MAX_PRINTED;
     for char in text.chars() {
         let escaped = char.escape_debug();
-        // An escape is told as a whole or not at all.
+        // An escape sequence is kept whole or dropped.
         let Some(rest) = left.checked_sub(escaped.len()) else {
             printed.push('…');
             break;

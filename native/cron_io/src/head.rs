@@ -1,15 +1,15 @@
-//! What the head of a response says beside its status: where a redirect leads, when to come back,
-//! how the body is framed. The bodies themselves are `body.rs`'s, and heads come rewritten (`plain.rs`).
+//! Reads the head of a response: the target of a redirect, the time to retry after, the framing of
+//! the body. `body.rs` reads the bodies, and `plain.rs` rewrites heads before they get here.
 
 use cron_engine::{Class, Failure};
 use std::time::{Duration, SystemTime};
 use ureq::http::{HeaderMap, HeaderName, Response, Version, header};
 
-/// The longest `Retry-After` that is taken: what a Compute Unit asks for beyond it is cut to it, so
-/// that no answer of one silences a monitor for good.
+/// The longest `Retry-After` that is honoured. Longer ones are cut, so that no answer can silence a
+/// monitor for good.
 pub const MAX_RETRY_AFTER: Duration = Duration::from_hours(1);
 
-/// Where a response other than 200 leads; the failure that it is if it leads nowhere.
+/// The location of a redirect; a failure for every other status except 200.
 pub(crate) fn location<B>(response: &Response<B>) -> Result<String, Failure> {
     let (status, headers) = (response.status(), response.headers());
     let failed = |class, detail| {
@@ -21,16 +21,16 @@ pub(crate) fn location<B>(response: &Response<B>) -> Result<String, Failure> {
     }
     match text(headers, &header::LOCATION) {
         Some(location) => Ok(location.to_owned()),
-        None => failed(Class::Redirect, format!("status {status} and no location")),
+        None => failed(Class::Redirect, format!("status {status} without a location")),
     }
 }
 
-/// How long a Compute Unit asks to be left alone: in seconds, or until a date, which is taken by
-/// the Compute Unit's own clock where it says what that shows.
+/// How long a Compute Unit asks to wait: a number of seconds, or a date, which is compared with the
+/// `Date` of the response.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = text(headers, &header::RETRY_AFTER)?.trim();
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        // More digits than fit are a long time all the same.
+        // Too many digits for the type: a long time in any case.
         let seconds = text.parse().unwrap_or(u64::MAX);
         return Some(Duration::from_secs(seconds).min(MAX_RETRY_AFTER));
     }
@@ -41,8 +41,8 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     Some(then.duration_since(now).ok()?.min(MAX_RETRY_AFTER))
 }
 
-/// Says whether it is beyond doubt where the body ends. The HTTP client is more lenient, and takes
-/// what another one on the way may have read differently.
+/// Fails unless the end of the body is unambiguous. The HTTP client is more lenient, and accepts
+/// framing that another server on the way may have read differently.
 pub(crate) fn check_framing<B>(response: &Response<B>) -> Result<(), Failure> {
     let headers = response.headers();
     let mut encodings = headers.get_all(header::TRANSFER_ENCODING).iter();
@@ -61,8 +61,8 @@ pub(crate) fn check_framing<B>(response: &Response<B>) -> Result<(), Failure> {
     Err(Failure::new(Class::Protocol, doubt))
 }
 
-/// The headers that are read, here and by the HTTP client. The client accepts 128 headers at most, so
-/// all others are dropped.
+/// The headers that are used, here and by the HTTP client. The client accepts at most 128 headers,
+/// so all others are dropped.
 const READ: [HeaderName; 7] = [
     header::CONNECTION,
     header::CONTENT_ENCODING,
@@ -73,19 +73,19 @@ const READ: [HeaderName; 7] = [
     header::TRANSFER_ENCODING,
 ];
 
-/// What comes behind a head.
+/// What follows a head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Follows {
-    /// Another head: this one is an interim response's.
+    /// Another head, because this one is an interim response.
     Head,
-    /// A body in chunks.
+    /// A chunked body.
     Chunks,
     /// Any other body, or none.
     Raw,
 }
 
-/// The length of the head at the start of `input`, if it is complete. The first `scanned` bytes have
-/// been searched before.
+/// The length of the head at the start of `input`, if it is complete. The first `scanned` bytes
+/// were searched earlier.
 pub(crate) fn end(input: &[u8], scanned: usize) -> Option<usize> {
     let from = scanned.saturating_sub(3);
     let mut rest = input.get(from..)?;
@@ -100,8 +100,8 @@ pub(crate) fn end(input: &[u8], scanned: usize) -> Option<usize> {
     None
 }
 
-/// Writes a complete head in plain form: one line for each header, and only headers that are read, or
-/// that are malformed, for the HTTP client to refuse.
+/// Rewrites a complete head in plain form: one line for each header. Unused headers are dropped;
+/// malformed ones are kept so that the HTTP client refuses them.
 pub(crate) fn plain(head: &[u8], plain: &mut Vec<u8>) -> Follows {
     let mut lines =
         head.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
@@ -140,7 +140,7 @@ pub(crate) fn plain(head: &[u8], plain: &mut Vec<u8>) -> Follows {
     match status.get(8..12) {
         Some(b" 101" | b" 204" | b" 304") => Follows::Raw,
         Some([b' ', b'1', ..]) => Follows::Head,
-        // `check_framing` refuses the bodies of all others.
+        // `check_framing` refuses the bodies of all other codings.
         Some(_) if chunked && codings == 1 && lengths == 0 && status.starts_with(b"HTTP/1.1") => {
             Follows::Chunks
         }
@@ -148,7 +148,7 @@ pub(crate) fn plain(head: &[u8], plain: &mut Vec<u8>) -> Follows {
     }
 }
 
-/// Name and value of a well-formed header.
+/// The name and value of a well-formed header.
 fn parts(header: &[u8]) -> Option<(&[u8], &[u8])> {
     let colon = header.iter().position(|byte| *byte == b':')?;
     let (name, value) = (header.get(..colon)?, header.get(colon + 1..)?);

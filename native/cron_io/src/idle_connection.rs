@@ -1,38 +1,40 @@
-//! Connections that are kept for use again: tells one that the other side closed in the meantime
-//! from a failure of the request that found it closed, and a full buffer from the connection's end.
+//! Idle connections that are reused. Distinguishes a connection that the server closed while it was
+//! idle from a failure of the request, and a full buffer from the end of the connection.
 
 use crate::pool;
 use std::io;
 use thiserror::Error;
 use ureq::unversioned::transport::{Buffers, NextTimeout, Transport};
 
-/// A connection that may be used again.
+/// A connection that can be reused.
 #[derive(Debug)]
-pub(crate) struct Kept<T> {
+pub(crate) struct Reusable<T> {
     inner: T,
     state: State,
 }
 
 #[derive(Debug)]
 enum State {
-    /// No response has come on it yet.
+    /// No response has arrived on it yet.
     New,
-    /// It has rested, and nothing has come since.
+    /// It was idle, and nothing has arrived since.
     Rested,
-    /// A response is coming.
+    /// A response is arriving.
     Answered,
 }
 
-impl<T> Kept<T> {
-    /// A connection that was made just now.
+impl<T> Reusable<T> {
+    /// A new connection.
     pub(crate) fn new(inner: T) -> Self {
         Self { inner, state: State::New }
     }
 
-    /// A connection that has rested, and ends before a byte of an answer, was closed meanwhile.
-    fn told<R>(&self, outcome: Result<R, ureq::Error>) -> Result<R, ureq::Error> {
+    /// If a connection that was idle ends before the first byte of an answer, it was closed while
+    /// idle.
+    fn classify<R>(&self, outcome: Result<R, ureq::Error>) -> Result<R, ureq::Error> {
         outcome.map_err(|error| match (&self.state, &error) {
-            // Closed, or not acknowledged. An error of TLS has an inner error, and says that data came.
+            // Closed, or not acknowledged. An error of TLS has an inner error, which shows that
+            // data arrived.
             (State::Rested, ureq::Error::Io(io)) if io.get_ref().is_none() || is_end(io) => {
                 Trouble::Closed.into()
             }
@@ -53,24 +55,24 @@ pub(crate) fn is_end(error: &io::Error) -> bool {
     )
 }
 
-impl<T: Transport> Transport for Kept<T> {
+impl<T: Transport> Transport for Reusable<T> {
     fn buffers(&mut self) -> &mut dyn Buffers {
         self.inner.buffers()
     }
 
     fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), ureq::Error> {
         let sent = self.inner.transmit_output(amount, timeout);
-        self.told(sent)
+        self.classify(sent)
     }
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {
         if self.inner.buffers().input_append_buf().is_empty() {
-            // Nothing more could be read, which looks like the end of the connection.
+            // The buffer is full. A read of zero bytes would look like the end of the connection.
             return Err(Trouble::Endless.into());
         }
         pool::waits();
         let input = self.inner.await_input(timeout);
-        match (self.told(input)?, &self.state) {
+        match (self.classify(input)?, &self.state) {
             (true, _) => self.state = State::Answered,
             (false, State::Rested) => return Err(Trouble::Closed.into()),
             (false, _) => return Ok(false),
@@ -78,8 +80,8 @@ impl<T: Transport> Transport for Kept<T> {
         Ok(true)
     }
 
-    /// Asked before it is put away and before it is taken out again. A connection with bytes that
-    /// nobody asked for counts as closed; it is time enough to look for them when it is taken out.
+    /// Called before the connection becomes idle and before it is reused. A connection with
+    /// unexpected bytes counts as closed; checking for them on reuse is sufficient.
     fn is_open(&mut self) -> bool {
         match std::mem::replace(&mut self.state, State::Rested) {
             State::Answered => true,
@@ -92,12 +94,12 @@ impl<T: Transport> Transport for Kept<T> {
     }
 }
 
-/// What is told through the HTTP client.
+/// Errors that are passed through the HTTP client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 enum Trouble {
-    #[error("the connection was closed while it was kept")]
+    #[error("the connection was closed while idle")]
     Closed,
-    #[error("a head, or a line of a body, is too long")]
+    #[error("the head, or a line of the body, is too long")]
     Endless,
 }
 
@@ -107,7 +109,7 @@ impl From<Trouble> for ureq::Error {
     }
 }
 
-/// Whether the connection was closed before the request came.
+/// Whether the connection was closed before the request arrived.
 pub(crate) fn is_stale(error: &ureq::Error) -> bool {
     let ureq::Error::Other(other) = error else { return false };
     other.downcast_ref() == Some(&Trouble::Closed)

@@ -1,5 +1,5 @@
-//! Input and output for [`cron_engine`]: asking a Compute Unit over HTTP, and the threads to do it
-//! on. All of it runs and is tested without the BEAM.
+//! Input and output for [`cron_engine`]: HTTP requests to Compute Units, and the threads for them.
+//! All of it runs and is tested without the BEAM.
 //!
 //! # In scope
 //! * [`Target`]: the checked base URL of a Compute Unit
@@ -7,8 +7,8 @@
 //! * [`Pool`]: a bounded, elastic pool of threads
 //!
 //! # Out of scope
-//! When to ask, what for and what an answer means: that is the engine's. Telling an Erlang process
-//! of it is the NIF crate's.
+//! When to fetch, which URL, and the meaning of an answer: see the engine. Messages to Erlang
+//! processes: see the NIF crate.
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 

@@ -5,12 +5,12 @@ use std::time::Duration;
 /// The bounds of one fetch.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// For the connection: name resolution, proxy and TLS included.
+    /// The time to connect, including name resolution, proxy and TLS.
     pub connect: Duration,
-    /// From the request to the last byte of the response's head.
+    /// The time from the request to the last byte of the response's head.
     pub first_byte: Duration,
-    /// For everything, redirects included.
+    /// The time for everything, including redirects.
     pub total: Duration,
-    /// Of the body, as it is sent and as it is when inflated.
+    /// The size of the body, both as sent and as inflated.
     pub max_bytes: u64,
 }

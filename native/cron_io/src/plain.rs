@@ -1,8 +1,9 @@
 //! Rewrites responses into the plain form of HTTP/1.1 that the HTTP client accepts: heads without
-//! folded lines and without headers that are not read, chunks without extensions, bodies without
-//! trailers. A response may have all of these, within bounds.
+//! folded lines and unused headers, chunks without extensions, bodies without trailers. A response
+//! may have all of these, within limits.
 //!
-//! Malformed heads are passed on for the HTTP client to refuse. Malformed chunks are refused here.
+//! Malformed heads are passed on, and the HTTP client refuses them. Malformed chunks are refused
+//! here.
 
 use crate::chunk::{FramingError, line, size};
 use crate::head;
@@ -10,16 +11,16 @@ use std::time::Instant;
 use ureq::Error;
 use ureq::unversioned::transport::{Buffers, NextTimeout, Transport};
 
-/// The longest line of a chunk's size, its extensions included.
+/// The longest line of a chunk size, including extensions.
 const MAX_SIZE_LINE: usize = 4096;
 
-/// How many bytes of lines beside chunks there may be beyond a fair share of the chunks.
+/// How many bytes of lines between chunks may exceed a fair share of the chunks.
 const MAX_EXCESS: u64 = 16 * 1024;
 
 /// The most bytes of trailers.
 const MAX_TRAILERS: usize = 64 * 1024;
 
-/// The digits of a chunk's size as it is passed on.
+/// The number of digits of a rewritten chunk size.
 const DIGITS: usize = 8;
 
 /// A connection whose responses are rewritten.
@@ -27,15 +28,15 @@ const DIGITS: usize = 8;
 pub(crate) struct Plain<T> {
     inner: T,
     state: State,
-    /// What is rewritten, and how much of it has been taken.
+    /// Rewritten bytes, and how many of them have been read.
     ready: Vec<u8>,
     taken: usize,
-    /// Whether the last read of what is ready consumed anything.
+    /// Whether the last read consumed rewritten bytes.
     progress: bool,
     /// How much of a head has been searched for its end.
     scanned: usize,
     excess: u64,
-    /// A proxy was asked to connect: what follows its answer is not rewritten.
+    /// A proxy was asked to connect. What follows its answer is not rewritten.
     tunnel: bool,
 }
 
@@ -49,11 +50,11 @@ enum State {
     Size,
     /// Expects this many bytes of a chunk.
     Chunk(u64),
-    /// Expects the line end behind a chunk.
+    /// Expects the line end after a chunk.
     ChunkEnd,
-    /// Expects trailers; this many bytes of them have come.
+    /// Expects trailers, of which this many bytes have arrived.
     Trailers(usize),
-    /// A body in chunks has ended.
+    /// A chunked body has ended.
     Ended,
 }
 
@@ -71,7 +72,7 @@ impl<T: Transport> Plain<T> {
         }
     }
 
-    /// Rewrites what has come. True if there is something for the HTTP client to read.
+    /// Rewrites the received bytes. Returns true if the HTTP client has something to read.
     fn advance(&mut self) -> Result<bool, Error> {
         self.ready.clear();
         self.taken = 0;
@@ -90,7 +91,7 @@ impl<T: Transport> Plain<T> {
                 continue;
             }
             if !input.iter().zip(b"HTTP/").all(|(byte, expected)| byte == expected) {
-                // Refused at once, not when the head ends.
+                // Pass it on, so that it is refused now and not at the end of the head.
                 self.state = State::Raw;
                 return Ok(true);
             }
@@ -102,7 +103,7 @@ impl<T: Transport> Plain<T> {
             buffers.input_consume(length);
             self.scanned = 0;
             match plain {
-                // The HTTP client accepts no interim answer from a proxy.
+                // The HTTP client does not accept interim responses from a proxy.
                 head::Follows::Head if self.tunnel => self.ready.clear(),
                 head::Follows::Head => return Ok(true),
                 head::Follows::Chunks if !self.tunnel => {
@@ -117,7 +118,7 @@ impl<T: Transport> Plain<T> {
         }
     }
 
-    /// Passes on what has come of chunks, as one chunk.
+    /// Passes the received bytes of chunks on as one chunk.
     fn chunks(&mut self) -> Result<bool, Error> {
         let buffers = self.inner.buffers();
         let mut input = buffers.input();
@@ -195,7 +196,7 @@ impl<T: Transport> Transport for Plain<T> {
         if as_it_is && self.input().is_empty() { self.inner.buffers() } else { self }
     }
 
-    /// A request begins, or goes on.
+    /// Starts or continues a request.
     fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
         let buffers = self.inner.buffers();
         if !self.tunnel {
@@ -209,14 +210,15 @@ impl<T: Transport> Transport for Plain<T> {
     }
 
     fn await_input(&mut self, mut timeout: NextTimeout) -> Result<bool, Error> {
-        // None without a limit: that is too far away to be an instant.
+        // `None` if there is no limit, which is too far away to be an instant.
         let deadline = Instant::now().checked_add(*timeout.after);
         loop {
             if matches!(self.state, State::Raw | State::Ended) {
                 return self.inner.await_input(timeout);
             }
             if !self.input().is_empty() {
-                // What is ready is complete. The HTTP client did not use it, and waiting adds nothing.
+                // The rewritten bytes are complete. The HTTP client did not use them, and waiting
+                // adds nothing.
                 return Ok(false);
             }
             if self.advance()? {
@@ -243,7 +245,7 @@ impl<T: Transport> Transport for Plain<T> {
     }
 }
 
-/// The buffers while what comes is rewritten.
+/// The buffers while a response is rewritten.
 impl<T: Transport> Buffers for Plain<T> {
     fn output(&mut self) -> &mut [u8] {
         self.inner.buffers().output()

@@ -1,12 +1,12 @@
-//! A bounded, elastic pool of threads: it grows while jobs wait and no thread is free, and shrinks
-//! when there is nothing to do. All users in an OS process share it: jobs that a dead engine left
-//! unfinished count towards the bound of its successor.
+//! A bounded, elastic thread pool. It grows while jobs wait and no thread is free, and shrinks when
+//! idle. All users in an OS process share it, so the unfinished jobs of a dead engine count against
+//! the bound of its successor.
 //!
-//! The thread that went idle last is woken first: it and its connection are warm, and those that a
-//! burst needed are idle for long enough to end. Of a burst's jobs one sets out at a time, and sends
-//! the next one out once it waits for the network. So a fast peer is asked by few threads, and a slow
-//! one by as many as there are jobs. With 2,000 monitors at a tick a second that
-//! takes a twelfth off the CPU time of a result.
+//! The thread that became idle last is woken first: it and its connection are warm, and the threads
+//! that only a burst needed stay idle and end. Jobs start one at a time: the next one starts when
+//! the previous one waits for the network. Therefore few threads serve a fast peer, and a slow one
+//! gets as many as there are jobs. With 2,000 monitors at one tick a second this saves a twelfth of
+//! the CPU time per result.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
-/// How long a thread without a job stays.
+/// How long an idle thread stays.
 const MAX_IDLE: Duration = Duration::from_secs(10);
 
 /// A pool of threads for jobs of type `J`.
@@ -23,7 +23,7 @@ pub struct Pool<J> {
     inner: Arc<Inner<J>>,
 }
 
-/// A user's share of a pool, with the bound that it asked for.
+/// One user's lease on a pool, with the bound that the user requested.
 pub struct Lease<J: Job> {
     inner: Arc<Inner<J>>,
     max_threads: usize,
@@ -37,39 +37,40 @@ struct Inner<J> {
 struct State<J> {
     jobs: VecDeque<J>,
     threads: usize,
-    /// The bounds that users asked for. The largest one applies.
+    /// The bounds of all leases. The largest one applies.
     bounds: Vec<usize>,
-    /// Those that wait for a job and that nothing has woken, the latest last.
+    /// Threads that wait for a job and were not woken, the latest last.
     idle: Vec<Thread>,
-    /// How many were woken or made for a job, or are at one, and have not waited since. While a job
-    /// waits there is one, unless all threads there may be are at jobs.
+    /// The number of threads that were woken or started for a job, or run one, and have not waited
+    /// for the network since. While a job waits there is at least one, unless all threads that the
+    /// bound allows run jobs.
     setting_out: usize,
 }
 
 /// A unit of work.
 pub trait Job: Send + 'static {
-    /// What a thread keeps from one job to the next.
+    /// State that a thread keeps between jobs.
     type Scratch: Default;
 
-    /// Does the work.
+    /// Runs the job.
     fn run(self, scratch: &mut Self::Scratch);
 
-    /// No thread could be had for the job.
+    /// Called instead of `run` if no thread can be started.
     fn refuse(self, error: &std::io::Error);
 }
 
-/// Who is to know that a thread waits.
+/// Is notified when a thread waits for the network.
 trait Watcher {
     fn waits(self: Arc<Self>);
 }
 
 thread_local! {
-    /// The pool that has not heard yet that this thread waits in the job that it is at.
+    /// The pool to notify when the current job first waits; empty if it was notified.
     static UNTOLD: Cell<Option<Arc<dyn Watcher>>> = const { Cell::new(None) };
 }
 
-/// To be called before a wait for the network: lets the pool whose thread this is, if any, send the next job out.
-/// A job that waits without it holds up those that come after it.
+/// Call this before waiting for the network: it lets the pool of this thread, if any, start the
+/// next job. A job that waits without it delays later jobs.
 pub(crate) fn waits() {
     if let Some(pool) = UNTOLD.take() {
         pool.waits();
@@ -77,7 +78,7 @@ pub(crate) fn waits() {
 }
 
 impl<J: Job> Pool<J> {
-    /// A pool without threads yet; those it gets bear `name`.
+    /// A pool without threads. Its threads will be named `name`.
     #[must_use]
     pub fn new(name: &'static str) -> Self {
         let state = State {
@@ -90,7 +91,7 @@ impl<J: Job> Pool<J> {
         Self { inner: Arc::new(Inner { state: Mutex::new(state), name }) }
     }
 
-    /// A share for a user that needs up to `max_threads`. Threads that other users' jobs hold count.
+    /// A lease for up to `max_threads` threads. Threads that run jobs of other users count.
     #[must_use]
     pub fn lease(&self, max_threads: usize) -> Lease<J> {
         let max_threads = max_threads.max(1);
@@ -107,7 +108,7 @@ impl<J: Job> Lease<J> {
         self.inner.send_out(state);
     }
 
-    /// Drops jobs that wait for a thread.
+    /// Drops matching jobs that have not started.
     pub fn cancel(&self, is_cancelled: impl Fn(&J) -> bool) {
         let mut state = self.inner.lock();
         let jobs = std::mem::take(&mut state.jobs);
@@ -117,13 +118,13 @@ impl<J: Job> Lease<J> {
         drop(cancelled);
     }
 
-    /// To be called periodically: asks again for a thread that the system refused earlier.
+    /// Tries again to start a thread that the system refused earlier. Call it periodically.
     pub fn retry(&self) {
         let state = self.inner.lock();
         self.inner.send_out(state);
     }
 
-    /// How many threads there are.
+    /// The number of threads.
     #[must_use]
     pub fn threads(&self) -> usize {
         self.inner.lock().threads
@@ -152,7 +153,7 @@ impl<J: Job> Inner<J> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sends a thread out if a job waits and none is on its way.
+    /// Wakes or starts a thread if a job waits and no other thread is on its way.
     fn send_out(self: &Arc<Self>, mut state: MutexGuard<'_, State<J>>) {
         if state.jobs.is_empty() || state.setting_out > 0 {
             return;
@@ -172,7 +173,7 @@ impl<J: Job> Inner<J> {
                 state.threads += 1;
                 state.setting_out += 1;
             }
-            // An existing thread takes the job, or `retry` gets another one.
+            // An existing thread takes the job, or `retry` starts another one.
             Err(_) if state.threads > 0 => {}
             Err(error) => {
                 let job = state.jobs.pop_back();
@@ -189,7 +190,7 @@ impl<J: Job> Inner<J> {
         let mut sets_out = true;
         while let Some(job) = self.next(sets_out) {
             UNTOLD.set(Some(Arc::clone(&self) as Arc<dyn Watcher>));
-            // A job reports its own panics; this one only keeps the counts of threads true.
+            // Jobs report their own panics. Catching one here keeps the thread counts right.
             if catch_unwind(AssertUnwindSafe(|| job.run(&mut scratch))).is_err() {
                 scratch = J::Scratch::default();
             }
@@ -197,8 +198,8 @@ impl<J: Job> Inner<J> {
         }
     }
 
-    /// The next job for a thread that sets out still or, having waited, anew; `None` ends it, and it is
-    /// uncounted by then.
+    /// The next job for this thread, which `sets_out` says is still counted as setting out. `None`
+    /// ends the thread, which is then no longer counted.
     fn next(&self, sets_out: bool) -> Option<J> {
         let me = thread::current();
         let mut state = self.lock();
@@ -223,8 +224,9 @@ impl<J: Job> Inner<J> {
         }
     }
 
-    /// Waits until this thread is woken: then it is off the list and counted as setting out. False if it
-    /// is not for long: then it has taken itself off.
+    /// Waits until this thread is woken. Returns true if it was: it is then off the idle list and
+    /// counted as setting out. After [`MAX_IDLE`] it removes itself from the list and returns
+    /// false.
     fn sleep<'a>(
         &'a self,
         mut state: MutexGuard<'a, State<J>>,
@@ -233,7 +235,7 @@ impl<J: Job> Inner<J> {
         let until = Instant::now() + MAX_IDLE;
         loop {
             drop(state);
-            // Returns for no reason, too.
+            // `park_timeout` may also return spuriously.
             thread::park_timeout(until.saturating_duration_since(Instant::now()));
             state = self.lock();
             let Some(at) = state.idle.iter().position(|thread| thread.id() == me.id()) else {

@@ -1,5 +1,5 @@
-//! The proxy named in the environment: checks its URL, marks errors that occur at the proxy and not at
-//! the Compute Unit, and connects to SOCKS proxies at any of their addresses.
+//! The proxy from the environment: checks its URL, marks errors that occur at the proxy instead of
+//! the Compute Unit, and tries all addresses of a SOCKS proxy.
 
 use crate::target_error::TargetError;
 use crate::tcp::Budget;
@@ -16,17 +16,17 @@ use ureq::unversioned::transport::{
 };
 use ureq::{Error, Proxy, ProxyProtocol};
 
-/// The variables that name a proxy, in the order in which the HTTP client looks at them.
+/// The variables that name a proxy, in the order in which the HTTP client reads them.
 const VARIABLES: [&str; 6] =
     ["ALL_PROXY", "all_proxy", "HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"];
 
 /// An error in the proxy's configuration, or at the proxy.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub(crate) enum ProxyError {
-    /// A variable holds no proxy. Requests that would use it fail rather than bypass it.
-    #[error("the variable {0} names no proxy: {1}")]
+    /// A variable holds no valid proxy. Requests that would use it fail and never bypass it.
+    #[error("the variable {0} does not name a proxy: {1}")]
     Bad(&'static str, &'static str),
-    #[error("the variable {0} names no proxy: {1}")]
+    #[error("the variable {0} does not name a proxy: {1}")]
     BadUrl(&'static str, TargetError),
     #[error("the name of the proxy does not resolve; see ALL_PROXY, HTTPS_PROXY, HTTP_PROXY")]
     Unknown,
@@ -40,19 +40,19 @@ impl From<ProxyError> for Error {
     }
 }
 
-/// Checks the proxy named in the environment, if there is one.
+/// Checks the proxy from the environment, if there is one.
 pub(crate) fn check_environment() -> Result<(), ProxyError> {
     let set = |variable: &'static str| {
         let text = std::env::var_os(variable).filter(|text| !text.is_empty())?;
         Some((variable, text))
     };
     let Some((variable, text)) = VARIABLES.into_iter().find_map(set) else { return Ok(()) };
-    let bad = "it is no URL; give http://host:port or socks5://host:port";
+    let bad = "it is not a URL; give http://host:port or socks5://host:port";
     let text = text.to_str().ok_or(ProxyError::Bad(variable, bad))?;
     let (scheme, rest) = text.split_once("://").unwrap_or(("http", text));
     let known = ["http", "https", "socks4", "socks4a", "socks", "socks5", "socks5h"];
     if !known.iter().any(|known| known.eq_ignore_ascii_case(scheme)) {
-        let unknown = "its scheme is none of http, https, socks4, socks4a, socks5 and socks5h";
+        let unknown = "its scheme is not one of http, https, socks4, socks4a, socks5, socks5h";
         return Err(ProxyError::Bad(variable, unknown));
     }
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
@@ -76,15 +76,15 @@ pub(crate) fn is_exempt(url: &str) -> bool {
 /// Marks an error of the connection to the proxy.
 pub(crate) fn at_proxy(error: Error) -> Error {
     match error {
-        // Errors of TLS come wrapped in one, too.
+        // Errors of TLS are wrapped in an IO error, too.
         Error::Io(io) => ProxyError::Failed(io.to_string()).into(),
         error => error,
     }
 }
 
-/// Connects through a SOCKS proxy, if one is configured. The HTTP client's own connector gives up when
-/// the first address of the proxy fails with an error that it does not know, and asks the proxy only
-/// for the first address of the target.
+/// Connects through a SOCKS proxy, if one is configured. The HTTP client's own connector gives up
+/// when the first address of the proxy fails with an unknown error, and requests only the first
+/// address of the target.
 #[derive(Debug, Default)]
 pub(crate) struct Socks(SocksConnector);
 
@@ -151,7 +151,7 @@ impl Socks {
             timeout,
             current_time: Arc::clone(&details.current_time),
             run_connector: Arc::clone(&details.run_connector),
-            // Called with each connection that is made.
+            // Called with each open connection.
             register_shutdown: Arc::new(move |handle| {
                 flag.store(true, Ordering::Relaxed);
                 register(handle)
@@ -171,7 +171,7 @@ fn of_one(resolver: &dyn Resolver, address: SocketAddr) -> ResolvedSocketAddrs {
     list
 }
 
-/// A resolver that returns a known address.
+/// A resolver that returns a fixed address.
 #[derive(Debug)]
 struct Fixed(ResolvedSocketAddrs);
 
@@ -191,7 +191,7 @@ mod tests {
     use ureq::unversioned::transport::time::Instant;
     use ureq::{Agent, Timeout};
 
-    /// Each request for a connection to an IPv4 address, and what it is answered with.
+    /// The answer to each request for an IPv4 address.
     fn proxy(listener: &TcpListener, answers: Vec<u8>) -> Vec<[u8; 4]> {
         let asked = answers.into_iter().map(|answer| {
             let (mut client, _) = listener.accept().unwrap();

@@ -1,6 +1,6 @@
-//! Name resolution for the HTTP client, with a cache and a few threads, which all clients of this OS
-//! process share. The client's own resolver spawns a thread for each new connection that has a time
-//! limit; a hundred thousand monitors on one host need one lookup now and then.
+//! Name resolution for the HTTP client. A cache and a few threads serve all clients of this OS
+//! process. The client's own resolver spawns a thread for each new connection with a time limit; a
+//! hundred thousand monitors on one host need only a lookup now and then.
 
 use crate::pool;
 use std::collections::{HashMap, VecDeque};
@@ -15,19 +15,19 @@ use ureq::unversioned::transport::NextTimeout;
 /// How long an answer is used. Short enough to follow a host that moves.
 const MAX_AGE: Duration = Duration::from_secs(30);
 
-/// How many lookups may be under way at once. A lookup cannot be interrupted: those that hang
-/// hold up other names, never the monitors of a name that is known.
+/// How many lookups may be under way at once. A lookup cannot be interrupted. Hanging lookups delay
+/// other names, but never the monitors of a cached name.
 const MAX_THREADS: usize = 4;
 
-/// Of how many names answers are kept.
+/// How many names are cached.
 const MAX_NAMES: usize = 1024;
 
-/// How soon to ask again for a thread that the system refused, while a name waits for one.
+/// How often to try again to start a thread that the system refused, while a name waits.
 const RETRY: Duration = Duration::from_millis(100);
 
 type Lookup = fn(&str) -> std::io::Result<Vec<SocketAddr>>;
 
-/// Starts a thread that does the lookups that wait.
+/// Starts a thread that does the waiting lookups.
 type Spawn = fn(Arc<Inner>) -> std::io::Result<()>;
 
 /// A resolver with a cache.
@@ -49,7 +49,7 @@ struct State {
     answers: HashMap<String, Answer>,
     /// Names that wait for a thread.
     waiting: VecDeque<String>,
-    /// Names that wait or are being looked up: each at most once.
+    /// Names that wait or are being looked up, each at most once.
     asked: Vec<String>,
     threads: usize,
     /// The system refused a thread, and names wait.
@@ -68,8 +68,7 @@ static OF_PROCESS: LazyLock<CachingResolver> = LazyLock::new(|| {
 });
 
 impl CachingResolver {
-    /// The resolver that all clients share. So lookups that hang stay within one bound, even if the
-    /// client that asked is gone.
+    /// The resolver that all clients share. It bounds hanging lookups even if their client is gone.
     pub(crate) fn of_process() -> Self {
         OF_PROCESS.clone()
     }
@@ -86,8 +85,7 @@ impl CachingResolver {
         Self { inner: Arc::new(Inner { lookup, spawn, state, answered }) }
     }
 
-    /// The addresses of `name`, a host and port, from the cache or from a lookup that takes at
-    /// most `limit`.
+    /// The addresses of `name`, a host and port: from the cache, or from a lookup within `limit`.
     fn addresses(&self, name: &str, limit: Duration) -> Result<Vec<SocketAddr>, ureq::Error> {
         let asked_at = Instant::now();
         let mut state = self.inner.lock();
@@ -112,7 +110,7 @@ impl CachingResolver {
         }
     }
 
-    /// Has a name looked up, unless it is being looked up already. Fails if there is no thread at all.
+    /// Requests a lookup, unless one is under way. Fails if there is no thread at all.
     fn ask(&self, state: &mut State, name: &str) -> std::io::Result<()> {
         let known = state.asked.iter().any(|asked| asked == name);
         if !known {
@@ -128,15 +126,15 @@ impl CachingResolver {
             return Ok(());
         };
         if state.threads > 0 {
-            // Existing threads take it, unless they hang.
+            // Existing threads take the name, unless they hang.
             state.short = true;
             return Ok(());
         }
-        // Others that wait for these names ask again, and get the same error.
+        // Others that wait for these names request them again, and get the same error.
         state.waiting.clear();
         state.asked.clear();
         self.inner.answered.notify_all();
-        let detail = format!("no thread to look the name up: {error}");
+        let detail = format!("cannot start a thread for name resolution: {error}");
         Err(std::io::Error::new(error.kind(), detail))
     }
 }
@@ -146,7 +144,7 @@ impl Inner {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Looks up what waits, until nothing does.
+    /// Does lookups until no name waits.
     fn work(&self) {
         let mut state = self.lock();
         while let Some(name) = state.waiting.pop_front() {
@@ -181,7 +179,7 @@ impl Resolver for CachingResolver {
             Err(_) => self.addresses(&name, *timeout.after)?,
         };
         let mut resolved = self.empty();
-        // 16 is what `ResolvedSocketAddrs` holds.
+        // `ResolvedSocketAddrs` holds at most 16.
         for address in config.ip_family().keep_wanted(addresses.into_iter()).take(16) {
             resolved.push(address);
         }
@@ -261,7 +259,10 @@ mod tests {
         );
         for _ in 0..2 {
             let error = resolver.addresses("host:80", LONG).unwrap_err().to_string();
-            assert!(error.contains("no thread to look the name up: refused"), "{error}");
+            assert!(
+                error.contains("cannot start a thread for name resolution: refused"),
+                "{error}"
+            );
         }
         REFUSED.store(false, Ordering::SeqCst);
         assert_eq!(resolver.addresses("host:80", LONG).unwrap().len(), 1);
@@ -277,7 +278,7 @@ mod tests {
                 }
                 Ok(loopback())
             },
-            // The first is had, the next two are not.
+            // The system grants the first thread and refuses the next two.
             |inner| match SPAWNS.fetch_add(1, Ordering::SeqCst) {
                 1 | 2 => Err(std::io::Error::other("refused")),
                 _ => spawn(inner),
@@ -318,6 +319,6 @@ mod tests {
             BOTH.wait();
             met.send(()).unwrap();
         });
-        meeting.recv_timeout(LONG / 2).expect("a lookup waits for one that hangs");
+        meeting.recv_timeout(LONG / 2).expect("a hanging lookup held up another one");
     }
 }

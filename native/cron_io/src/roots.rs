@@ -1,4 +1,4 @@
-//! The certificates that a Compute Unit's may come from: those built in, and those of a file.
+//! The trusted certificates: built-in ones, and those of a file.
 
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
@@ -7,7 +7,7 @@ use std::path::Path;
 use thiserror::Error;
 use ureq::tls::{Certificate, RootCerts};
 
-/// Why a file of certificates is of no use.
+/// Why a file of certificates cannot be used.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum CaFileError {
@@ -23,9 +23,9 @@ pub enum CaFileError {
     /// One of its certificates cannot be used.
     #[error("certificate {number}: {error}")]
     Certificate {
-        /// Which one, counted from 1.
+        /// The position of the certificate, counted from 1.
         number: usize,
-        /// What is wrong with it.
+        /// The error.
         error: rustls::Error,
     },
 }
@@ -38,7 +38,7 @@ pub(crate) fn roots(file: Option<&Path>) -> Result<RootCerts, CaFileError> {
     let pem = std::fs::read(file).map_err(CaFileError::Unreadable)?;
     let built_in = webpki_root_certs::TLS_SERVER_ROOT_CERTS.len();
     let mut roots = webpki_root_certs::TLS_SERVER_ROOT_CERTS.to_vec();
-    // The HTTP client would pass over those that it cannot use.
+    // The HTTP client would silently skip certificates that it cannot use.
     let mut usable = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(&pem) {
         let certificate = certificate.map_err(CaFileError::Damaged)?;

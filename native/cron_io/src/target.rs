@@ -1,5 +1,5 @@
-//! The base URL of a Compute Unit: checked once, at registration, so that a bad one is the
-//! caller's error and not a monitor's.
+//! The base URL of a Compute Unit. It is checked once, at registration, so that a bad URL is an
+//! error of the caller and not a failure of the monitor.
 
 use crate::target_error::TargetError;
 use crate::url::{Url, check_characters, credentials};
@@ -13,11 +13,11 @@ use ureq::http::Uri;
 pub struct Target {
     /// Without user information.
     base: String,
-    /// How many bytes of `base` are scheme and authority.
+    /// The length of scheme and authority in `base`.
     authority_end: usize,
-    /// Scheme, host and port: what a redirect must not leave.
+    /// Scheme, host and port, which a redirect must keep.
     origin: String,
-    /// The header that the URL's user information stands for.
+    /// The `Authorization` header for the URL's user information.
     authorization: Option<String>,
     loopback: bool,
 }
@@ -26,28 +26,28 @@ pub struct Target {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum RedirectError {
-    /// To a path that does not begin with a slash.
-    #[error("a redirect to a relative path: only those that begin with a slash are followed")]
+    /// The location is a path that does not begin with a slash.
+    #[error("a redirect to a relative path: only paths that begin with a slash are followed")]
     Relative,
-    /// To a URL of another scheme than HTTP's.
-    #[error("a redirect to a URL that is not one of HTTP")]
+    /// The location has another scheme than `http` and `https`.
+    #[error("a redirect to a URL that is neither http nor https")]
     Scheme,
-    /// To what is no URL.
-    #[error("a redirect to what is no URL: {0}")]
+    /// The location is not a valid URL.
+    #[error("a redirect to an invalid URL: {0}")]
     Malformed(TargetError),
-    /// With user information.
-    #[error("a redirect that brings user information")]
+    /// The location has user information.
+    #[error("a redirect to a URL with user information")]
     User,
-    /// To another scheme, host or port.
-    #[error("a redirect to {0}: only one to the same scheme, host and port is followed")]
+    /// The location has another scheme, host or port.
+    #[error("a redirect to {0}: only redirects to the same scheme, host and port are followed")]
     Elsewhere(String),
 }
 
 impl Target {
-    /// Takes `text` as a base URL.
+    /// Parses `text` as a base URL.
     ///
     /// # Errors
-    /// [`TargetError`] if it is none.
+    /// [`TargetError`] if it is not valid.
     pub fn new(text: &str) -> Result<Self, TargetError> {
         let url = Url::parse(text)?;
         let origin = url.origin().ok_or(TargetError::Malformed)?;
@@ -62,7 +62,7 @@ impl Target {
         Ok(Self { base, authority_end, origin, authorization, loopback: url.is_loopback() })
     }
 
-    /// What to send as the header `Authorization`, if anything.
+    /// The value of the header `Authorization`, if any.
     #[must_use]
     pub fn authorization(&self) -> Option<&str> {
         self.authorization.as_deref()
@@ -74,19 +74,19 @@ impl Target {
         format!("{}{path}", self.base)
     }
 
-    /// Whether it is on this host, by name or address.
+    /// Whether the target is this machine, by name or address.
     #[must_use]
     pub fn is_loopback(&self) -> bool {
         self.loopback
     }
 
-    /// The URL that a redirect leads to, if it stays at this origin and brings no credentials.
+    /// The URL of a redirect, if it keeps the origin and has no credentials.
     ///
     /// # Errors
-    /// [`RedirectError`] otherwise. A location may repeat secrets of the request, so the error names
-    /// its origin only.
+    /// [`RedirectError`] otherwise. A location may repeat secrets of the request, so the error
+    /// names only its origin.
     pub fn redirect(&self, location: &str) -> Result<String, RedirectError> {
-        // A fragment is not sent.
+        // Fragments are not sent.
         let location = location.split('#').next().unwrap_or_default();
         check_characters(location).map_err(RedirectError::Malformed)?;
         if location.starts_with('/') && !location.starts_with("//") {
@@ -120,12 +120,12 @@ impl Target {
     }
 }
 
-/// The credentials of a URL as a header says them.
+/// Encodes the credentials of a URL as a header.
 fn basic(user: &str) -> Result<String, TargetError> {
     Ok(format!("Basic {}", BASE64_STANDARD.encode(credentials(user)?)))
 }
 
-/// What may be logged of a base URL: its origin, never what may be a secret.
+/// The part of a base URL that may be logged: its origin, which holds no secret.
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.origin)

@@ -1,6 +1,6 @@
 //! TCP connections. Unlike the HTTP client's own connector, this one tries every address of a name
-//! whatever the previous one's error, and notices a peer that no longer acknowledges data within the
-//! time allowed for a new connection.
+//! whatever the previous error, and notices a peer that no longer acknowledges data within the
+//! connect limit.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -13,15 +13,15 @@ use ureq::unversioned::transport::{
 };
 use ureq::{Error, config::Config};
 
-/// The least time for one of several addresses.
+/// The shortest time for one of several addresses.
 const MIN_SHARE: Duration = Duration::from_millis(10);
 
-/// The shortest time that a peer gets to acknowledge data: long enough for one packet to be lost
+/// The shortest time in which a peer must acknowledge data: long enough for one packet to be lost
 /// and sent again.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const MIN_UNACKNOWLEDGED: Duration = Duration::from_secs(1);
 
-/// Connects over TCP, unless something else has.
+/// Connects over TCP, unless an earlier connector has.
 #[derive(Debug, Default)]
 pub(crate) struct Tcp;
 
@@ -51,9 +51,9 @@ impl<In: Transport> Connector<In> for Tcp {
     }
 }
 
-/// The time that there is for several attempts together.
+/// The time limit of several attempts together.
 pub(crate) struct Budget {
-    /// None without a limit: that is too far away to be an instant.
+    /// `None` if there is no limit, which is too far away to be an instant.
     deadline: Option<Instant>,
     timeout: NextTimeout,
 }
@@ -63,7 +63,7 @@ impl Budget {
         Self { deadline: Instant::now().checked_add(*timeout.after), timeout }
     }
 
-    /// The time for the next attempt: half of what is left, or all of it for the last attempt.
+    /// The time for the next attempt: half of the rest, or all of it for the last attempt.
     pub(crate) fn share(&self, is_last: bool) -> Result<NextTimeout, Error> {
         let Some(deadline) = self.deadline else { return Ok(self.timeout) };
         let left = deadline.saturating_duration_since(Instant::now());
@@ -75,9 +75,9 @@ impl Budget {
     }
 }
 
-/// Tries one address after the other, and returns the last one's error if all fail. Which errors
-/// concern a single address depends on firewalls, routes and policies at both ends, so every error is
-/// taken to.
+/// Tries the addresses in order, and returns the last error if all fail. Whether an error concerns
+/// a single address depends on firewalls, routes and policies at both ends, so every error counts
+/// as such.
 fn each_address<T>(
     addresses: &ResolvedSocketAddrs,
     budget: &Budget,
@@ -108,8 +108,9 @@ fn connect(address: SocketAddr, timeout: NextTimeout) -> io::Result<TcpStream> {
 
 fn configure(stream: &TcpStream, config: &Config) -> io::Result<()> {
     stream.set_nodelay(config.no_delay())?;
-    // A firewall that has forgotten a connection drops its packets silently. The kernel would resend
-    // them for a quarter of an hour, and the limit for an answer has to allow for slow servers.
+    // A firewall that has dropped a connection discards its packets silently. The kernel would
+    // resend them for a quarter of an hour, and the limit for an answer must allow for slow
+    // servers.
     #[cfg(any(target_os = "linux", target_os = "android"))]
     if let Some(limit) = config.timeouts().connect {
         let limit = limit.max(MIN_UNACKNOWLEDGED);
@@ -121,15 +122,15 @@ fn configure(stream: &TcpStream, config: &Config) -> io::Result<()> {
 /// A TCP connection.
 #[derive(Debug)]
 pub(crate) struct TcpTransport {
-    /// Shared with the HTTP client, which shuts it down when the client is.
+    /// Shared with the HTTP client, which shuts it down on its own shutdown.
     stream: Arc<TcpStream>,
     buffers: LazyBuffers,
-    /// The timeouts that are set, to set them only when they change.
+    /// The timeouts of the socket, so that they are set only when they change.
     read: Option<Duration>,
     write: Option<Duration>,
 }
 
-/// The timeout to set on a socket, and the instant at which it is over.
+/// The timeout to set on a socket, and the instant of its end.
 fn limit(timeout: NextTimeout) -> Result<(Option<Duration>, Option<Instant>), Error> {
     if timeout.after.is_zero() {
         return Err(Error::Timeout(timeout.reason));
@@ -137,13 +138,13 @@ fn limit(timeout: NextTimeout) -> Result<(Option<Duration>, Option<Instant>), Er
     if timeout.after.is_not_happening() {
         return Ok((None, None));
     }
-    // A socket takes less than a microsecond for no limit.
+    // A socket reads less than a microsecond as no limit.
     let limit = (*timeout.after).max(Duration::from_micros(1));
     Ok((Some(limit), Instant::now().checked_add(limit)))
 }
 
-/// A timeout that was set on the socket ends in this error; `TimedOut` is the kernel's, of the
-/// connection.
+/// A timeout set on the socket ends with this error. `TimedOut` comes from the kernel and concerns
+/// the connection.
 fn is_limit(error: &io::Error) -> bool {
     error.kind() == ErrorKind::WouldBlock
 }
@@ -190,7 +191,7 @@ impl Transport for TcpTransport {
         }
     }
 
-    /// An idle connection has nothing to read but its end, or bytes that were not asked for.
+    /// An idle connection has nothing to read except its end or unexpected bytes.
     fn is_open(&mut self) -> bool {
         let probe = || -> io::Result<bool> {
             self.stream.set_nonblocking(true)?;
@@ -242,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_that_all_fail_are_told_by_the_last_error() {
+    fn addresses_that_all_fail_give_the_last_error() {
         let mut errors = [13, 110, 111].into_iter();
         let mut fail = |_: SocketAddr, _: NextTimeout| -> Result<(), Error> {
             Err(io::Error::from_raw_os_error(errors.next().unwrap()).into())

@@ -1,11 +1,11 @@
 //! Strict parsing of URLs. The HTTP client ignores some errors, such as a port out of range, and
-//! then asks another address than the one that was written. Here they are refused.
+//! then connects to another address than the written one. Such URLs are refused here.
 
 use crate::target_error::TargetError;
 use percent_encoding::percent_decode_str;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// The longest name of a host, and of one of its labels, in the DNS.
+/// The longest host name, and the longest of its labels, in the DNS.
 const MAX_NAME: usize = 253;
 const MAX_LABEL: usize = 63;
 
@@ -21,7 +21,7 @@ pub(crate) struct Url<'a> {
     pub(crate) port: Option<u16>,
     /// Host and port as written.
     pub(crate) address: &'a str,
-    /// From the first `/`, `?` or `#` on.
+    /// Everything from the first `/`, `?` or `#` on.
     pub(crate) rest: &'a str,
 }
 
@@ -43,7 +43,7 @@ impl<'a> Url<'a> {
         Ok(Self { scheme, user, host, port, address, rest })
     }
 
-    /// The port, or the scheme's default, if the scheme is `http` or `https`.
+    /// The port, or the default of the scheme `http` or `https`.
     pub(crate) fn http_port(&self) -> Option<u16> {
         let default = match self.scheme.to_ascii_lowercase().as_str() {
             "http" => 80,
@@ -53,7 +53,7 @@ impl<'a> Url<'a> {
         Some(self.port.unwrap_or(default))
     }
 
-    /// Scheme, host and port in one spelling, if the scheme is `http` or `https`.
+    /// Scheme, host and port in normal form, for the schemes `http` and `https`.
     pub(crate) fn origin(&self) -> Option<String> {
         let port = self.http_port()?;
         let (scheme, host) = (self.scheme.to_ascii_lowercase(), self.host.to_ascii_lowercase());
@@ -74,15 +74,15 @@ fn is_scheme(text: &str) -> bool {
     text.starts_with(|char: char| char.is_ascii_alphabetic()) && text.bytes().all(rest)
 }
 
-/// Refuses characters that no URL may hold. They have to be percent-encoded, or written in Punycode in
-/// a host's name.
+/// Refuses characters that are not allowed in URLs. They must be percent-encoded, or written in
+/// Punycode in a host name.
 pub(crate) fn check_characters(text: &str) -> Result<(), TargetError> {
     let bad = |byte: u8| !byte.is_ascii_graphic() || b"\"<>\\^`{|}".contains(&byte);
     if text.bytes().any(bad) { Err(TargetError::Character) } else { Ok(()) }
 }
 
-/// Splits an address into host and port. A colon without a port is refused: it most likely comes from
-/// a variable that was not set.
+/// Splits an address into host and port. Refuses a colon without a port, which most likely comes
+/// from an unset variable.
 fn split_port(address: &str) -> Result<(&str, Option<u16>), TargetError> {
     let host_end = address.find(']').map_or(0, |end| end + 1);
     let (before, after) = address.split_at(host_end);
@@ -120,8 +120,8 @@ fn is_name(host: &str) -> bool {
     !is_number || host.parse::<Ipv4Addr>().is_ok()
 }
 
-/// Decodes the part before the `@`: `user` or `user:password`, percent-encoded. The header has a colon
-/// behind the user, so the user's name must not hold one. Control characters are refused.
+/// Decodes the part before the `@`: `user` or `user:password`, percent-encoded. Refuses colons in
+/// the user name, because the header has a colon after it, and control characters.
 pub(crate) fn credentials(user: &str) -> Result<Vec<u8>, TargetError> {
     let (name, password) = user.split_once(':').unwrap_or((user, ""));
     let (name, password) = (decoded(name)?, decoded(password)?);
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn port_that_is_no_port_is_refused() {
+    fn invalid_port_is_refused() {
         for port in ["99999", "65536", "0", "+80", "-1", "", "80a", " 80", "0x50", "8 0", "000080"]
         {
             let url = format!("http://host:{port}");
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn host_that_is_no_host_is_refused() {
+    fn invalid_host_is_refused() {
         for host in [
             "",
             ".",

@@ -1,5 +1,5 @@
-//! The bodies of good responses: how they may be encoded, how large they may be as sent and as
-//! inflated, and the room that they ask for.
+//! Bodies of good responses: accepted encodings, size limits as sent and as inflated, and requests
+//! for room.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 #![allow(clippy::indexing_slicing, reason = "test code")]
@@ -22,7 +22,7 @@ fn gzip(plain: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// Bytes that do not compress.
+/// Incompressible bytes.
 fn noise(count: usize) -> Vec<u8> {
     let mut state = 1_u32;
     let next = || {
@@ -50,7 +50,7 @@ fn at_most(max_bytes: usize) -> Limits {
     Limits { max_bytes: max_bytes as u64, ..LIMITS }
 }
 
-/// Asserts that the body is refused as larger than that many bytes, and how that is told.
+/// Asserts that a body above the limit is refused, and the text of the failure.
 fn is_too_large(server: &Server, max_bytes: usize, how: &str) {
     let failure = server.get(&at_most(max_bytes)).unwrap_err();
     assert_eq!(failure.class, Class::BodyTooLarge);
@@ -84,21 +84,21 @@ fn body_in_gzip_padded_with_zeros_is_inflated() {
         let padded = [gzip(b"{\"edges\""), gzip(b":[]}"), vec![0; zeros]].concat();
         assert_eq!(encoded("gzip", padded).get(&LIMITS).unwrap(), b"{\"edges\":[]}", "{zeros}");
     }
-    // Within the bound of what is sent.
+    // As sent, this is within the limit.
     let padded = [gzip(b"{}"), vec![0; 20_000]].concat();
     is_too_large(&encoded("gzip", &padded), 10_000, "is");
     is_too_large(&chunked("content-encoding: gzip\r\n", &padded), 10_000, "is");
 }
 
 #[test]
-fn body_as_it_is_is_taken() {
+fn uncompressed_body_is_accepted() {
     for encoding in ["identity", "", "IDENTITY", "identity, identity"] {
         assert_eq!(encoded(encoding, b"{}").get(&LIMITS).unwrap(), b"{}", "{encoding}");
     }
 }
 
 #[test]
-fn gzip_is_all_that_is_asked_for() {
+fn request_accepts_gzip_only() {
     let server = Server::answering(ok("{}"));
     server.get(&LIMITS).unwrap();
     let head = server.requests().remove(0).to_ascii_lowercase();
@@ -111,7 +111,7 @@ fn encoding_that_was_not_asked_for_is_refused() {
     for encoding in ["br", "deflate", "zstd", "compress", "gzip, br", "aws-chunked"] {
         is_badly_encoded(&encoded(encoding, gzip(b"{}")), "asked for gzip");
     }
-    is_badly_encoded(&encoded("\u{e9}", b"{}"), "content-encoding that is no text");
+    is_badly_encoded(&encoded("\u{e9}", b"{}"), "content-encoding is not text");
 }
 
 #[test]
@@ -151,7 +151,7 @@ fn gzip_that_is_damaged_is_refused() {
 fn body_of_the_largest_size_is_taken_and_a_byte_more_is_not() {
     let body = noise(10_000);
     for server in [Server::answering(ok(&body)), encoded("gzip", gzip(&body))] {
-        // Noise is larger when it is compressed.
+        // Incompressible bytes are larger when compressed.
         assert_eq!(server.get(&at_most(10_100)).unwrap(), body);
     }
     let server = Server::answering(ok(&body));
@@ -186,7 +186,7 @@ fn body_that_inflates_without_end_is_too_large() {
 #[test]
 fn gzip_that_inflates_to_nothing_without_end_is_too_large() {
     is_too_large(&chunked("content-encoding: gzip\r\n", &gzip(b"")), MIB, "is");
-    // One member of stored blocks that are empty.
+    // A single member of empty stored blocks.
     let server = Server::new(|peer| {
         peer.request();
         peer.send("HTTP/1.0 200 OK\r\ncontent-encoding: gzip\r\n\r\n");
@@ -194,7 +194,7 @@ fn gzip_that_inflates_to_nothing_without_end_is_too_large() {
         peer.flood([0, 0, 0, 0xff, 0xff].repeat(1000));
     });
     is_too_large(&server, MIB, "is");
-    // A comment that does not end.
+    // An endless comment.
     let server = Server::new(|peer| {
         peer.request();
         peer.send("HTTP/1.0 200 OK\r\ncontent-encoding: gzip\r\n\r\n");
@@ -212,7 +212,8 @@ fn body_that_breaks_off_is_no_fault_of_its_encoding() {
     assert_eq!(server.fails().class, Class::Connect);
 }
 
-/// How much room is asked for while a body of that many bytes is read, `granted` times granted.
+/// The requests for room while a body of `size` bytes is read. The first `granted` requests
+/// succeed.
 fn asked(size: usize, max_bytes: usize, granted: usize) -> (Vec<u64>, Result<usize, Class>) {
     let server = Server::answering(ok(vec![b' '; size]));
     let target = Target::new(&server.url()).unwrap();
@@ -238,7 +239,7 @@ fn body_asks_for_room_before_each_further_mib() {
 }
 
 #[test]
-fn body_that_is_given_no_room_is_a_failure_of_its_own() {
+fn body_without_room_has_its_own_failure() {
     assert_eq!(asked(3 * MIB, 4 * MIB, 1).1, Err(Class::NoRoom));
     assert_eq!(asked(3 * MIB, 4 * MIB, 0).0.len(), 1);
 }

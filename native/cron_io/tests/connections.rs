@@ -1,5 +1,5 @@
-//! Connections that are kept and used again: that they are, that nothing left on one is taken for
-//! an answer, and that one the server closed meanwhile is no failure.
+//! Reuse of connections: they are reused, leftover bytes never count as an answer, and an idle
+//! connection that the server closed causes no failure.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 #![allow(clippy::indexing_slicing, reason = "test code")]
@@ -19,7 +19,7 @@ fn ask(client: &Client, server: &Server) -> Result<Vec<u8>, Class> {
     get(client, &server.url(), &LIMITS).map_err(|failure| failure.class)
 }
 
-/// A turn that a script waits for, and a test gives, once.
+/// A signal that a test sends once, and a script waits for.
 fn turn() -> (Sender<()>, Mutex<Receiver<()>>) {
     let (give, wait) = channel();
     (give, Mutex::new(wait))
@@ -33,7 +33,7 @@ fn first(script: impl Fn(&mut Peer) + Send + Sync + 'static) -> Server {
 }
 
 #[test]
-fn connection_is_used_again_after_whatever_response_was_whole() {
+fn connection_is_reused_after_every_complete_response() {
     for answer in [
         ok("{}"),
         b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n".to_vec(),
@@ -69,7 +69,7 @@ fn connection_is_not_used_again_where_the_next_response_may_not_begin() {
 }
 
 #[test]
-fn response_that_nobody_asked_for_behind_the_real_one_is_no_answer() {
+fn extra_response_after_the_real_one_is_not_an_answer() {
     let server = first(|peer| peer.answer_all(&[ok("real"), ok("unasked")].concat()));
     let client = client();
     assert_eq!(ask(&client, &server).unwrap(), b"real");
@@ -77,7 +77,7 @@ fn response_that_nobody_asked_for_behind_the_real_one_is_no_answer() {
 }
 
 #[test]
-fn response_that_nobody_asked_for_on_a_resting_connection_is_no_answer() {
+fn response_on_an_idle_connection_is_not_an_answer() {
     for unasked in [ok("unasked"), b" ".to_vec()] {
         let (rests, rested) = turn();
         let (sent, was_sent) = channel();
@@ -99,7 +99,7 @@ fn response_that_nobody_asked_for_on_a_resting_connection_is_no_answer() {
 }
 
 #[test]
-fn connection_that_the_server_closed_while_it_rested_is_no_failure() {
+fn idle_connection_closed_by_the_server_causes_no_failure() {
     let (rests, rested) = turn();
     let (closed, was_closed) = channel();
     let server = first(move |peer| {
@@ -118,12 +118,12 @@ fn connection_that_the_server_closed_while_it_rested_is_no_failure() {
 }
 
 #[test]
-fn connection_that_the_server_closes_as_the_request_comes_is_no_failure() {
+fn connection_closed_as_the_request_arrives_causes_no_failure() {
     for reads_the_request in [true, false] {
         let server = first(move |peer| {
             peer.request();
             peer.send(ok("real"));
-            // A request of which something was not read is answered with a reset.
+            // The kernel resets a connection that is closed with an unread request.
             if reads_the_request {
                 peer.request().is_some()
             } else {
@@ -147,7 +147,7 @@ fn connections_that_were_all_closed_cost_one_attempt() {
         peer.request();
         arrived.wait();
         peer.send(ok("real"));
-        // Closed by the next request only, so that none is known to be closed before.
+        // Closed only by the next request, so that no connection is known to be closed earlier.
         peer.request();
     });
     let client = client();
@@ -168,7 +168,7 @@ fn new_connection_that_closes_without_an_answer_is_a_failure_at_once() {
 }
 
 #[test]
-fn server_that_always_closes_without_an_answer_is_asked_twice_at_most() {
+fn server_that_closes_without_an_answer_gets_two_requests_at_most() {
     let server = Server::new(|peer| {
         peer.request();
         if peer.number == 1 {
@@ -212,8 +212,8 @@ fn kept_connection_that_does_not_answer_is_a_timeout_and_not_asked_again() {
     assert_eq!(server.connections(), 1);
 }
 
-/// Answers once, as all of these peers do at the same time, and lets the firewall forget the connection
-/// while it is put away for use again.
+/// Answers once, when all of these peers do, and lets the firewall drop the connection while it
+/// becomes idle.
 fn answer_and_forget(peer: &mut Peer, arrived: &Barrier, forgotten: &Barrier) {
     peer.request();
     arrived.wait();
@@ -280,7 +280,7 @@ fn connection_found_dead_spares_those_that_rest_with_it() {
         }
     });
     all_forgotten.wait();
-    // As where the kernel does not tell: the time for a connection is longer than that for an answer.
+    // As on a kernel that does not notice: connecting may take longer than the answer.
     let limits = Limits { first_byte: util::SHORT, ..LIMITS };
     let failure = get(&client, &server.url(), &limits).unwrap_err();
     assert_eq!(failure.class, Class::FirstByteTimeout);

@@ -1,4 +1,4 @@
-//! The limits of time: each part of a fetch that does not end, or that drips, ends as its class.
+//! Time limits: each part of a fetch that hangs or drips ends with its class.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 #![allow(clippy::indexing_slicing, reason = "test code")]
@@ -13,10 +13,10 @@ use std::time::Duration;
 use util::{LIMITS, Peer, SHORT, Server, client, get, ok, times_out};
 
 const FIRST_BYTE: Limits = Limits { first_byte: SHORT, ..LIMITS };
-const NO_HEAD: &str = "no head of a response within 150 ms (cron_first_byte_timeout)";
+const NO_HEAD: &str = "no complete head within 150 ms (cron_first_byte_timeout)";
 
 const TOTAL: Limits = Limits { total: SHORT, ..LIMITS };
-const NOT_WHOLE: &str = "no whole response within 150 ms (cron_timeout)";
+const NOT_WHOLE: &str = "no complete response within 150 ms (cron_timeout)";
 
 const CONNECT: Limits = Limits { connect: SHORT, ..LIMITS };
 const NO_CONNECTION: &str = "no connection within 150 ms (cron_connect_timeout)";
@@ -67,7 +67,7 @@ fn head_that_comes_in_time_is_followed_by_a_body_that_takes_longer() {
 }
 
 #[test]
-fn answer_that_does_not_come_is_a_timeout_where_the_whole_is_no_longer_than_its_parts() {
+fn missing_answer_is_a_timeout_if_the_total_is_the_shorter_limit() {
     let server = Server::new(Peer::hang);
     times_out(&server, &TOTAL, Class::Timeout, NOT_WHOLE);
     let all = Limits { connect: SHORT, first_byte: SHORT, total: SHORT, ..LIMITS };
@@ -99,8 +99,8 @@ fn chunks_that_drip_are_a_timeout() {
 #[test]
 fn trailers_or_extensions_that_flood_are_refused() {
     for (chunks, flood, told) in [
-        ("0\r\n", "x: y\r\n".repeat(1000), "trailers without end"),
-        ("0\r\n", "y".repeat(1000), "trailers without end"),
+        ("0\r\n", "x: y\r\n".repeat(1000), "too many trailers"),
+        ("0\r\n", "y".repeat(1000), "too many trailers"),
         ("1;", "y".repeat(1000), "its line is too long"),
         ("", format!("1;{}\r\n \r\n", "y".repeat(1000)), "more extensions than data"),
     ] {
@@ -156,7 +156,7 @@ fn redirects_that_take_their_time_are_a_timeout_of_the_whole() {
 fn handshake_that_hangs_or_drips_is_a_connect_timeout() {
     for drips in [true, false] {
         let server = Server::new(move |peer| {
-            // A record of TLS that is announced and comes a byte at a time.
+            // The head announces a TLS record, which then arrives byte by byte.
             peer.send([22, 3, 3, 0x40, 0]);
             if drips { peer.drip(&[2]) } else { peer.hang() }
         });

@@ -1,5 +1,5 @@
-//! The proxy that the environment names. The environment belongs to the whole process: each case
-//! has a child of this test to itself.
+//! The proxy from the environment. The environment belongs to the whole OS process, so each case
+//! runs in a child process.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 #![allow(clippy::indexing_slicing, reason = "test code")]
@@ -16,7 +16,7 @@ use util::{LIMITS, Peer, Server, get, ok};
 const NAMES: [&str; 6] =
     ["ALL_PROXY", "all_proxy", "HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"];
 
-/// What a child gets from `url` with this environment, as text.
+/// The outcome of fetching `url` in a child process with this environment, as text.
 fn outcome(url: &str, environment: &[(&str, &str)]) -> String {
     let mut child = Command::new(std::env::current_exe().unwrap());
     child.args(["--exact", "child_that_gets", "--nocapture", "--include-ignored"]);
@@ -41,7 +41,7 @@ fn child_that_gets() {
     println!("outcome: {:?}", outcome.map(|body| String::from_utf8(body).unwrap()));
 }
 
-/// A proxy that answers for whatever it is asked to connect to.
+/// A proxy that answers on behalf of every target.
 fn proxy() -> Server {
     Server::new(|peer| {
         peer.request();
@@ -54,7 +54,7 @@ fn of(server: &Server) -> String {
     format!("http://us%40er:pass-secret@{}", server.address)
 }
 
-/// A URL that leads to a server on this host, and is not known to.
+/// A URL of a local server that is not recognised as loopback.
 fn unspecified(server: &Server) -> String {
     format!("http://0.0.0.0:{}", server.address.port())
 }
@@ -149,7 +149,7 @@ fn answer_through_a_proxy_may_take_longer_than_the_connection() {
     assert_eq!(outcome("http://cu.test", &environment), "Ok(\"proxied\")");
 }
 
-/// What is told of a proxy that does this; never with whom it was asked for.
+/// The failure with a proxy that runs this script. Asserts that it does not name the target.
 fn told(script: impl Fn(&mut Peer) + Send + Sync + 'static) -> String {
     let proxy = Server::new(script);
     let url = of(&proxy);
@@ -162,7 +162,7 @@ fn told(script: impl Fn(&mut Peer) + Send + Sync + 'static) -> String {
 }
 
 #[test]
-fn proxy_that_refuses_is_told_by_its_status() {
+fn refusal_of_a_proxy_is_reported_with_its_status() {
     for (expected, answer) in [
         ("403", "HTTP/1.1 403 pass-secret\r\n\r\n"),
         ("407", "HTTP/1.1 407 Proxy\r\nproxy-authenticate: Basic realm=\"pass-secret\"\r\n\r\n"),
@@ -207,30 +207,30 @@ fn proxy_that_hangs_or_drips_is_a_connect_timeout() {
 }
 
 #[test]
-fn proxy_that_is_none_is_told_by_its_variable_and_not_passed_over() {
+fn invalid_proxy_is_reported_with_its_variable_and_not_bypassed() {
     let server = Server::answering(ok("direct"));
     for (url, expected) in [
         (
             "ftp://pass-secret@proxy:1",
-            "the variable HTTP_PROXY names no proxy: its scheme is none of",
+            "the variable HTTP_PROXY does not name a proxy: its scheme is not one of",
         ),
-        ("proxy://x", "its scheme is none of http, https, socks4"),
-        ("http://user:pass-secret@proxy:99999", "names no proxy: the port is no number"),
-        ("http://proxy:+80", "names no proxy: the port is no number"),
-        ("proxy:", "names no proxy: the port is no number"),
-        ("socks5://", "names no proxy: the host is no name"),
-        ("http://127.1:1", "names no proxy: the host is no name"),
-        ("http://us%zzer:%ff@proxy:1", "names no proxy: it is no URL"),
-        (" ", "names no proxy: a character that a URL may not hold"),
+        ("proxy://x", "its scheme is not one of http, https, socks4"),
+        ("http://user:pass-secret@proxy:99999", "does not name a proxy: the port is not a number"),
+        ("http://proxy:+80", "does not name a proxy: the port is not a number"),
+        ("proxy:", "does not name a proxy: the port is not a number"),
+        ("socks5://", "does not name a proxy: the host is not a name"),
+        ("http://127.1:1", "does not name a proxy: the host is not a name"),
+        ("http://us%zzer:%ff@proxy:1", "does not name a proxy: it is not a URL"),
+        (" ", "does not name a proxy: a character that is not allowed in a URL"),
     ] {
         let told = outcome(&unspecified(&server), &[("HTTP_PROXY", url)]);
         assert!(told.contains("class: Connect,") && told.contains(expected), "{url}: {told}");
         assert!(!told.contains("secret"), "{told}");
-        // Neither is another one taken for it, nor are those exempt held up that need none.
+        // No other variable replaces an invalid one. Exempt hosts are not affected.
         let other = proxy();
         let environment = [("HTTPS_PROXY", url), ("HTTP_PROXY", &of(&other))];
         let told = outcome(&unspecified(&server), &environment);
-        assert!(told.contains("the variable HTTPS_PROXY names no proxy"), "{url}: {told}");
+        assert!(told.contains("the variable HTTPS_PROXY does not name a proxy"), "{url}: {told}");
         let exempt = [("HTTP_PROXY", url), ("NO_PROXY", "cu.test,0.0.0.0")];
         assert_eq!(outcome(&unspecified(&server), &exempt), "Ok(\"direct\")", "{url}");
         let local = format!("http://{}", server.address);
@@ -240,7 +240,7 @@ fn proxy_that_is_none_is_told_by_its_variable_and_not_passed_over() {
 }
 
 #[test]
-fn proxy_whose_name_does_not_resolve_is_told_as_the_proxy() {
+fn unresolved_name_of_a_proxy_is_reported_as_the_proxys() {
     for scheme in ["http", "https", "socks5h", "socks4a"] {
         let url = format!("{scheme}://user:secret@no-such-proxy.invalid:1");
         let told = outcome("http://cu.test", &[("ALL_PROXY", &url)]);
@@ -251,7 +251,7 @@ fn proxy_whose_name_does_not_resolve_is_told_as_the_proxy() {
 }
 
 #[test]
-fn proxy_that_is_down_is_told_as_the_proxy() {
+fn proxy_that_is_down_is_reported_as_the_proxy() {
     let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     for scheme in ["http", "socks5h"] {
         let url = format!("{scheme}://{address}");
@@ -262,7 +262,7 @@ fn proxy_that_is_down_is_told_as_the_proxy() {
 }
 
 #[test]
-fn proxy_whose_answer_has_much_to_say_is_used() {
+fn proxy_with_a_long_answer_is_used() {
     let proxy = Server::new(|peer| {
         peer.request();
         peer.send(

@@ -1,5 +1,5 @@
-//! Random answers, and good ones with random damage: a fetch always ends, in time, as a body within
-//! its bound or a failure that is fit to be logged.
+//! Random answers, and good ones with random damage. A fetch always ends in time, with a body
+//! within the limit or a failure that is safe to log.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 #![allow(clippy::indexing_slicing, reason = "test code")]
@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use util::{LIMITS, Server, client, get, ok, with_headers};
 
-/// Long enough that an answer that is all there is read, short enough for hundreds of tests.
+/// Long enough to read an answer that has arrived, short enough for hundreds of tests.
 const LIMIT: Duration = Duration::from_secs(2);
 
 const MAX_BYTES: u64 = 10_000;
@@ -43,7 +43,7 @@ fn good() -> impl Strategy<Value = Vec<u8>> {
     ])
 }
 
-/// One piece of damage.
+/// One kind of damage.
 #[derive(Debug, Clone)]
 enum Damage {
     Byte(Index, u8),
@@ -92,7 +92,7 @@ fn damaged(mut bytes: Vec<u8>, damages: Vec<Damage>) -> Vec<u8> {
     bytes
 }
 
-/// Asks for each of the answers in turn; the connection is closed behind each.
+/// Fetches each of the answers in turn. The server closes the connection after each.
 fn every_fetch_ends(cases: u32, answers: &impl Strategy<Value = Vec<u8>>) {
     let answer = Arc::new(Mutex::new(Vec::new()));
     let script = Arc::clone(&answer);

@@ -1,5 +1,5 @@
-//! Responses that are odd or broken in their head or their framing: each is a body or a failure of
-//! a class that says whose fault it is.
+//! Responses with odd or broken heads or framing. Each yields a body, or a failure whose class
+//! shows the cause.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 #![allow(clippy::indexing_slicing, reason = "test code")]
@@ -15,7 +15,7 @@ fn once(answer: impl Into<Vec<u8>>) -> Result<Vec<u8>, Failure> {
     Server::answering_once(answer).get(&LIMITS)
 }
 
-/// Asserts the class of each of these heads, sent with a body of two bytes.
+/// Asserts the class of each head, sent with a body of two bytes.
 fn all_are(class: Class, heads: &[&str]) {
     for head in heads {
         let got = once(format!("{head}\r\n\r\n{{}}"));
@@ -73,7 +73,7 @@ fn status_other_than_200_is_a_failure_that_names_it() {
 }
 
 #[test]
-fn time_that_a_server_asks_for_is_told_with_its_status() {
+fn retry_after_is_reported_with_the_status() {
     for (head, seconds) in [
         ("HTTP/1.1 429 Too Many Requests\r\nretry-after: 30", Some(30)),
         ("HTTP/1.1 503 Service Unavailable\r\nretry-after: 100000", Some(3600)),
@@ -120,7 +120,7 @@ fn body_that_breaks_off_is_a_failure_of_the_connection() {
 #[test]
 fn connection_that_is_reset_is_a_failure_of_the_connection() {
     for answer in ["", "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"edges\":"] {
-        // Closed with a request that was not read: that is a reset.
+        // The kernel resets a connection that is closed with an unread request.
         let server = Server::new(move |peer| {
             peer.send(answer);
         });
@@ -164,7 +164,7 @@ fn body_framed_in_two_ways_is_refused() {
 }
 
 #[test]
-fn chunks_that_are_no_chunks_are_refused() {
+fn malformed_chunks_are_refused() {
     let chunked = |chunks: &str| {
         once(format!("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{chunks}"))
     };
@@ -186,7 +186,7 @@ fn chunks_that_are_no_chunks_are_refused() {
         let class = chunked(bad).map_err(|failure| failure.class);
         assert_eq!(class, Err(Class::Protocol), "{bad:.60}");
     }
-    // The largest number there is, and the body ends before.
+    // The largest possible size, with a body that ends earlier.
     assert_eq!(chunked("FFFFFFFFFFFFFFFF\r\n{}").unwrap_err().class, Class::Connect);
     assert_eq!(chunked("1;x=y\r\n{\r\n01\r\n}\r\n0\r\nx: y\r\n\r\n").unwrap(), b"{}");
     assert_eq!(chunked("2\r\n{}\r\n0\r\n").unwrap(), b"{}");
@@ -222,7 +222,7 @@ fn chunks_of_a_large_body_may_each_have_an_extension() {
     assert_eq!(once(answer).unwrap(), vec![b' '; 1_024_000]);
 }
 
-/// Whatever packets it comes in, and with the next response behind it.
+/// In all packet sizes, and followed by another response.
 #[test]
 fn response_in_pieces_is_the_same() {
     let odd = "\r\nHTTP/1.1 103 Early\r\nx: y\r\n\r\nHTTP/1.1 200 OK\r\nx: a\r\n b\r\n\r\n\tc\r\n\
@@ -246,7 +246,7 @@ fn response_in_pieces_is_the_same() {
 }
 
 #[test]
-fn head_that_is_no_head_is_refused() {
+fn malformed_head_is_refused() {
     all_are(
         Class::Protocol,
         &[
@@ -278,7 +278,7 @@ fn head_that_is_no_head_is_refused() {
         "HTTP/1.1 200 OK\r\nContent-Length:\r\n 2",
         "HTTP/1.1 200 OK\nContent-Length: 2",
     ]);
-    // It is told before the head ends.
+    // Reported before the head ends.
     let server = Server::new(|peer| {
         peer.send("SSH-2.0-OpenSSH_9.2\r\n");
         peer.hang();

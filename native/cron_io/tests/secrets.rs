@@ -1,5 +1,5 @@
-//! What a failure tells: no password, no cursor, nothing of a body, and of the other side's own
-//! words no more than a line that cannot act on a terminal.
+//! Failures contain no password, no cursor, no part of a body, and at most one line of remote text,
+//! escaped.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 #![allow(clippy::indexing_slicing, reason = "test code")]
@@ -10,12 +10,12 @@ mod util;
 use cron_engine::Failure;
 use util::{LIMITS, Server, client, get, with_headers};
 
-/// The failure that this answer is to a request with a password and a cursor.
+/// The failure for this answer to a request with a password and a cursor.
 fn failure(answer: impl Into<Vec<u8>>) -> Failure {
     let server = Server::answering_once(answer);
     let url = format!("http://user:pass-secret@{}/path-secret", server.address);
     let failure = get(&client(), &url, &LIMITS).unwrap_err();
-    // It was used, though.
+    // The request did contain them.
     let request = server.requests().remove(0);
     assert!(
         request.to_ascii_lowercase().contains(
@@ -26,7 +26,7 @@ fn failure(answer: impl Into<Vec<u8>>) -> Failure {
     failure
 }
 
-/// Answers that repeat what was asked, or hold what is not to be told, in each place there is.
+/// Answers that repeat the request or contain secrets, in every possible place.
 fn answers() -> Vec<String> {
     let echo = "http://user:pass-secret@evil.test/path-secret?from=a%20cursor#body-secret";
     let mut answers: Vec<String> = [
@@ -73,7 +73,7 @@ fn failure_of_any_answer_tells_no_secret() {
 }
 
 #[test]
-fn redirect_elsewhere_is_told_by_its_origin() {
+fn redirect_elsewhere_is_reported_by_its_origin() {
     let told = |location: &str| {
         failure(format!("HTTP/1.1 302 X\r\nlocation: {location}\r\ncontent-length: 0\r\n\r\n"))
             .detail
@@ -81,21 +81,21 @@ fn redirect_elsewhere_is_told_by_its_origin() {
     let location = "https://user:pass-secret@Evil.test:8443/x?from=a%20cursor";
     assert_eq!(
         told(location),
-        "a redirect to https://evil.test:8443: only one to the same scheme, host and port is followed"
+        "a redirect to https://evil.test:8443: only redirects to the same scheme, host and port are followed"
     );
-    assert_eq!(told("file:///etc/passwd"), "a redirect to a URL that is not one of HTTP");
+    assert_eq!(told("file:///etc/passwd"), "a redirect to a URL that is neither http nor https");
     assert_eq!(
         told("elsewhere?user:pass-secret"),
-        "a redirect to a relative path: only those that begin with a slash are followed"
+        "a redirect to a relative path: only paths that begin with a slash are followed"
     );
     let malformed = told("https://user:pass-secret@Evil.test:84430/x?from=a%20cursor");
-    assert!(malformed.starts_with("a redirect to what is no URL: the port is no"), "{malformed}");
+    assert!(malformed.starts_with("a redirect to an invalid URL: the port is not"), "{malformed}");
     let long = told(&format!("http://{}/", "x.".repeat(120)));
     assert_eq!(long.chars().count(), 200 + 1);
 }
 
 #[test]
-fn words_of_the_other_side_are_a_line_that_is_printable() {
+fn remote_text_is_one_printable_line() {
     for encoding in ["x".repeat(5000), "a\tb\"'\\".into(), "\u{202e}\u{2066}\u{200f}".into()] {
         let answer = with_headers(&format!("content-encoding: {encoding}\r\n"), "{}");
         let detail = failure(answer).detail;

@@ -1,5 +1,5 @@
-//! HTTPS: a certificate that is good for the host, by a known issuer, is all that is accepted. The
-//! CA is made here.
+//! HTTPS accepts only a certificate that is valid for the host and has a trusted issuer. The tests
+//! create the CA.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 #![allow(clippy::indexing_slicing, reason = "test code")]
@@ -18,7 +18,7 @@ fn ask(client: &Client, server: &Server, host: &str) -> Result<Vec<u8>, Failure>
     get(client, &format!("https://user:password@{host}:{}", server.address.port()), &LIMITS)
 }
 
-/// Asserts that it is refused, how that is told, and that nothing was sent to it.
+/// Asserts that the connection is refused with this text, and that no request was sent.
 fn is_refused(outcome: Result<Vec<u8>, Failure>, server: &Server, told: &str) {
     let failure = outcome.unwrap_err();
     assert_eq!(failure.class, Class::Tls);
@@ -48,15 +48,15 @@ fn certificate_of_an_intermediate_ca_is_accepted_with_its_chain() {
     assert_eq!(ca.get(&server).unwrap(), b"{}");
     let cut = config(vec![leaf.der().clone()], &leaf_key);
     let server = Server::with_tls(cut, |peer| peer.answer_all(&ok("{}")));
-    is_refused(ca.get(&server), &server, "of no known issuer");
+    is_refused(ca.get(&server), &server, "issuer of the certificate is not trusted");
 }
 
 #[test]
 fn certificate_of_an_unknown_ca_is_refused() {
     let (ca, other) = (Ca::new(), Ca::new());
     let server = ca.answers("127.0.0.1", |_| {});
-    is_refused(ask(&client(), &server, "127.0.0.1"), &server, "(cron_cacertfile adds some)");
-    is_refused(other.get(&server), &server, "of no known issuer");
+    is_refused(ask(&client(), &server, "127.0.0.1"), &server, "(cron_cacertfile adds issuers)");
+    is_refused(other.get(&server), &server, "issuer of the certificate is not trusted");
 }
 
 #[test]
@@ -67,7 +67,7 @@ fn certificate_that_signed_itself_is_refused() {
     let server = Server::with_tls(config(vec![own.der().clone()], &key), |peer| {
         peer.answer_all(&ok("{}"));
     });
-    is_refused(ca.get(&server), &server, "of no known issuer");
+    is_refused(ca.get(&server), &server, "issuer of the certificate is not trusted");
 }
 
 #[test]
@@ -94,7 +94,7 @@ fn certificate_at_the_wrong_time_is_refused() {
 fn peer_that_does_not_speak_tls_is_refused() {
     for (answer, reads) in [("HTTP/1.1 400 Bad Request\r\n\r\n", true), ("", true), ("", false)] {
         let server = Server::new(move |peer| {
-            // Closed with bytes that were not read: that is a reset.
+            // The kernel resets a connection that is closed with unread bytes.
             let count = if reads { 100 } else { 1 };
             (0..count).all(|_| peer.byte());
             peer.send(answer);
@@ -126,9 +126,9 @@ fn connection_is_used_again() {
 }
 
 #[test]
-fn response_that_nobody_asked_for_is_no_answer() {
+fn extra_response_is_not_an_answer() {
     let ca = Ca::new();
-    // In one record with the real one, and in a record of its own: both are decrypted with it.
+    // In the record of the real response, and in a separate one: both are decrypted with it.
     for at_once in [true, false] {
         let server = ca.serves(
             "127.0.0.1",

@@ -1,5 +1,5 @@
-//! Jobs of a pool whose requests wait, wherever that is: the next one sets out all the same. What a name's
-//! lookup waits for is tested with the resolver.
+//! While a job of a pool waits for the network, at any point of its request, the next job starts.
+//! Name resolution is tested in `resolver.rs`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code")]
 
@@ -12,7 +12,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 use util::{LIMITS, Peer, Server, client, get, ok};
 
-/// Sooner than a request gives up.
+/// Shorter than a request's time limit.
 const SOON: Duration = Duration::from_secs(10);
 
 struct Ask {
@@ -36,7 +36,8 @@ impl Job for Ask {
     }
 }
 
-/// A server that plays a script with each connection, tells the connection's number, and says no more.
+/// A server that runs `script` on each connection, sends the connection's number to the test, and
+/// then hangs.
 fn server(script: impl Fn(&mut Peer) + Send + Sync + 'static) -> (Server, Receiver<usize>) {
     let (came, comes) = channel();
     let came = Mutex::new(came);
@@ -55,7 +56,7 @@ fn all_come(client: &Client, url: &str, comes: &Receiver<usize>) {
         pool.submit(Ask { client, url, answered: None });
     }
     for _ in 0..5 {
-        comes.recv_timeout(SOON).expect("a job waits for one that waits");
+        comes.recv_timeout(SOON).expect("a job was held up by a waiting job");
     }
 }
 

@@ -1,4 +1,4 @@
-//! The book: what each call makes of what is known, and what is durable then.
+//! Tests of the book: what each call changes, and which changes are durable.
 
 use super::*;
 use cron_engine::Cursor;
@@ -25,7 +25,7 @@ fn book() -> Book {
     Book::new(Contents::default())
 }
 
-/// A registration of the process that begins here.
+/// Begins a registration of the process at this position.
 fn begin(book: &mut Book, epoch: u64, position: Position) -> Arc<Track> {
     let track = Arc::new(Track::new(process(), epoch));
     book.begin(&track, record(position));
@@ -169,7 +169,7 @@ fn stopped_processes_expire_in_slices_and_others_do_not() {
         }
         from = next;
     }
-    // Of 1, 3 and 5 the first has a dead letter.
+    // Of the stopped processes 1, 3 and 5, only 1 has a dead letter.
     assert_eq!(expired, 2);
     let left = |n: usize, book: &mut Book| book.find(&processes[n], 9).is_some();
     let kept: Vec<_> = (0..10).filter(|n| left(*n, &mut book)).collect();

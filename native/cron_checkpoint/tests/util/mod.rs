@@ -1,5 +1,4 @@
-//! What the tests of the checkpoint share: short names for what is said to it, and waiting with a
-//! deadline.
+//! Shared helpers of the checkpoint's tests: short constructors, and waiting with a deadline.
 
 use cron_checkpoint::{Checkpoint, Letter, Page, Record, Settings, StoreError, Track, Waiter};
 use cron_engine::{Cursor, Position, ProcessId};
@@ -9,10 +8,10 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-/// Nothing takes this long, however busy the machine is.
+/// Longer than any step takes, even on a busy machine.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
-/// An interval that never ends in a test: only what somebody waits for is committed.
+/// An interval that exceeds every test: commits happen only for waiters.
 pub(crate) const NEVER: Duration = Duration::from_hours(10);
 
 /// The process with this number.
@@ -53,7 +52,7 @@ pub(crate) fn options(number: u64) -> Arc<[u8]> {
     format!("options {number}").into_bytes().into()
 }
 
-/// Opens a file that is not open here yet, with room for ten letters.
+/// Opens a file that is not open yet, with room for ten letters.
 pub(crate) fn open(path: &Path, interval: Duration) -> Checkpoint {
     let (checkpoint, known) = Checkpoint::open(path, Settings::new(interval, 10)).unwrap();
     assert!(!known, "{} is open already", path.display());
@@ -65,7 +64,7 @@ pub(crate) fn close(checkpoint: &Checkpoint) {
     assert!(checkpoint.close(DEADLINE), "it is not closed in time");
 }
 
-/// A registration that nobody waits for.
+/// Begins a registration without waiting until it is durable.
 pub(crate) fn begin(
     checkpoint: &Checkpoint,
     process: ProcessId,
@@ -75,7 +74,7 @@ pub(crate) fn begin(
     checkpoint.begin(process, epoch, options(epoch), |_| position).track
 }
 
-/// Dead letters of a process, and whether there are more, as soon as the writer answers.
+/// Reads dead letters of a process, and whether there are more.
 pub(crate) fn read_letters(
     checkpoint: &Checkpoint,
     process: ProcessId,
@@ -86,25 +85,25 @@ pub(crate) fn read_letters(
     wait(&heard)
 }
 
-/// A waiter, and where it says that it ran.
+/// A waiter, and the channel on which it reports.
 pub(crate) fn waiter() -> (Waiter, Receiver<()>) {
     let (said, heard) = sync_channel(1);
     (Box::new(move || said.send(()).unwrap()), heard)
 }
 
-/// Waits for what a waiter says.
+/// Waits for a waiter's report.
 pub(crate) fn wait<T>(heard: &Receiver<T>) -> T {
     heard.recv_timeout(DEADLINE).expect("in time")
 }
 
-/// Waits until all is durable.
+/// Waits until all changes are durable.
 pub(crate) fn flush(checkpoint: &Checkpoint) {
     let (waiter, durable) = waiter();
     checkpoint.flush(waiter);
     wait(&durable);
 }
 
-/// Waits for something that nobody tells.
+/// Polls until a condition holds.
 pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let started = Instant::now();
     while !holds() {
@@ -113,8 +112,8 @@ pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// Copies a file as it is at this moment: what a crash of the system's process would leave of it.
-/// The copy is in a directory that goes with the tests' process.
+/// Copies a file in its current state, as a crash of the OS process would leave it. The copy is
+/// deleted with the tests' process.
 pub(crate) fn copy(path: &Path) -> PathBuf {
     static COPIES: AtomicU64 = AtomicU64::new(0);
     static HERE: OnceLock<tempfile::TempDir> = OnceLock::new();
@@ -124,7 +123,7 @@ pub(crate) fn copy(path: &Path) -> PathBuf {
     copy
 }
 
-/// Looks into the copy of a file, which goes then.
+/// Opens the copy of a file, and deletes it afterwards.
 pub(crate) fn look<T>(copy: &Path, look: impl FnOnce(&Checkpoint) -> T) -> T {
     let checkpoint = open(copy, NEVER);
     let seen = look(&checkpoint);

@@ -1,4 +1,4 @@
-//! A CA of the tests' own, and servers with certificates of it.
+//! A test CA, and servers with certificates signed by it.
 
 use super::{LIMITS, Peer, Server, get, ok};
 use cron_engine::Failure;
@@ -11,7 +11,7 @@ use tempfile::NamedTempFile;
 
 static CAS: AtomicUsize = AtomicUsize::new(0);
 
-/// A CA, its certificate in a file of PEM.
+/// A CA with its certificate in a PEM file.
 pub(crate) struct Ca {
     pub(crate) issuer: Issuer<'static, KeyPair>,
     pub(crate) file: NamedTempFile,
@@ -21,7 +21,7 @@ impl Ca {
     pub(crate) fn new() -> Self {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(vec![]).unwrap();
-        // Each by a name of its own: an issuer is looked up by it.
+        // Issuers are looked up by name, so each CA has its own.
         let number = CAS.fetch_add(1, Ordering::Relaxed);
         params.distinguished_name.push(DnType::CommonName, format!("CA {number}"));
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -30,7 +30,7 @@ impl Ca {
         Self { issuer: Issuer::new(params, key), file }
     }
 
-    /// A server with a certificate for `host`, altered so.
+    /// A server with a certificate for `host`, after `alter`.
     pub(crate) fn serves(
         &self,
         host: &str,
@@ -40,7 +40,7 @@ impl Ca {
         Server::with_tls(self.config(host, alter), script)
     }
 
-    /// The configuration of a server with a certificate for `host`, altered so.
+    /// The configuration of a server with a certificate for `host`, after `alter`.
     pub(crate) fn config(
         &self,
         host: &str,
@@ -58,19 +58,19 @@ impl Ca {
         self.serves(host, alter, |peer| peer.answer_all(&ok("{}")))
     }
 
-    /// A client that trusts it.
+    /// A client that trusts this CA.
     pub(crate) fn client(&self) -> Client {
         let cacertfile = Some(self.file.path().to_owned());
         Client::new(&ClientOptions { connections: 8, cacertfile }).unwrap()
     }
 
-    /// What a client that trusts it gets from there.
+    /// Fetches from the server with a client that trusts this CA.
     pub(crate) fn get(&self, server: &Server) -> Result<Vec<u8>, Failure> {
         get(&self.client(), &format!("https://user:password@{}", server.address), &LIMITS)
     }
 }
 
-/// The configuration of a server with this chain of certificates.
+/// The configuration of a server with this certificate chain.
 pub(crate) fn config(chain: Vec<CertificateDer<'static>>, key: &KeyPair) -> ServerConfig {
     let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
     ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key).unwrap()

@@ -1,4 +1,4 @@
-//! A scripted server on loopback, over TCP or TLS, a thread per connection; and a client to ask it.
+//! A scripted server on loopback, over TCP or TLS, with a thread per connection; and a client.
 
 pub(crate) mod ca;
 
@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// Limits that only a failure comes up to.
+/// Limits that only a failing test reaches.
 pub(crate) const LIMITS: Limits = Limits {
     connect: Duration::from_secs(20),
     first_byte: Duration::from_secs(20),
@@ -19,13 +19,13 @@ pub(crate) const LIMITS: Limits = Limits {
     max_bytes: 1 << 20,
 };
 
-/// A limit that is there to be come up to.
+/// A limit that tests reach on purpose.
 pub(crate) const SHORT: Duration = Duration::from_millis(150);
 
-/// Between two bytes that drip.
+/// The pause between two dripping bytes.
 const DRIP: Duration = Duration::from_millis(5);
 
-/// A server that does with each connection what its script says.
+/// A server that runs a script on each connection.
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     seen: Arc<Seen>,
@@ -44,7 +44,7 @@ trait Stream: Read + Write + Send {
         None
     }
 
-    /// Sends these as a record each, at once.
+    /// Sends each of these in a TLS record, all at once.
     fn records(&mut self, records: &[&[u8]]) -> std::io::Result<()> {
         self.write_all(&records.concat())
     }
@@ -75,7 +75,7 @@ impl Stream for StreamOwned<ServerConnection, TcpStream> {
     }
 }
 
-/// One connection, as its script sees it.
+/// A connection, as seen by the script.
 pub(crate) struct Peer {
     stream: Box<dyn Stream>,
     seen: Arc<Seen>,
@@ -117,7 +117,7 @@ impl Server {
         server
     }
 
-    /// A server that gives every request the same answer, and keeps its connections.
+    /// A server that gives every request the same answer, and keeps its connections open.
     pub(crate) fn answering(answer: impl Into<Vec<u8>>) -> Self {
         let answer = answer.into();
         Self::new(move |peer| peer.answer_all(&answer))
@@ -136,7 +136,7 @@ impl Server {
         format!("http://{}", self.address)
     }
 
-    /// How many connections there have been.
+    /// The number of connections so far.
     pub(crate) fn connections(&self) -> usize {
         self.seen.connections.load(Ordering::SeqCst)
     }
@@ -146,12 +146,12 @@ impl Server {
         self.seen.requests.lock().unwrap().clone()
     }
 
-    /// What a new client gets from it.
+    /// Fetches from the server with a new client.
     pub(crate) fn get(&self, limits: &Limits) -> Result<Vec<u8>, Failure> {
         get(&client(), &self.url(), limits)
     }
 
-    /// The failure that a new client gets from it, within [`LIMITS`] but for those bytes.
+    /// The failure of a fetch with a new client and a limit of 10,000 bytes.
     pub(crate) fn fails(&self) -> Failure {
         self.get(&LIMITS).unwrap_err()
     }
@@ -180,22 +180,22 @@ impl Peer {
         Some(head)
     }
 
-    /// Sends bytes, while there is somebody to send them to.
+    /// Sends bytes. Returns false if the client is gone.
     pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
         self.stream.write_all(bytes.as_ref()).and_then(|()| self.stream.flush()).is_ok()
     }
 
-    /// Sends these in one packet, each as a record of TLS of its own.
+    /// Sends these in one packet, each in its own TLS record.
     pub(crate) fn send_together(&mut self, records: &[&[u8]]) {
         self.stream.records(records).unwrap();
     }
 
-    /// Sends bytes beneath TLS.
+    /// Sends bytes below TLS.
     pub(crate) fn send_beneath(&mut self, bytes: &[u8]) {
         self.stream.tcp().write_all(bytes).unwrap();
     }
 
-    /// Sends the bytes one by one, slowly, and that again and again.
+    /// Sends the bytes slowly, one by one, over and over.
     pub(crate) fn drip(&mut self, bytes: &[u8]) {
         while bytes.iter().all(|byte| {
             std::thread::sleep(DRIP);
@@ -203,53 +203,53 @@ impl Peer {
         }) {}
     }
 
-    /// Sends the bytes again and again, as fast as they are taken.
+    /// Sends the bytes over and over, as fast as possible.
     pub(crate) fn flood(&mut self, bytes: impl AsRef<[u8]>) {
         while self.send(&bytes) {}
     }
 
-    /// Says nothing until the client is gone.
+    /// Sends nothing until the client is gone.
     pub(crate) fn hang(&mut self) {
         while matches!(self.stream.read(&mut [0; 1024]), Ok(1..)) {}
     }
 
-    /// Reads one byte, if one comes.
+    /// Reads one byte. Returns false if the client is gone.
     pub(crate) fn byte(&mut self) -> bool {
         matches!(self.stream.read(&mut [0]), Ok(1))
     }
 
-    /// Takes no packet of this connection from now on, and acknowledges none: as behind a firewall that
-    /// has forgotten it.
+    /// Drops all packets of this connection from now on, without acknowledging them, like a
+    /// firewall that has dropped the connection.
     pub(crate) fn forget(&self) {
-        // One instruction: return no byte.
+        // A single instruction: accept no byte.
         let drop_all = libc::sock_filter { code: 6, jt: 0, jf: 0, k: 0 };
         socket2::SockRef::from(self.stream.tcp()).attach_filter(&[drop_all]).unwrap();
     }
 
-    /// Closes the connection, without a word of TLS.
+    /// Closes the connection, without a TLS alert.
     pub(crate) fn close(&mut self) {
         self.stream.tcp().shutdown(Shutdown::Both).unwrap();
     }
 
-    /// Speaks TLS from now on.
+    /// Switches to TLS.
     pub(crate) fn start_tls(&mut self, config: ServerConfig) {
         let tcp = self.stream.tcp().try_clone().unwrap();
         self.stream = stream(tcp, Some(Arc::new(config)));
     }
 
-    /// Reads exactly that many bytes.
+    /// Reads exactly `N` bytes.
     pub(crate) fn bytes<const N: usize>(&mut self) -> [u8; N] {
         let mut bytes = [0; N];
         self.stream.read_exact(&mut bytes).unwrap();
         bytes
     }
 
-    /// Whether the handshake was spared by an earlier one's session.
+    /// Whether the handshake resumed an earlier session.
     pub(crate) fn is_resumed(&self) -> bool {
         self.stream.handshake() == Some(HandshakeKind::Resumed)
     }
 
-    /// Answers every request alike.
+    /// Gives every request the same answer.
     pub(crate) fn answer_all(&mut self, answer: &[u8]) {
         while self.request().is_some() && self.send(answer) {}
     }
@@ -260,7 +260,7 @@ pub(crate) fn ok(body: impl AsRef<[u8]>) -> Vec<u8> {
     with_headers("", body)
 }
 
-/// A good response with these headers too, each ended by `\r\n`.
+/// A good response with additional headers, each ended by `\r\n`.
 pub(crate) fn with_headers(headers: &str, body: impl AsRef<[u8]>) -> Vec<u8> {
     let body = body.as_ref();
     let head = format!("HTTP/1.1 200 OK\r\n{headers}content-length: {}\r\n\r\n", body.len());
@@ -271,7 +271,7 @@ pub(crate) fn client() -> Client {
     Client::new(&ClientOptions { connections: 8, cacertfile: None }).unwrap()
 }
 
-/// What the client gets from there, room for all of it.
+/// Fetches with room for the whole body.
 pub(crate) fn get(client: &Client, url: &str, limits: &Limits) -> Result<Vec<u8>, Failure> {
     let mut body = Vec::new();
     let target = Target::new(url).unwrap();
@@ -279,11 +279,12 @@ pub(crate) fn get(client: &Client, url: &str, limits: &Limits) -> Result<Vec<u8>
     Ok(body)
 }
 
-/// Asserts that it ends as this class, soon, with its limit and option told.
+/// Asserts that a fetch soon ends with this class, and that its text names the limit and its
+/// option.
 pub(crate) fn times_out(server: &Server, limits: &Limits, class: Class, told: &str) {
     let begun = Instant::now();
     let failure = server.get(limits).unwrap_err();
     assert_eq!((failure.class, failure.detail.as_str()), (class, told));
-    // Much more than the limit, much less than for ever.
+    // Much more than the limit, but bounded.
     assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
 }
