@@ -2,7 +2,7 @@
 %%% Every monitor writes its own rows.
 -module(hb_cron_registry).
 
--export([create/0]).
+-export([create/0, mark_survivor/1]).
 %% Monitors
 -export([find/1, is_monitored/1, claim/6, who/1, set_options/2, release/1, stop/1, leave/1, monitors/0, all_monitors/0]).
 %% Monitors that crashed
@@ -33,6 +33,8 @@
 -define(TROUBLE, hb_cron_trouble).
 %% {engine, Engine, Ticker, NodeOptions}
 -define(ENGINE, hb_cron_current_engine).
+%% A key of the process dictionary.
+-define(SURVIVOR, hb_cron_survivor).
 
 %% @doc Creates the tables; the caller owns them.
 -spec create() -> ok.
@@ -42,7 +44,22 @@ create() ->
     ?LEAVING = ets:new(?LEAVING, [bag | Options]),
     ?TROUBLE = ets:new(?TROUBLE, [set | Options]),
     ?ENGINE = ets:new(?ENGINE, [set | Options]),
+    %% Whether the application crashed. Otherwise no monitor is left.
+    _ = hb_cron_run_state:is_stopping() orelse ets:insert(?LEAVING, survivors()),
     ok.
+
+%% @doc Has the calling monitor, which is in a supervisor of the host, found after a crash of the application. It may
+%% outlive the tables by a push, and no other monitor of its process may push meanwhile.
+-spec mark_survivor(ProcId :: binary()) -> ok.
+mark_survivor(ProcId) ->
+    _ = put(?SURVIVOR, ProcId),
+    ok.
+
+survivors() ->
+    [{ProcId, Pid, none} || Pid <- processes(), Pid =/= self(), ProcId <- marked(process_info(Pid, dictionary))].
+
+marked({dictionary, Dictionary}) -> [ProcId || {?SURVIVOR, ProcId} <- Dictionary];
+marked(undefined) -> [].
 
 %% @doc The monitor of a process. One that is dead or stopping does not count.
 -spec find(ProcId :: binary()) -> {ok, entry()} | none.

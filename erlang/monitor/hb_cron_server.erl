@@ -71,7 +71,7 @@ init({ProcId, Given}) ->
             State = #state{
                 proc_id = ProcId, options = Options, logger = Logger, cursor = Cursor,
                 pushing_with = hb_cron_push_loop:new(ProcId, Logger, Push, Options, Words, Works),
-                retrying = hb_cron_retry:new(Settings), words = Words, tree = tree(Options),
+                retrying = hb_cron_retry:new(Settings), words = Words, tree = tree(ProcId, Options),
                 leaving = maps:from_list([{monitor(process, Pid), Pid} || Pid <- Leaving])
             },
             log(ok, started_monitor, {ProcId, Rate, Cursor}, State),
@@ -85,9 +85,11 @@ init({ProcId, Given}) ->
     end.
 
 %% What tells this process that the supervision tree has ended, if it is not in the tree.
-tree(Options) ->
+tree(ProcId, Options) ->
     case hb_cron_options:is_supervised(Options) of
-        true -> monitor(process, hb_cron_sup);
+        true ->
+            ok = hb_cron_registry:mark_survivor(ProcId),
+            monitor(process, hb_cron_sup);
         false -> none
     end.
 

@@ -27,6 +27,7 @@ all_test_() ->
         fun engine_killed_brings_it_back_with_its_cursor/1,
         fun application_stopped_ends_it_and_it_is_not_started_again/1,
         fun application_that_dies_is_started_again_with_it/1,
+        fun push_that_outlives_the_application_holds_up_other_starts/1,
         fun resume_all_leaves_it_to_its_supervisor/1,
         fun child_specs_are_good_and_distinct/1,
         fun start_link_takes_what_start_takes/1
@@ -232,6 +233,30 @@ back_after_all(Id, Old) ->
     harness:eventually(fun() -> try hb_cron_registry:find(Id) of {ok, _} -> true; none -> false
                                 catch error:badarg -> false end end),
     harness:back(Id, Old).
+
+%% The tables of the application that died are gone, and with them that the old monitor is in a push.
+push_that_outlives_the_application_holds_up_other_starts(Cu) ->
+    Id = harness:proc_id(),
+    with_pushed(Cu, Id, 3, #{}, fun(Supervisor, Old) ->
+        %% It ends: the place of its monitor is taken.
+        true = unlink(Supervisor),
+        Held = harness:held_pushes(Id),
+        test_cu:add(Cu, Id, 1),
+        Old ! tick,
+        Push = harness:held(Held, 4),
+        killed = harness:kill(whereis(hb_cron_sup)),
+        harness:eventually(fun() -> not lists:keymember(hb_process_monitor, 1, application:which_applications()) end),
+        {New, _} = harness:start(Cu, Id, #{}),
+        New ! tick,
+        %% It has been served, and waits.
+        _ = sys:get_state(New),
+        ?assertMatch(#{state := starting}, hb_process_monitor:info(Id)),
+        harness:nothing_held(Held),
+        harness:let_go(Push),
+        %% The push was not acked before the application died: it is repeated, after the first one.
+        harness:let_go(harness:held(Held, 4)),
+        ok = hb_process_monitor:stop(New, deadline:ms())
+    end).
 
 resume_all_leaves_it_to_its_supervisor(Cu) ->
     [Supervised, Own] = [harness:proc_id(), harness:proc_id()],
