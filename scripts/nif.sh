@@ -1,29 +1,30 @@
 #!/usr/bin/env bash
-# nif.sh DIR: builds the Rust library and leaves it in DIR, as load_nif wants it. Where the variable
-# PREBUILT_NIF names a library, that one is taken instead, and neither cargo nor Rust is needed. NIF_PROFILE
-# names another profile of cargo's than dist: dev is built in seconds, and is for trying things out.
+# nif.sh DIR: builds the Rust library and puts it into DIR for load_nif.
+# If PREBUILT_NIF names a library, that file is used instead, and neither cargo nor Rust is needed. NIF_PROFILE
+# selects another cargo profile than dist; dev builds in seconds, for experiments.
 #
-# The library holds no path of this machine: the same sources and toolchain give the same file in any directory.
+# The library contains no path of this machine: the same sources and toolchain give the same file in any directory.
 #
-# The checkout's own build runs it as scripts/nif.sh, and one that it is copied into as build.sh beside
-# Cargo.toml. It knows nothing of either but that.
+# The checkout runs this script as scripts/nif.sh. A host with copied sources has it as build.sh beside Cargo.toml.
+# The script depends on nothing else of either layout.
 set -euo pipefail
-# With it, cd would print where it goes.
+# If set, cd would print the directory.
 unset CDPATH
 
-# rustc's arguments that replace paths of this machine, one a line. The last one that matches a path applies.
+# Prints rustc's arguments that replace paths of this machine, one a line. The last one that matches a path
+# applies.
 remapped() {
   local rustc commit
   echo "--remap-path-prefix=$1=/hb_process_monitor"
   echo "--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo"
   [ -z "${CARGO_TARGET_DIR:-}" ] || echo "--remap-path-prefix=$CARGO_TARGET_DIR=/hb_process_monitor/target"
-  # The standard library's sources, where they are installed, as those of a toolchain without them.
+  # Installed sources of the standard library get the path that toolchains without sources use.
   rustc=${RUSTC:-$(PATH=$PATH:$(dirname "$(command -v "${CARGO:-cargo}")") command -v rustc)} || return 0
   commit=$("$rustc" -vV | sed -n 's/^commit-hash: //p')
   echo "--remap-path-prefix=$("$rustc" --print sysroot)/lib/rustlib/src/rust=/rustc/$commit"
 }
 
-# Builds in a directory, with these arguments added to those of the environment or of cargo's configuration. The dev
+# Builds in directory $1. Adds these arguments to those of the environment or of cargo's configuration. The dev
 # profile is built without them, to share dependencies with the tests.
 build() {
   local -a arguments=() flags=() words=()
@@ -60,15 +61,16 @@ else
   here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
   [ -e "$here/Cargo.toml" ] || here=$(dirname "$here")
   profile=${NIF_PROFILE:-dist}
-  # In there, for the toolchain that a file of rustup's may ask for; and cargo itself is asked what it
-  # made: a target directory or triple may be configured anywhere, and Darwin's libraries end in .dylib.
+  # The build runs in that directory, so that rustup's toolchain file applies. The path of the library comes from
+  # cargo, because the target directory and triple may be configured anywhere, and libraries end in .dylib on
+  # macOS.
   built=$(build "$(cd "$here" && pwd -P)" |
     sed -n 's/.*"filenames":\["\([^"]*libhb_process_monitor_nif\.[a-z]*\)".*/\1/p' | tail -n 1)
-  [ -f "$built" ] || { echo "nif: cargo has built no library" >&2; exit 1; }
+  [ -f "$built" ] || { echo "nif: cargo built no library" >&2; exit 1; }
 fi
 
-# Appends the stamp that hb_cron_library checks before it loads the file. One that was built elsewhere
-# may have it already. Formats of other systems than Linux do not allow for it.
+# Appends the stamp that hb_cron_library checks before it loads the file, unless a prebuilt library has it already.
+# File formats of other systems than Linux do not allow appended bytes.
 stamp() {
   local size md5 text
   [ "$(uname -s)" = Linux ] || return 0
@@ -79,7 +81,7 @@ stamp() {
   printf %s "$text" >>"$1"
 }
 
-# Written beside and renamed: a library that a node has mapped must never be overwritten in place.
+# Write to a new file and rename it: a library that a node has mapped must never be overwritten in place.
 new=$into.$$.new
 trap 'rm -f "$new"' EXIT
 cp "$built" "$new"

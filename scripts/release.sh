@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
-# Puts this build into a release of the host, takes it out again, or says how it stands there:
+# Installs this build into a release of the host, uninstalls it, or verifies the installation:
 #
 #   release.sh install|uninstall|verify DIR
 #
-# DIR is a built release: bin/, lib/, releases/. LIVE=yes: also while a node runs on it. FORCE=yes:
-# also where a file that was installed has been changed by somebody else since. HB_APP=hb-0.0.1 names
-# the application where lib/ has more than one.
+# DIR is a built release: bin/, lib/, releases/. LIVE=yes also installs while a node runs on it. FORCE=yes also
+# replaces files that were modified since they were installed. HB_APP=hb-0.0.1 selects the application if lib/ has
+# several.
 #
-# This file decides what there is to do and says so. It builds nothing. Of what it sources, in
-# release/, files.sh alone changes anything; checks.sh looks at the release, manifest.sh keeps what
-# was there before, vm.sh tries the library, owner.sh gives root's rights up.
+# This file decides what to do and reports it. It builds nothing. Of the files in release/, only files.sh changes
+# the release; checks.sh examines it, manifest.sh records the previous files, vm.sh tests the library, owner.sh
+# drops root's privileges.
 set -euo pipefail
-# With it, cd would print where it goes.
+# If set, cd would print the directory.
 unset CDPATH
 # The node may run as another user than the one who installs.
 umask 022
@@ -30,7 +30,7 @@ ROOT=$(dirname "$HERE")
 . "$HERE/release/owner.sh"
 
 LIBRARY=priv/hb_process_monitor_nif.so
-# The module that the host calls. It is exchanged when all that it needs is there, and restored first.
+# The module that the host calls. It is replaced after everything it needs is in place, and restored first.
 SHIM=ebin/hb_process_monitor.beam
 
 usage() {
@@ -38,22 +38,21 @@ usage() {
   exit 2
 }
 
-# What there is to install: PAYLOAD, the directory with ebin/ and priv/; VERSION; and WANT, the
-# files' hashes by their names. An unpacked tarball has them beside scripts/, a checkout as rebar3
-# leaves them.
+# Sets what to install: PAYLOAD, the directory with ebin/ and priv/; VERSION; and WANT, which maps file names to
+# hashes. An unpacked tarball has ebin/ and priv/ beside scripts/; a checkout has them where rebar3 leaves them.
 find_payload() {
   PAYLOAD=$ROOT
   [ -d "$ROOT/ebin" ] || PAYLOAD=$ROOT/_build/default/lib/hb_process_monitor
   if [ ! -f "$PAYLOAD/$SHIM" ] || [ ! -f "$PAYLOAD/$LIBRARY" ]; then
-    die "there is no build in $PAYLOAD. In a checkout: make compile."
+    die "$PAYLOAD has no build. In a checkout, run make compile first."
   fi
   VERSION=$(sed -n 's/.*{vsn, *"\([^"]*\)"}.*/\1/p' "$PAYLOAD/ebin/hb_process_monitor.app")
   local hash name hashes files=("$LIBRARY")
   for name in $(modules_of "$PAYLOAD"); do
-    [ -e "$PAYLOAD/ebin/$name.beam" ] || [ -L "$PAYLOAD/ebin/$name.beam" ] || die "$PAYLOAD: not a whole build, ebin/$name.beam is missing."
+    [ -e "$PAYLOAD/ebin/$name.beam" ] || [ -L "$PAYLOAD/ebin/$name.beam" ] || die "$PAYLOAD: incomplete build, ebin/$name.beam is missing."
     files+=("ebin/$name.beam")
   done
-  hashes=$(cd "$PAYLOAD" && sha256sum "${files[@]}") || die "$PAYLOAD: its files cannot be read."
+  hashes=$(cd "$PAYLOAD" && sha256sum "${files[@]}") || die "$PAYLOAD: cannot read its files."
   while read -r hash name; do
     WANT[$name]=$hash
   done <<<"$hashes"
@@ -76,14 +75,14 @@ install() {
     [ -n "${WANT[$name]:-}" ] || obsolete+=("$name")
   done
   if [ "$STATE" = complete ] && [ ${#changes[@]} -eq 0 ] && [ ${#obsolete[@]} -eq 0 ]; then
-    say "$VERSION is installed in $APP already: nothing was changed."
+    say "$VERSION is already installed in $APP. Nothing was changed."
     return
   fi
 
   refuse_links
   if [ ${#foreign[@]} -gt 0 ] && [ "${FORCE:-}" != yes ]; then
-    die "changed since they were installed, by somebody else: ${foreign[*]}." \
-        "FORCE=yes installs over them; what is there now is kept, and what uninstall brings back."
+    die "these files were modified since they were installed: ${foreign[*]}." \
+        "FORCE=yes replaces them. Their present content is kept, and uninstall restores it."
   fi
   refuse_foreign_directory
   refuse_read_only
@@ -91,19 +90,19 @@ install() {
   try_payload
 
   if [ "$STATE" = none ] && [ "${NOW[ebin/hb_process_monitor_nif.beam]:-absent}" != absent ]; then
-    say "note: its files were copied there by hand before. They are what uninstall will bring back."
+    say "note: $APP has copies of these files that were not installed by this script. Uninstall will restore them."
   fi
   keep_originals "${foreign[@]}"
   put_payload "${changes[@]}"
   put_back "${obsolete[@]}"
   drop_entries "${obsolete[@]}"
   manifest_complete
-  say "$VERSION is installed in $APP: ${#changes[@]} files written, what was there before is kept in $KEPT."
+  say "$VERSION is installed in $APP: ${#changes[@]} files written, the originals are kept in $KEPT."
   if [ ${#obsolete[@]} -gt 0 ]; then
-    say "${#obsolete[@]} files of the older version are gone: restart the node. reload() does not exchange renamed modules."
+    say "${#obsolete[@]} files of the older version were removed: restart the node. reload() cannot replace renamed modules."
   elif [ ${#RUNNING[@]} -gt 0 ]; then
-    say "A node runs on it (process ${RUNNING[*]}). In the node, call hb_process_monitor:reload()."
-    say "for the modules; the library takes effect when the node starts next."
+    say "A node runs on it (process ${RUNNING[*]}). Call hb_process_monitor:reload() in the node"
+    say "to load the modules. The library takes effect at the next start of the node."
   fi
 }
 
@@ -111,14 +110,14 @@ uninstall() {
   find_app "$1"
   lock
   if ! manifest_read; then
-    # A run that was killed before it changed anything, or after all was restored.
+    # Left by a run that was killed before its first change, or after everything was restored.
     if [ -e "$KEPT" ] || [ -L "$KEPT" ]; then
       refuse_links
       refuse_foreign_directory
       refuse_read_only
       remove_leftovers
     fi
-    say "not installed in $APP: nothing to undo."
+    say "not installed in $APP: nothing to uninstall."
     return
   fi
   look "${!BEFORE[@]}"
@@ -130,21 +129,21 @@ uninstall() {
   done
   refuse_links
   if [ ${#lost[@]} -gt 0 ]; then
-    die "the originals kept in $KEPT are gone or damaged: ${lost[*]}." \
-        "Take them from the release's build; nothing was changed."
+    die "these originals are missing or damaged in $KEPT: ${lost[*]}." \
+        "Nothing was changed. Restore them from the build of the release."
   fi
   if [ ${#foreign[@]} -gt 0 ] && [ "${FORCE:-}" != yes ]; then
-    die "changed since they were installed, by somebody else: ${foreign[*]}." \
-        "FORCE=yes restores what was there before the installation all the same."
+    die "these files were modified since they were installed: ${foreign[*]}." \
+        "FORCE=yes restores the originals anyway."
   fi
   refuse_read_only
   refuse_running
 
   put_back "${!BEFORE[@]}"
   remove_kept
-  say "uninstalled from $APP: it is as it was before."
+  say "uninstalled from $APP: the originals are restored."
   if [ ${#RUNNING[@]} -gt 0 ]; then
-    say "A node runs on it (process ${RUNNING[*]}), and keeps what it has loaded until it starts next."
+    say "A node runs on it (process ${RUNNING[*]}) and keeps the loaded version until it restarts."
   fi
 }
 
@@ -155,7 +154,7 @@ verify() {
   local well=0 name state wanted
   printf '%-11s %s in %s\n' installed "$INSTALLED" "$APP"
   if [ "$STATE" != complete ]; then
-    echo "            an installation was interrupted: run install or uninstall again"
+    echo "            an installation or uninstallation was interrupted: run either again"
     well=1
   fi
   while read -r name; do
@@ -173,7 +172,7 @@ verify() {
 
 if [ $# -ne 2 ] || [ -z "$2" ]; then usage; fi
 for tool in sha256sum stat touch realpath readlink timeout mktemp sed grep; do
-  command -v "$tool" >/dev/null || die "this needs the command $tool."
+  command -v "$tool" >/dev/null || die "the command $tool is required."
 done
 case $1 in
   install|uninstall|verify)

@@ -1,7 +1,6 @@
 #!/usr/bin/env bash
-# Installs what the project needs and the machine lacks, with apt where there is one. It changes
-# nothing where everything is there. Its arguments are commands that are needed as well, each in
-# a package of its own name.
+# Installs missing prerequisites with apt, if there is one. Changes nothing if all are there. Arguments are further
+# commands that are needed, each in a package of the same name.
 set -euo pipefail
 
 need=()
@@ -19,7 +18,7 @@ have rebar3 || need+=(rebar3)
 for extra in "$@"; do
   have "$extra" || need+=("$extra")
 done
-# Of the tests. Debian's package brings Erlang along where that is missing.
+# For the tests. Debian's package depends on Erlang.
 if ! have erl || ! erl -noshell -eval 'halt(case code:which(proper) of non_existing -> 1; _ -> 0 end).'; then
   need+=(erlang-proper)
 fi
@@ -40,11 +39,11 @@ if [ ${#need[@]} -gt 0 ]; then
   DEBIAN_FRONTEND=noninteractive "${sudo[@]}" apt-get install -y -qq --no-install-recommends "${need[@]}" >/dev/null
 fi
 
-rust="and for a library, ${PREBUILT_NIF:-}"
+rust="prebuilt library ${PREBUILT_NIF:-}"
 if [ -z "${PREBUILT_NIF:-}" ]; then
   have cargo || {
     echo "setup: cargo is missing: install Rust 1.91 or later from https://rustup.rs, then run this again," >&2
-    echo "setup: or name a library that was built elsewhere in PREBUILT_NIF." >&2
+    echo "setup: or set PREBUILT_NIF to a library that was built elsewhere." >&2
     exit 1
   }
   rust=$(cargo --version)

@@ -1,4 +1,4 @@
-# Looks at a release, and refuses with a reason and a remedy where it is not fit. Changes nothing. To be sourced.
+# Examines a release. If it is unsuitable, refuses with a reason and a remedy. Changes nothing. To be sourced.
 # shellcheck shell=bash disable=SC2034,SC2154
 
 say() { printf 'hb_process_monitor: %s\n' "$*"; }
@@ -8,7 +8,7 @@ die() {
   exit 1
 }
 
-# The names of the modules of a build, from its .app file.
+# Prints the names of the modules of a build, from its .app file.
 modules_of() {
   local text
   text=$(<"$1/ebin/hb_process_monitor.app")
@@ -18,16 +18,16 @@ modules_of() {
   printf '%s\n' "${text//,/$'\n'}"
 }
 
-# Sets RELEASE, APP and KEPT, all absolute and without symbolic links above the application.
+# Sets RELEASE, APP and KEPT. All are absolute, without symbolic links above the application.
 find_app() {
-  [ -e "$1" ] || die "$1: there is no such directory."
+  [ -e "$1" ] || die "$1: no such directory."
   [ -d "$1" ] || die "$1: not a directory."
   RELEASE=$(realpath -- "$1")
   local part
   for part in bin lib releases; do
     [ -d "$RELEASE/$part" ] ||
-      die "$RELEASE: not a release, there is no $part/ in it." \
-          "Give the directory that holds bin/, lib/ and releases/, such as _build/default/rel/hb."
+      die "$RELEASE: not a release, because it has no $part/." \
+          "Specify the directory with bin/, lib/ and releases/, such as _build/default/rel/hb."
   done
 
   local app found=()
@@ -40,23 +40,23 @@ find_app() {
     done
   fi
   case ${#found[@]} in
-    0) die "$RELEASE: there is no application hb in lib/ (lib/hb-VERSION/ebin/hb.app)." \
-           "This is for releases of HyperBEAM." ;;
+    0) die "$RELEASE: no application hb in lib/ (lib/hb-VERSION/ebin/hb.app)." \
+           "Only releases of HyperBEAM are supported." ;;
     1) APP=${found[0]} ;;
-    *) die "$RELEASE: there is more than one application hb in lib/: ${found[*]##*/}." \
-           "Say which with HB_APP, such as HB_APP=${found[0]##*/}." ;;
+    *) die "$RELEASE: several applications hb in lib/: ${found[*]##*/}." \
+           "Select one with HB_APP, such as HB_APP=${found[0]##*/}." ;;
   esac
   KEPT=$APP/hb_process_monitor
 }
 
-# One run at a time. The lock is on the directory itself, so that there is no file to be left behind.
+# Allows one run at a time. The lock is on the directory itself, so that no lock file is left behind.
 lock() {
   command -v flock >/dev/null || return 0
   exec 9<"$APP"
-  flock -w 10 9 || die "$APP: another installation is at work there. Wait for its end."
+  flock -w 10 9 || die "$APP: another installation is running there. Wait until it ends."
 }
 
-# What a link leads to belongs to something else, such as the build of a release in dev mode.
+# The target of a link belongs to something else, such as the build of a release in dev mode.
 refuse_links() {
   local path
   for path in "$RELEASE/lib" "$APP" "$APP/ebin" "$APP/priv" "$APP/ebin/$NEW" "$APP/priv/$NEW" \
@@ -64,19 +64,19 @@ refuse_links() {
     case $path in /*) ;; *) path=$APP/$path ;; esac
     if [ -L "$path" ]; then
       die "$path: a symbolic link, as in a release built in dev mode." \
-          "What it leads to is not the release's own. Build the release with {mode, prod}."
+          "Its target does not belong to the release. Build the release with {mode, prod}."
     fi
   done
 }
 
-# Without a manifest the directory may hold what a killed run leaves there, and nothing else.
+# Without a manifest, the directory may only hold what a killed run leaves there.
 refuse_foreign_directory() {
   local path
   [ "$STATE" = none ] || return 0
   for path in "$KEPT"/* "$KEPT"/.[!.]*; do
     case $path in
       "$KEPT/originals"|"$KEPT/manifest.new"|"$KEPT/*"|"$KEPT/.[!.]*") ;;
-      *) die "$KEPT: a directory of somebody else's ($path). Nothing was changed. Move it away." ;;
+      *) die "$KEPT: not a directory of this installer, because it holds $path. Nothing was changed. Move it away." ;;
     esac
   done
 }
@@ -91,7 +91,7 @@ refuse_read_only() {
   done
 }
 
-# Sets RUNNING to the processes of nodes that run on the release; refuses if there are any, unless told otherwise.
+# Sets RUNNING to the nodes that run on the release. Refuses if there are any, unless LIVE=yes.
 refuse_running() {
   RUNNING=()
   local dir
@@ -99,17 +99,17 @@ refuse_running() {
     runs_on_release "$dir" && RUNNING+=("${dir#/proc/}")
   done
   if [ ${#RUNNING[@]} -gt 0 ] && [ "${LIVE:-}" != yes ]; then
-    die "a node runs on $RELEASE (process ${RUNNING[*]}). Nothing was changed. Stop it, or say LIVE=yes:" \
-        "files are renamed into place, never overwritten, so that a running node is not disturbed."
+    die "a node runs on $RELEASE (process ${RUNNING[*]}). Nothing was changed. Stop it, or set LIVE=yes:" \
+        "files are renamed into place and never overwritten, so a running node is not disturbed."
   fi
 }
 
-# Whether a process is an emulator of the release: by its executable, by a path among its arguments
-# (-root, -boot, -progname), or by a file it has mapped. What cannot be read, of another user's
-# process, says nothing; arguments always can.
+# Whether a process is an emulator of the release: by its executable, by a path in its arguments (-root, -boot,
+# -progname), or by a mapped file. Executable and maps of another user's process cannot be read; arguments always
+# can.
 runs_on_release() {
   local dir=$1 exe name='' args=() arg
-  # Without starting a program for each process: there may be thousands.
+  # Avoid starting a program for each process: there may be thousands.
   { read -r name <"$dir/comm" && mapfile -d '' -t args <"$dir/cmdline"; } 2>/dev/null || return 1
   [ ${#args[@]} -gt 0 ] || return 1
   case "$name ${args[0]##*/}" in
@@ -118,7 +118,7 @@ runs_on_release() {
   esac
   exe=$(readlink "$dir/exe" 2>/dev/null) || exe=
   for arg in "${args[@]}"; do
-    # One of vm.sh's, which ends by itself.
+    # A test VM of vm.sh, which ends by itself.
     [ "$arg" != -hb_process_monitor_probe ] || return 1
   done
   is_below_release "${exe% (deleted)}" && return 0

@@ -1,20 +1,20 @@
-# Changes a release: the only part that does. To be sourced.
+# Changes a release. No other part does. To be sourced.
 # shellcheck shell=bash disable=SC2004,SC2034,SC2153
 #
-# Every file is written beside its place, in a directory there, and renamed into it. A library that a node has mapped must not
-# be overwritten, and whoever is killed here, at whatever line, leaves each file old or new. What is
-# written is all written, and on the disk, before the first is renamed: a full disk stops it in time.
-# Before any of that the manifest says what was there. So after a kill both install and uninstall know.
+# Every file is written to a directory beside its place, and renamed into place. A library that a node has mapped
+# must not be overwritten, and a run that is killed at any line leaves each file either old or new. All files are
+# written and synced before the first rename, so a full disk stops the run in time. The manifest records the
+# previous files before any change, so install and uninstall can continue after a kill.
 
-# Where files are, in ebin and priv each, until they are moved up.
+# The directory in ebin and in priv that holds files until they are moved up.
 NEW=.hb_process_monitor-new
 
 remove_staged() {
   rm -rf -- "$APP/ebin/$NEW" "$APP/priv/$NEW"
 }
 
-# Keeps what WANT will replace, and writes the manifest. What is known already stays as it is known,
-# but for the files given here: of those, what is there now is the original.
+# Keeps the files that WANT will replace, and writes the manifest. Files that are recorded keep their entries,
+# except the given ones: their present content becomes the original.
 keep_originals() {
   local name dir forced=" $* "
   remove_staged
@@ -58,7 +58,7 @@ keep() {
   fi
 }
 
-# Only root can give files away. Another user can choose among the groups that it is in.
+# Only root can give files away. Other users can choose among their groups.
 give() {
   local owner=$1
   shift
@@ -69,14 +69,14 @@ give() {
   fi
 }
 
-# Sets PATHS to where these files are while they are staged.
+# Sets PATHS to the staged paths of these files.
 staged() {
   local name
   PATHS=()
   for name in "$@"; do PATHS+=("$APP/${name%/*}/$NEW/${name##*/}"); done
 }
 
-# Sets OF to those of the names given that are below a directory of the application, the shim left out.
+# Sets OF to those of the given names that are below a directory of the application, without the shim.
 names_in() {
   local part=$1 name
   OF=()
@@ -89,7 +89,7 @@ names_in() {
   done
 }
 
-# Moves staged files up into their places, the shim as the first or the last of them.
+# Moves staged files into place, the shim first or last.
 unstage() {
   local when=$1 part shim=()
   shift
@@ -107,8 +107,7 @@ unstage() {
   remove_staged
 }
 
-# The shim comes last: until then whatever boots finds the old one, and a call of the new one finds
-# all that it needs.
+# The shim comes last: until then a booting node finds the old one, and the new one finds everything it needs.
 put_payload() {
   local owner part name files
   [ $# -gt 0 ] || return 0
@@ -130,14 +129,14 @@ put_payload() {
   for name in "$@"; do
     echo "${WANT[$name]}  $APP/${name%/*}/$NEW/${name##*/}"
   done | sha256sum --check --status ||
-    die "$PAYLOAD: its files changed while they were copied. Nothing was exchanged; run this again."
+    die "$PAYLOAD: its files changed while they were copied. Nothing was replaced. Run this again."
   give "$owner" "${PATHS[@]}"
   chmod -- 644 "${PATHS[@]}"
   [ ! -e "$APP/priv/$NEW/${LIBRARY##*/}" ] || chmod -- 755 "$APP/priv/$NEW/${LIBRARY##*/}"
   unstage last "$@"
 }
 
-# Makes files what they were before, the shim first.
+# Restores files, the shim first.
 put_back() {
   local name mode owner mtime back=() absent=()
   [ $# -gt 0 ] || return 0
@@ -161,13 +160,13 @@ put_back() {
   rm -f -- "${absent[@]}"
 }
 
-# What an older version had installed and this one has not is forgotten, once it is put back.
+# Drops the entries of files that only an older version installed, after they were restored.
 drop_entries() {
   local name
   for name in "$@"; do unset "BEFORE[$name]" "META[$name]" "OURS[$name]"; done
 }
 
-# Takes away nothing but what these scripts make.
+# Removes only what these scripts create.
 remove_leftovers() {
   remove_staged
   rm -f -- "$KEPT/manifest.new" "$KEPT"/originals/*
@@ -175,17 +174,18 @@ remove_leftovers() {
   rmdir -- "$KEPT"
 }
 
-# The end of it: all is restored but for what the directories' mtimes say.
+# Ends an uninstallation, after all files were restored: removes the kept files, and restores the mtimes of
+# directories.
 remove_kept() {
   local dir
   if [ "${DIRS[priv]}" = absent ] && [ -d "$APP/priv" ]; then
-    rmdir -- "$APP/priv" 2>/dev/null || say "note: $APP/priv is not empty, and stays."
+    rmdir -- "$APP/priv" 2>/dev/null || say "note: $APP/priv is not empty and was kept."
   fi
-  # The manifest first: without it the rest is a leftover.
+  # Remove the manifest first: without it, the rest counts as leftovers.
   rm -f -- "$KEPT/manifest"
   remove_leftovers
   for dir in priv ebin .; do
-    # Only its owner can set this; nothing hangs on it.
+    # Only the owner can set it. It does not matter if this fails.
     [ "${DIRS[$dir]}" = absent ] || touch -d "@${DIRS[$dir]}" -- "$APP/$dir" 2>/dev/null || true
   done
 }

@@ -1,6 +1,5 @@
-# What an installation has to remember, in KEPT/manifest: of each of its files what was there before
-# it, and what it put there. Reads and compares; only manifest_write changes anything, and only the
-# manifest. To be sourced.
+# The record of an installation, KEPT/manifest: for each file, what was there before and what was installed. Reads
+# and compares. Only manifest_write changes anything, and only the manifest. To be sourced.
 # shellcheck shell=bash disable=SC2004,SC2034
 #
 #   hb_process_monitor 1                  the format
@@ -11,7 +10,7 @@
 #                                         hashes of ours, the newest first. Several, if an
 #                                         installation did not come to its end: either may be there.
 #
-# The originals themselves are in KEPT/originals, by their hash: one that is there is never changed.
+# The originals are in KEPT/originals, named by their hash. They are never changed.
 
 declare -A WANT=() NOW=() BEFORE=() META=() OURS=() DIRS=()
 STATE=none
@@ -23,7 +22,7 @@ manifest_read() {
   local rest="^(absent - - -|$sha [0-7]+ [0-9]+:[0-9]+ -?[0-9.]+) $sha(,$sha)*$"
   [ -f "$manifest" ] || return 1
   [ "$(head -n 1 "$manifest")" = "hb_process_monitor 1" ] ||
-    die "$manifest: not a manifest that this version understands. Use the version that made it."
+    die "$manifest: the format is unknown to this version. Use the version that wrote it."
   while read -r word a b c d e f; do
     case $word in
       hb_process_monitor) ;;
@@ -32,20 +31,20 @@ manifest_read() {
       dir) DIRS[$a]=$b ;;
       file)
         [[ $a =~ $name && "$b $c $d $e $f" =~ $rest ]] ||
-          die "$manifest: damaged, in the line of '$a'. Nothing was changed."
+          die "$manifest: damaged in the line of '$a'. Nothing was changed."
         BEFORE[$a]=$b META[$a]="$c $d $e" OURS[$a]=$f ;;
-      *) die "$manifest: damaged, '$word' is no line of it. Nothing was changed." ;;
+      *) die "$manifest: damaged, unknown line '$word'. Nothing was changed." ;;
     esac
   done <"$manifest"
   case "$STATE ${DIRS[.]:+.} ${DIRS[ebin]:+ebin} ${DIRS[priv]:+priv}" in
     "complete . ebin priv"|"changing . ebin priv") ;;
-    *) die "$manifest: damaged, it is not whole. Nothing was changed." ;;
+    *) die "$manifest: damaged, lines are missing. Nothing was changed." ;;
   esac
 }
 
 sorted() { printf '%s\n' "$@" | LC_ALL=C sort; }
 
-# Writes what is in the variables, with this state.
+# Writes the variables to the manifest, with this state.
 manifest_write() {
   local name
   STATE=$1
@@ -53,7 +52,7 @@ manifest_write() {
     echo "hb_process_monitor 1"
     echo "version $INSTALLED"
     echo "state $STATE"
-    # In order, so that what says the same is the same. No name has a space in it.
+    # Sorted, so that equal contents give equal files. Names have no spaces.
     for name in $(sorted "${!DIRS[@]}"); do echo "dir $name ${DIRS[$name]}"; done
     for name in $(sorted "${!BEFORE[@]}"); do echo "file $name ${BEFORE[$name]} ${META[$name]} ${OURS[$name]}"; done
   } >"$KEPT/manifest.new"
@@ -61,7 +60,7 @@ manifest_write() {
   mv -f -- "$KEPT/manifest.new" "$KEPT/manifest"
 }
 
-# Only what was installed last is ours from now on.
+# Completes an installation: only the files installed last count as ours.
 manifest_complete() {
   local name
   for name in "${!OURS[@]}"; do OURS[$name]=${OURS[$name]%%,*}; done
@@ -77,18 +76,18 @@ look() {
   done
   [ ${#there[@]} -gt 0 ] || return 0
   local hashes
-  hashes=$(cd "$APP" && sha256sum -- "${there[@]}") || die "$APP: its files cannot be read."
+  hashes=$(cd "$APP" && sha256sum -- "${there[@]}") || die "$APP: cannot read its files."
   while read -r hash name; do
     NOW[$name]=$hash
   done <<<"$hashes"
 }
 
-# Mode, owner and mtime, as META has them.
+# Prints mode, owner and mtime, in the format of META.
 meta_of() { stat -c '%a %u:%g %.9Y' -- "$1"; }
 
 mtime_of() { stat -c '%.9Y' -- "$1"; }
 
-# Whether a file that the manifest knows is as it was before, or as an installation left it.
+# Whether a recorded file is the original, or was left by an installation.
 is_ours() {
   case ",${BEFORE[$1]},${OURS[$1]}," in
     *",${NOW[$1]},"*) return 0 ;;
@@ -96,7 +95,7 @@ is_ours() {
   esac
 }
 
-# Whether a file is as it was before, to the mtime.
+# Whether a file is the original, including its mtime.
 is_restored() {
   [ "${NOW[$1]}" = "${BEFORE[$1]}" ] || return 1
   [ "${NOW[$1]}" = absent ] || [ "$(meta_of "$APP/$1")" = "${META[$1]}" ]
@@ -109,7 +108,7 @@ original_is_there() {
 
 hash_of() {
   local line
-  # From its input: to a name with a backslash in it there belongs another kind of line.
+  # Read from standard input: for a name with a backslash, sha256sum prints another format.
   line=$({ sha256sum <"$1"; } 2>/dev/null) || line=none
   echo "${line%% *}"
 }

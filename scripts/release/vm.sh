@@ -1,9 +1,9 @@
-# Tries things in an Erlang VM that is thrown away: the release's own where it brings one along, for it is
-# there that the library has to load. The VM has no distribution, no cookie and no shell, does not
-# start the host, and writes nothing. To be sourced.
+# Tests the library in a temporary Erlang VM: the release's own if it has one, because that is the VM that has to
+# load it. The VM has no distribution, no cookie and no shell. It does not start the host and writes nothing. To be
+# sourced.
 # shellcheck shell=bash
 
-# Says which Erlang it is and whether the library loads.
+# Prints the version of Erlang, and whether the library loads.
 PROBE_LIBRARY='
     Line = fun(Key, Text) -> io:format("~s ~ts~n", [Key, Text]) end,
     Line("otp", erlang:system_info(otp_release)),
@@ -12,7 +12,7 @@ PROBE_LIBRARY='
         ok -> Line("loaded", "");
         {error, Tried} -> [Line("reason", [Path, ": ", Why]) || {Path, Why} <- Tried]
     end,'
-# And what the host offers, with all of its modules at hand.
+# Prints what the host offers, with all of its modules on the code path.
 PROBE_HOST='
     _ = code:ensure_loaded(hb_cron_host),
     case erlang:function_exported(hb_cron_host, describe, 0) of
@@ -24,7 +24,7 @@ PROBE_HOST='
         false -> ok
     end,'
 
-# Runs `Code' with these directories on the code path. What it prints goes to VM_SAID.
+# Runs `Code' with these directories on the code path. Sets VM_SAID to its output.
 vm() {
   local code=$1 erts boot environment command name release_version status=0
   shift
@@ -40,21 +40,21 @@ vm() {
         [ ! -f "$boot" ] || break 2
       done
     done
-    [ -f "$boot" ] || die "$RELEASE: no start_clean.boot in it, to try the library with."
+    [ -f "$boot" ] || die "$RELEASE: it has no start_clean.boot, which is required to test the library."
     environment=(-i PATH="$PATH" HOME="$VM_DIR" LANG=C.UTF-8 LD_LIBRARY_PATH="${LD_LIBRARY_PATH:-}"
       ROOTDIR="$RELEASE" BINDIR="$erts/bin" EMU=beam PROGNAME=erl)
     command=("$erts/bin/erlexec" -boot "${boot%.boot}")
   elif command -v erl >/dev/null; then
-    ERLANG="the Erlang of the PATH, the release having none of its own"
-    # It may be a script of a version manager, which needs what it finds in its environment.
+    ERLANG="the Erlang in the PATH, because the release has none"
+    # erl may be a script of a version manager, which needs its environment.
     environment=()
     while read -r name; do environment+=(-u "$name"); done < <(compgen -e ERL_)
     command=(erl -boot no_dot_erlang)
   else
-    die "$RELEASE: brings no Erlang along (erts-VERSION/), and there is no erl in the PATH." \
-        "Put the one that the release runs with there."
+    die "$RELEASE: it has no Erlang (erts-VERSION/), and there is no erl in the PATH." \
+        "Add the Erlang that runs the release to the PATH."
   fi
-  # In a directory of its own. What tells nodes what to do, such as ERL_FLAGS, is not meant for this one.
+  # In a separate directory. Variables for nodes, such as ERL_FLAGS, are not for this VM.
   VM_SAID=$(cd "$VM_DIR" && timeout -s KILL 60 env "${environment[@]}" ERL_CRASH_DUMP_SECONDS=0 "${command[@]}" \
     +S 1:1 +sbwt none -mode interactive -noshell -noinput -hb_process_monitor_probe -pa "$1" -pz "${@:2}" \
     -eval "$code halt(0)." 2>&1 9>&-) || status=$?
@@ -63,36 +63,36 @@ vm() {
   return "$status"
 }
 
-# What the VM said under a key, the lines without it.
+# Prints the lines of the VM's output with this key, without the key.
 said() { sed -n "s/^$1 //p" <<<"$VM_SAID"; }
 
-# Says, in words, why the library did not load. Its argument is where it is.
+# Explains why the library at this path did not load.
 why_not() {
   local needed
   needed=$(needed_glibc "$1")
   if [ -z "$(said reason)" ]; then
-    echo "${VM_SAID:-It did not answer within 60 s.}"
+    echo "${VM_SAID:-The test VM did not answer within 60 s.}"
     return
   fi
   said reason | sort -u
   case $VM_SAID in
     *"GLIBC_"*"not found"*)
-      echo "The library was built for glibc $needed or newer, here is $(system_glibc). Build it here, or on a system as old as this." ;;
+      echo "The library was built for glibc $needed or newer, but this system has $(system_glibc). Build it here, or on a system with an equally old glibc." ;;
     *"wrong ELF class"*|*"invalid ELF header"*|*"file too short"*|*"cannot open shared object"*)
-      echo "It is no library for this machine ($(uname -m)), or a damaged one. Build it here, or fetch it again." ;;
+      echo "The library is damaged, or for another machine than this ($(uname -m)). Build it here, or download it again." ;;
     *"NIF version"*|*"nif version"*|*"compiled for"*)
-      echo "The release's OTP is too old: this needs OTP 25 or later." ;;
+      echo "The OTP of the release is too old: OTP 25 or later is required." ;;
   esac
 }
 
-# The newest version of glibc that a library asks for, if it is one: its version strings are text in it.
+# Prints the newest version of glibc that a library requires, if any. Its version strings are text in the file.
 needed_glibc() {
   { grep -aoE 'GLIBC_[0-9]+(\.[0-9]+)+' -- "$1" || true; } | sed 's/GLIBC_//' | sort -uV | tail -n 1
 }
 
 system_glibc() { getconf GNU_LIBC_VERSION 2>/dev/null || echo "no glibc"; }
 
-# Refuses what there is to install if the release cannot load it.
+# Refuses to install a library that the release cannot load.
 try_payload() {
   local lines
   if ! vm "$PROBE_LIBRARY" "$PAYLOAD/ebin" || ! grep -q '^loaded' <<<"$VM_SAID"; then
@@ -101,7 +101,7 @@ try_payload() {
   fi
 }
 
-# Says whether what is installed loads, and what it finds of the host. Fails where it does not.
+# Prints whether the installed library loads, and what it finds of the host. Fails if it does not load.
 try_installed() {
   local name value known=
   if ! vm "$PROBE_LIBRARY$PROBE_HOST" "$APP/ebin" "$RELEASE"/lib/*/ebin || ! grep -q '^loaded' <<<"$VM_SAID"; then
@@ -110,9 +110,9 @@ try_installed() {
     return 1
   fi
   printf '%-11s loads under %s: OTP %s, NIF %s\n' library "$ERLANG" "$(said otp)" "$(said nif)"
-  printf '%-11s needs %s, here is %s\n' glibc "$(needed_glibc "$APP/$LIBRARY")" "$(system_glibc)"
+  printf '%-11s needs %s, this system has %s\n' glibc "$(needed_glibc "$APP/$LIBRARY")" "$(system_glibc)"
   if [ -n "$(said raised)" ]; then
-    printf '%-11s cannot be told: %s\n' host "$(said raised)"
+    printf '%-11s cannot be examined: %s\n' host "$(said raised)"
     return 1
   fi
   while read -r name value; do

@@ -1,5 +1,5 @@
-%%% An installation, an uninstallation and an upgrade that are killed at any step: each file is old or new, and
-%%% either command ends well when it is run next.
+%%% An installation, an uninstallation and an upgrade are killed at every step. Each file is then old or new, and
+%%% both commands succeed when they are run next.
 -module(install_killed_tests).
 -include_lib("eunit/include/eunit.hrl").
 
@@ -14,8 +14,8 @@ all_test_() ->
         {upgrade_killed_at_every_third_step_ends_well, fun upgrade_killed/1}
     ]).
 
-%% Killed before each step that changes a file, until it is not killed any more. Then it is run again, or
-%% undone at once, in turn.
+%% Kills the command before each step that changes a file, until it completes. After each kill, runs it again or
+%% uninstalls, alternately.
 installation_killed(World) ->
     killed_at_steps(World, 1, fun(_, _, _) -> ok end, "install").
 
@@ -29,8 +29,8 @@ upgrade_killed(#{own := Own, dist := Dist} = World) ->
     Old = fun(_, Release, Env) -> {0, _} = installation:install(Dist, Release, Env) end,
     killed_at_steps(World#{dist := Newer}, 3, Old, "install").
 
-%% Whether the library loads is no matter here, and takes most of the time: here is a small one, a
-%% release without an Erlang, and an erl that says that it does.
+%% Loading the library is not tested here and would take most of the time: use a small library, a release without
+%% an Erlang, and an erl that reports success.
 killed_at_steps(#{release := Release, own := Own, dist := Whole}, Every, Prepare, Command) ->
     Dist = installation:derive(Whole, filename:join(Own, "small"), [fun installation:broken_library/1]),
     _ = os:cmd("rm -rf " ++ Release ++ "/erts-* " ++ Release ++ "/lib/kernel-* " ++ Release ++ "/lib/stdlib-*"),
@@ -53,7 +53,7 @@ killed_at_steps(#{release := Release, own := Own, dist := Whole}, Every, Prepare
         ok = file:write_file(Count, "0"),
         Ended = os_program:run(filename:join(Dist, Command), [Killed],
             #{env => [{"PATH", Killing ++ ":" ++ Path}, {"KILL_AT", integer_to_list(Step)}, {"KILL_COUNT", Count}]}),
-        %% Each file is one of those that it may be, whole; and where our shim is, is all that it needs.
+        %% Each file is complete, old or new. If the shim is ours, everything it needs is there.
         Left = files(Killed),
         _ = {element(1, Ended), Command, Old} =:= {137, "install", Original}
             andalso ({1, _} = installation:verify(Dist, Killed, [{"PATH", Path}])),
@@ -85,7 +85,7 @@ files_of(Dist) ->
     [{filename:join(Part, Name), Hash} || {Part, Wildcard} <- [{"ebin", "*.beam"}, {"priv", "*.so"}],
                                           {Name, Hash} <- installation:hashes(Dist, filename:join(Part, Wildcard))].
 
-%% A snapshot but for the mtimes of directories: those are lost with a run that is killed early on.
+%% A snapshot without the mtimes of directories, which are lost if a run is killed early.
 contents(Release) ->
     {Entries, Hashes} = host_release:snapshot(Release),
     {[Entry || Entry <- Entries, nomatch =:= re:run(Entry, "^[^ ]+ d ")], Hashes}.

@@ -1,5 +1,5 @@
-%%% What the commands install, uninstall and verify refuse: releases, builds and files that do not fit, or are
-%%% somebody else's. Nothing is changed then, and what is said says what to do.
+%%% What the commands install, uninstall and verify refuse: unsuitable releases and builds, and modified or foreign
+%%% files. A refusal changes nothing and names a remedy.
 -module(install_refusal_tests).
 -include_lib("eunit/include/eunit.hrl").
 
@@ -9,14 +9,14 @@ eunit_wrapper_(Tests) -> deadline:each(Tests).
 
 all_test_() ->
     installation:tests([
-        {directory_that_is_no_release_is_refused, fun no_release/1},
+        {directory_without_a_release_is_refused, fun no_release/1},
         {release_with_several_hosts_needs_a_name, fun several_hosts/1},
         {release_of_links_is_refused, fun links/1},
         {library_that_does_not_load_changes_nothing, fun bad_library/1},
-        {build_that_is_not_whole_changes_nothing, fun not_whole/1},
+        {incomplete_build_changes_nothing, fun not_whole/1},
         {no_permission_to_write_changes_nothing, fun no_permission/1},
-        {file_changed_by_somebody_else_is_refused_unless_forced, fun changed_by_somebody_else/1},
-        {original_that_is_gone_is_refused, fun original_gone/1},
+        {modified_file_is_refused_unless_forced, fun modified_file/1},
+        {missing_original_is_refused, fun original_gone/1},
         {damaged_manifest_is_refused, fun damaged_manifest/1},
         {directory_of_the_same_name_is_left_alone, fun same_name/1}
     ]).
@@ -30,11 +30,11 @@ no_release(#{release := Release, dist := Dist, own := Own}) ->
         end || Command <- [install, uninstall, verify]],
         ?assertEqual(Before, host_release:snapshot(Own))
     end,
-    Refused(filename:join(Own, "nowhere"), "there is no such directory"),
+    Refused(filename:join(Own, "nowhere"), "no such directory"),
     Refused(filename:join(Release, "bin/hb"), "not a directory"),
-    Refused(filename:join(Release, "lib"), "not a release, there is no bin/ in it"),
+    Refused(filename:join(Release, "lib"), "not a release, because it has no bin/"),
     ok = file:rename(host_release:app(Release), filename:join(Release, "lib/other-0.0.1")),
-    Refused(Release, "there is no application hb in lib/"),
+    Refused(Release, "no application hb in lib/"),
     {2, Usage} = os_program:run(filename:join(Dist, "install"), [], #{}),
     says(Usage, "usage:").
 
@@ -42,7 +42,7 @@ several_hosts(#{release := Release, dist := Dist}) ->
     _ = host_release:copy(host_release:app(Release), filename:join(Release, "lib/hb-0.0.2")),
     Before = host_release:snapshot(Release),
     {1, Said} = installation:install(Dist, Release),
-    says(Said, "more than one application hb in lib/: hb-0\\.0\\.1 hb-0\\.0\\.2"),
+    says(Said, "several applications hb in lib/: hb-0\\.0\\.1 hb-0\\.0\\.2"),
     ?assertEqual(Before, host_release:snapshot(Release)),
     {0, Installed} = installation:install(Dist, Release, [{"HB_APP", "hb-0.0.2"}]),
     says(Installed, "is installed in .*/lib/hb-0\\.0\\.2"),
@@ -64,13 +64,13 @@ bad_library(#{release := Release, dist := Dist, own := Own}) ->
     {1, Said} = installation:install(Broken, Release),
     says(Said, "does not load under the release's own Erlang, OTP [0-9]+\\. Nothing was changed"),
     says(Said, "(file too short|invalid ELF header)"),
-    says(Said, "no library for this machine"),
+    says(Said, "is damaged, or for another machine"),
     Later = installation:derive(Dist, filename:join(Own, "later"), [fun installation:library_of_a_later_glibc/1]),
     {1, Glibc} = installation:install(Later, Release),
     says(Glibc, "GLIBC_2\\.99"),
-    says(Glibc, "was built for glibc 2\\.99 or newer, here is glibc 2\\.[0-9]+"),
+    says(Glibc, "was built for glibc 2\\.99 or newer, but this system has glibc 2\\.[0-9]+"),
     ?assertEqual(Before, host_release:snapshot(Release)),
-    %% The same of what is installed.
+    %% The same for an installed library.
     {0, _} = installation:install(Dist, Release),
     ok = file:write_file(installation:library(host_release:app(Release)), "no library"),
     {1, Verified} = installation:verify(Dist, Release),
@@ -82,13 +82,13 @@ not_whole(#{release := Release, dist := Dist, own := Own}) ->
     Beam = "ebin/hb_cron_sup.beam",
     Without = installation:derive(Dist, filename:join(Own, "without"), [fun(To) -> ok = file:delete(filename:join(To, Beam)) end]),
     {1, Said} = installation:install(Without, Release),
-    says(Said, "not a whole build, ebin/hb_cron_sup\\.beam is missing"),
+    says(Said, "incomplete build, ebin/hb_cron_sup\\.beam is missing"),
     ok = file:make_symlink("/nowhere", filename:join(Without, Beam)),
     {1, Unreadable} = installation:install(Without, Release),
-    says(Unreadable, "its files cannot be read"),
+    says(Unreadable, "cannot read its files"),
     ?assertEqual(Before, host_release:snapshot(Release)).
 
-%% As a user to whom the release does not belong: root may write anywhere.
+%% As a user who does not own the release, since root can write anywhere.
 no_permission(#{release := Release, dist := Dist}) ->
     Before = host_release:snapshot(Release),
     {1, Said} = case string:trim(os:cmd("id -u")) of
@@ -103,30 +103,30 @@ no_permission(#{release := Release, dist := Dist}) ->
     _ = os:cmd("chmod -R u+w " ++ Release ++ "/lib"),
     ?assertEqual(Before, host_release:snapshot(Release)).
 
-changed_by_somebody_else(#{release := Release, dist := Dist, own := Own}) ->
+modified_file(#{release := Release, dist := Dist, own := Own}) ->
     Before = host_release:snapshot(Release),
     {0, _} = installation:install(Dist, Release),
     Changed = filename:join(host_release:app(Release), "ebin/hb_cron_log.beam"),
-    ok = file:write_file(Changed, "of somebody else"),
+    ok = file:write_file(Changed, "not ours"),
     {1, Verified} = installation:verify(Dist, Release),
     says(Verified, "changed +ebin/hb_cron_log.beam"),
     AsItWas = host_release:snapshot(Release),
     [begin
         {1, Said} = installation:Command(Dist, Release),
-        says(Said, "changed since they were installed, by somebody else: ebin/hb_cron_log.beam"),
+        says(Said, "were modified since they were installed: ebin/hb_cron_log.beam"),
         says(Said, "FORCE=yes")
     end || Command <- [install, uninstall]],
     ?assertEqual(AsItWas, host_release:snapshot(Release)),
     {0, _} = installation:uninstall(Dist, Release, [{"FORCE", "yes"}]),
     ?assertEqual(Before, host_release:snapshot(Release)),
-    %% Installed over by force, somebody else's file is the original from then on.
+    %% A modified file that is replaced by force becomes the original.
     Theirs = filename:join(host_release:app(Release), ?SHIM),
     {0, _} = installation:install(Dist, Release),
-    ok = file:write_file(Theirs, "of somebody else"),
+    ok = file:write_file(Theirs, "not ours"),
     {0, _} = installation:install(Dist, Release, [{"FORCE", "yes"}]),
     {0, _} = installation:verify(Dist, Release),
     {0, _} = installation:uninstall(Dist, Release),
-    ?assertEqual({ok, <<"of somebody else">>}, file:read_file(Theirs)),
+    ?assertEqual({ok, <<"not ours">>}, file:read_file(Theirs)),
     ?assertEqual([], filelib:wildcard(filename:join(Own, "hb/lib/hb-0.0.1/hb_process_monitor*"))).
 
 original_gone(#{release := Release, dist := Dist}) ->
@@ -135,7 +135,7 @@ original_gone(#{release := Release, dist := Dist}) ->
     ok = file:write_file(Original, "damaged"),
     Before = host_release:snapshot(Release),
     {1, Said} = installation:uninstall(Dist, Release),
-    says(Said, "gone or damaged: " ?SHIM),
+    says(Said, "are missing or damaged in .*: " ?SHIM),
     ?assertEqual(Before, host_release:snapshot(Release)).
 
 damaged_manifest(#{release := Release, dist := Dist}) ->
@@ -156,11 +156,11 @@ damaged_manifest(#{release := Release, dist := Dist}) ->
 same_name(#{release := Release, dist := Dist}) ->
     Theirs = filename:join(host_release:app(Release), "hb_process_monitor"),
     ok = file:make_dir(Theirs),
-    ok = file:write_file(filename:join(Theirs, "notes"), "of somebody else"),
+    ok = file:write_file(filename:join(Theirs, "notes"), "not ours"),
     Before = host_release:snapshot(Release),
     [begin
         {1, Said} = installation:Command(Dist, Release),
-        says(Said, "a directory of somebody else's")
+        says(Said, "not a directory of this installer")
     end || Command <- [install, uninstall]],
     ?assertEqual(Before, host_release:snapshot(Release)).
 

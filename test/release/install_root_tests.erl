@@ -1,5 +1,5 @@
-%%% Root installs into a release of another user, who has prepared it for that: nothing of root's is touched, and
-%%% nothing of that user's runs as root. It takes root; elsewhere it says that it was skipped.
+%%% Root installs into a prepared release of another user. Root's files stay unchanged, and that user's programs do
+%%% not run as root. Requires root; otherwise the tests are skipped with a message.
 -module(install_root_tests).
 -include_lib("eunit/include/eunit.hrl").
 
@@ -25,7 +25,7 @@ all_test_() ->
             {"skipped: needs root", fun() -> io:format(user, "install_root_tests: skipped, needs root~n", []) end}
     end.
 
-%% What root has, beside the release: a directory with a file.
+%% Root's files outside the release: a directory with a file.
 victim(#{own := Own}) ->
     Victim = filename:join(Own, "victim"),
     ok = file:make_dir(Victim),
@@ -33,7 +33,7 @@ victim(#{own := Own}) ->
     ok = file:change_mode(Victim, 8#700),
     {Victim, host_release:snapshot(Victim)}.
 
-%% Copied, since its files are links to those of other tests.
+%% A copy, because the release's files are links to those of other tests.
 given(Release) ->
     "" = os:cmd("cp -a " ++ Release ++ " " ++ Release ++ ".own && rm -rf " ++ Release ++ " && mv " ++ Release ++ ".own "
                 ++ Release ++ " && chown -hR " ?OWNER ":" ?OWNER " " ++ Release),
@@ -53,7 +53,7 @@ whole_life(#{release := Release, dist := Dist}) ->
     {0, _} = installation:uninstall(Dist, Release),
     ?assertEqual(Before, host_release:snapshot(Release)).
 
-%% Where the library is tried, and where an installed one is verified.
+%% When the library is tested, and when an installed one is verified.
 planted_program(#{release := Release, dist := Dist, own := Own}) ->
     Ran = filename:join(Own, "ran"),
     ok = file:write_file(Ran, ""),
@@ -94,7 +94,7 @@ linked_leftovers(#{release := Release, dist := Dist} = World) ->
     ?assertEqual(Before, host_release:snapshot(Victim)).
 
 linked_lib(#{release := Release, dist := Dist, own := Own}) ->
-    %% A release of root's, which this one leads to.
+    %% A release of root, to which the other one links.
     Other = host_release:copy(Release, filename:join(Own, "other")),
     Before = host_release:snapshot(Other),
     ok = file:del_dir_r(filename:join(Release, "lib")),
@@ -108,7 +108,7 @@ several_users(#{release := Release, dist := Dist}) ->
     ok = given(Release),
     "" = os:cmd("chown 12346 " ++ filename:join(Release, "bin")),
     {1, Said} = installation:install(Dist, Release),
-    installation:says(Said, "belongs to several users \\(12345 12346\\)").
+    installation:says(Said, "belong to several users \\(12345 12346\\)").
 
 writable_by_others(#{release := Release, dist := Dist}) ->
     ok = file:change_mode(host_release:app(Release), 8#777),

@@ -1,6 +1,5 @@
-%%% What the commands install, uninstall and verify do to the files of a release that fits. What they refuse is
-%%% in install_refusal_tests, what becomes of one that is killed in install_killed_tests; no node of the release is
-%%% booted here: see release_tests.
+%%% What the commands install, uninstall and verify do to the files of a suitable release. install_refusal_tests
+%%% covers refusals, install_killed_tests interruptions. release_tests boots nodes of a release.
 -module(install_tests).
 -include_lib("eunit/include/eunit.hrl").
 
@@ -10,16 +9,16 @@ eunit_wrapper_(Tests) -> deadline:each(Tests).
 
 all_test_() ->
     installation:tests([
-        {untouched_release_installed_and_uninstalled_is_as_it_was, fun installed_and_uninstalled/1},
+        {release_installed_and_uninstalled_is_unchanged, fun installed_and_uninstalled/1},
         {installed_release_installed_again_is_left_alone, fun installed_again/1},
         {older_build_replaced_by_a_newer_keeps_the_true_original, fun upgraded/1},
         {tarball_made_twice_is_the_same, fun tarball_twice/1},
         {machine_without_a_toolchain_installs_and_verifies, fun no_toolchain/1},
         {release_without_erts_is_tried_with_the_erl_of_the_path, fun no_erts/1},
-        {installed_file_missing_is_told_and_repaired, fun missing_file/1},
-        {cd_that_prints_where_it_goes_changes_nothing, fun cdpath/1},
-        {path_with_spaces_and_umlauts_is_as_any_other, fun odd_path/1},
-        {directory_priv_that_somebody_else_uses_too_stays, fun priv_in_use/1},
+        {missing_file_is_reported_and_repaired, fun missing_file/1},
+        {cd_that_prints_its_directory_changes_nothing, fun cdpath/1},
+        {path_with_spaces_and_umlauts_works, fun odd_path/1},
+        {priv_directory_with_other_files_is_kept, fun priv_in_use/1},
         {host_described_is_printed_key_by_key, fun host_described/1}
     ]).
 
@@ -30,7 +29,7 @@ installed_and_uninstalled(#{release := Release, dist := Dist}) ->
     Before = {_, Hashes} = host_release:snapshot(Release),
     {0, _} = installation:install(Dist, Release),
     {_, Installed} = host_release:snapshot(Release),
-    %% Of what was there, one file is another; all that is new is of ours and where it belongs.
+    %% Of the old files only the shim is replaced. All new files are ours and in their places.
     [Replaced] = Hashes -- Installed,
     ?assertMatch({match, _}, re:run(Replaced, "lib/hb-0.0.1/" ?SHIM "$")),
     [?assertMatch({match, _}, re:run(New, "lib/hb-0\\.0\\.1/(ebin/hb_(process_monitor|cron_)[a-z_]*\\.beam|"
@@ -41,11 +40,11 @@ installed_and_uninstalled(#{release := Release, dist := Dist}) ->
     {0, Verified} = installation:verify(Dist, Release),
     says(Verified, "ok +" ?SHIM),
     says(Verified, "loads under the release's own Erlang: OTP [0-9]+, NIF 2\\.[0-9]+"),
-    says(Verified, "glibc +needs 2\\.[0-9]+, here is glibc 2\\.[0-9]+"),
+    says(Verified, "glibc +needs 2\\.[0-9]+, this system has glibc 2\\.[0-9]+"),
     {0, _} = installation:uninstall(Dist, Release),
     ?assertEqual(Before, host_release:snapshot(Release)),
     {0, Nothing} = installation:uninstall(Dist, Release),
-    says(Nothing, "nothing to undo"),
+    says(Nothing, "nothing to uninstall"),
     {1, NotThere} = installation:verify(Dist, Release),
     says(NotThere, "not installed").
 
@@ -53,7 +52,7 @@ installed_again(#{release := Release, dist := Dist}) ->
     {0, _} = installation:install(Dist, Release),
     Installed = host_release:snapshot(Release),
     {0, Said} = installation:install(Dist, Release),
-    says(Said, "installed in .* already: nothing was changed"),
+    says(Said, "already installed in .*\\. Nothing was changed"),
     ?assertEqual(Installed, host_release:snapshot(Release)).
 
 upgraded(#{release := Release, dist := Dist, own := Own}) ->
@@ -68,7 +67,7 @@ upgraded(#{release := Release, dist := Dist, own := Own}) ->
     {0, _} = installation:install(Older, Release),
     {0, Said} = installation:install(Dist, Release),
     says(Said, "0\\.1\\.0 is installed"),
-    says(Said, "1 files of the older version are gone: restart the node"),
+    says(Said, "1 files of the older version were removed: restart the node"),
     ?assertNot(filelib:is_file(filename:join(host_release:app(Release), "ebin/hb_cron_gone.beam"))),
     {0, Verified} = installation:verify(Dist, Release),
     says(Verified, "installed +0\\.1\\.0"),
@@ -80,7 +79,7 @@ tarball_twice(#{dist := Dist, own := Own}) ->
     {ok, Two} = file:read_file(installation:tarball(Own)),
     ?assertEqual(crypto:hash(sha256, One), crypto:hash(sha256, Two)).
 
-%% With nothing in the PATH but what a Debian has at the least.
+%% With only the commands of a minimal Debian in the PATH.
 no_toolchain(#{release := Release, dist := Dist, own := Own}) ->
     Bin = filename:join(Own, "bin"),
     ok = file:make_dir(Bin),
@@ -97,12 +96,12 @@ no_erts(#{release := Release, dist := Dist}) ->
     _ = os:cmd("rm -rf " ++ Release ++ "/erts-* " ++ Release ++ "/lib/kernel-* " ++ Release ++ "/lib/stdlib-*"),
     {0, _} = installation:install(Dist, Release),
     {0, Verified} = installation:verify(Dist, Release),
-    says(Verified, "under the Erlang of the PATH"),
+    says(Verified, "under the Erlang in the PATH"),
     {0, _} = installation:uninstall(Dist, Release),
     {1, Said} = installation:install(Dist, Release, [{"PATH", no_erl(Release)}]),
     says(Said, "no erl in the PATH").
 
-%% A PATH with all of this one's commands but erl.
+%% A PATH with all commands except erl.
 no_erl(Release) ->
     Bin = filename:join(filename:dirname(Release), "all"),
     ok = file:make_dir(Bin),
@@ -133,9 +132,9 @@ odd_path(#{release := Release, dist := Dist, own := Own}) ->
 priv_in_use(#{release := Release, dist := Dist}) ->
     {0, _} = installation:install(Dist, Release),
     Theirs = filename:join(host_release:app(Release), "priv/theirs"),
-    ok = file:write_file(Theirs, "of somebody else"),
+    ok = file:write_file(Theirs, "not ours"),
     {0, Said} = installation:uninstall(Dist, Release),
-    says(Said, "priv is not empty, and stays"),
+    says(Said, "priv is not empty and was kept"),
     ?assertEqual([Theirs], filelib:wildcard(filename:join(host_release:app(Release), "priv/*"))).
 
 host_described(#{release := Release, dist := Dist, own := Own}) ->

@@ -1,4 +1,4 @@
-%%% A library file that is not whole is refused with words, and does not end the VM that would load it.
+%%% A damaged library file is refused with a message, and does not kill the VM that would load it.
 -module(library_tests).
 -include_lib("eunit/include/eunit.hrl").
 
@@ -33,7 +33,7 @@ cleanup({Path, _}) -> file:del_dir_r(filename:dirname(filename:dirname(Path))).
 library_as_it_is_built_is_whole({Path, Library}) ->
     ?assertEqual(ok, check(Path, Library)),
     ?assertMatch({_, _}, binary:match(stamp(Library), <<"hb_process_monitor library 1 ">>)),
-    %% As rebar3's plugin for cargo leaves it.
+    %% The place where rebar3's cargo plugin leaves it.
     ?assertEqual(ok, check(Path, without_stamp(Library))).
 
 library_cut_short_anywhere_is_damaged({Path, Library}) -> cut_short(Path, Library).
@@ -65,10 +65,10 @@ file_of_another_format_is_left_to_the_system({Path, _}) ->
     ?assertEqual(ok, ?M:check(Path ++ ".none")).
 
 node_with_a_library_cut_short_lives_and_says_so({Path, Library}) ->
-    %% So short that something of what is mapped is missing, and not of the debug information alone.
+    %% So short that mapped parts are missing, and not just debug information.
     ok = file:write_file(Path, binary:part(Library, 0, byte_size(Library) div 50)),
     with_node(Path, fun(Peer) ->
-        {error, [{Tried, Reason} | _]} = harness:call(Peer, ?NIF, loaded, []),
+        {error, [{Tried, Reason} | _]} = harness:call_peer(Peer, ?NIF, loaded, []),
         ?assertEqual(Path, Tried),
         ?assertMatch({_, _}, binary:match(list_to_binary(Reason), <<"damaged">>))
     end).
@@ -76,21 +76,21 @@ node_with_a_library_cut_short_lives_and_says_so({Path, Library}) ->
 running_library_beside_a_damaged_file_runs_on({Path, Library}) ->
     ok = file:write_file(Path, Library),
     with_node(Path, fun(Peer) ->
-        ?assertEqual({ok, Path}, {harness:call(Peer, ?NIF, loaded, []), harness:call(Peer, ?NIF, file, [])}),
-        %% Renamed into place: to overwrite a library that is mapped ends the VM.
+        ?assertEqual({ok, Path}, {harness:call_peer(Peer, ?NIF, loaded, []), harness:call_peer(Peer, ?NIF, file, [])}),
+        %% Renamed into place: overwriting a mapped library kills the VM.
         ok = file:write_file(Path ++ ".new", <<>>),
         ok = file:rename(Path ++ ".new", Path),
-        ?assertMatch({error, _}, harness:call(Peer, code, load_file, [?NIF])),
-        ?assertEqual(ok, harness:call(Peer, ?NIF, loaded, [])),
-        ?assertMatch(<<_/binary>>, harness:call(Peer, ?NIF, library_version, []))
+        ?assertMatch({error, _}, harness:call_peer(Peer, code, load_file, [?NIF])),
+        ?assertEqual(ok, harness:call_peer(Peer, ?NIF, loaded, [])),
+        ?assertMatch(<<_/binary>>, harness:call_peer(Peer, ?NIF, library_version, []))
     end).
 
-%% A node whose modules are beside that library, and no other one is.
+%% A node with these modules and this library, and no other library.
 with_node(Path, Fun) ->
     Ebin = filename:join(filename:dirname(filename:dirname(Path)), "ebin"),
     ok = filelib:ensure_path(Ebin),
     [{ok, _} = file:copy(code:which(Module), filename:join(Ebin, atom_to_list(Module) ++ ".beam")) || Module <- [?NIF, ?M]],
-    Peer = harness:peer(["-pa", Ebin]),
+    Peer = harness:start_peer(["-pa", Ebin]),
     try Fun(Peer)
     after peer:stop(Peer)
     end.

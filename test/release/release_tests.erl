@@ -1,12 +1,12 @@
-%%% A release of the host with this build installed, at work: booted in embedded mode, killed, booted
-%%% again, exchanged while it runs. What the commands do to its files alone is in install_tests.
+%%% A release of the host with this build installed: booted in embedded mode, killed, booted again, upgraded while
+%%% it runs. install_tests covers the installed files.
 -module(release_tests).
 -include_lib("eunit/include/eunit.hrl").
 
 -define(RATE, 20).
-%% To whom the messages of the test CU's results go.
+%% The recipient of the messages in the test CU's results.
 -define(TARGET, <<"AZaz09-_AZaz09-_AZaz09-_AZaz09-_AZaz09-_AZa">>).
-%% How long something may take that should happen at once, in ms. Only a failure takes this long.
+%% How long an immediate reaction may take, in ms. Only a failure takes this long.
 -define(DEADLINE, deadline:ms()).
 
 eunit_wrapper_(Tests) -> deadline:each(Tests).
@@ -30,8 +30,8 @@ setup() ->
 
 cleanup(#{dir := Dir}) -> _ = os:cmd("rm -rf " ++ Dir), ok.
 
-%% Each test gets a release that nothing was ever installed into, a directory for a node to work in, a
-%% CU, and ends with the release as it was before.
+%% Each test gets a clean release, a working directory for a node, and a CU. In the end the release must be
+%% unchanged.
 with_release(Era, #{dir := Dir, built := Built} = World, Test) ->
     Own = filename:join(Dir, integer_to_list(erlang:unique_integer([positive]))),
     Cwd = filename:join(Own, "cwd"),
@@ -49,7 +49,7 @@ with_release(Era, #{dir := Dir, built := Built} = World, Test) ->
         os:cmd("rm -rf " ++ Own)
     end.
 
-%% A release that boots has no time to lose: without its library it runs, and says so when it is called.
+%% A missing library must not prevent booting: the release runs, and calls return an error.
 no_library(#{release := Release, dist := Dist, cwd := Cwd}) ->
     {0, _} = installation:install(Dist, Release),
     ok = file:delete(installation:library(host_release:app(Release))),
@@ -66,7 +66,7 @@ killed(#{release := Release, dist := Dist, cwd := Cwd, cu := Cu}) ->
     {0, _} = installation:verify(Dist, Release),
     Booted = host_release:boot(Release, Cwd, held_from(21)),
     {ok, {_, _}} = start(Booted, Cu, Id),
-    harness:results(1, 20),
+    harness:await_results(1, 20),
     ok = receive {held, 21} -> ok after ?DEADLINE -> error(not_held) end,
     ok = host_release:kill(Booted),
 
@@ -74,10 +74,10 @@ killed(#{release := Release, dist := Dist, cwd := Cwd, cu := Cu}) ->
     {ok, [{Id, {_, _}}]} = host_release:call(Again, hb_process_monitor, resume_all, []),
     goes_on(21, 300),
     test_cu:add(Cu, Id, 10),
-    harness:results(301, 310),
+    harness:await_results(301, 310),
     ok = host_release:kill(Again).
 
-%% With no option said: how a result is pushed is found out at the host, and verify says so before.
+%% Without options: the way to push is detected at the host, and verify shows it beforehand.
 pushes(#{era := Era, release := Release, dist := Dist, cwd := Cwd, cu := Cu}) ->
     Id = harness:proc_id(),
     test_cu:add(Cu, Id, 5),
@@ -108,25 +108,24 @@ running(#{release := Release, dist := Dist, own := Own, cwd := Cwd}) ->
     {1, Refused} = installation:install(Dist, Release),
     says(Refused, "a node runs on .* \\(process " ++ OsPid ++ "\\)\\. Nothing was changed"),
     ?assertEqual(Before, host_release:snapshot(Release)),
-    %% By whatever name the release goes.
+    %% Under every name of the release's directory.
     Link = filename:join(Own, "link"),
     ok = file:make_symlink(Release, Link),
     {1, _} = installation:install(Dist, Link),
-    %% A node of another release is none of its business.
+    %% A node of another release does not matter.
     {0, _} = installation:install(Dist, Other),
 
     {0, Live} = installation:install(Dist, Release, [{"LIVE", "yes"}]),
     says(Live, "A node runs on it \\(process " ++ OsPid ++ "\\)"),
     says(Live, "hb_process_monitor:reload\\(\\)"),
-    %% Nothing is to be done, and so nothing is refused.
+    %% There is nothing to do, so nothing is refused.
     {0, _} = installation:install(Dist, Release),
     {0, _} = installation:verify(Dist, Release),
     {1, _} = installation:uninstall(Dist, Release),
     {0, _} = installation:uninstall(Dist, Release, [{"LIVE", "yes"}]),
     ok = host_release:kill(Booted).
 
-%% The modules that the node has loaded go on until it is told to load the newer, the library that it has
-%% mapped until it ends.
+%% Loaded modules stay until the node reloads them, the mapped library until the node ends.
 exchanged_live(#{release := Release, dist := Dist, own := Own, cwd := Cwd, cu := Cu}) ->
     Newer = installation:derive(Dist, filename:join(Own, "newer"), [
         fun installation:longer_library/1,
@@ -137,17 +136,17 @@ exchanged_live(#{release := Release, dist := Dist, own := Own, cwd := Cwd, cu :=
     {0, _} = installation:install(Dist, Release),
     Booted = host_release:boot(Release, Cwd, sink()),
     {ok, {_, _}} = start(Booted, Cu, Id),
-    harness:results(1, 20),
+    harness:await_results(1, 20),
     ?assertEqual(none, build(Booted)),
     {0, _} = installation:install(Newer, Release, [{"LIVE", "yes"}]),
     test_cu:add(Cu, Id, 20),
-    harness:results(21, 40),
+    harness:await_results(21, 40),
     ?assertEqual(none, build(Booted)),
     {ok, {ok, Reloaded}} = host_release:call(Booted, hb_process_monitor, reload, []),
     ?assert(lists:member(hb_cron_retry_policy, Reloaded)),
     ?assertEqual([newer], build(Booted)),
     test_cu:add(Cu, Id, 20),
-    harness:results(41, 60),
+    harness:await_results(41, 60),
     ok = host_release:kill(Booted),
 
     test_cu:add(Cu, Id, 20),
@@ -159,7 +158,7 @@ exchanged_live(#{release := Release, dist := Dist, own := Own, cwd := Cwd, cu :=
     says(Verified, "installed +0\\.1\\.1"),
     ok = host_release:kill(Again).
 
-%% What is there before the installation and after its end is the release's own module.
+%% The release's own module is there before the installation and after the uninstallation.
 original(#{release := Release, dist := Dist, cwd := Cwd}) ->
     IsCalled = fun() ->
         Booted = host_release:boot(Release, Cwd, fun nothing_is_pushed/1),
@@ -177,20 +176,21 @@ start(Booted, Cu, Id) ->
     host_release:call(Booted, hb_process_monitor, start, [Id, #{
         rate => ?RATE, cursor => earliest, cron_node => test_cu:url(Cu), cron_page_limit => 50, cron_push => {hb_line, push}}]).
 
-%% What comes begins with this number or, as far as acks were not durable, before it, and then has no gap.
+%% The next result has this number, or an earlier one if acks were not durable. From there on the numbers are
+%% consecutive.
 goes_on(From, Last) ->
     receive
-        {pushed, First, _, _} when First =< From -> harness:results(First + 1, Last);
+        {pushed, First, _, _} when First =< From -> harness:await_results(First + 1, Last);
         {pushed, First, _, _} -> error({lost, From, First - 1})
     after ?DEADLINE -> error(nothing_pushed)
     end.
 
-%% What a module of the node says of its build.
+%% The build attribute of a module in the node.
 build(Booted) ->
     {ok, Attributes} = host_release:call(Booted, hb_cron_retry_policy, module_info, [attributes]),
     proplists:get_value(build, Attributes, none).
 
-%% Takes each result, and tells the test.
+%% Accepts each result, and reports it to the test.
 sink() ->
     Test = self(),
     fun(Result) ->
@@ -198,7 +198,7 @@ sink() ->
         ok
     end.
 
-%% The same, until this one, whose push never returns.
+%% The same up to this number, whose push never returns.
 held_from(Last) ->
     Take = sink(),
     Test = self(),

@@ -1,5 +1,5 @@
-%%% What an operator installs from: an unpacked tarball of this build, and others made of it, newer or
-%%% damaged; and its three commands.
+%%% What an operator installs from: an unpacked tarball of this build, and modified tarballs, newer or damaged.
+%%% Also the three commands.
 -module(installation).
 
 -export([tests/1]).
@@ -11,8 +11,8 @@
 
 -define(LIBRARY, "hb_process_monitor_nif.so").
 
-%% Tests by name, each a function of a map: `dist', an installation of this build; `release', one that nothing was
-%% ever installed into; `own', a directory for what it makes.
+%% Tests by name, each a function of a map: `dist', an installation source of this build; `release', a clean
+%% release; `own', a working directory.
 tests(Tests) ->
     {setup, fun setup/0, fun cleanup/1,
      fun(World) -> [{atom_to_list(Name), fun() -> with_release(World, Test) end} || {Name, Test} <- Tests] end}.
@@ -32,7 +32,7 @@ with_release(#{dir := Dir, built := Built} = World, Test) ->
     after os:cmd("chmod -R u+w " ++ Own ++ "; rm -rf " ++ Own)
     end.
 
-%% Makes the tarball of what is tested, and unpacks it there.
+%% Makes the tarball of the tested build, and unpacks it.
 dist(Dir) ->
     Tarball = tarball(filename:join(Dir, "tarball")),
     {0, _} = os_program:run("/bin/tar", ["xzf", Tarball, "-C", Dir], #{}),
@@ -43,7 +43,7 @@ tarball(Out) ->
     {0, Said} = os_program:run(filename:absname("scripts/dist.sh"), [Build, Out], #{}),
     string:trim(Said).
 
-%% Another build: a copy of one, changed by each of these functions.
+%% Another build: a copy, changed by each of these functions.
 derive(Dist, To, Changes) ->
     {0, _} = os_program:run("/bin/cp", ["-a", Dist, To], #{}),
     [Change(To) || Change <- Changes],
@@ -62,21 +62,21 @@ command(Dist, Command, Release, Env) ->
     NoSync = [{"PATH", filename:absname("test/support/no_sync") ++ ":" ++ os:getenv("PATH")}],
     os_program:run(filename:join(Dist, Command), [Release], #{env => NoSync ++ Env}).
 
-%% A module with other forms: a function of those that its debug information holds.
-%% One more module.
+%% Adds a module.
 with_module(Dist, Module) ->
     {ok, _} = file:copy(filename:join(Dist, "ebin/hb_cron_log.beam"), filename:join(Dist, ["ebin/", atom_to_list(Module), ".beam"])),
     App = filename:join(Dist, "ebin/hb_process_monitor.app"),
     {ok, Text} = file:read_file(App),
     ok = file:write_file(App, re:replace(Text, "{modules,\\s*\\[", ["&", atom_to_list(Module), ","])).
 
+%% Replaces a module: `Change' maps the forms in its debug information to new ones.
 beam_of(Dist, Module, Change) ->
     Beam = filename:join([Dist, "ebin", atom_to_list(Module) ++ ".beam"]),
     {ok, {_, [{abstract_code, {_, Forms}}]}} = beam_lib:chunks(Beam, [abstract_code]),
     {ok, Module, Binary} = compile:forms(Change(Forms), [debug_info]),
     ok = file:write_file(Beam, Binary).
 
-%% A module that has an attribute `build' of this value and is else as it was.
+%% Sets the attribute `build' of a module and changes nothing else.
 marked(Dist, Module, Value) ->
     beam_of(Dist, Module, fun(Forms) ->
         {Until, From} = lists:splitwith(fun(Form) -> not is_export(Form) end, Forms),
@@ -86,14 +86,14 @@ marked(Dist, Module, Value) ->
 is_export({attribute, _, export, _}) -> true;
 is_export(_) -> false.
 
-%% Loads as before and is another file.
+%% Makes a different library file that still loads.
 longer_library(Dist) -> ok = file:write_file(library(Dist), <<0>>, [append]).
 
 broken_library(Dist) -> ok = file:write_file(library(Dist), "no library").
 
 library_of_a_later_glibc(Dist) ->
     {ok, Stamped} = file:read_file(library(Dist)),
-    %% Without its stamp, which is of another content.
+    %% Without its stamp, which no longer matches.
     Library = binary:part(Stamped, 0, byte_size(Stamped) - 76),
     Needed = <<0, "GLIBC_2.34", 0>>,
     [_, _ | _] = binary:split(Library, Needed, [global]),
@@ -112,7 +112,7 @@ hashes(Dir, Wildcard) ->
         {filename:basename(File), crypto:hash(sha256, Binary)}
      end || File <- lists:sort(filelib:wildcard(filename:join(Dir, Wildcard))), filelib:is_regular(File)].
 
-%% Fails with what a command said, if that does not match.
+%% Fails with the command's output if it does not match.
 says(Said, Pattern) ->
     case re:run(Said, Pattern, [unicode]) of
         {match, _} -> ok;
