@@ -42,8 +42,8 @@ answer(Route, Query) ->
     try answered(Route, Query)
     catch
         error:{bad_process_id, _} -> {error, 400, bad_process_id, <<"A process id is 43 characters of base64url.">>};
-        error:{bad_option, Key, _} -> {error, 400, bad_query, <<"This is no value of: ", (atom_to_binary(Key))/binary>>};
-        error:{not_started, _} -> {error, 503, not_started, <<"The application is being stopped or started.">>}
+        error:{bad_option, Key, _} -> {error, 400, bad_query, <<"Invalid value of the parameter ", (atom_to_binary(Key))/binary>>};
+        error:{not_started, _} -> {error, 503, not_started, <<"The application is starting or stopping.">>}
     end.
 
 %% The time of the values, in ms since the node's start: rates are differences by that clock, not by the arrival of
@@ -80,7 +80,7 @@ answered({discard, ProcID, Id}, _Query) ->
 done(ok) -> {ok, #{done => true}};
 done(waiting) -> {ok, #{done => false}};
 done({error, not_monitored}) -> not_monitored();
-done({error, not_found}) -> {error, 404, not_found, <<"There is no such dead letter, or no longer.">>};
+done({error, not_found}) -> {error, 404, not_found, <<"This dead letter does not exist, or no longer.">>};
 done({error, {push_failed, Reason}}) -> {error, 409, push_failed, <<"Failed again: ", (term(Reason))/binary>>};
 done({error, Reason}) -> {error, 500, failed, cut(Reason)}.
 

@@ -1,7 +1,7 @@
-%%% @doc Supervises the operations page: OTP's httpd at each loopback address, and the page's server, which has the
-%%% token. Where one of them ends, all end, in their order, and nothing else goes with them: httpd's processes have
-%%% names made of their port, so the next page at it can start only when this one has ended as a whole. What a
-%%% request is answered is the business of {@link hb_cron_dashboard_web}.
+%%% @doc Supervises the dashboard: OTP's httpd at each loopback address, and the dashboard's server, which holds
+%%% the token. If one of them ends, all end in order, and nothing else does: the names of httpd's processes contain
+%%% the port, so the next dashboard at that port can start only after all of them have ended. {@link
+%%% hb_cron_dashboard_web} answers the requests.
 -module(hb_cron_dashboard_sup).
 -behaviour(supervisor).
 
@@ -15,13 +15,13 @@
 
 %% How long one httpd may take to end, in ms: its own supervisors give a request 4 s and their children 5.
 -define(CLOSING, 10000).
-%% Far more than a browser or two need: those without the token are closed by the guard, which may take a moment.
+%% Far more than some browsers need. The guard closes connections without the token, which may take a moment.
 -define(MAX_CLIENTS, 256).
 
 -define(LOOPBACK, {127, 0, 0, 1}).
 -define(LOOPBACK6, {0, 0, 0, 0, 0, 0, 0, 1}).
 
-%% @doc At this port, or at one that is free where it is 0.
+%% @doc Listens at this port, or at any free one if it is 0.
 -spec start_link(inet:port_number()) -> {ok, pid()} | {error, error()}.
 start_link(Asked) ->
     case free(inet, ?LOOPBACK, Asked) of
@@ -30,13 +30,13 @@ start_link(Asked) ->
         {error, Reason} -> {error, {not_started, Reason}}
     end.
 
-%% A host without IPv6 has no `::1'. Another's server at this port there would be asked by whoever says
-%% `localhost', so that is refused, before anything is started.
+%% A host without IPv6 has no `::1'. If another server listens there at this port, browsers would reach it by the
+%% name `localhost'. This is refused before anything is started.
 on_both(Port, {error, eaddrinuse}) -> {error, {port_in_use, Port}};
 on_both(Port, {error, _NoIpv6}) -> start_link(Port, [{inet, ?LOOPBACK}]);
 on_both(Port, {ok, Port}) -> start_link(Port, [{inet, ?LOOPBACK}, {inet6, ?LOOPBACK6}]).
 
-%% httpd says of a port in use only that it could not start, and in the log: so it is tried before.
+%% If a port is in use, httpd returns only that it could not start. Therefore the port is tried first.
 free(Family, Address, Asked) ->
     V6Only = [{ipv6_v6only, true} || Family =:= inet6],
     case gen_tcp:listen(Asked, [Family, {ip, Address}, {reuseaddr, true} | V6Only]) of
@@ -55,7 +55,7 @@ start_link(Port, Addresses) ->
         {error, Reason} -> {error, {not_started, Reason}}
     end.
 
-%% @doc The processes that are answering a request or wait for one.
+%% @doc The processes that answer a request or wait for one.
 -spec requests(Page :: pid()) -> [pid()].
 requests(Page) ->
     [Request || {httpd, Httpd} <- named(Page), {_, Instance} <- named(Httpd),
@@ -86,12 +86,12 @@ init({Port, Addresses}) ->
 -spec start_httpd(inet:address_family(), inet:ip_address(), inet:port_number()) -> {ok, pid()} | {error, term()}.
 start_httpd(Family, Address, Port) ->
     Config = [{bind_address, Address}, {ipfamily, Family}, {port, Port}, {server_name, "hb_process_monitor"},
-              %% Nothing is served from there: the only module is ours.
+              %% No files are served from there: our module is the only one.
               {server_root, "/"}, {document_root, "/"}, {modules, [hb_cron_dashboard_web]},
               {customize, hb_cron_dashboard_web}, {server_tokens, none}, {profile, ?MODULE},
               {max_clients, ?MAX_CLIENTS}, {max_uri_size, 2048}, {max_header_size, 16384}, {max_body_size, 1024},
               {max_content_length, 1024}, {keep_alive_timeout, 30}],
-    %% Linked to this process alone, so that it cannot outlive it.
+    %% Linked only to this process, so that it cannot outlive it.
     case inets:start(httpd, Config, stand_alone) of
         {ok, Httpd} ->
             case named(Httpd) of

@@ -1,10 +1,9 @@
-%%% @doc What stands between the network and the operations page: httpd calls it for every request. It
-%%% refuses whoever is not the page itself, finds what was asked for, and makes an HTTP answer of it. What
-%%% the answers say is {@link hb_cron_dashboard_api}'s business.
+%%% @doc Handles the HTTP requests of the dashboard, called by httpd: checks access, finds the route, and makes an
+%%% HTTP response. {@link hb_cron_dashboard_api} has the contents.
 %%%
-%%% Loopback is no border: every page that a browser on this machine has open can send requests here, and a
-%%% name of its own may lead here. So the `Host' must be loopback's, the `Origin' ours, and all but the page,
-%%% which holds no data, needs the token, which no other page can know.
+%%% Loopback is no protection: every web page in a browser on this machine can send requests here, even by a name
+%%% that resolves to loopback. Therefore the `Host' must be a loopback name, and the `Origin' must be ours.
+%%% Everything except the page, which has no data, requires the token, which no other page can know.
 -module(hb_cron_dashboard_web).
 -behaviour(httpd_custom_api).
 
@@ -19,20 +18,20 @@
 %% @private
 -spec do(#mod{}) -> {break, [{response, {response, [term()], iodata()}}]}.
 do(#mod{method = Method, request_uri = Target, parsed_header = Headers, socket = Socket}) ->
-    %% httpd sends an answer in two pieces, and the second would wait for the browser's ack of the first, which
-    %% comes 40 ms later. Its own options have no such one. It may be closed already.
+    %% httpd sends a response in two pieces, and without this option the second would wait for the browser's ack of
+    %% the first, about 40 ms. httpd has no option for it. The socket may be closed already.
     _ = inet:setopts(Socket, [{nodelay, true}]),
     {Code, Given, Body} = try answer(Method, Target, Headers)
     catch Class:Reason:Stack ->
-        %% Not what functions were called with: the token may be among it.
+        %% Omit the arguments of functions: the token may be among them.
         Where = [{Module, Function, At} || {Module, Function, _, At} <- Stack],
         hb_cron_host_logger:log(undefined, {error, page_failed, {Class, Reason, Where}}),
-        refused(500, failed, <<"This failed. The node's log says why.">>)
+        refused(500, failed, <<"The request failed. The node's log has the reason.">>)
     end,
     Length = integer_to_list(iolist_size(Body)),
     {break, [{response, {response, [{code, Code}, {"content-length", Length} | Given], Body}}]}.
 
-%% Of every answer, httpd's own errors among them.
+%% The headers of every response, including httpd's own errors.
 %% @private
 -spec response_default_headers() -> [{string(), string()}].
 response_default_headers() ->
@@ -53,11 +52,11 @@ request_header(Header) -> {true, Header}.
 answer(Method, Target, Headers) ->
     case hb_cron_dashboard:access() of
         none ->
-            refused(503, stopped, <<"The page has been stopped.">>);
+            refused(503, stopped, <<"The dashboard has been stopped.">>);
         {Port, TokenHash} ->
             case is_our_host(Headers, Port) of
                 true -> to_us(Method, split(Target), Headers, TokenHash);
-                false -> refused(403, bad_host, <<"The page is served as 127.0.0.1, [::1] and localhost alone.">>)
+                false -> refused(403, bad_host, <<"The dashboard is served only as 127.0.0.1, [::1] and localhost.">>)
             end
     end.
 
@@ -68,7 +67,7 @@ to_us(_Method, {<<"/">>, _}, _Headers, _TokenHash) ->
     not_allowed("GET");
 to_us(Method, {<<"/api/1/", Path/binary>>, Query}, Headers, TokenHash) ->
     case {is_same_origin(Headers), has_token(Headers, TokenHash)} of
-        {false, _} -> refused(403, bad_origin, <<"Only the page itself may ask this.">>);
+        {false, _} -> refused(403, bad_origin, <<"Only the dashboard itself may send this request.">>);
         {_, false} -> refused(401, bad_token, <<"The token is missing or wrong: open the URL that dashboard/1 returned.">>);
         {true, true} ->
             ok = hb_cron_dashboard_guard:trust(),
@@ -82,7 +81,7 @@ asked(Method, Path, Query) ->
         {Method, Route} ->
             case uri_string:dissect_query(Query) of
                 Pairs when is_list(Pairs) -> told(hb_cron_dashboard_api:answer(Route, maps:from_list(Pairs)));
-                {error, _, _} -> told({error, 400, bad_query, <<"This is no query string.">>})
+                {error, _, _} -> told({error, 400, bad_query, <<"The query string is malformed.">>})
             end;
         {Allowed, _} -> not_allowed(Allowed);
         none -> unknown()
@@ -91,10 +90,10 @@ asked(Method, Path, Query) ->
 told({ok, Term}) -> json(200, Term);
 told({error, Code, Reason, Text}) -> refused(Code, Reason, Text).
 
-unknown() -> refused(404, unknown, <<"There is nothing of that name.">>).
+unknown() -> refused(404, unknown, <<"This path does not exist.">>).
 
 not_allowed(Method) ->
-    {Code, Headers, Body} = refused(405, bad_method, <<"This is asked by another method.">>),
+    {Code, Headers, Body} = refused(405, bad_method, <<"This path requires another method.">>),
     {Code, [{"allow", Method} | Headers], Body}.
 
 refused(Code, Reason, Text) -> json(Code, #{error => Reason, text => Text}).
@@ -108,7 +107,7 @@ split(Target) ->
         [Path] -> {Path, <<>>}
     end.
 
-%% A name that somebody else has lead to loopback is none of these.
+%% A foreign name that resolves to loopback is not accepted.
 is_our_host(Headers, Port) ->
     Of = integer_to_list(Port),
     case values("host", Headers) of
@@ -116,14 +115,13 @@ is_our_host(Headers, Port) ->
         _ -> false
     end.
 
-%% Browsers send both with what a page asks of another one. What is no browser sends neither, and it is the
-%% token that keeps it out.
+%% Browsers send both with requests that another page makes. Other clients send neither, and need the token.
 is_same_origin(Headers) ->
     [Host] = values("host", Headers),
     lists:all(fun(Origin) -> Origin =:= "http://" ++ Host end, values("origin", Headers)) andalso
     lists:all(fun(Site) -> Site =:= "same-origin" end, values("sec-fetch-site", Headers)).
 
-%% Hashes are compared: where they begin to differ says nothing of the token.
+%% Compares hashes in constant time, so that the time reveals nothing about the token.
 has_token(Headers, TokenHash) ->
     case values("authorization", Headers) of
         ["Bearer " ++ Token] -> crypto:hash_equals(crypto:hash(sha256, unicode:characters_to_binary(Token)), TokenHash);

@@ -1,11 +1,11 @@
-%%% @doc Terms as JSON, for the operations page: OTP has that from 27 on. It encodes whatever it is given,
-%%% texts that are no UTF-8 among it, and decodes nothing.
+%%% @doc Encodes terms as JSON for the dashboard; OTP has an encoder since version 27. It accepts binaries that are
+%%% not UTF-8, and decodes nothing.
 -module(hb_cron_json).
 
 -export([encode/1]).
 
-%% @doc A term as JSON. `undefined' is null, other atoms are strings, keys are atoms or binaries, a binary
-%% is a string. What is no UTF-8 in one becomes U+FFFD. Raises `badarg' for any other term.
+%% @doc Encodes a term. `undefined' becomes null, other atoms and binaries become strings; keys are atoms or
+%% binaries. Invalid UTF-8 becomes U+FFFD. Raises `badarg' for other terms.
 -spec encode(term()) -> iodata().
 encode(undefined) -> <<"null">>;
 encode(null) -> <<"null">>;
@@ -25,7 +25,7 @@ key(Key) when is_binary(Key) -> string(Key).
 
 string(Text) -> [$", escape(Text, Text, 0, 0), $"].
 
-%% What needs no escape is taken over as it lies, not byte by byte.
+%% Text without escapes is copied as a whole, not byte by byte.
 escape(Text, All, Start, Length) ->
     case Text of
         <<Char, Rest/binary>> when Char >= 16#20, Char < 16#7F, Char =/= $", Char =/= $\\, Char =/= $<, Char =/= $> ->
@@ -48,5 +48,5 @@ escaped($\\) -> <<"\\\\">>;
 escaped($\n) -> <<"\\n">>;
 escaped($\r) -> <<"\\r">>;
 escaped($\t) -> <<"\\t">>;
-%% `<' and `>' too: so no text can end a script or begin a tag, wherever it is put.
+%% Also escapes `<' and `>', so that no text can end a script or begin a tag.
 escaped(Char) -> io_lib:format("\\u~4.16.0b", [Char]).

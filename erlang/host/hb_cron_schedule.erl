@@ -28,7 +28,7 @@
 %% From here on the message is delivered.
 
 -callback push_slot(Target :: binary(), Process :: term(), Slot :: term(), context()) -> ok | {error, Reason :: term()}.
-%% What the host must be told after that. If it fails, that alone is retried.
+%% A further call to the host for the slot. If it fails, only this call is retried.
 
 %% Scheduled, and still to be pushed from its slot: what is left of such an item. A CU's result has no atoms as
 %% keys, so none can be confused with it.

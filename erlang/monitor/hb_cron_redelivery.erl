@@ -3,7 +3,7 @@
 %%% here, so that no other caller has it pushed again.
 -module(hb_cron_redelivery).
 
--export([new/0, push/4, wait/3, push_waiting/3, refuse_waiting/1, waiting/1]).
+-export([new/0, push/4, wait/3, push_pending/3, refuse_pending/1, pending/1]).
 
 -export_type([redelivery/0, letter/0]).
 
@@ -61,8 +61,8 @@ wait(From, Letter, #redelivery{waiting = Waiting} = Redelivery) ->
     Redelivery#redelivery{waiting = [{From, Letter} | Waiting]}.
 
 %% @doc Pushes all letters that wait, in the order of arrival.
--spec push_waiting(hb_cron_options:cursor(), hb_cron_push_loop:pushing(), redelivery()) -> redelivery().
-push_waiting(Cursor, With, #redelivery{waiting = Waiting} = Redelivery) ->
+-spec push_pending(hb_cron_options:cursor(), hb_cron_push_loop:pushing(), redelivery()) -> redelivery().
+push_pending(Cursor, With, #redelivery{waiting = Waiting} = Redelivery) ->
     lists:foldr(fun({From, Letter}, Before) ->
         {Answer, Next} = push(Letter, Cursor, With, Before),
         ok = gen_server:reply(From, Answer),
@@ -70,11 +70,11 @@ push_waiting(Cursor, With, #redelivery{waiting = Waiting} = Redelivery) ->
     end, Redelivery#redelivery{waiting = []}, Waiting).
 
 %% @doc The monitor was stopped: answers the callers that wait.
--spec refuse_waiting(redelivery()) -> redelivery().
-refuse_waiting(#redelivery{waiting = Waiting} = Redelivery) ->
+-spec refuse_pending(redelivery()) -> redelivery().
+refuse_pending(#redelivery{waiting = Waiting} = Redelivery) ->
     lists:foreach(fun({From, _}) -> ok = gen_server:reply(From, {error, not_monitored}) end, lists:reverse(Waiting)),
     Redelivery#redelivery{waiting = []}.
 
 %% @doc The number of callers that wait.
--spec waiting(redelivery()) -> non_neg_integer().
-waiting(#redelivery{waiting = Waiting}) -> length(Waiting).
+-spec pending(redelivery()) -> non_neg_integer().
+pending(#redelivery{waiting = Waiting}) -> length(Waiting).

@@ -230,7 +230,7 @@ leave(Monitor) ->
         end
     end).
 
-%% Inspection works while the application does not run: then the tables do not exist.
+%% Inspection works while the application is not running: then the tables do not exist.
 rows(Table, Key) ->
     try ets:lookup(Table, Key)
     catch error:badarg -> []

@@ -164,7 +164,7 @@ forget(ProcId) ->
     _ = [ets:delete(?CRASHED, Pid) || {_, _, _, Pids} <- ets:take(?CRASHES, ProcId), Pid <- Pids],
     ok.
 
-%% Inspection works while the application does not run: then there are no tables.
+%% Inspection works while the application is not running: then there are no tables.
 rows(Table, Key) ->
     try ets:lookup(Table, Key)
     catch error:badarg -> []

@@ -193,7 +193,7 @@ tick(#state{engine = none} = State) ->
 stop(State) ->
     ok = hb_cron_registry:release(self()),
     {Wait, #state{redelivery = Redelivery} = Detached} = detach(false, State),
-    Stopping = Detached#state{redelivery = hb_cron_redelivery:refuse_waiting(Redelivery)},
+    Stopping = Detached#state{redelivery = hb_cron_redelivery:refuse_pending(Redelivery)},
     case Wait of
         %% There is no engine now: a caller that waits for the end waits for the checkpoint as well.
         durable ->
@@ -292,7 +292,7 @@ detach(Watched, #state{engine = Registration, words = Words, retry = Retry} = St
 %% The older monitors have finished their pushes: nothing waits for them any more.
 alone(#state{leaving = Leaving, cursor = Cursor, pushing_with = With, redelivery = Redelivery} = State)
         when map_size(Leaving) =:= 0 ->
-    State#state{redelivery = hb_cron_redelivery:push_waiting(Cursor, With, Redelivery)};
+    State#state{redelivery = hb_cron_redelivery:push_pending(Cursor, With, Redelivery)};
 alone(State) ->
     State.
 
@@ -433,7 +433,7 @@ format_status(#{state := #state{} = State} = Status) ->
     Shown = #{process => State#state.proc_id, cursor => State#state.cursor, part => Part,
               options => hb_cron_sys_status:options(State#state.options),
               attached => State#state.engine =/= none, failing => State#state.retry =/= none,
-              leaving => maps:values(State#state.leaving), letters_waiting => hb_cron_redelivery:waiting(State#state.redelivery)},
+              leaving => maps:values(State#state.leaving), letters_waiting => hb_cron_redelivery:pending(State#state.redelivery)},
     hb_cron_sys_status:short(Status#{state := Shown});
 format_status(Status) ->
     hb_cron_sys_status:short(Status).

@@ -10,7 +10,7 @@
 %% The registration with the engine
 -export([set_epoch/2, epoch/1]).
 %% Pausing
--export([ask_to_pause/1, set_paused/2, pause/1]).
+-export([request_pause/1, set_paused/2, pause/1]).
 
 -export_type([words/0, pause/0]).
 
@@ -82,8 +82,8 @@ epoch(Words) ->
     end.
 
 %% @doc Requests a pause. A monitor that has paused stays paused.
--spec ask_to_pause(words()) -> ok.
-ask_to_pause(Words) ->
+-spec request_pause(words()) -> ok.
+request_pause(Words) ->
     _ = atomics:compare_exchange(Words, ?PAUSE, 0, 1),
     ok.
 

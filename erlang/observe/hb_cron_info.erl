@@ -305,7 +305,7 @@ now_ms() -> erlang:monotonic_time(millisecond).
 -spec pause(id()) -> ok | {error, not_monitored}.
 pause(Id) ->
     with_monitor(Id, true, fun(Monitor, Words) ->
-        ok = hb_cron_status_words:ask_to_pause(Words),
+        ok = hb_cron_status_words:request_pause(Words),
         hb_cron_monitor:pause(Monitor)
     end).
 

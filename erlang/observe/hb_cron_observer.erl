@@ -8,7 +8,7 @@
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2]).
 
 %% The time between two checks, in ms.
--define(LOOK, 1000).
+-define(CHECK_MS, 1000).
 
 -record(state, {
     %% The option `cron_events'.
@@ -38,7 +38,7 @@ retire() ->
 -spec init([]) -> {ok, #state{}}.
 init([]) ->
     #{cron_events := Option} = hb_cron_options:for_node(),
-    _ = erlang:send_after(?LOOK, self(), check),
+    _ = erlang:send_after(?CHECK_MS, self(), check),
     {ok, check(#state{option = Option})}.
 
 %% @private
@@ -56,7 +56,7 @@ handle_cast(_Cast, State) ->
 %% @private
 -spec handle_info(term(), #state{}) -> {noreply, #state{}}.
 handle_info(check, State) ->
-    _ = erlang:send_after(?LOOK, self(), check),
+    _ = erlang:send_after(?CHECK_MS, self(), check),
     {noreply, check(State)};
 handle_info({hb_cron_events, Events}, #state{taker = Taker} = State) ->
     lists:foreach(fun(Event) -> hb_cron_events:from_library(Taker, Event) end, Events),

@@ -62,11 +62,11 @@ one(#{process := ProcId, monitor := Monitor, state := State, at_push := AtPush, 
       unacked := Unacked, buffered_bytes := Bytes, next_tick := Tick, next_try := Try, rate := Rate,
       nodes := Nodes, node := Asked, push := Push, dead_letters := Letters, error := Error,
       supervised := Supervised} = Info,
-    Pushing = case AtPush of undefined -> ""; _ -> [", at a push for ", duration(AtPush)] end,
+    Pushing = case AtPush of undefined -> ""; _ -> [", in a push for ", duration(AtPush)] end,
     Stall = case Stalled of true -> ", stalled"; false -> "" end,
     Lines = [
         {"process", ProcId},
-        {"monitor", io_lib:format("~p~ts", [Monitor, case Supervised of true -> ", supervised by its host"; false -> "" end])},
+        {"monitor", io_lib:format("~p~ts", [Monitor, case Supervised of true -> ", supervised by the host"; false -> "" end])},
         {"state", [atom_to_list(State), Pushing, Stall]},
         {"cursor", io_lib:format("~0tp", [Cursor])},
         {"cursor's time", [moment(CursorTime), case Age of undefined -> ""; _ -> [", ", duration(Age), " ago"] end]},
@@ -79,7 +79,7 @@ one(#{process := ProcId, monitor := Monitor, state := State, at_push := AtPush, 
         {"push", io_lib:format("~0tp", [Push])},
         {"error", case Error of undefined -> "-"; #{ago := Ago, text := Text} ->
             io_lib:format("~ts ago, ~ts~n~17ts~ts", [duration(Ago), failure(Error#{text := <<>>}), "", Text]) end}
-        | [{"node", io_lib:format("~ts, ~ts~ts", [Node, breaker(Breaker), case Node of Asked -> ", asked next"; _ -> "" end])}
+        | [{"node", io_lib:format("~ts, ~ts~ts", [Node, breaker(Breaker), case Node of Asked -> ", used next"; _ -> "" end])}
            || #{node := Node, breaker := Breaker} <- Nodes]
     ],
     [[string:pad(Name, 17), Value, $\n] || {Name, Value} <- Lines].

@@ -66,7 +66,7 @@ node_that_is_well_gets_no_advice(Cu) ->
 node_without_the_application_is_examined_and_left_so(Cu) ->
     Findings = hb_process_monitor:doctor(#{}),
     ?assertMatch(#{running := false, is_known := false, cu := [#{answer := {ok, earliest}}]}, Findings),
-    found(attention, <<"does not run">>, Findings),
+    found(attention, <<"is not running">>, Findings),
     ?assertEqual(undefined, whereis(hb_cron_sup)),
     ?assertEqual([results], [Kind || #{kind := Kind} <- test_cu:requests(Cu)]).
 
@@ -90,8 +90,8 @@ value_of_each_option_says_where_it_is_from(Cu) ->
 value_that_is_none_is_found(Cu) ->
     harness:host(#{cron_node => test_cu:url(Cu), cron_timeout => soon}),
     Findings = hb_process_monitor:doctor(#{}),
-    found(wrong, <<"cron_timeout is no value">>, Findings),
-    found(wrong, <<"not asked: cron_timeout">>, Findings),
+    found(wrong, <<"invalid value of cron_timeout">>, Findings),
+    found(wrong, <<"not probed: cron_timeout">>, Findings),
     ?assertMatch(#{verdict := wrong, cu := {not_asked, {bad_option, cron_timeout, soon}}}, Findings).
 
 value_that_is_not_in_force_is_found(Cu) ->
@@ -110,7 +110,7 @@ cu_that_hangs_is_found_within_its_limits(Cu) ->
     test_cu:script(Cu, fun(_) -> hang end),
     #{cu := [#{answer := {error, Class, _}}]} = Findings = hb_process_monitor:doctor(#{}),
     ?assert(lists:member(Class, [timeout, first_byte_timeout])),
-    found(wrong, <<"gave no result">>, Findings).
+    found(wrong, <<"failed after">>, Findings).
 
 cu_that_answers_garbage_is_found(Cu) ->
     test_cu:script(Cu, fun(_) -> {raw, test_cu:reply(200, <<"<html>hello</html>">>)} end),
@@ -147,7 +147,7 @@ missing_checkpoint_is_found(Cu) ->
 checkpoint_where_nothing_can_be_written_is_found(Cu) ->
     %% Root may write anywhere but where there is no directory.
     harness:host(#{cron_node => test_cu:url(Cu), cron_checkpoint => filename:join(harness:checkpoint(), "in/a/file")}),
-    found(wrong, <<"nothing can be written">>, hb_process_monitor:doctor(#{probe => false})).
+    found(wrong, <<"is not writable">>, hb_process_monitor:doctor(#{probe => false})).
 
 dead_letters_are_found(Cu) ->
     harness:host(#{cron_node => test_cu:url(Cu), cron_push_attempts => 1, cron_dead_letters_max => 1}),
@@ -191,7 +191,7 @@ processes_that_are_not_delivered_are_named(Cu) ->
     #{verdict := wrong} = Findings = hb_process_monitor:doctor(#{probe => false}),
     [found(wrong, Part, Findings) || Part <- Ids ++ [<<"status 500">>, <<"device_is_down">>]],
     Text = unicode:characters_to_binary(hb_cron_doctor_report:text(Findings)),
-    ?assertMatch({_, _}, binary:match(Text, <<"Not delivered at the moment: 2 processes.">>)).
+    ?assertMatch({_, _}, binary:match(Text, <<"Processes without delivery at present: 2.">>)).
 
 monitors_of_an_engine_that_does_not_answer_are_unknown(Cu) ->
     {_, _} = harness:start(Cu, harness:proc_id(), #{cursor => earliest}),
@@ -237,7 +237,7 @@ certificates_of_no_use_are_a_reason_not_to_ask(Cu) ->
     harness:host(#{cron_node => test_cu:url(Cu), cron_cacertfile => "/nowhere.pem"}),
     Findings = hb_process_monitor:doctor(#{}),
     ?assertMatch(#{cu := {not_asked, {bad_option, cron_cacertfile, {<<"/nowhere.pem">>, _}}}}, Findings),
-    found(wrong, <<"cron_cacertfile is no good value">>, Findings).
+    found(wrong, <<"cron_cacertfile has an invalid value">>, Findings).
 
 secrets_are_not_shown(Cu) ->
     <<"http://", Rest/binary>> = test_cu:url(Cu),

@@ -298,7 +298,7 @@ table_is_aligned_and_says_how_to_go_on(Cu) ->
                  re:replace(Foot, "start_after => (.*),limit => 2", "limit => 2,start_after => \\1", [{return, binary}])),
     ?assertMatch({_, _}, binary:match(printed(fun() -> hb_process_monitor:i() end), <<"3 of 3">>)),
     One = printed(fun() -> hb_process_monitor:i(hd(Ids)) end),
-    [?assertMatch({_, _}, binary:match(One, Part)) || Part <- [hd(Ids), <<"earliest">>, <<"breaker closed, asked next">>]].
+    [?assertMatch({_, _}, binary:match(One, Part)) || Part <- [hd(Ids), <<"earliest">>, <<"breaker closed, used next">>]].
 
 url_with_a_password_is_shown_without_it(Cu) ->
     Id = harness:proc_id(),

@@ -60,8 +60,8 @@ cu_that_said_nothing_at_all_has_no_time_test() ->
     says(wrong, <<"no time">>, #{cu => [#{node => <<>>, us => undefined, answer => {error, timeout, <<>>}}]}).
 
 library_that_is_missing_or_another_is_told_test() ->
-    says(wrong, <<"not loaded">>, #{library => #{loaded => {error, [{"a.so", "gone"}]}}}),
-    says(attention, <<"is of version 0.2.0">>, #{library => #{loaded => ok, version => <<"0.2.0">>, application => "0.1.0"}}).
+    says(wrong, <<"could not be loaded">>, #{library => #{loaded => {error, [{"a.so", "gone"}]}}}),
+    says(attention, <<"has version 0.2.0">>, #{library => #{loaded => ok, version => <<"0.2.0">>, application => "0.1.0"}}).
 
 system_that_is_small_or_full_is_told_test() ->
     says(wrong, <<"1 dirty IO scheduler">>, #{system => #{dirty_io => 1, processes => {100, 1000}}}),
@@ -78,13 +78,13 @@ checkpoint_in_trouble_is_told_test() ->
     says(wrong, <<"9 results">>, #{checkpoint => Checkpoint#{dead_letters := 9}}).
 
 monitors_in_trouble_are_told_test() ->
-    says(wrong, <<"2 monitors have been at one push">>, #{monitors => #{states => #{pushing => 2}, stalled => 2, failing => 0}}),
+    says(wrong, <<"2 monitors have been in one push">>, #{monitors => #{states => #{pushing => 2}, stalled => 2, failing => 0}}),
     says(attention, <<"of 3 monitors failed">>, #{monitors => #{states => #{backing_off => 3}, stalled => 0, failing => 3}}).
 
 process_that_is_not_started_is_named_with_the_reason_test() ->
     Id = binary:copy(<<"B">>, 43),
     says(wrong, <<Id/binary, " could not be started: {bad_rate,soon}">>, #{not_started => [{Id, {bad_rate, soon}}]}),
-    says(wrong, <<"cron_processes is none: 7, {bad_process_id,7}">>, #{bad_processes => [{7, {bad_process_id, 7}}]}).
+    says(wrong, <<"cron_processes is invalid: 7, {bad_process_id,7}">>, #{bad_processes => [{7, {bad_process_id, 7}}]}).
 
 process_that_is_not_delivered_is_named_with_what_to_do_test() ->
     Id = binary:copy(<<"B">>, 43),
@@ -98,7 +98,7 @@ process_that_is_not_delivered_is_named_with_what_to_do_test() ->
         says(Level, Since, Changes),
         ?assertMatch([{_, _, <<_, _/binary>>}], said(Changes))
     end || {Level, Since, Changes} <- [
-        {wrong, <<"nothing since">>, Row(push, push_failed, 1, undefined)},
+        {wrong, <<"no result since">>, Row(push, push_failed, 1, undefined)},
         {wrong, <<"2025-10-09T08:53:20Z was the last result">>, Row(push, push_failed, 3, 1760000000000)},
         {wrong, <<"2025-10-09T08:53:20Z">>, Row(fetch, status, 3, 1760000000000)},
         {attention, <<"2025-10-09T08:53:20Z">>, Row(fetch, connect, 1, 1760000000000)}]].
@@ -109,7 +109,7 @@ verdict_of_a_node_that_does_not_deliver_says_so_test() ->
     [begin
         Text = unicode:characters_to_binary(?M:text((well())#{verdict := Level, undelivered := [Row],
                                                               monitors := #{states => #{}, stalled => 0, failing => 7}})),
-        ?assertMatch({_, _}, binary:match(Text, <<"Not delivered at the moment: 7 processes.">>)),
+        ?assertMatch({_, _}, binary:match(Text, <<"Processes without delivery at present: 7.">>)),
         ?assertEqual(nomatch, binary:match(Text, <<"It works">>))
     end || Level <- [wrong, attention]].
 
@@ -117,4 +117,4 @@ text_shows_no_time_and_no_value_as_such_test() ->
     Text = unicode:characters_to_binary(?M:text((well())#{environment => [{"HTTP_PROXY", <<"http://p">>}],
                                                           library => #{file => undefined, version => undefined, application => undefined}})),
     [?assertMatch({Part, {_, _}}, {Part, binary:match(Text, Part)})
-     || Part <- [<<"HTTP_PROXY">>, <<"(environment)">>, <<"-, -">>, <<"All is well.">>]].
+     || Part <- [<<"HTTP_PROXY">>, <<"(environment)">>, <<"-, -">>, <<"No problem was found.">>]].

@@ -28,7 +28,7 @@ process_without_a_monitor_is_said_to_have_none_test() ->
     ?assertEqual("not monitored\n", ?M:one(undefined)).
 
 monitor_at_a_push_shows_for_how_long_test() ->
-    shows("pushing, at a push for 2m 03s, stalled", #{state => pushing, at_push => 123000, stalled => true}).
+    shows("pushing, in a push for 2m 03s, stalled", #{state => pushing, at_push => 123000, stalled => true}).
 
 failure_shows_its_class_and_its_words_test() ->
     shows("3.0 s ago, connect ×7", #{error => #{what => fetch, class => connect, text => <<"refused">>, failures => 7, ago => 3000}}),
@@ -39,14 +39,14 @@ each_node_shows_its_breaker_and_who_is_asked_next_test() ->
     Nodes = [#{node => <<"http://a">>, breaker => closed}, #{node => <<"http://b">>, breaker => half_open},
              #{node => <<"http://c">>, breaker => {open, 1500}}],
     [shows(Part, #{nodes => Nodes, node => <<"http://b">>})
-     || Part <- ["http://a, breaker closed\n", "http://b, breaker half open, asked next\n", "http://c, breaker open for 1.5 s\n"]].
+     || Part <- ["http://a, breaker closed\n", "http://b, breaker half open, used next\n", "http://c, breaker open for 1.5 s\n"]].
 
 time_that_no_calendar_has_is_shown_as_it_is_test() ->
     shows("1970-01-01T00:00:01.000Z, 2.0 s ago", #{cursor_time => 1000, cursor_age => 2000}),
     shows("18446744073709551615", #{cursor_time => 18446744073709551615}).
 
 monitor_of_a_host_says_so_test() ->
-    shows(", supervised by its host", #{supervised => true}).
+    shows(", supervised by the host", #{supervised => true}).
 
 failure_in_a_row_is_one_line_of_bounded_length_test_() ->
     {setup, fun harness:setup/0, fun harness:cleanup/1, fun(Cu) -> fun() ->

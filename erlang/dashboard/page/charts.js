@@ -6,7 +6,7 @@ const told = { last: null, points: [], end: 0 };
 
 const sum = (values) => Object.values(values).reduce((all, value) => all + value, 0);
 
-// What went up by how much per second; null if it went down, for then it is another count.
+// The increase per second; null if the value decreased, because the counter was reset.
 function rate(read) {
   return (before, now) => {
     const more = read(now.metrics) - read(before.metrics);
@@ -14,7 +14,7 @@ function rate(read) {
   };
 }
 
-// The bound below which a part of what came in between lies, by straight lines between the bounds.
+// The value that a share of the new entries does not exceed, interpolated linearly within a bucket.
 function quantile(name, part) {
   return (before, now) => {
     const a = before.metrics[name].buckets, b = now.metrics[name].buckets;
@@ -35,13 +35,13 @@ const CHARTS = [
   { title: 'Pages and fetches', unit: perSecond, per: 'per second', series: [
     ['fetches', rate((m) => m.fetches_total)], ['pages acked', rate(count('page_duration_seconds'))]] },
   { title: 'Lag', unit: seconds, per: 'from a result to its push', series: [
-    ['half within', quantile('lag_seconds', 0.5)], ['99 % within', quantile('lag_seconds', 0.99)]] },
+    ['median', quantile('lag_seconds', 0.5)], ['99 %', quantile('lag_seconds', 0.99)]] },
   { title: 'Errors', unit: perSecond, per: 'per second', series: [
     ['failed fetches', rate((m) => sum(m.fetch_failures_total))],
     ['failed pushes', rate((m) => m.push_failures_total)]] }
 ];
 
-// An answer, or null where there was none: a gap. One that came late has a gap before it.
+// Adds an answer to the history, or a gap for null. An answer that comes late also begins with a gap.
 function remember(answer) {
   if (answer === null && told.end === 0) return;
   const now = answer === null ? told.end + POLL_MS : answer.at;
@@ -64,13 +64,13 @@ function short(value) {
 function perSecond(value) { return short(value) + '/s'; }
 function seconds(value) { return duration(value * 1000); }
 
-// The least of 1, 2 and 5 times a power of ten that four of reach up to a value.
+// The least step of 1, 2 or 5 times a power of ten of which four reach the value.
 function stepFor(most) {
   const rough = most / 4, power = 10 ** Math.floor(Math.log10(rough));
   return [1, 2, 5, 10].map((times) => times * power).find((step) => step >= rough * 0.999);
 }
 
-// Two minutes at first, so that there is something to be seen, and more as there is more.
+// The visible time: at first two minutes, later the whole history.
 function span() {
   const since = told.points.length > 0 ? told.end - told.points[0].at : 0;
   return Math.min(KEPT_MS, Math.max(SHOWN_MS, since));
@@ -86,7 +86,7 @@ function svg(tag, attributes, text) {
   return node;
 }
 
-// A line with breaks where there is no value; a value between two gaps is a dot.
+// A path with breaks at missing values. A value between two gaps becomes a dot.
 function line(points, x, y) {
   let path = '', open = false;
   points.forEach(([at, value], i) => {

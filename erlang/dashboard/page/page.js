@@ -3,7 +3,7 @@
 const ROWS = 50;
 const $ = (id) => document.getElementById(id);
 
-// Out of the address bar at once, so that it is in no bookmark and no screenshot. This tab keeps it.
+// Remove the token from the address bar at once, so that no bookmark and no screenshot has it. The tab keeps it.
 const token = (() => {
   const given = location.hash.slice(1);
   try {
@@ -13,7 +13,7 @@ const token = (() => {
   } catch { return given; }
 })();
 
-// Another token in the address bar of the same tab loads nothing by itself.
+// A new token in the address bar of the same tab does not reload the page by itself.
 addEventListener('hashchange', () => location.reload());
 
 class Refusal extends Error {}
@@ -30,10 +30,10 @@ async function ask(path, method = 'GET') {
 function why(error) {
   if (error instanceof Refusal) return error.message;
   console.error(error);
-  return 'This page has an error of its own: the console says more.';
+  return 'The dashboard has an error. The browser's console has details.';
 }
 
-// Texts among the children become text nodes, whatever is in them.
+// Text children become text nodes, whatever they contain.
 function el(tag, properties = {}, ...children) {
   const node = Object.assign(document.createElement(tag), properties);
   node.append(...children);
@@ -58,18 +58,18 @@ const ago = (ms) => duration(Math.max(0, ms)) + ' ago';
 const bytes = (n) => n < 10240 ? n + ' B' : n < 10485760 ? Math.round(n / 1024) + ' KiB' : Math.round(n / 1048576) + ' MiB';
 const error_text = (e) => `${e.what} ${e.class}${e.failures > 1 ? ` ${e.failures} times` : ''}, ${ago(e.ago)}: ${e.text}`;
 
-// Now, and the charts
+// Current values, and charts
 
 const TILES = [
   ['Monitors', (m) => short(m.monitors)],
   ['Fetching', (m) => short(m.fetches_inflight)],
   ['Waiting to fetch', (m) => short(m.fetches_queued)],
-  ['Held in pages', (m) => bytes(m.buffered_bytes)],
+  ['In memory', (m) => bytes(m.buffered_bytes)],
   ['Longest push', (m) => duration(m.oldest_push_seconds * 1000)],
   ['Stalled pushes', (m) => short(m.stalled_pushes), (m) => m.stalled_pushes > 0],
   ['Dead letters', (m) => short(m.dead_letters), (m) => m.dead_letters > 0],
   ['Open breakers', (m) => short(m.open_breakers), (m) => m.open_breakers > 0],
-  ['Checkpoint', (m) => m.checkpoint_failing > 0 ? 'failing' : 'fine', (m) => m.checkpoint_failing > 0]
+  ['Checkpoint', (m) => m.checkpoint_failing > 0 ? 'failing' : 'ok', (m) => m.checkpoint_failing > 0]
 ];
 
 for (const [name] of TILES) $('tiles').append(el('div', {}, el('dt', {}, name), el('dd', {}, '–')));
@@ -103,12 +103,12 @@ async function watch() {
   setTimeout(watch, POLL_MS);
 }
 
-// Monitors, page by page
+// Monitors, one listing at a time
 
-// The processes behind which the pages begin that were turned, and behind which the next one does.
+// The processes after which the visited listings and the next listing begin.
 let starts = [''], next = null, asked = 0, timer = 0;
 
-// One answer may hold few of those that are looked for, and still not be the last.
+// One answer may contain few matches and still not be the last.
 async function page_of_rows(mine) {
   const rows = [];
   let after = starts[starts.length - 1], now = 0;
@@ -133,7 +133,7 @@ async function show_rows() {
     if (page !== null) {
       next = page.next;
       fill(page);
-      say($('shown'), page.rows.length === 0 ? 'none' : `page ${starts.length}: ${page.rows.length}` + (next === null ? '' : ', and there are more'));
+      say($('shown'), page.rows.length === 0 ? 'none' : `page ${starts.length}: ${page.rows.length} monitors` + (next === null ? '' : ', more follow'));
     }
   } catch (error) {
     if (mine !== asked) return;
@@ -141,11 +141,11 @@ async function show_rows() {
   }
   $('previous').disabled = starts.length === 1;
   $('next').disabled = next === null;
-  // What costs the node more is asked for less often: a tenth of one core at most.
+  // Request expensive listings less often: they use at most a tenth of a core.
   timer = setTimeout(show_rows, Math.max(POLL_MS, 10 * (performance.now() - began)));
 }
 
-// Rows stay where they are, so that the one that has the focus keeps it.
+// Rows are reused, so that the focus stays.
 function fill({ rows, now }) {
   const body = $('rows'), known = new Map([...body.children].map((row) => [row.dataset.process, row]));
   rows.forEach((monitor, i) => {
@@ -207,14 +207,14 @@ const INFO = [
   ['State', (i) => words(i.state) + (i.stalled ? ', stalled' : '')],
   ['Error', (i) => i.error === null ? 'none' : error_text(i.error)],
   ['Next tick', (i) => or(i.next_tick, (ms) => 'in ' + duration(ms))],
-  ['Tries again', (i) => or(i.next_try, (ms) => 'in ' + duration(ms))],
+  ['Next try', (i) => or(i.next_try, (ms) => 'in ' + duration(ms))],
   ['Rate', (i) => or(i.rate, (ms) => 'a tick every ' + duration(ms))],
-  ['Not acked', (i) => `${i.unacked} results; ${bytes(i.buffered_bytes)} held`],
+  ['Unacked', (i) => `${i.unacked} results; ${bytes(i.buffered_bytes)} in memory`],
   ['Cursor', (i) => or(i.cursor, String)],
-  ['Its time', (i) => or(i.cursor_time, (at) => new Date(at).toISOString())],
-  ['Compute Units', (i) => i.nodes.map(({ node, breaker }) => node + (node === i.node ? ' (asked next)' : '') + (breaker === 'closed' ? '' : `, breaker ${breaker}`)).join('; ') || '–'],
+  ['Cursor time', (i) => or(i.cursor_time, (at) => new Date(at).toISOString())],
+  ['Compute Units', (i) => i.nodes.map(({ node, breaker }) => node + (node === i.node ? ' (used next)' : '') + (breaker === 'closed' ? '' : `, breaker ${breaker}`)).join('; ') || '–'],
   ['Pushed with', (i) => String(i.push)],
-  ['Monitor', (i) => i.monitor + (i.supervised ? ', of a supervisor of the host' : '')]
+  ['Monitor', (i) => i.monitor + (i.supervised ? ', supervised by the host' : '')]
 ];
 
 async function show_detail(process) {
@@ -257,16 +257,16 @@ function letter_item(process, letter) {
     again, ' ', drop, ' ', outcome);
   const have = async (what) => {
     again.disabled = drop.disabled = true;
-    say(outcome, what === 'redeliver' ? 'is being pushed …' : '');
+    say(outcome, what === 'redeliver' ? 'pushing …' : '');
     try {
       const answer = await ask(`monitors/${process}/dead-letters/${letter.id}/${what}`, 'POST');
       if (answer.done) { item.remove(); show_info(process); say($('detail-status'), `Number ${letter.id} is ${what === 'discard' ? 'discarded' : 'pushed'}.`); $('close').focus(); }
-      else say(outcome, 'The monitor has not come to it yet; it will.');
+      else say(outcome, 'The monitor is busy and will push it later.');
     } catch (error) { say(outcome, why(error), true); }
     again.disabled = drop.disabled = false;
   };
   again.onclick = () => have('redeliver');
-  // What is discarded is gone: one click asks, the next one does it.
+  // Discarding is final: the first click asks, the second one discards.
   drop.onclick = () => {
     if (drop.classList.contains('sure')) { have('discard'); return; }
     drop.classList.add('sure');

@@ -64,7 +64,7 @@ fn file_opened_while_it_is_being_closed_is_opened_after_that() {
         move || said.send(Checkpoint::open(&path, Settings::new(NEVER, 10)))
     });
     let early = opened.recv_timeout(Duration::from_millis(100)).map(|opened| opened.is_ok());
-    assert!(early.is_err(), "one that takes nothing more is given to nobody");
+    assert!(early.is_err(), "a closing checkpoint must not be shared");
     drop(busy);
     let (second, known) = wait(&opened).unwrap();
     thread.join().unwrap().unwrap();

@@ -107,7 +107,7 @@ fn other_file_is_kept_beside_a_new_one() {
         assert!(checkpoint.watched().is_empty());
         let aside = aside(&path);
         assert_eq!(aside.len(), 1, "of {} bytes", bytes.len());
-        assert!(std::fs::read(&aside[0]).unwrap() == bytes, "it is kept as it was");
+        assert!(std::fs::read(&aside[0]).unwrap() == bytes, "it is kept unchanged");
         close(&checkpoint);
     }
 }

@@ -291,7 +291,7 @@ impl Engine {
         }
     }
 
-    /// Memory is bounded by fetching no more, whichever monitor does not push.
+    /// Memory is bounded by fetching no more, whatever monitors do not push.
     fn has_room(&self) -> bool {
         self.counters.buffered == 0 || self.counters.buffered < self.config.max_buffered
     }

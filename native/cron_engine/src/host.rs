@@ -141,14 +141,14 @@ mod tests {
     }
 
     #[test]
-    fn probe_is_of_each_lane_in_turn_where_somebody_waits_in_both() {
+    fn probe_is_of_each_lane_in_turn_if_monitors_wait_in_both() {
         assert_eq!(heads(&host_after(1)), [Some(1), None]);
         assert_eq!(heads(&host_after(2)), [None, Some(2)]);
         assert_eq!(heads(&host_after(3)), [Some(1), None]);
     }
 
     #[test]
-    fn probe_is_of_the_other_lane_where_nobody_waits_in_the_one_whose_turn_it_is() {
+    fn probe_is_of_the_other_lane_if_the_next_one_is_empty() {
         let (mut host, mut other) = (host_after(1), host_after(2));
         host.waiting.fast.clear();
         other.waiting.slow.clear();
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn host_with_its_share_under_way_lets_nobody_go_and_with_its_slow_share_nobody_slow() {
+    fn host_at_its_share_or_slow_share_lets_no_further_monitor_go() {
         for (fast, slow, expected) in [
             (7, 0, [Some(1), Some(2)]),
             (8, 0, [None, None]),
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn host_is_unused_once_it_has_no_monitor_no_fetch_and_nobody_who_waits() {
+    fn host_is_unused_without_monitors_fetches_and_a_queue() {
         let under_way = |fast, slow| Host { inflight: PerLane { fast, slow }, ..Host::default() };
         assert!(Host::default().is_unused());
         assert!(!Host { members: 1, ..Host::default() }.is_unused());

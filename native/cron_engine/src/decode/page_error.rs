@@ -5,22 +5,22 @@
 #[non_exhaustive]
 pub enum PageError {
     /// The body is not JSON: HTML of a proxy, half a body, `NaN`.
-    #[error("the body is no JSON: {0}")]
+    #[error("the body is not JSON: {0}")]
     Json(String),
     /// The body is not UTF-8.
-    #[error("the body is no UTF-8 from byte {0} on")]
+    #[error("the body is not UTF-8 at byte {0}")]
     Utf8(usize),
     /// A result is nested too deeply.
     #[error("the JSON is nested too deeply")]
     TooDeep,
     /// The JSON is not a page of results.
-    #[error("the JSON is no page of results: {0}")]
+    #[error("the JSON is not a page of results: {0}")]
     Shape(String),
     /// A string longer than [`MAX_STRING_BYTES`].
-    #[error("a string of {0} bytes: at most {MAX_STRING_BYTES} are taken")]
+    #[error("a string of {0} bytes: at most {MAX_STRING_BYTES} are accepted")]
     StringTooLong(usize),
     /// More edges than [`MAX_EDGES`].
-    #[error("more than {MAX_EDGES} edges: a CU gives at most 1000")]
+    #[error("more than {MAX_EDGES} edges: a CU sends at most 1000")]
     TooManyEdges,
     /// A number that no Erlang number can hold.
     #[error("the number {0} is out of range")]
@@ -43,7 +43,7 @@ pub enum PageError {
     },
     /// An edge lies before the previous one, or is repeated: a CU must not rewind a process into
     /// pushing its old results again.
-    #[error("edge {edge} goes back: {reason}")]
+    #[error("edge {edge} is out of order: {reason}")]
     Regressed {
         /// The index of the edge in the page, from 0.
         edge: u64,
@@ -51,13 +51,13 @@ pub enum PageError {
         reason: String,
     },
     /// The last edge's cursor is the one that the page was fetched from: continuing would loop.
-    #[error("the page ends with the cursor it was asked to begin after")]
+    #[error("the page ends with the cursor after which it should begin")]
     StuckCursor,
     /// The next result, or the position itself, is dated further ahead of this node's clock than
     /// allowed. Continuing from it would miss every result until that time comes.
     #[error(
         "{what} is dated {time} ms since 1970, which is ahead of this node's clock: check both \
-         clocks; results up to {horizon} are taken (cron_max_ahead)"
+         clocks; results up to {horizon} are accepted (cron_max_ahead)"
     )]
     Ahead {
         /// The result or the position.
@@ -68,7 +68,7 @@ pub enum PageError {
         horizon: u64,
     },
     /// No edges, but `hasNextPage` is true: there is no cursor to continue from.
-    #[error("the page is empty, yet it says that there is a next one")]
+    #[error("the page is empty, but announces a next one")]
     EmptyWithNext,
 }
 

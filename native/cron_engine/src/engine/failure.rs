@@ -27,17 +27,17 @@ macro_rules! classes {
 
 classes! {
     Resolve, "resolve", "The host's name did not resolve.", "check the name and the node's DNS";
-    Connect, "connect", "No connection, or it broke before the response was whole.", "check that the CU runs and is reachable";
+    Connect, "connect", "No connection, or it broke before the response was complete.", "check that the CU runs and is reachable";
     ConnectTimeout, "connect_timeout", "No connection within `cron_connect_timeout`.", "check the network and firewalls";
-    FirstByteTimeout, "first_byte_timeout", "No head of a response within `cron_first_byte_timeout`.", "the CU may be evaluating a backlog: wait, or raise the option";
-    Timeout, "timeout", "No whole response within `cron_timeout`, however steadily it drips.", "raise the option, or lower `cron_page_limit`";
+    FirstByteTimeout, "first_byte_timeout", "No complete head of a response within `cron_first_byte_timeout`.", "the CU may be evaluating a backlog: wait, or raise the option";
+    Timeout, "timeout", "No complete response within `cron_timeout`, even if it keeps arriving.", "raise the option, or lower `cron_page_limit`";
     Tls, "tls", "The TLS handshake failed or the certificate was refused.", "check the certificate; `cron_cacertfile` adds a CA";
     Protocol, "protocol", "The peer does not speak HTTP as it should.", "check that `cron_node` names a CU";
-    Status, "status", "A status other than 200.", "look at the CU's log";
-    Redirect, "redirect", "A redirect to another origin, to nowhere, or one too many.", "set `cron_node` to where it leads, if you trust it";
+    Status, "status", "A status other than 200.", "check the CU's log";
+    Redirect, "redirect", "A redirect to another origin or without a location, or too many redirects.", "set `cron_node` to its target, if you trust it";
     BodyTooLarge, "body_too_large", "The body, as sent or inflated, is larger than `cron_max_page_bytes`.", "raise the option, or lower `cron_page_limit`";
     NoRoom, "no_room", "There is no memory left for a large page within `cron_max_buffered_bytes`.", "wait for pushes, or raise the option";
-    BadEncoding, "bad_encoding", "The body is compressed in a way that was not asked for, or is damaged.", "check proxies between the node and the CU";
+    BadEncoding, "bad_encoding", "The body has an encoding that was not requested, or is damaged.", "check proxies between the node and the CU";
     BadJson, "bad_json", "The body is not JSON.", "check that `cron_node` names a CU";
     BadUtf8, "bad_utf8", "The body is not UTF-8.", "report it to the CU's operator";
     TooDeep, "too_deep", "The JSON is nested too deeply.", "report it to the CU's operator";
@@ -47,11 +47,11 @@ classes! {
     BadPage, "bad_page", "The JSON is not a page of results.", "check that `cron_node` names a CU";
     NoCursor, "no_cursor", "An edge has no usable cursor.", "report it to the CU's operator";
     CursorTooLong, "cursor_too_long", "An edge's cursor is longer than 4 KiB.", "report it to the CU's operator";
-    StuckCursor, "stuck_cursor", "A page with results ends where the last one ended.", "report it to the CU's operator";
-    CursorRegressed, "cursor_regressed", "A page holds results that lie before where it was to begin, or one twice.", "report it to the CU's operator; try another CU";
+    StuckCursor, "stuck_cursor", "A page with results ends at the cursor where the previous one ended.", "report it to the CU's operator";
+    CursorRegressed, "cursor_regressed", "A page has results from before its start, or a result twice.", "report it to the CU's operator; try another CU";
     FutureCursor, "future_cursor", "A result is dated further ahead of the node's clock than `cron_max_ahead` allows.", "check the clocks of the node and the CU";
     EmptyPage, "empty_page", "A page without results says that there are more.", "report it to the CU's operator";
-    Internal, "internal", "A fault of this library, kept from spreading.", "report it with the log entry";
+    Internal, "internal", "A contained fault of this library.", "report it with the log entry";
 }
 
 impl Class {

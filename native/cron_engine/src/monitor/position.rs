@@ -19,10 +19,10 @@ pub struct Cursor(Arc<[u8]>);
 #[non_exhaustive]
 pub enum CursorError {
     /// An empty cursor would make a CU start with the first result.
-    #[error("an empty cursor: it would start again at the first result")]
+    #[error("an empty cursor: polling would restart at the first result")]
     Empty,
     /// Longer than [`MAX_CURSOR_BYTES`].
-    #[error("a cursor of {0} bytes: at most {MAX_CURSOR_BYTES} are taken")]
+    #[error("a cursor of {0} bytes: at most {MAX_CURSOR_BYTES} are accepted")]
     TooLong(usize),
 }
 

@@ -127,7 +127,7 @@ fn processes_that_time_out_together_do_not_open_the_breaker_of_a_host_that_answe
         node.processes.insert(MonitorId(id), Behaviour::Hangs);
     }
     node.start(0..20, &[1]);
-    // All at once, with places to spare: nobody is hurried, and all that hang end in one moment.
+    // All at once, with places to spare: no fetch is cut short, and all that hang end together.
     (0..20).for_each(|id| node.tell(Event::Poll(MonitorId(id))));
     node.run_for(LIMIT + RATE);
     assert_eq!(node.breakers, []);
@@ -193,7 +193,7 @@ fn host_that_is_busy_is_left_alone_as_long_as_it_asks() {
 }
 
 #[test]
-fn hosts_that_nobody_asks_any_more_are_forgotten_while_monitors_come_and_go() {
+fn unused_hosts_are_forgotten_while_monitors_come_and_go() {
     let mut node = Hosted::new(4);
     for round in 0..2000_u64 {
         node.hosts.insert(round, Behaviour::Refuses);

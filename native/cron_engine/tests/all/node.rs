@@ -1,5 +1,5 @@
-//! Many monitors in one engine: they share the places for fetches fairly, give them back whatever
-//! becomes of them, and tick on grids of their own that nothing moves.
+//! Many monitors in one engine: they share the places for fetches fairly, always return them, and
+//! tick on their own grids, which never move.
 
 use crate::util::watched::{Answer, Watched};
 use crate::util::world::World;
@@ -51,7 +51,7 @@ fn node_with_one_place_serves_a_page_a_turn() {
     for id in &started {
         world.poll(*id);
     }
-    // Of its pages the long backlog gets one at a time, as everybody else.
+    // The long backlog gets one page at a time, like all others.
     assert!(world.drive(5000, |world| world.turns.len() >= 24));
     for round in world.turns.chunks(6).take(4) {
         assert_eq!(round, started, "first come, first served");
@@ -163,7 +163,7 @@ fn node_whose_monitors_come_and_go_at_all_times_loses_no_place() {
 }
 
 #[test]
-fn node_gives_the_answers_for_an_old_registration_to_nobody() {
+fn node_drops_the_answers_for_an_old_registration() {
     let mut engine = Engine::new(config(4));
     let same = process(7);
     for id in [MonitorId(1), MonitorId(2)] {

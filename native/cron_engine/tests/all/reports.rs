@@ -1,4 +1,4 @@
-//! What the log of a monitor is told of failures: each kind at once, repeats ever less often, and the end of
+//! Reports of failures in a monitor's log: each kind at once, repeats ever less often, and the end of
 //! it.
 
 use crate::util::RATE;

@@ -1,4 +1,4 @@
-//! A monitor in `Ticked`: it was told that it is due and has not asked for the poll yet. A
+//! A monitor in `Ticked`: it got a tick and has not requested the poll yet. A
 //! monitor process that is slow to answer must not find a pile of ticks in its mailbox.
 
 use crate::util::scenario::Scenario;

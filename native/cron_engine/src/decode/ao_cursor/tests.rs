@@ -1,4 +1,4 @@
-//! What is read of an AO cursor, whichever way: by its usual form, or as the JSON that it is.
+//! Parsing of AO cursors in both ways: by their usual form, and as JSON.
 
 use super::*;
 

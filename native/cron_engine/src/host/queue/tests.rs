@@ -141,7 +141,7 @@ fn crowded_is_a_queue_with_more_than_a_quarter_of_its_places_taken() {
 }
 
 #[test]
-fn crowded_is_a_queue_where_somebody_waits_for_a_host_that_may_be_asked() {
+fn crowded_is_a_queue_with_a_monitor_that_waits_for_a_usable_host() {
     for lane in Lane::BOTH {
         let mut queue = queue(8, &[A]);
         push(&mut queue, A, lane, [1]);
@@ -152,7 +152,7 @@ fn crowded_is_a_queue_where_somebody_waits_for_a_host_that_may_be_asked() {
 }
 
 #[test]
-fn host_that_the_last_monitor_leaves_keeps_nobody_waiting() {
+fn host_that_the_last_monitor_leaves_has_an_empty_queue() {
     let mut queue = queue(8, &[A, A]);
     push(&mut queue, A, Lane::Fast, [1, 2]);
     push(&mut queue, A, Lane::Slow, [3]);

@@ -19,7 +19,7 @@ pub(crate) const PAGE_BYTES: u64 = 1000;
 const MAX_MONITORS: usize = 8;
 const MAX_STEPS: usize = 400;
 
-/// How long it may take until everybody is served when everything works: the longest backoff of
+/// How long it may take until all monitors are served when everything works: the longest backoff of
 /// a monitor, what a host may have asked for, and turns of answers that take their time.
 const SETTLED: Duration = Duration::from_secs(300 + 255 + 300);
 

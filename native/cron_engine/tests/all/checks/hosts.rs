@@ -32,7 +32,7 @@ impl Hosts {
         self.shut.entry(host).or_insert(Shut { until, older }).until = until;
     }
 
-    /// It may be asked again, or nobody need be told if so.
+    /// It may be asked again; the report of that is optional.
     pub(super) fn closed(&mut self, host: HostId) {
         self.shut.remove(&host);
     }
@@ -44,7 +44,7 @@ impl Hosts {
         }
     }
 
-    /// A host that nobody asks is forgotten.
+    /// A host without monitors and fetches is forgotten.
     pub(super) fn keep(&mut self, asked: &BTreeSet<HostId>) {
         self.shut.retain(|host, _| asked.contains(host));
     }

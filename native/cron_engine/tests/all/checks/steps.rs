@@ -37,7 +37,7 @@ pub(crate) enum Step {
     Removed(Which),
     /// One of the fetches under way ends.
     Fetched(u8, Answer),
-    /// So many ms go by, and nobody asks whether anything is due.
+    /// Some ms pass, and the driver does not ask whether anything is due.
     Wait(u16),
     /// The clock reaches what is planned next.
     Due,
@@ -90,7 +90,7 @@ pub(crate) enum Answer {
         edges: u8,
         seconds: u8,
         pages_of_bytes: u8,
-        /// The monitor has acked all of it before the engine is told.
+        /// The monitor has acked all of it before the engine gets the page.
         acked_first: bool,
     },
     Empty,

@@ -17,12 +17,12 @@ const CREDIT: usize = 2;
 #[allow(clippy::struct_excessive_bools, reason = "each may be so whatever the others are")]
 pub(crate) struct Monitor {
     pub(crate) position: Position,
-    /// The last edge that the engine was told of, and the last one acked.
+    /// The last edge that the engine has received, and the last one acked.
     pub(crate) received: u64,
     pub(crate) acked: u64,
     /// The last edge and the bytes of each page that is not acked.
     pub(crate) unacked: VecDeque<(u64, u64)>,
-    /// It was told to tick, and has not polled.
+    /// It got a tick, and has not polled.
     pub(crate) ticked: bool,
     /// Its starting point is not durable.
     pub(crate) saving: bool,
@@ -173,7 +173,7 @@ impl Watch {
         let fetch = self.fetches.remove(index);
         let monitor = self.monitors.get(&fetch.id);
         if monitor.is_none_or(|monitor| monitor.nodes != fetch.nodes) {
-            // Nobody need be told if that closes the breaker.
+            // If that closes the breaker, no report is needed.
             self.hosts.closed(fetch.host);
         }
         self.hosts.ended(fetch.id);
@@ -199,7 +199,7 @@ impl Watch {
         self.act(Some(&fetch), before);
     }
 
-    /// Time goes by without anybody asking what is due.
+    /// Time passes without a question of the driver for what is due.
     pub(crate) fn pass(&mut self, time: Duration) {
         self.now = self.now + time;
     }
@@ -236,7 +236,7 @@ impl Watch {
                     }
                 }
                 Action::Report { id, report } => {
-                    assert!(self.monitors.contains_key(&id), "a report to nobody");
+                    assert!(self.monitors.contains_key(&id), "a report without a monitor");
                     let counted = match report {
                         Report::Failed { repeats, .. } => repeats,
                         Report::Recovered { failures } => failures,
@@ -257,7 +257,7 @@ impl Watch {
                 }
             }
         }
-        // A host that nobody asks is forgotten.
+        // A host without monitors and fetches is forgotten.
         let mut asked: BTreeSet<HostId> = self.fetches.iter().map(|fetch| fetch.host).collect();
         asked.extend(self.monitors.values().flat_map(|monitor| monitor.nodes.iter()));
         self.hosts.keep(&asked);
@@ -324,7 +324,7 @@ impl Watch {
         assert!(counters.open_breakers >= self.hosts.shut(), "a host is shut");
         let free = self.fetches.is_empty() && counters.open_breakers == 0;
         let room = counters.buffered == 0 || counters.buffered < self.config.max_buffered;
-        assert!(!free || !room || counters.queued == 0, "somebody waits for nothing");
+        assert!(!free || !room || counters.queued == 0, "a monitor waits for no reason");
         assert!(counters.slow <= (self.config.max_inflight / 4).max(1), "too many that are slow");
         let only_up = |count: fn(&Counters) -> u64| count(&counters) >= count(&before);
         assert!(only_up(|counters| counters.missed_ticks) && only_up(|counters| counters.failures));

@@ -12,7 +12,7 @@ pub(crate) const BASE: u64 = 1_760_000_000_000;
 pub(crate) struct Row {
     /// In ms since 1970.
     pub(crate) timestamp: u64,
-    /// Its schedule; `None` for one that somebody asked for.
+    /// Its schedule; `None` for a result of a message.
     pub(crate) cron: Option<String>,
     /// It ended in an error: no page ever has it.
     pub(crate) error: bool,

@@ -58,7 +58,7 @@ pub(crate) fn failure(class: Class) -> Failure {
     Failure::new(class, "it went wrong")
 }
 
-/// The monitor under test is told that it is due.
+/// A tick of the monitor under test.
 pub(crate) fn tick() -> Action {
     Action::Tick { id: ID }
 }
@@ -89,18 +89,18 @@ pub(crate) fn registration(id: MonitorId, rate: Duration, position: Position) ->
     Registration::new(id, process(id.0), rate, position)
 }
 
-/// The log of the monitor under test is told of a failure.
+/// A report of a failure in the log of the monitor under test.
 pub(crate) fn failed(class: Class, repeats: u64) -> Action {
     Action::Report { id: ID, report: Report::Failed { failure: failure(class), repeats } }
 }
 
-/// The log of the monitor under test is told of an answer to something else than what was asked.
+/// A report that an answer did not match its request, in the log of the monitor under test.
 pub(crate) fn unasked(repeats: u64) -> Action {
     let failure = Failure::new(Class::Internal, "an answer to another question");
     Action::Report { id: ID, report: Report::Failed { failure, repeats } }
 }
 
-/// The log of the monitor under test is told that fetches work again.
+/// A report that fetches work again, in the log of the monitor under test.
 pub(crate) fn recovered(failures: u64) -> Action {
     Action::Report { id: ID, report: Report::Recovered { failures } }
 }

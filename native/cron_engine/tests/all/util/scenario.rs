@@ -17,7 +17,7 @@ pub(crate) const FIRST_PAGE: u64 = 10;
 /// How many edges the second page has.
 pub(crate) const SECOND_PAGE: u64 = 5;
 
-/// An engine with one monitor, and all it was told to do.
+/// An engine with one monitor, and all of its actions.
 pub(crate) struct Scenario {
     pub(crate) now: Time,
     pub(crate) engine: Engine,
@@ -43,7 +43,7 @@ impl Scenario {
         scenario
     }
 
-    /// A monitor that was told to tick and has not polled yet.
+    /// A monitor that got a tick and has not polled yet.
     pub(crate) fn ticked() -> Self {
         let mut scenario = Self::idle();
         assert_eq!(scenario.due(), [tick()]);
@@ -158,7 +158,7 @@ impl Scenario {
         self.engine.counters()
     }
 
-    /// Answers a fetch that nobody began with all that a fetch can bring: nothing may be done
+    /// Answers a fetch that never began with everything that a fetch can return: nothing may be done
     /// about it, and no outage begins or ends.
     pub(crate) fn stray_answers_do_nothing(&mut self) {
         assert_eq!(self.page(7, "stray"), NOTHING);
@@ -169,7 +169,7 @@ impl Scenario {
         assert_eq!(self.counters().failures, 0);
     }
 
-    /// Lets another monitor come, fetch and go, then says all there is to say in its name, which
+    /// Lets another monitor come, fetch and go, then sends every possible event in its name, which
     /// comes too late: the monitor under test must not notice.
     pub(crate) fn stranger_does_nothing(&mut self) {
         let before = self.counters();
