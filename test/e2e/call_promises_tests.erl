@@ -1,5 +1,5 @@
-%%% What each public call promises in each state of the process: the table of cells/0, cell by cell, which is also the
-%%% one in docs/calls.md, and any two calls at the same moment, which have the effect of one after the other.
+%%% The promises of each public call in each state of the process: tests the table of cells/0, which is also the
+%%% table in docs/calls.md, and all pairs of concurrent calls, whose effect must be that of some order.
 %%% stress_tests makes random calls in great number.
 -module(call_promises_tests).
 -include_lib("eunit/include/eunit.hrl").
@@ -18,7 +18,7 @@ cells_test_() ->
 
 states() -> [not_monitored, monitored, stopping, crashed].
 
-%% Of each call: what comes of it in each of the states.
+%% The answer and the effect of each call in each of the states.
 cells() ->
     [{start,        [{started, goes_on}, {same, pushes}, {started, goes_on}, {started, goes_on}]},
      {start_link,   [{started, goes_on}, {already_started, pushes}, {started, goes_on}, {started, goes_on}]},
@@ -83,11 +83,12 @@ cell_holds(Call, State, {Answer, Then}, Cu) ->
     ok = then(Then, Cu, Id, Monitor),
     gone(Id).
 
-%% A process in a state, with three results pushed and one given up. `Release' lets it go on where it is held up.
+%% Puts a process into a state, with three results pushed and one given up. `Release' ends the hold-up, if there is
+%% one.
 in(State, Cu, Id) ->
     Options = #{cron_push_attempts => 1},
     Self = self(),
-    %% The second result fails, once; the others are pushed.
+    %% The push of the second result fails once; all others succeed.
     Failed = counters:new(1, []),
     dev_mu:route(Id, fun(Result, PushState) ->
         case harness:number(Result) =:= 2 andalso counters:get(Failed, 1) =:= 0 of
@@ -98,8 +99,8 @@ in(State, Cu, Id) ->
     test_cu:add(Cu, Id, 3),
     {Monitor, _} = harness:start(Cu, Id, Options#{cursor => earliest}),
     Monitor ! tick,
-    harness:results(1, 1),
-    harness:results(3, 3),
+    harness:await_results(1, 1),
+    harness:await_results(3, 3),
     {ok, [#{id := Letter}]} = ?M:dead_letters(Id),
     {Monitor, Letter, in(State, Cu, Id, Monitor)}.
 
@@ -109,17 +110,17 @@ in(not_monitored, _Cu, _Id, Monitor) ->
 in(monitored, _Cu, _Id, _Monitor) ->
     fun() -> ok end;
 in(stopping, Cu, Id, Monitor) ->
-    %% At a push that takes its time.
-    Held = harness:held_pushes(Id),
+    %% In a push that is held.
+    Held = harness:hold_pushes(Id),
     test_cu:add(Cu, Id, 1),
     Monitor ! tick,
-    Push = harness:held(Held, 4),
+    Push = harness:await_push(Held, 4),
     stop = ?M:stop(Monitor),
     fun() ->
         Ref = monitor(process, Monitor),
-        harness:let_go(Push),
+        harness:release_push(Push),
         receive {'DOWN', Ref, process, _, _} -> ok end,
-        harness:sink(Id),
+        harness:report_pushes(Id),
         ok
     end;
 in(crashed, _Cu, Id, Monitor) ->
@@ -128,11 +129,11 @@ in(crashed, _Cu, Id, Monitor) ->
     receive {'DOWN', Ref, process, _, _} -> ok end,
     harness:eventually(fun() -> hb_cron_restarts:is_planned(Id) orelse hb_cron_registry:find(Id) =/= none end),
     case hb_cron_restarts:drop(Id) of
-        %% Due in an hour, so that the call comes first.
+        %% The restart is due in an hour, so that the call comes first.
         [Start] ->
             _ = hb_cron_restarts:plan(Id, Start, 3600000),
             fun() ->
-                %% Now it may go on.
+                %% Release the restart.
                 _ = [hb_cron_restarts:not_started(Id, Owed, held_up, 1) || Owed <- hb_cron_restarts:drop(Id)],
                 ok
             end;
@@ -146,13 +147,13 @@ call(start, Cu, Id, Monitor, _, _) ->
     started(Started, Monitor);
 call(start_link, Cu, Id, Monitor, _, _) ->
     case ?M:start_link(Id, #{rate => 3600000, cron_node => test_cu:url(Cu)}) of
-        %% It outlives this test's process.
+        %% The monitor outlives this test's process.
         {ok, Started} -> true = unlink(Started), started(Started, Monitor);
         {error, {already_started, Monitor}} -> already_started
     end;
 call(stop, _, _, Monitor, _, _) -> ?M:stop(Monitor);
 call(stop_and_wait, _, _, Monitor, _, Release) ->
-    %% It waits for the push under way.
+    %% The call waits for the push under way.
     _ = spawn_link(fun() -> receive after 10 -> Release() end end),
     ?M:stop(Monitor, deadline:ms());
 call(pause, _, Id, _, _, _) -> plain(?M:pause(Id));
@@ -182,18 +183,18 @@ then(stays_stopped, Cu, Id, Monitor) ->
     harness:eventually(fun() -> not is_process_alive(Monitor) end),
     ?assertEqual(none, hb_cron_registry:find(Id)),
     ?assertNot(hb_cron_restarts:is_planned(Id)),
-    %% Started again, it goes on: nothing was lost meanwhile.
+    %% After another start it continues: nothing was lost meanwhile.
     {_, _} = harness:start(Cu, Id, #{}),
     then(goes_on, Cu, Id, Monitor);
 then(pushes, Cu, Id, Monitor) ->
     ?assertMatch({ok, {Monitor, _, _}}, hb_cron_registry:find(Id)),
     then(goes_on, Cu, Id, none);
 then(goes_on, Cu, Id, Old) ->
-    New = harness:back(Id, Old),
+    New = harness:await_monitor_after(Id, Old),
     [First | _] = All = [test_cu:count(Cu, Id) + N || N <- [1, 2]],
     test_cu:add(Cu, Id, 2),
     New ! tick,
-    harness:results(First, lists:last(All));
+    harness:await_results(First, lists:last(All));
 then(paused, Cu, Id, _) ->
     harness:eventually(fun() -> case ?M:info(Id) of #{state := paused} -> true; _ -> false end end),
     ok = ?M:resume(Id),
@@ -204,14 +205,14 @@ then(no_letter, _Cu, Id, _) ->
 then(forgotten, Cu, Id, _) ->
     ?assertEqual({ok, []}, ?M:dead_letters(Id)),
     {_, Logger} = harness:start(Cu, Id, #{}),
-    harness:resolved(Logger, test_cu:cursor(test_cu:count(Cu, Id))).
+    harness:await_start_cursor(Logger, test_cu:cursor(test_cu:count(Cu, Id))).
 
 gone(Id) ->
     _ = [?M:stop(Monitor, deadline:ms()) || #{monitor := Monitor} <- [?M:info(Id)]],
     _ = hb_cron_restarts:drop(Id),
     ok.
 
-%% Any two calls at the same moment
+%% Pairs of concurrent calls
 
 pairs_test_() ->
     {setup, fun harness:setup/0, fun harness:cleanup/1, fun(Cu) ->
@@ -221,16 +222,16 @@ pairs_test_() ->
 
 concurrent() -> [crash, forget, pause, resume, start, stop].
 
-%% Nothing that was acked is lost, and nothing is pushed twice at once: whatever came of the two, the process goes on
-%% after its last ack, unless a caller was told that it is forgotten.
+%% No acked result is lost, and no two pushes of a result run at once. Whatever the outcomes, the process continues
+%% after its last ack, unless a caller's forget succeeded.
 at_once(A, B, Cu) ->
     Id = harness:proc_id(),
-    harness:sink(Id),
+    harness:report_pushes(Id),
     test_cu:add(Cu, Id, 3),
     {Monitor, _} = harness:start(Cu, Id, #{cursor => earliest}),
     Monitor ! tick,
-    harness:results(1, 3),
-    %% Half of the time it is not monitored when they come.
+    harness:await_results(1, 3),
+    %% In half of the cases the process is not monitored before the calls.
     _ = rand:uniform(2) =:= 1 andalso (ok = ?M:stop(Monitor, deadline:ms())),
     Self = self(),
     Callers = [spawn_monitor(fun() ->
@@ -239,7 +240,7 @@ at_once(A, B, Cu) ->
     [Caller ! go || {Caller, _} <- Callers],
     Outcomes = [receive {Caller, Outcome} -> Outcome; {'DOWN', Ref, process, _, Reason} when Reason =/= normal -> error(Reason) end
                 || {Caller, Ref} <- Callers],
-    %% Every monitor that it has had by now ends; another one goes on.
+    %% Every previous monitor ends, and another one continues.
     _ = ?M:stop(Monitor, deadline:ms()),
     gone(Id),
     {Last, Logger} = harness:start(Cu, Id, #{}),
@@ -249,9 +250,9 @@ at_once(A, B, Cu) ->
     test_cu:add(Cu, Id, 2),
     Last ! tick,
     case Forgotten of
-        false -> harness:results(4, 5);
-        %% What it begins after is the latest result, which it finds before or after those are added.
-        true -> _ = Logger, receive {pushed, 4, _, _} -> harness:results(5, 5) after 50 -> ok end
+        false -> harness:await_results(4, 5);
+        %% It begins after the latest result, which it resolves before or after these are added.
+        true -> _ = Logger, receive {pushed, 4, _, _} -> harness:await_results(5, 5) after 50 -> ok end
     end,
     harness:no_result(),
     ok = ?M:stop(Last, deadline:ms()).
@@ -263,7 +264,7 @@ outcome(resume, _, Id, _) -> ?M:resume(Id);
 outcome(forget, _, Id, _) -> ?M:forget(Id);
 outcome(crash, _, _, Monitor) -> exit(Monitor, kill), crashed.
 
-%% The acks of a monitor that runs are never dropped because a caller forgot its process at the moment of its start.
+%% A concurrent forget never drops acks of a running monitor.
 forget_and_start_at_once_drop_no_ack_test_() ->
     {setup, fun harness:setup/0, fun harness:cleanup/1, fun(Cu) ->
         [{"a pair", fun() -> [forgotten_or_started(Cu) || _ <- lists:seq(1, 100)] end}]
@@ -271,7 +272,7 @@ forget_and_start_at_once_drop_no_ack_test_() ->
 
 forgotten_or_started(Cu) ->
     Id = harness:proc_id(),
-    {First, _} = harness:pushed(Cu, Id, 3),
+    {First, _} = harness:start_and_push(Cu, Id, 3),
     ok = ?M:stop(First, deadline:ms()),
     Self = self(),
     Forget = spawn_monitor(fun() -> Self ! {forgot, ?M:forget(Id)} end),
@@ -281,10 +282,10 @@ forgotten_or_started(Cu) ->
     harness:eventually(fun() -> maps:get(state, ?M:info(Id)) =:= idle end),
     test_cu:add(Cu, Id, 2),
     Monitor ! tick,
-    harness:results(4, 5),
+    harness:await_results(4, 5),
     ok = ?M:stop(Monitor, deadline:ms()),
     test_cu:add(Cu, Id, 2),
     {Next, _} = harness:start(Cu, Id, #{}),
     Next ! tick,
-    harness:results(6, 7),
+    harness:await_results(6, 7),
     ok = ?M:stop(Next, deadline:ms()).

@@ -32,7 +32,7 @@ console_of_utf8_gets_text_as_it_is(World) ->
     ?assertMatch({match, _}, re:run(Printed, <<"status ×[0-9]+: "/utf8>>)),
     ?assertMatch({_, _}, binary:match(Printed, <<"…\n"/utf8>>)).
 
-%% All that prints, of a monitor whose fetches fail with a text that is no ASCII.
+%% Everything that is printed about a monitor whose fetches fail with a non-ASCII text.
 printed(#{dir := Dir, cu := Cu, id := Id}, Env, Before) ->
     test_cu:script(Cu, fun(_) -> {raw, test_cu:reply(500, unicode:characters_to_binary(["out of order ", 16#2603]))} end),
     Node = stock_node:start(Dir, [Before,

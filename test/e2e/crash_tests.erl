@@ -1,5 +1,4 @@
-%%% The crash test in short: ten kills, as `make crashtest' does with any number; and that its judge
-%%% sees what it is there to see.
+%%% A short crash test: ten kills, as in `make crashtest'. Also tests that its judge detects violations.
 -module(crash_tests).
 -include_lib("eunit/include/eunit.hrl").
 
@@ -13,23 +12,22 @@ killed_node_loses_nothing_and_repeats_little_test_() ->
         ?assert(Results > 0 andalso Pushed >= Results)
     end}.
 
-%% Without a checkpoint a node that is killed does lose results: were this not seen, the test above
-%% would say nothing.
-killed_node_without_a_checkpoint_is_found_out_test_() ->
+%% Without a checkpoint a killed node loses results. If the judge missed that, the test above would prove nothing.
+killed_node_without_a_checkpoint_is_detected_test_() ->
     {timeout, 600, fun() ->
         #{violations := Violations} = crashtest:run(#{kills => 4, seed => 1, patience => 1000,
                                                        host => #{cron_checkpoint => false}}),
         ?assertMatch([_ | _], [lost || {lost, _, _} <- Violations])
     end}.
 
-%% Printed with a failure, so that it can be had again; the kills' moments vary all the same.
+%% Printed with a failure, to repeat it. The times of the kills still vary.
 seed() ->
     Seed = os:system_time(microsecond) rem 1000000000,
     io:format("seed ~b~n", [Seed]),
     Seed.
 
-%% The judge on lives made up: two of one process, killed at 1000 and 2000 ms. A push is
-%% {Number, At, Commits, TookUs}.
+%% Runs the judge on two made-up lives of a process, killed at 1000 and 2000 ms. A push is {Number, At, Commits,
+%% TookUs}.
 judged(First, Second, Count) ->
     Lives = [#{pushes => #{<<"p">> => Pushes}, killed => Killed, not_resumed => []}
              || {Pushes, Killed} <- [{First, 1000}, {Second, 2000}]],
@@ -44,9 +42,9 @@ judge_test_() ->
      ?_assertEqual([{lost, <<"p">>, 5}], judged(Lately, Again([4]), 5)),
      ?_assertEqual([{out_of_order, 2, <<"p">>, 3, 5}, {lost, <<"p">>, 4}], judged(Lately, Again([2, 3, 5]), 5)),
      ?_assertMatch([{skipped, 2, <<"p">>, _, _}, {lost, <<"p">>, 4}], judged(Lately, Again([5]), 5)),
-     %% 2 was acked when 5 commits had finished, and 7 were seen finished.
+     %% 2 was acked after 5 commits, and 7 commits were seen.
      ?_assertEqual([{durable_and_pushed_again, 2, <<"p">>, 2}],
                    judged([{1, 970, 5, 0}, {2, 980, 5, 0}, {3, 985, 5, 0}, {4, 990, 7, 0}], Again([2, 3, 4]), 4)),
-     %% The same, but only 6: the commit under way may have begun before the ack.
+     %% The same with 6 commits: the next one may have begun before the ack.
      ?_assertEqual([], judged([{1, 970, 5, 0}, {2, 980, 5, 0}, {3, 990, 6, 0}], Again([2, 3]), 3)),
      ?_assertMatch([{pushed_again_too_late, 2, <<"p">>, 1, _}], judged([{1, 100, 0, 0}], Again([1]), 1))].

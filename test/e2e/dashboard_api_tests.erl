@@ -1,5 +1,5 @@
-%%% What the operations page is answered, over real HTTP: each endpoint, pages of monitors, dead letters, and that
-%%% hostile text comes through as it is. Who may ask is dashboard_tests's business.
+%%% The dashboard's API over real HTTP: each endpoint, listings of monitors, dead letters, and hostile text, which
+%%% must arrive unchanged. dashboard_tests covers access.
 -module(dashboard_api_tests).
 -include_lib("eunit/include/eunit.hrl").
 
@@ -31,7 +31,7 @@ all_test_() ->
 
 metrics_come_with_the_nodes_time(#{cu := Cu} = World) ->
     #{<<"at">> := Before} = body(World, "/api/1/metrics"),
-    _ = harness:pushed(Cu, harness:proc_id(), 3),
+    _ = harness:start_and_push(Cu, harness:proc_id(), 3),
     Name = atom_to_binary(node()),
     #{<<"at">> := After, <<"node">> := Name, <<"states">> := States, <<"metrics">> := Metrics} = body(World, "/api/1/metrics"),
     ?assert(After > Before),
@@ -40,7 +40,7 @@ metrics_come_with_the_nodes_time(#{cu := Cu} = World) ->
     #{<<"push_duration_seconds">> := #{<<"buckets">> := Buckets, <<"count">> := Count}} = Metrics,
     ?assertEqual([null, Count], lists:last(Buckets)).
 
-%% Ids in an order that is known.
+%% Sorted ids.
 ids(Count) -> lists:sort([harness:proc_id() || _ <- lists:seq(1, Count)]).
 
 started(Cu, Ids, Options) -> [harness:start(Cu, Id, Options) || Id <- Ids].
@@ -70,7 +70,7 @@ monitors_of_a_state_and_a_prefix_come_alone(#{cu := Cu} = World) ->
     ?assertEqual([], Get([{"prefix", "\"><script>"}])),
     ?assertEqual([C], Get([{"after", binary_to_list(B)}, {"prefix", [binary:first(C)]}])),
     ?assertEqual([A | [Id || Id <- [B, C], binary:first(Id) =:= binary:first(A)]], Get([{"prefix", [binary:first(A)]}, {"state", "paused"}])),
-    %% A search that has looked at enough says where to go on, though it has found nothing.
+    %% A search that reaches its limit returns where to continue, even without a match.
     ?assertEqual({[], B}, ?M:list(#{state => backing_off, look_at => 2})),
     ?assertEqual({[], done}, ?M:list(#{state => backing_off, look_at => 2, start_after => B})).
 
@@ -84,14 +84,14 @@ query_that_is_wrong_is_refused(World) ->
 
 monitor_is_shown_with_its_compute_units(#{cu := Cu} = World) ->
     Id = harness:proc_id(),
-    _ = harness:pushed(Cu, Id, 2),
+    _ = harness:start_and_push(Cu, Id, 2),
     Node = test_cu:url(Cu),
     ?assertMatch(#{<<"process">> := Id, <<"rate">> := 3600000, <<"push">> := <<"mu">>, <<"supervised">> := false, <<"error">> := null,
                    <<"nodes">> := [#{<<"node">> := Node, <<"breaker">> := <<"closed">>}]}, body(World, path(Id, ""))).
 
 monitor_paused_and_resumed_by_the_page_is(#{cu := Cu} = World) ->
     Id = harness:proc_id(),
-    _ = harness:pushed(Cu, Id, 1),
+    _ = harness:start_and_push(Cu, Id, 1),
     ?assertMatch({200, _, #{<<"done">> := true}}, post(World, path(Id, "/pause"))),
     harness:eventually(fun() -> maps:get(state, ?M:info(Id)) =:= paused end),
     ?assertMatch({200, _, #{<<"done">> := true}}, post(World, path(Id, "/resume"))),
@@ -106,7 +106,7 @@ process_that_is_not_monitored_is_not_found(World) ->
     ?assertMatch({404, _, #{<<"error">> := <<"not_found">>}}, post(World, path(Id, "/dead-letters/1/discard"))),
     ?assertMatch(#{<<"letters">> := [], <<"next">> := null, <<"count">> := 0}, body(World, path(Id, "/dead-letters"))).
 
-%% Dead letters: every second push fails, so that the device is not taken to be down.
+%% Dead letters: every second push fails, so the device counts as available.
 letters(Cu, Id, Count, Error) ->
     dev_mu:route(Id, fun(Result, _) ->
         case harness:number(Result) rem 2 of
@@ -141,9 +141,9 @@ letter_path(Id, What) -> path(Id, lists:concat(["/dead-letters/", letter_of(Id),
 dead_letter_is_redelivered_and_gone(#{cu := Cu} = World) ->
     Id = harness:proc_id(),
     letters(Cu, Id, 1, fun fails/0),
-    harness:sink(Id),
+    harness:report_pushes(Id),
     ?assertMatch({200, _, #{<<"done">> := true}}, post(World, letter_path(Id, "redeliver"))),
-    harness:results(2, 2),
+    harness:await_results(2, 2),
     ?assertEqual({ok, []}, ?M:dead_letters(Id)).
 
 dead_letter_that_fails_again_says_why(#{cu := Cu} = World) ->
@@ -153,7 +153,7 @@ dead_letter_that_fails_again_says_why(#{cu := Cu} = World) ->
     ?assertMatch({_, _}, binary:match(Text, <<"<b>again</b>">>)),
     ?assertMatch({ok, [_]}, ?M:dead_letters(Id)).
 
-%% The first one is at its push when the second click comes: both are answered by that one push.
+%% The second click comes during the push of the first one. One push answers both.
 dead_letter_clicked_twice_is_pushed_once(#{cu := Cu} = World) ->
     Id = harness:proc_id(),
     letters(Cu, Id, 1, fun fails/0),
@@ -188,7 +188,7 @@ json_of_any_term_reads_back_as_that_term(_) ->
     Read = fun(Term) -> json_text:decode(iolist_to_binary(hb_cron_json:encode(Term))) end,
     ?assertEqual(Same, Read(Same)),
     ?assertEqual(#{<<"key">> => [null, <<"atom">>]}, Read(#{key => [undefined, atom]})),
-    %% Each byte there is, by itself and within a text.
+    %% Every byte, alone and within a text.
     [?assertEqual(<<"a", Char/utf8, "b">>, Read(<<"a", Char/utf8, "b">>)) || Char <- lists:seq(0, 16#7FF) ++ [16#2027, 16#2028, 16#2029, 16#FFFF, 16#10FFFF]],
     [?assertEqual(<<"a", 16#FFFD/utf8, "b">>, Read(<<"a", Byte, "b">>)) || Byte <- lists:seq(16#80, 16#FF)],
     [?assertError(badarg, hb_cron_json:encode(Bad)) || Bad <- [{tuple}, self(), [self()], #{key => {}}, <<1:1>>]].
@@ -196,12 +196,12 @@ json_of_any_term_reads_back_as_that_term(_) ->
 hostile() -> <<"</script><img src=x onerror=alert(1)>\"'\\\n\t\r & \x{2028} ☃ 𝄞 "/utf8, 0, 255, 128>>.
 
 hostile_text_comes_through_as_it_is(#{cu := Cu} = World) ->
-    %% In JSON, byte for byte but for what is no UTF-8.
+    %% In JSON, unchanged except for invalid UTF-8.
     Json = iolist_to_binary(hb_cron_json:encode(#{hostile() => [hostile(), hostile]})),
     Valid = <<"</script><img src=x onerror=alert(1)>\"'\\\n\t\r & \x{2028} ☃ 𝄞 "/utf8, 0, (unicode:characters_to_binary([16#FFFD, 16#FFFD]))/binary>>,
     ?assertEqual(#{Valid => [Valid, <<"hostile">>]}, json_text:decode(Json)),
     ?assertEqual(nomatch, binary:match(Json, [<<"<">>, <<0>>, <<"\n">>])),
-    %% And all the way, from a device's error and a CU's result.
+    %% End to end, from a device's error and a CU's result.
     Id = harness:proc_id(),
     Data = <<"<img src=x onerror=alert(2)>\\\"\\\\">>,
     dev_mu:route(Id, fun(_, _) -> {error, hostile()} end),
@@ -211,7 +211,7 @@ hostile_text_comes_through_as_it_is(#{cu := Cu} = World) ->
     harness:eventually(fun() -> {ok, All} = ?M:dead_letters(Id), length(All) =:= 1 end),
     #{<<"letters">> := [#{<<"result">> := Result, <<"error">> := Error}]} = body(World, path(Id, "/dead-letters")),
     ?assertMatch({_, _}, binary:match(Result, <<"<img src=x onerror=alert(2)>">>)),
-    %% It is not UTF-8: OTP prints its bytes, or since OTP 29 the beginning, which is text.
+    %% The text is not UTF-8: OTP prints its bytes, or since OTP 29 the valid beginning.
     ?assertMatch({_, _}, binary:match(Error, [<<"<<60,47,115,99">>, <<"<<\"</script><img src=x">>])),
     ?assertEqual(nomatch, binary:match(Error, [<<0>>, <<"\n">>, <<"\t">>])).
 

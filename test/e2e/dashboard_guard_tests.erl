@@ -1,5 +1,5 @@
-%%% Connections to the operations page that have not its token: they are closed after some seconds, and as many as
-%%% there may be do not keep out those who have it.
+%%% Connections to the dashboard without its token: they are closed after some seconds, and any number of them
+%%% leaves room for connections with the token.
 -module(dashboard_guard_tests).
 -include_lib("eunit/include/eunit.hrl").
 
@@ -23,7 +23,7 @@ half_sent_requests_do_not_block_the_page(World) ->
     [?assertMatch({200, _, _}, get(World, "/api/1/metrics")) || _ <- lists:seq(1, 20)],
     stop(Attackers).
 
-%% More than httpd takes at all, each opened anew as soon as it is closed.
+%% More connections than httpd accepts, each reopened as soon as it is closed.
 flood_of_half_sent_requests_leaves_room_for_the_page(World) ->
     Attackers = attackers(300, World),
     [harness:eventually(fun() ->
@@ -38,7 +38,7 @@ half_sent_requests_beyond_some_end_the_oldest(World) ->
     Sockets = [half_sent(World) || _ <- lists:seq(1, 40)],
     [receive {tcp_closed, Socket} -> ok end || Socket <- Sockets].
 
-%% Each drop alone would keep it open.
+%% Each byte alone would keep the connection open.
 request_that_is_sent_drop_by_drop_is_closed(World) ->
     Socket = half_sent(World),
     drip(Socket).
@@ -52,7 +52,7 @@ drip(Socket) ->
         end
     end.
 
-%% The page is larger than what the sockets hold.
+%% The page exceeds the buffers of the sockets.
 answer_that_is_not_read_is_closed(World) ->
     Before = length(connections()),
     {ok, Socket} = gen_tcp:connect({127, 0, 0, 1}, port(World), [binary, {active, false}, {recbuf, 1024}]),
@@ -69,7 +69,7 @@ connection_that_has_shown_the_token_stays_open(#{token := Token} = World) ->
         {ok, <<"HTTP/1.1 404", _/binary>>} = gen_tcp:recv(Socket, 0, deadline:ms())
     end,
     _ = Ask(),
-    %% By the time that this one is closed, the other would have been, too.
+    %% When this connection is closed, the other would be closed as well.
     Stranger = half_sent(World),
     receive {tcp_closed, Stranger} -> ok end,
     _ = Ask(),
@@ -82,7 +82,7 @@ half_sent(World) ->
 
 connections() -> hb_cron_dashboard_sup:requests(whereis(hb_cron_dashboard_sup)).
 
-%% Processes that hold so many half-sent requests, at all times. Returns when all have begun.
+%% Processes that keep this many half-sent requests open. Returns when all have begun.
 attackers(Count, World) ->
     Test = self(),
     Pids = [spawn_link(fun() -> attack(World, fun() -> Test ! {self(), began} end) end) || _ <- lists:seq(1, Count)],

@@ -1,6 +1,5 @@
-%%% The operations page's server over real HTTP: that it comes, stays and goes as it should, and each refusal of
-%%% whoever may not ask. What is answered to those who may is dashboard_api_tests's business, and how it looks
-%%% in a browser test/browser's.
+%%% The dashboard's server over real HTTP: start, stop, failures, and every refusal of access. dashboard_api_tests
+%%% covers the answers, test/tools/browser the page in a browser.
 -module(dashboard_tests).
 -include_lib("eunit/include/eunit.hrl").
 -include_lib("inets/include/httpd.hrl").
@@ -15,16 +14,16 @@ all_test_() ->
     {foreach, fun page_client:setup/0, fun page_client:cleanup/1,
      [{with, [T]} || T <- [
         fun page_asked_for_twice_is_at_the_same_url/1,
-        fun page_at_another_port_is_refused_and_says_where_it_is/1,
+        fun page_at_another_port_is_refused_with_its_url/1,
         fun port_in_use_is_an_error_that_says_so/1,
         fun port_in_use_on_ipv6_alone_is_an_error_too/1,
-        fun port_that_is_none_is_refused/1,
+        fun invalid_port_is_refused/1,
         fun page_listens_on_loopback_and_nowhere_else/1,
         fun page_stopped_is_gone_and_comes_back_with_another_token/1,
         fun application_stopped_takes_the_page_along/1,
         fun server_killed_takes_the_page_alone_along/1,
-        fun server_killed_with_a_request_that_hangs_is_followed_by_another/1,
-        fun page_with_a_request_that_hangs_is_stopped_and_started/1,
+        fun server_killed_with_a_hanging_request_can_be_restarted/1,
+        fun page_with_a_hanging_request_is_stopped_and_started/1,
         fun html_has_a_policy_of_its_own_and_needs_no_token/1,
         fun every_answer_has_the_headers_of_security/1,
         fun token_missing_or_wrong_is_refused/1,
@@ -34,7 +33,7 @@ all_test_() ->
         fun foreign_origin_is_refused/1,
         fun method_that_is_not_the_one_is_refused/1,
         fun body_that_is_too_large_is_refused/1,
-        fun path_that_is_unknown_or_climbs_is_refused/1
+        fun unknown_or_climbing_path_is_refused/1
      ]]}.
 
 %% The server
@@ -43,7 +42,7 @@ page_asked_for_twice_is_at_the_same_url(#{url := Url} = World) ->
     ?assertEqual({ok, Url}, ?M:dashboard(port(World))),
     ?assertEqual({ok, Url}, ?M:dashboard(0)).
 
-page_at_another_port_is_refused_and_says_where_it_is(#{url := Url} = World) ->
+page_at_another_port_is_refused_with_its_url(#{url := Url} = World) ->
     ?assertEqual({error, {already_at, Url}}, ?M:dashboard(port(World) bxor 1)).
 
 port_in_use_is_an_error_that_says_so(_) -> taken([inet, {ip, {127, 0, 0, 1}}]).
@@ -68,7 +67,7 @@ has_ipv6() ->
         {error, _} -> false
     end.
 
-port_that_is_none_is_refused(_) ->
+invalid_port_is_refused(_) ->
     [?assertError({bad_port, Bad}, ?M:dashboard(Bad)) || Bad <- [-1, 65536, "8737", undefined]].
 
 page_listens_on_loopback_and_nowhere_else(World) ->
@@ -96,12 +95,12 @@ application_stopped_takes_the_page_along(World) ->
     refuses(port(World)),
     ?assertEqual(ok, ?M:dashboard_stop()).
 
-%% The listening socket closes soon after its owner has ended.
+%% The listening socket closes shortly after its owner ends.
 refuses(Port) ->
     harness:eventually(fun() -> gen_tcp:connect({127, 0, 0, 1}, Port, []) =:= {error, econnrefused} end).
 
 server_killed_takes_the_page_alone_along(#{cu := Cu} = World) ->
-    {Monitor, _} = harness:pushed(Cu, harness:proc_id(), 1),
+    {Monitor, _} = harness:start_and_push(Cu, harness:proc_id(), 1),
     Ticker = whereis(hb_cron_engine),
     killed = harness:kill(whereis(hb_cron_dashboard)),
     refuses(port(World)),
@@ -109,18 +108,18 @@ server_killed_takes_the_page_alone_along(#{cu := Cu} = World) ->
     ?assert(is_process_alive(Monitor)),
     ?assertMatch({ok, _}, ?M:dashboard(port(World))).
 
-server_killed_with_a_request_that_hangs_is_followed_by_another(World) ->
+server_killed_with_a_hanging_request_can_be_restarted(World) ->
     _ = hanging(World),
     killed = harness:kill(whereis(hb_cron_dashboard)),
     ?assertMatch({ok, _}, ?M:dashboard(port(World))).
 
-page_with_a_request_that_hangs_is_stopped_and_started(World) ->
+page_with_a_hanging_request_is_stopped_and_started(World) ->
     Request = hanging(World),
     ok = ?M:dashboard_stop(),
     ?assertNot(is_process_alive(Request)),
     ?assertMatch({ok, _}, ?M:dashboard(port(World))).
 
-%% A request of httpd's that answers nobody, not even who ends it.
+%% A request of httpd that hangs, and does not react to the end of its supervisor.
 hanging(World) ->
     {ok, _} = gen_tcp:connect({127, 0, 0, 1}, port(World), []),
     harness:eventually(fun() -> requests() =/= [] end),
@@ -130,9 +129,9 @@ hanging(World) ->
 
 requests() -> hb_cron_dashboard_sup:requests(whereis(hb_cron_dashboard_sup)).
 
-%% Who may ask
+%% Access
 
-%% httpd sends it in two pieces; 40 ms lie between them where the system waits for that ack.
+%% httpd sends a response in two pieces, 40 ms apart if the system waits for the ack of the first.
 answer_is_sent_without_waiting_for_the_ack_of_its_head(_World) ->
     {ok, Listen} = gen_tcp:listen(0, [{ip, {127, 0, 0, 1}}]),
     {ok, Port} = inet:port(Listen),
@@ -151,13 +150,13 @@ html_has_a_policy_of_its_own_and_needs_no_token(World) ->
     [?assertNotEqual(nomatch, string:find(Policy, Part))
      || Part <- ["default-src 'none'", "connect-src 'self'", "frame-ancestors 'none'", "form-action 'none'", "base-uri 'none'"]],
     ?assertEqual(nomatch, string:find(Policy, "unsafe")),
-    %% What the policy lets run is what is there.
+    %% The policy allows exactly the embedded style and script.
     [begin
         {match, [Text]} = re:run(Html, ["<", Tag, ">(.*)</", Tag, ">"], [dotall, {capture, all_but_first, binary}]),
         Hash = binary_to_list(base64:encode(crypto:hash(sha256, Text))),
         ?assertNotEqual(nomatch, string:find(Policy, Tag ++ "-src 'sha256-" ++ Hash ++ "'"))
      end || Tag <- ["style", "script"]],
-    %% Nothing of it comes from anywhere else.
+    %% The page loads nothing from elsewhere.
     ?assertEqual(nomatch, re:run(Html, "(src|href)='(?!data:,)|@import|url\\(|innerHTML| on[a-z]+='")),
     ?assertMatch({_, _}, binary:match(Html, <<"w3.org/2000/svg">>)).
 
@@ -168,7 +167,7 @@ every_answer_has_the_headers_of_security(World) ->
                get(World, "/nothing"), request(World, post, "/", [])],
     [?assertEqual([], Expected -- Headers) || {_, Headers, _} <- Answers],
     [?assertMatch("default-src 'none'" ++ _, proplists:get_value("content-security-policy", Headers)) || {_, Headers, _} <- Answers],
-    %% What httpd says by itself, too.
+    %% Responses of httpd itself, too.
     {400, Bad} = raw(World, ["GET / HTTP/1.1"]),
     ?assertMatch({_, _}, binary:match(Bad, <<"nosniff">>)),
     [?assertEqual(undefined, proplists:get_value("server", Headers)) || {_, Headers, _} <- Answers].
@@ -181,10 +180,10 @@ token_missing_or_wrong_is_refused(#{token := Token} = World) ->
     ?assertMatch({401, _, _}, request(World, get, "/api/1/metrics", [])),
     ?assertMatch({401, _, _}, request(World, get, "/api/1/metrics?token=" ++ Token, [])),
     ?assertMatch({200, _, _}, get(World, "/api/1/metrics")),
-    %% So is a change, and it is not made.
+    %% A change is refused as well, and has no effect.
     #{cu := Cu} = World,
     Id = harness:proc_id(),
-    _ = harness:pushed(Cu, Id, 1),
+    _ = harness:start_and_push(Cu, Id, 1),
     ?assertMatch({401, _, _}, request(World, post, path(Id, "/pause"), [])),
     ?assertNotMatch(#{state := State} when State =:= paused; State =:= pausing, ?M:info(Id)).
 
@@ -215,7 +214,7 @@ foreign_origin_is_refused(#{base := Base} = World) ->
 
 method_that_is_not_the_one_is_refused(#{cu := Cu} = World) ->
     Id = harness:proc_id(),
-    _ = harness:pushed(Cu, Id, 1),
+    _ = harness:start_and_push(Cu, Id, 1),
     [begin
         {405, Headers, _} = get(World, path(Id, Path)),
         ?assertEqual("POST", proplists:get_value("allow", Headers))
@@ -233,7 +232,7 @@ body_that_is_too_large_is_refused(#{token := Token} = World) ->
      || Size <- ["2000", "99999999999"]],
     ?assertMatch({Code, _} when Code =:= 413; Code =:= 414, raw(World, ["GET /" ++ lists:duplicate(4000, $a) ++ " HTTP/1.1", host(World)])).
 
-path_that_is_unknown_or_climbs_is_refused(World) ->
+unknown_or_climbing_path_is_refused(World) ->
     [?assertMatch({Path, {404, _, _}}, {Path, get(World, Path)})
      || Path <- ["/nothing", "/index.html", "/api/1/", "/api/1", "/api/2/metrics", "/api/1/metrics/more", "/api/1/monitors/"
                  ++ binary_to_list(harness:proc_id()) ++ "/nothing", "/favicon.ico"]],

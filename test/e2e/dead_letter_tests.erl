@@ -1,5 +1,5 @@
-%%% Results that cannot be pushed: given up after so many tries, never lost, never in the way of the
-%%% others for longer; and a device that is down is told from a result that is poison.
+%%% Results that cannot be pushed: they are given up after some tries, are never lost and do not block the others
+%%% for long. An unavailable device is distinguished from a poison result.
 -module(dead_letter_tests).
 -include_lib("eunit/include/eunit.hrl").
 
@@ -8,26 +8,25 @@
 eunit_wrapper_(Tests) -> deadline:each(Tests).
 
 all_test_() ->
-    {foreach, fun harness:setup/0, fun harness:cleanup/1,
-     [{with, [T]} || T <- [
+    harness:tests([
         fun poison_becomes_a_dead_letter_and_the_others_pass/1,
         fun poison_at_the_end_of_a_page_gives_its_credit_back/1,
         fun device_that_is_down_makes_one_dead_letter_and_no_more/1,
-        fun device_that_works_for_another_monitor_lets_poison_in_a_row_pass/1,
+        fun device_works_for_others_consecutive_poison_is_given_up/1,
         fun dead_letters_survive_a_stop_and_are_not_pushed_again/1,
         fun dead_letter_is_redelivered_by_its_monitor_and_then_gone/1,
         fun dead_letter_that_fails_again_stays/1,
         fun dead_letter_waits_for_the_push_of_a_monitor_that_is_leaving/1,
         fun dead_letter_is_discarded_for_good/1,
         fun more_dead_letters_than_are_read_at_a_time_all_come/1,
-        fun dead_letters_that_are_not_there_are_not_found/1,
+        fun missing_dead_letters_are_not_found/1,
         fun dead_letters_of_a_closed_checkpoint_are_an_error/1,
         fun dead_letters_at_their_limit_make_pushing_wait/1,
         fun attempts_without_end_never_give_up/1,
         fun forget_takes_the_dead_letters_along/1
-     ]]}.
+    ]).
 
-%% Pushes of these numbers fail, all others succeed and are told.
+%% Pushes of these numbers fail; all others succeed and are reported.
 poison(Id, Numbers) ->
     Self = self(),
     dev_mu:route(Id, fun(Result, _) ->
@@ -53,23 +52,23 @@ poison_becomes_a_dead_letter_and_the_others_pass(Cu) ->
     poison(Id, [3]),
     test_cu:add(Cu, Id, 5),
     {_, Logger} = start(Cu, Id, #{}),
-    harness:results(1, 2),
-    harness:results(4, 5),
-    %% Three tries and no more.
+    harness:await_results(1, 2),
+    harness:await_results(4, 5),
+    %% Exactly three tries.
     [receive {poison, 3} -> ok after 0 -> error(too_few) end || _ <- [1, 2, 3]],
     receive {poison, _} -> error(too_many) after 0 -> ok end,
     Cursor = test_cu:cursor(3),
     [#{cursor := Cursor, attempts := 3, error := {error, {poison, 3}}, result := Result, at := At}] = letters(Id),
     ?assertMatch(#{<<"Output">> := #{<<"data">> := <<"tick 3">>}, <<"cursor">> := Cursor}, Result),
     ?assert(abs(os:system_time(millisecond) - At) < 60000),
-    harness:logged(Logger, fun({error, dead_letter, {For, C, _, 3}}) -> For =:= Id andalso C =:= Cursor end).
+    harness:await_logged(Logger, fun({error, dead_letter, {For, C, _, 3}}) -> For =:= Id andalso C =:= Cursor end).
 
 poison_at_the_end_of_a_page_gives_its_credit_back(Cu) ->
     Id = harness:proc_id(),
     poison(Id, [2, 5]),
     test_cu:add(Cu, Id, 9),
     _ = start(Cu, Id, #{cron_page_limit => 1}),
-    [harness:results(N, N) || N <- [1, 3, 4, 6, 7, 8, 9]],
+    [harness:await_results(N, N) || N <- [1, 3, 4, 6, 7, 8, 9]],
     ?assertEqual(2, length(letters(Id))).
 
 device_that_is_down_makes_one_dead_letter_and_no_more(Cu) ->
@@ -77,16 +76,16 @@ device_that_is_down_makes_one_dead_letter_and_no_more(Cu) ->
     poison(Id, lists:seq(1, 10)),
     test_cu:add(Cu, Id, 10),
     _ = start(Cu, Id, #{}),
-    %% Many times as often as it takes to give a result up.
+    %% Many more tries than a result needs to be given up.
     [receive {poison, 1} -> ok end || _ <- [1, 2, 3]],
     [receive {poison, N} -> ?assertEqual(2, N) end || _ <- lists:seq(1, 30)],
     ?assertEqual(1, length(letters(Id))),
-    %% It comes back: all the others pass, in order.
+    %% The device works again: all other results are pushed in order.
     poison(Id, []),
-    harness:results(2, 10),
+    harness:await_results(2, 10),
     ?assertEqual(1, length(letters(Id))).
 
-device_that_works_for_another_monitor_lets_poison_in_a_row_pass(Cu) ->
+device_works_for_others_consecutive_poison_is_given_up(Cu) ->
     [Id, Other] = [harness:proc_id(), harness:proc_id()],
     poison(Id, [1, 2, 3]),
     dev_mu:route(Other, fun(_, _) -> ok end),
@@ -94,7 +93,7 @@ device_that_works_for_another_monitor_lets_poison_in_a_row_pass(Cu) ->
     test_cu:add(Cu, Other, 1000000),
     _ = start(Cu, Other, #{cron_page_limit => 100}),
     _ = start(Cu, Id, #{}),
-    harness:results(4, 4),
+    harness:await_results(4, 4),
     ?assertEqual(3, length(letters(Id))).
 
 dead_letters_survive_a_stop_and_are_not_pushed_again(Cu) ->
@@ -102,14 +101,14 @@ dead_letters_survive_a_stop_and_are_not_pushed_again(Cu) ->
     poison(Id, [2]),
     test_cu:add(Cu, Id, 2),
     {_, Logger} = start(Cu, Id, #{}),
-    harness:logged(Logger, fun({error, dead_letter, _}) -> true end),
-    harness:results(1, 1),
+    harness:await_logged(Logger, fun({error, dead_letter, _}) -> true end),
+    harness:await_results(1, 1),
     ok = application:stop(hb_process_monitor),
     poison(Id, []),
     test_cu:add(Cu, Id, 1),
     {Monitor, _} = harness:start(Cu, Id, #{}),
     Monitor ! tick,
-    harness:results(3, 3),
+    harness:await_results(3, 3),
     ?assertMatch([#{attempts := 3}], letters(Id)).
 
 %% A process with one dead letter, number 1.
@@ -118,7 +117,7 @@ with_letter(Cu) ->
     poison(Id, [1]),
     test_cu:add(Cu, Id, 2),
     {Monitor, _} = start(Cu, Id, #{}),
-    harness:results(2, 2),
+    harness:await_results(2, 2),
     [#{id := Letter}] = letters(Id),
     {Id, Letter, Monitor}.
 
@@ -133,23 +132,23 @@ dead_letter_is_redelivered_by_its_monitor_and_then_gone(Cu) ->
 
 dead_letter_waits_for_the_push_of_a_monitor_that_is_leaving(Cu) ->
     {Id, Letter, Monitor} = with_letter(Cu),
-    Push = harness:held_pushes(Id),
+    Push = harness:hold_pushes(Id),
     test_cu:add(Cu, Id, 1),
     Monitor ! tick,
-    Held = harness:held(Push, 3),
+    Held = harness:await_push(Push, 3),
     stop = ?M:stop(Monitor),
     {Next, _} = harness:start(Cu, Id, #{}),
     Test = self(),
     1 = erlang:trace(Next, true, ['receive']),
     _ = spawn_link(fun() -> Test ! {redelivered, ?M:redeliver(Id, Letter)} end),
     receive {trace, Next, 'receive', {'$gen_call', _, {redeliver, _, _}}} -> ok end,
-    %% What came before this is done with when it is answered.
+    %% The answer shows that the monitor has served all earlier messages.
     _ = sys:get_state(Next),
     1 = erlang:trace(Next, false, ['receive']),
-    harness:nothing_held(Push),
-    harness:let_go(Held),
-    {_, Next} = Again = harness:held(Push, 1),
-    harness:let_go(Again),
+    harness:no_push_held(Push),
+    harness:release_push(Held),
+    {_, Next} = Again = harness:await_push(Push, 1),
+    harness:release_push(Again),
     receive {redelivered, Answer} -> ?assertEqual(ok, Answer) end.
 
 dead_letter_that_fails_again_stays(Cu) ->
@@ -166,7 +165,7 @@ dead_letter_is_discarded_for_good(Cu) ->
     ok = application:stop(hb_process_monitor),
     ?assertEqual([], letters(Id)).
 
-dead_letters_that_are_not_there_are_not_found(Cu) ->
+missing_dead_letters_are_not_found(Cu) ->
     {Id, Letter, _} = with_letter(Cu),
     Other = harness:proc_id(),
     ?assertEqual({error, not_found}, ?M:discard(Id, Letter + 1)),
@@ -181,18 +180,18 @@ dead_letters_at_their_limit_make_pushing_wait(Cu) ->
     poison(Id, [1, 3]),
     test_cu:add(Cu, Id, 2),
     {Monitor, Logger} = start(Cu, Id, #{}),
-    harness:results(2, 2),
-    %% The last push that succeeded is no longer of this millisecond.
+    harness:await_results(2, 2),
+    %% The last successful push is at least a millisecond old.
     Then = erlang:monotonic_time(millisecond),
     harness:eventually(fun() -> erlang:monotonic_time(millisecond) > Then + 1 end),
     test_cu:add(Cu, Id, 2),
     Monitor ! tick,
-    harness:logged(Logger, fun({error, dead_letters_full, {For, _, _}}) -> For =:= Id end),
+    harness:await_logged(Logger, fun({error, dead_letters_full, {For, _, _}}) -> For =:= Id end),
     [#{id := Letter}] = letters(Id),
     harness:no_result(),
-    %% Room is made, and it goes on.
+    %% With room for a dead letter, pushing continues.
     ?assertEqual(ok, ?M:discard(Id, Letter)),
-    harness:results(4, 4),
+    harness:await_results(4, 4),
     Cursor = test_cu:cursor(3),
     ?assertMatch([#{cursor := Cursor}], letters(Id)).
 
@@ -204,7 +203,7 @@ attempts_without_end_never_give_up(Cu) ->
     [receive {poison, 1} -> ok end || _ <- lists:seq(1, 50)],
     ?assertEqual([], letters(Id)),
     poison(Id, []),
-    harness:results(1, 1).
+    harness:await_results(1, 1).
 
 more_dead_letters_than_are_read_at_a_time_all_come(Cu) ->
     Id = harness:proc_id(),
@@ -220,7 +219,7 @@ dead_letters_of_a_closed_checkpoint_are_an_error(Cu) ->
     [] = hb_process_monitor_nif:close_checkpoints(deadline:ms()),
     ?assertMatch({error, <<_, _/binary>>}, ?M:dead_letters(Id)),
     ?assertMatch({error, <<_, _/binary>>}, ?M:redeliver(Id, Letter)),
-    %% What is no number of a letter is not even looked for.
+    %% Invalid numbers are not looked up.
     ?assertEqual({error, not_found}, ?M:redeliver(Id, 0)).
 
 forget_takes_the_dead_letters_along(Cu) ->

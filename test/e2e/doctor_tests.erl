@@ -1,5 +1,5 @@
-%%% The doctor: what it says of a node where all is well, and that each thing that is wrong is found, with
-%%% an advice; that it starts nothing and shows no secret.
+%%% The doctor: its report on a healthy node; each defect is found with an advice; it starts nothing and shows no
+%%% secret.
 -module(doctor_tests).
 -include_lib("eunit/include/eunit.hrl").
 
@@ -8,15 +8,15 @@ eunit_wrapper_(Tests) -> deadline:each(Tests).
 all_test_() ->
     {foreach, fun setup/0, fun harness:cleanup/1,
      [{with, [T]} || T <- [
-        fun node_that_is_well_gets_no_advice/1,
+        fun healthy_node_gets_no_advice/1,
         fun node_without_the_application_is_examined_and_left_so/1,
         fun value_of_each_option_says_where_it_is_from/1,
-        fun value_that_is_none_is_found/1,
+        fun invalid_value_is_found/1,
         fun value_that_is_not_in_force_is_found/1,
         fun cu_that_is_down_is_found/1,
         fun cu_that_hangs_is_found_within_its_limits/1,
         fun cu_that_answers_garbage_is_found/1,
-        fun cu_that_does_not_know_a_made_up_process_is_well/1,
+        fun cu_that_does_not_know_a_random_process_is_ok/1,
         fun each_node_of_a_monitor_is_asked/1,
         fun missing_push_device_is_found/1,
         fun missing_checkpoint_is_found/1,
@@ -26,21 +26,21 @@ all_test_() ->
         fun processes_that_are_not_delivered_are_named/1,
         fun monitors_of_an_engine_that_does_not_answer_are_unknown/1,
         fun examination_changes_nothing/1,
-        fun process_that_is_configured_is_the_one_that_is_asked_for/1,
+        fun probe_uses_the_configured_process/1,
         fun function_to_push_with_is_shown_and_works/1,
-        fun certificates_of_no_use_are_a_reason_not_to_ask/1,
+        fun unusable_certificates_prevent_the_probe/1,
         fun secrets_are_not_shown/1,
         fun text_holds_the_verdict_and_every_advice/1,
         fun bad_option_is_refused/1
      ]]}.
 
-%% The tests' doubles stand for the push device.
+%% The doubles take the place of the push device.
 setup() ->
     Cu = harness:setup(),
     harness:host(#{cron_node => test_cu:url(Cu)}),
     Cu.
 
-%% All but what comes of the machine: a slow disk.
+%% All findings except those on the machine: a slow disk.
 advice(Findings) ->
     [{Level, What} || {Level, What, _} <- maps:get(advice, Findings), Level =/= ok,
                       binary:match(What, <<"last commit">>) =:= nomatch].
@@ -49,9 +49,9 @@ found(Level, Part, Findings) ->
     Fits = [Advice || {L, What, Advice} <- maps:get(advice, Findings), L =:= Level, binary:match(What, Part) =/= nomatch],
     ?assertMatch({Part, _, [<<_, _/binary>>]}, {Part, maps:get(advice, Findings), Fits}).
 
-node_that_is_well_gets_no_advice(Cu) ->
+healthy_node_gets_no_advice(Cu) ->
     Id = harness:proc_id(),
-    {_, _} = harness:pushed(Cu, Id, 2),
+    {_, _} = harness:start_and_push(Cu, Id, 2),
     #{process := Id, running := true, cu := [#{node := Node, us := Us, answer := {ok, Cursor}}],
       library := #{loaded := ok, file := File, version := Version, application := Application},
       host := #{push := mu, push_works := true, options := hb_opts, logger := hb_logger},
@@ -78,7 +78,7 @@ value_of_each_option_says_where_it_is_from(Cu) ->
     From = fun(Key) -> {Key, _, Value, Who} = lists:keyfind(Key, 1, Options), {Value, Who} end,
     ?assertEqual({3600000, start}, From(default_cron_rate)),
     ?assertEqual({7777, start}, From(cron_timeout)),
-    %% Given, though it is the default.
+    %% Set explicitly, to the default.
     ?assertEqual({1000, start}, From(cron_page_limit)),
     ?assertEqual({1234, host}, From(cron_walk_after)),
     ?assertEqual({[test_cu:url(Cu)], host}, From(cron_node)),
@@ -87,7 +87,7 @@ value_of_each_option_says_where_it_is_from(Cu) ->
     ?assertEqual(lists:sort([Key || {Key, _, _} <- hb_cron_options:describe()]),
                  lists:sort([Key || {Key, _, _, _} <- Options])).
 
-value_that_is_none_is_found(Cu) ->
+invalid_value_is_found(Cu) ->
     harness:host(#{cron_node => test_cu:url(Cu), cron_timeout => soon}),
     Findings = hb_process_monitor:doctor(#{}),
     found(wrong, <<"invalid value of cron_timeout">>, Findings),
@@ -118,11 +118,11 @@ cu_that_answers_garbage_is_found(Cu) ->
     ?assertMatch(#{cu := [#{answer := {error, bad_json, _}}]}, Findings),
     found(wrong, <<"bad_json">>, Findings).
 
-cu_that_does_not_know_a_made_up_process_is_well(Cu) ->
+cu_that_does_not_know_a_random_process_is_ok(Cu) ->
     test_cu:script(Cu, fun(_) -> {raw, test_cu:reply(404, <<"no such process">>)} end),
     #{is_known := false} = Findings = hb_process_monitor:doctor(#{}),
     ?assertEqual([], [What || {wrong, What} <- advice(Findings)]),
-    %% Of one that is somebody's the same answer is wrong.
+    %% For a monitored process the same answer is a defect.
     found(wrong, <<"status">>, hb_process_monitor:doctor(#{process => harness:proc_id()})).
 
 each_node_of_a_monitor_is_asked(Cu) ->
@@ -145,23 +145,23 @@ missing_checkpoint_is_found(Cu) ->
     found(attention, <<"no checkpoint">>, hb_process_monitor:doctor(#{probe => false})).
 
 checkpoint_where_nothing_can_be_written_is_found(Cu) ->
-    %% Root may write anywhere but where there is no directory.
+    %% Root can write everywhere, except to a missing directory.
     harness:host(#{cron_node => test_cu:url(Cu), cron_checkpoint => filename:join(harness:checkpoint(), "in/a/file")}),
     found(wrong, <<"is not writable">>, hb_process_monitor:doctor(#{probe => false})).
 
 dead_letters_are_found(Cu) ->
     harness:host(#{cron_node => test_cu:url(Cu), cron_push_attempts => 1, cron_dead_letters_max => 1}),
     Id = harness:proc_id(),
-    harness:failing(Id, [fun() -> {error, poison} end]),
+    harness:fail_pushes(Id, [fun() -> {error, poison} end]),
     test_cu:add(Cu, Id, 2),
     {Monitor, _} = harness:start(Cu, Id, #{cursor => earliest}),
     Monitor ! tick,
-    harness:results(2, 2),
+    harness:await_results(2, 2),
     found(wrong, <<"1 results could not be pushed">>, hb_process_monitor:doctor(#{probe => false})).
 
 paused_and_failing_monitors_are_counted(Cu) ->
     Ids = [Paused, Failing, _] = [harness:proc_id() || _ <- "abc"],
-    [harness:failing(Id, [fun() -> {error, busy} end]) || Id <- Ids],
+    [harness:fail_pushes(Id, [fun() -> {error, busy} end]) || Id <- Ids],
     [{_, _} = harness:start(Cu, Id, #{cursor => earliest}) || Id <- Ids],
     ok = hb_process_monitor:pause(Paused),
     test_cu:add(Cu, Failing, 1),
@@ -198,24 +198,24 @@ monitors_of_an_engine_that_does_not_answer_are_unknown(Cu) ->
     Findings = hb_cron_engine:while_suspended(fun() -> hb_process_monitor:doctor(#{probe => false}) end),
     ?assertMatch(#{monitors := #{states := #{unknown := 1}}}, Findings),
     found(attention, <<"did not answer for 1 monitors">>, Findings),
-    %% Its answer comes once it is awake, and lies in nobody's mailbox.
+    %% The answer arrives after resumption, and stays in no mailbox.
     ?assertMatch(#{monitors := #{states := #{idle := 1}}}, hb_process_monitor:doctor(#{probe => false})),
     ?assertEqual({message_queue_len, 0}, process_info(self(), message_queue_len)).
 
 examination_changes_nothing(Cu) ->
-    {_, _} = harness:pushed(Cu, harness:proc_id(), 1),
+    {_, _} = harness:start_and_push(Cu, harness:proc_id(), 1),
     Dir = filename:dirname(harness:checkpoint()),
     Before = {file:list_dir(Dir), file:read_file_info(Dir)},
-    %% What the host has got since the application started counts from its next start on.
-    harness:router("{error, nothing}"),
+    %% A part of the host that was loaded later counts from the next start of the application on.
+    harness:load_router("{error, nothing}"),
     try
         _ = hb_process_monitor:doctor(#{}),
         ?assertEqual(Before, {file:list_dir(Dir), file:read_file_info(Dir)}),
         ?assertNot(hb_cron_host_calls:has(hb_router, find, 2))
-    after harness:no_router()
+    after harness:unload_router()
     end.
 
-process_that_is_configured_is_the_one_that_is_asked_for(Cu) ->
+probe_uses_the_configured_process(Cu) ->
     Id = harness:proc_id(),
     [begin
         harness:host(#{cron_node => test_cu:url(Cu), cron_processes => [Process]}),
@@ -226,14 +226,14 @@ function_to_push_with_is_shown_and_works(Cu) ->
     Push = fun(_, _) -> ok end,
     harness:host(#{cron_node => test_cu:url(Cu), cron_push => Push}),
     ?assertMatch(#{host := #{push := Push, push_works := true}}, hb_process_monitor:doctor(#{probe => false})),
-    %% One that a monitor was given is not the host's.
+    %% A function given to one monitor is not the host's.
     Id = harness:proc_id(),
     Own = fun(_, _) -> {error, never} end,
     {_, _} = harness:start(Cu, Id, #{cursor => earliest, cron_push => Own}),
     #{options := Options} = hb_process_monitor:doctor(#{process => Id, probe => false}),
     ?assertEqual({cron_push, monitor, Own, start}, lists:keyfind(cron_push, 1, Options)).
 
-certificates_of_no_use_are_a_reason_not_to_ask(Cu) ->
+unusable_certificates_prevent_the_probe(Cu) ->
     harness:host(#{cron_node => test_cu:url(Cu), cron_cacertfile => "/nowhere.pem"}),
     Findings = hb_process_monitor:doctor(#{}),
     ?assertMatch(#{cu := {not_asked, {bad_option, cron_cacertfile, {<<"/nowhere.pem">>, _}}}}, Findings),

@@ -1,9 +1,9 @@
-%%% Events: which come, in which order and with what, where the host has the library that takes them; and
-%%% that none is made where nobody wants any.
+%%% Telemetry events: their kinds, order and contents if the host has the library, and that none is made without a
+%%% handler.
 -module(events_tests).
 -include_lib("eunit/include/eunit.hrl").
 
-%% A handler of OTP's logger.
+%% The callback of OTP's logger.
 -export([log/2]).
 
 %% How long an event may take, in ms. Only a failure takes this long.
@@ -20,10 +20,10 @@ all_test_() ->
         fun page_that_is_not_acked_ends_with_its_monitor/1,
         fun commit_of_the_checkpoint_begins_and_ends/1,
         fun breaker_begins_when_it_opens_and_ends_when_it_closes/1,
-        fun nobody_attached_no_event_is_made/1,
-        fun handler_that_is_attached_later_is_found_and_one_that_goes_is_left/1,
-        fun option_that_says_so_makes_events_or_none_whoever_listens/1,
-        fun tree_that_is_killed_ends_the_events_without_a_crash_of_the_observer/1,
+        fun no_handler_attached_no_event_is_made/1,
+        fun handler_attached_or_detached_later_is_noticed/1,
+        fun option_forces_events_on_or_off/1,
+        fun tree_killed_ends_the_events_without_a_crash_report/1,
         fun handler_that_fails_harms_nothing/1,
         fun handler_that_is_slow_gets_no_more_than_it_can_take/1
      ]]}.
@@ -55,7 +55,7 @@ attach(Kinds) ->
         Self ! {event, Kind, Phase, Measurements, Metadata}
     end, none).
 
-%% Before anything is to happen that is listened for.
+%% Call this before the actions whose events are expected.
 started(Cu, Options) ->
     Id = harness:proc_id(),
     {Monitor, Logger} = harness:start(Cu, Id, Options),
@@ -70,7 +70,7 @@ next(Kind, Phase) ->
 poll_page_and_push_of_a_result_begin_and_end(Cu) ->
     attach([poll, page, push]),
     {Id, Monitor, _} = started(Cu, #{cursor => earliest}),
-    harness:sink(Id),
+    harness:report_pushes(Id),
     test_cu:add(Cu, Id, 2),
     Monitor ! tick,
     Node = test_cu:url(Cu),
@@ -99,7 +99,7 @@ poll_that_fails_says_why(Cu) ->
 push_that_fails_says_why(Cu) ->
     attach([push]),
     {Id, Monitor, _} = started(Cu, #{cursor => earliest}),
-    harness:failing(Id, [fun() -> {error, refused} end, fun() -> error(broken) end]),
+    harness:fail_pushes(Id, [fun() -> {error, refused} end, fun() -> error(broken) end]),
     test_cu:add(Cu, Id, 1),
     Monitor ! tick,
     {#{duration := _}, #{proc_id := Id, kind := error, reason := refused}} = next(push, exception),
@@ -111,10 +111,10 @@ push_that_fails_says_why(Cu) ->
 page_that_is_not_acked_ends_with_its_monitor(Cu) ->
     attach([page]),
     {Id, Monitor, _} = started(Cu, #{cursor => earliest}),
-    Push = harness:held_pushes(Id),
+    Push = harness:hold_pushes(Id),
     test_cu:add(Cu, Id, 1),
     Monitor ! tick,
-    _ = harness:held(Push, 1),
+    _ = harness:await_push(Push, 1),
     {_, _} = next(page, start),
     killed = harness:kill(Monitor),
     {#{duration := _}, #{proc_id := Id, reason := unacked}} = next(page, exception).
@@ -138,15 +138,15 @@ breaker_begins_when_it_opens_and_ends_when_it_closes(Cu) ->
     test_cu:come_up(Cu),
     {#{duration := _}, #{host := Host}} = next(breaker, stop).
 
-nobody_attached_no_event_is_made(Cu) ->
+no_handler_attached_no_event_is_made(Cu) ->
     {Id, Monitor, _} = started(Cu, #{cursor => earliest}),
     ?assertEqual(none, hb_cron_events:receiver()),
-    harness:sink(Id),
+    harness:report_pushes(Id),
     test_cu:add(Cu, Id, 1),
     Monitor ! tick,
-    harness:results(1, 1),
-    harness:polled(Cu, Id),
-    %% Had the library made any meanwhile, they would come first.
+    harness:await_results(1, 1),
+    harness:await_polled(Cu, Id),
+    %% If any event had been made meanwhile, it would arrive first.
     attach([poll]),
     ok = hb_cron_observer:check(),
     test_cu:script(Cu, fun(_) -> {raw, test_cu:reply(503, <<>>)} end),
@@ -155,7 +155,7 @@ nobody_attached_no_event_is_made(Cu) ->
             {event, poll, exception, _, _} -> ok
     end.
 
-handler_that_is_attached_later_is_found_and_one_that_goes_is_left(Cu) ->
+handler_attached_or_detached_later_is_noticed(Cu) ->
     {_, _, _} = started(Cu, #{cursor => earliest}),
     [begin
         attach([push]),
@@ -164,7 +164,7 @@ handler_that_is_attached_later_is_found_and_one_that_goes_is_left(Cu) ->
         harness:eventually(fun() -> hb_cron_events:receiver() =:= none end)
     end || _ <- [first, again]].
 
-option_that_says_so_makes_events_or_none_whoever_listens(Cu) ->
+option_forces_events_on_or_off(Cu) ->
     attach([push]),
     [begin
         _ = application:stop(hb_process_monitor),
@@ -178,7 +178,7 @@ option_that_says_so_makes_events_or_none_whoever_listens(Cu) ->
     {_, _, _} = started(Cu, #{cursor => earliest}),
     ?assertEqual(hb_cron_events_telemetry, hb_cron_events:receiver()).
 
-tree_that_is_killed_ends_the_events_without_a_crash_of_the_observer(Cu) ->
+tree_killed_ends_the_events_without_a_crash_report(Cu) ->
     attach([push]),
     {_, _, _} = started(Cu, #{}),
     ?assertNotEqual(none, hb_cron_events:receiver()),
@@ -186,7 +186,7 @@ tree_that_is_killed_ends_the_events_without_a_crash_of_the_observer(Cu) ->
     ok = logger:add_handler(?MODULE, ?MODULE, #{config => self()}),
     try
         killed = harness:kill(whereis(hb_cron_sup)),
-        %% Whatever a process reports of its end, it does before that is known.
+        %% A process reports its end before its monitors are notified.
         receive {'DOWN', Ref, process, _, killed} -> ok end
     after logger:remove_handler(?MODULE)
     end,
@@ -205,10 +205,10 @@ reports_of(Name) ->
 handler_that_fails_harms_nothing(Cu) ->
     ok = telemetry:attach(bad, [hb_process_monitor, push, start], fun(_, _, _, _) -> error(bad) end, none),
     {Id, Monitor, _} = started(Cu, #{cursor => earliest}),
-    harness:sink(Id),
+    harness:report_pushes(Id),
     test_cu:add(Cu, Id, 3),
     Monitor ! tick,
-    harness:results(1, 3),
+    harness:await_results(1, 3),
     harness:eventually(fun() -> hb_cron_events:receiver() =:= none end).
 
 handler_that_is_slow_gets_no_more_than_it_can_take(Cu) ->
@@ -224,7 +224,7 @@ handler_that_is_slow_gets_no_more_than_it_can_take(Cu) ->
     #{events_dropped_total := Dropped} = hb_process_monitor:metrics(),
     [harness:start(Cu, harness:proc_id(), #{rate => 5, cursor => earliest}) || _ <- lists:seq(1, 100)],
     harness:eventually(fun() -> maps:get(events_dropped_total, hb_process_monitor:metrics()) > Dropped end),
-    %% One batch at a time is all that its process ever holds.
+    %% Its process never holds more than one batch.
     {message_queue_len, Waiting} = process_info(Observer, message_queue_len),
     ?assert(Waiting < 10),
     ok = telemetry:detach(slow),

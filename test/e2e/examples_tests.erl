@@ -1,16 +1,15 @@
-%%% The examples compile without a warning and do what they say.
+%%% The examples compile without a warning and work as documented.
 -module(examples_tests).
 -include_lib("eunit/include/eunit.hrl").
 
 eunit_wrapper_(Tests) -> deadline:each(Tests).
 
 all_test_() ->
-    {foreach, fun harness:setup/0, fun harness:cleanup/1,
-     [{with, [T]} || T <- [
+    harness:tests([
         fun own_push_prints_each_result_of_its_process_in_order/1,
-        fun own_supervisor_starts_a_killed_monitor_again_and_no_stopped_one/1,
-        fun watch_tells_of_the_monitors_in_trouble/1
-     ]]}.
+        fun own_supervisor_restarts_killed_but_not_stopped_monitors/1,
+        fun watch_reports_monitors_in_trouble/1
+    ]).
 
 own_push_prints_each_result_of_its_process_in_order(Cu) ->
     Example = load(own_push),
@@ -24,7 +23,7 @@ own_push_prints_each_result_of_its_process_in_order(Cu) ->
     end),
     [?assertMatch(<<Id:43/binary, " ", _/binary>>, printed(Console)) || _ <- [1, 2, 3]].
 
-own_supervisor_starts_a_killed_monitor_again_and_no_stopped_one(Cu) ->
+own_supervisor_restarts_killed_but_not_stopped_monitors(Cu) ->
     Example = load(own_supervisor),
     {Killed, Stopped} = {harness:proc_id(), harness:proc_id()},
     Options = #{cron_node => test_cu:url(Cu), rate => 3600000, cursor => earliest},
@@ -43,7 +42,7 @@ own_supervisor_starts_a_killed_monitor_again_and_no_stopped_one(Cu) ->
     unlink(Supervisor),
     ok = gen_server:stop(Supervisor).
 
-watch_tells_of_the_monitors_in_trouble(Cu) ->
+watch_reports_monitors_in_trouble(Cu) ->
     Example = load(watch),
     {Well, Ill} = {harness:proc_id(), harness:proc_id()},
     test_cu:script(Cu, fun(#{process := Id}) when Id =:= Ill -> {raw, test_cu:reply(500, <<>>)}; (_) -> pass end),
@@ -59,7 +58,7 @@ load(Name) ->
     {module, Name} = code:load_binary(Name, File, Beam),
     Name.
 
-%% An IO device that hands each line on.
+%% An IO device that forwards each line.
 console(Reader) ->
     spawn_link(fun() -> console_loop(Reader) end).
 

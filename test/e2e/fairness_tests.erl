@@ -1,5 +1,5 @@
-%%% A small run of the load test, for every commit: that bad ones cost the good ones little is here a
-%%% matter of fractions of a second, not of figures; those are `make fairness'.
+%%% A small load test for every commit. It only checks that bad monitors delay good ones by fractions of a second;
+%%% `make fairness' measures figures.
 -module(fairness_tests).
 -include_lib("eunit/include/eunit.hrl").
 
@@ -14,7 +14,7 @@ few_hundred_monitors_among_bad_ones_are_served_test_() ->
         ?assertEqual(0, Lost),
         ?assert(Threads =< Bound),
         ?assert(Pushes > 200),
-        %% A good one that waits for the place of a bad one waits for seconds, and far longer than in the same run
-        %% without bad ones. A machine that is busy makes both slow.
+        %% A good monitor that waits behind a bad one waits for seconds, and far longer than without bad ones in
+        %% the same run. A busy machine makes both slow.
         ?assertMatch({_, _, true}, {P99, Ratio, P99 < 1000 orelse Ratio < 10})
     end}.

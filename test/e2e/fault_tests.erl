@@ -1,10 +1,9 @@
-%%% What a Compute Unit may do wrong: each row is one fault, run end to end. It must be logged under
-%%% its class, leave the monitor alive and its place unchanged; when the fault ends, every result
-%%% comes, in order, each once.
+%%% Faults of a Compute Unit, end to end, one per row. Each must be logged under its class, and leave the monitor
+%%% alive with its position unchanged. When the fault ends, every result arrives in order, exactly once.
 -module(fault_tests).
 -include_lib("eunit/include/eunit.hrl").
 
-%% The number of a result of that year.
+%% The number of a result from the year 2100.
 -define(YEAR_2100, 2342444800).
 -define(JSON, [{<<"content-type">>, <<"application/json">>}]).
 
@@ -17,7 +16,7 @@ faults_test_() ->
          || {Name, Class, Answer, Options} <- faults()]
     end}.
 
-%% {What the CU does, the class it is logged under, its answer, options of the monitor}
+%% {Fault, logged class, answer of the CU, options of the monitor}
 faults() ->
     [{"status 500", status, status(500, <<"{\"error\":\"fetch failed\"}">>), #{}},
      {"status 403", status, status(403, <<"{\"error\":\"Access denied\"}">>), #{}},
@@ -57,10 +56,10 @@ faults() ->
      {"a small body that inflates", body_too_large,
       {raw, test_cu:reply(200, [{<<"content-encoding">>, <<"gzip">>}], zlib:gzip(binary:copy(<<" ">>, 1 bsl 22)))}, #{cron_max_page_bytes => 1 bsl 20}},
      {"a body too large as it is compressed", body_too_large, encoded(<<"gzip">>, zlib:gzip(crypto:strong_rand_bytes(5000))), #{cron_max_page_bytes => 4096}},
-     {"a body compressed as nobody asked", bad_encoding, encoded(<<"br">>, <<"{}">>), #{}},
+     {"a body with an unrequested encoding", bad_encoding, encoded(<<"br">>, <<"{}">>), #{}},
      {"a body compressed twice", bad_encoding, encoded(<<"gzip, gzip">>, zlib:gzip(zlib:gzip(<<"{}">>))), #{}},
      {"half a body of gzip", bad_encoding, encoded(<<"gzip">>, half(zlib:gzip(crypto:strong_rand_bytes(5000)))), #{}},
-     {"no gzip where gzip is told", bad_encoding, encoded(<<"gzip">>, test_cu:page([2], false, <<>>)), #{}},
+     {"a body that is not gzip, announced as gzip", bad_encoding, encoded(<<"gzip">>, test_cu:page([2], false, <<>>)), #{}},
      {"JSON nested too deeply", too_deep, body(nested(5000)), #{}},
      {"JSON that is a list", bad_page, body(<<"[]">>), #{}},
      {"JSON that is null", bad_page, body(<<"null">>), #{}},
@@ -100,7 +99,7 @@ edges(Count) ->
 
 body(Body) -> {raw, test_cu:reply(200, ?JSON, Body)}.
 
-%% An answer with these headers and no others.
+%% An answer with exactly these headers.
 answer(Headers, Body) -> {raw_then_close, [<<"HTTP/1.1 200 OK\r\n">>, Headers, <<"\r\n\r\n">>, Body]}.
 
 encoded(Encoding, Body) -> {raw, test_cu:reply(200, [{<<"content-encoding">>, Encoding} | ?JSON], Body)}.
@@ -117,26 +116,26 @@ nested(Depth) ->
 fault_is_logged_and_outlived(Class, Answer, Options) ->
     Cu = test_cu:start(),
     Id = harness:proc_id(),
-    harness:sink(Id),
+    harness:report_pushes(Id),
     test_cu:add(Cu, Id, 1),
     {Monitor, Logger} = harness:start(Cu, Id, Options#{cursor => earliest}),
     Monitor ! tick,
-    harness:results(1, 1),
-    harness:polled(Cu, Id),
+    harness:await_results(1, 1),
+    harness:await_polled(Cu, Id),
     begin_fault(Cu, Answer),
     test_cu:add(Cu, Id, 3),
     Monitor ! tick,
-    harness:logged(Logger, fun({error, Logged, {For, Text, 1}}) ->
+    harness:await_logged(Logger, fun({error, Logged, {For, Text, 1}}) ->
         Logged =:= Class andalso For =:= Id andalso is_binary(Text)
     end),
-    %% It stays where it was, and is as good as before.
+    %% The cursor is unchanged, and the monitor works.
     ?assert(is_process_alive(Monitor)),
     harness:no_result(),
     end_fault(Cu, Answer),
     Monitor ! tick,
-    harness:results(2, 4),
-    %% The pause after the failure may have been over before the fault was.
-    harness:logged(Logger, fun({ok, recovered, {For, fetch, Failures}}) -> For =:= Id andalso Failures >= 1 end),
+    harness:await_results(2, 4),
+    %% The pause after the failure may end before the fault does.
+    harness:await_logged(Logger, fun({ok, recovered, {For, fetch, Failures}}) -> For =:= Id andalso Failures >= 1 end),
     ok = hb_process_monitor:stop(Monitor, deadline:ms()),
     harness:no_result(),
     test_cu:stop(Cu).
@@ -148,12 +147,11 @@ end_fault(Cu, down) -> test_cu:come_up(Cu);
 end_fault(Cu, _) -> test_cu:script(Cu, fun(_) -> pass end).
 
 others_test_() ->
-    {foreach, fun harness:setup/0, fun harness:cleanup/1,
-     [{with, [T]} || T <- [
+    harness:tests([
         fun redirect_within_the_origin_is_followed/1,
         fun interim_answer_is_followed_by_the_page/1,
         fun page_in_gzip_is_pushed/1,
-        fun answer_that_nobody_asked_for_is_not_taken/1,
+        fun extra_answer_is_not_accepted/1,
         fun connection_closed_between_two_polls_is_no_failure/1,
         fun large_body_beside_another_waits_for_room/1,
         fun name_that_does_not_resolve_is_an_error/1,
@@ -162,13 +160,13 @@ others_test_() ->
         fun next_node_of_a_list_is_asked_after_a_failure/1,
         fun secrets_and_cursors_are_not_logged/1,
         fun slow_cu_of_one_process_does_not_hold_up_another/1
-     ]]}.
+    ]).
 
 redirect_within_the_origin_is_followed(Cu) ->
     Id = harness:proc_id(),
-    harness:sink(Id),
+    harness:report_pushes(Id),
     test_cu:add(Cu, Id, 2),
-    %% The path moves below /v2; the query goes along in the location.
+    %% The path moves below /v2. The location repeats the query.
     test_cu:script(Cu, fun(#{path := <<"/v2", _/binary>>, query := #{<<"from">> := _}}) ->
                                {raw, test_cu:reply(200, test_cu:page([], false, <<>>))};
                           (#{path := <<"/v2", _/binary>>}) ->
@@ -178,7 +176,7 @@ redirect_within_the_origin_is_followed(Cu) ->
                        end),
     {Monitor, _} = harness:start(Cu, Id, #{cursor => earliest}),
     Monitor ! tick,
-    harness:results(1, 2).
+    harness:await_results(1, 2).
 
 interim_answer_is_followed_by_the_page(Cu) ->
     Page = [<<"HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n">>, test_cu:reply(200, test_cu:page([1, 2], false, <<>>))],
@@ -187,45 +185,45 @@ interim_answer_is_followed_by_the_page(Cu) ->
 page_in_gzip_is_pushed(Cu) ->
     two_are_pushed(Cu, encoded(<<"gzip">>, zlib:gzip(test_cu:page([1, 2], false, <<>>)))).
 
-%% What comes behind the answer on its connection is not the next one.
-answer_that_nobody_asked_for_is_not_taken(Cu) ->
+%% Bytes after the response on a connection are not the next response.
+extra_answer_is_not_accepted(Cu) ->
     Unasked = test_cu:reply(200, test_cu:page([7, 8], false, <<>>)),
     two_are_pushed(Cu, {raw, [test_cu:reply(200, test_cu:page([1, 2], false, <<>>)), Unasked]}).
 
-%% The first answer is this one; what follows is good.
+%% The first answer is this one; all later ones are good.
 two_are_pushed(Cu, First) ->
     Id = harness:proc_id(),
-    harness:sink(Id),
+    harness:report_pushes(Id),
     test_cu:add(Cu, Id, 2),
     test_cu:script(Cu, fun(#{query := #{<<"from">> := _}}) -> pass; (_) -> First end),
     {Monitor, Logger} = harness:start(Cu, Id, #{cursor => earliest}),
     Monitor ! tick,
-    harness:results(1, 2),
-    harness:polled(Cu, Id),
+    harness:await_results(1, 2),
+    harness:await_polled(Cu, Id),
     harness:no_result(),
     ?assertEqual([], [Entry || {error, _, _} = Entry <- harness:report(Logger)]).
 
 connection_closed_between_two_polls_is_no_failure(Cu) ->
     Id = harness:proc_id(),
-    harness:sink(Id),
+    harness:report_pushes(Id),
     test_cu:add(Cu, Id, 1),
     {Monitor, Logger} = harness:start(Cu, Id, #{cursor => earliest}),
     Monitor ! tick,
-    harness:results(1, 1),
-    harness:polled(Cu, Id),
+    harness:await_results(1, 1),
+    harness:await_polled(Cu, Id),
     ok = test_cu:go_down(Cu),
     ok = test_cu:come_up(Cu),
     test_cu:add(Cu, Id, 1),
     Monitor ! tick,
-    harness:results(2, 2),
+    harness:await_results(2, 2),
     ?assertEqual([], [Entry || {error, _, _} = Entry <- harness:report(Logger)]).
 
-%% Bodies on their way count for the budget, too; the only one is always allowed.
+%% Arriving bodies count against the budget, but a single body is always allowed.
 large_body_beside_another_waits_for_room(Cu) ->
     harness:host(#{cron_max_buffered_bytes => 3 bsl 20}),
     _ = application:stop(hb_process_monitor),
     [Stuck, Id] = [harness:proc_id(), harness:proc_id()],
-    harness:sink(Id),
+    harness:report_pushes(Id),
     Filler = binary:copy(<<"x">>, 5 bsl 20),
     Half = [<<"HTTP/1.1 200 OK\r\ncontent-length: 99999999\r\n\r\n{\"filler\":\"">>, Filler],
     Large = test_cu:reply(200, [<<"{\"filler\":\"">>, Filler, <<"\",\"edges\":[]}">>]),
@@ -233,7 +231,7 @@ large_body_beside_another_waits_for_room(Cu) ->
     {First, _} = harness:start(Cu, Stuck, #{cursor => earliest, cron_max_page_bytes => 100 bsl 20}),
     First ! tick,
     {Monitor, Logger} = harness:start(Cu, Id, #{cursor => earliest}),
-    %% Until the other one's half is there, this one's pages fit.
+    %% The pages of this process fit until half of the other body has arrived.
     harness:eventually(fun() ->
         Monitor ! tick,
         lists:any(fun({error, no_room, {_, _, _}}) -> true; (_) -> false end, harness:report(Logger))
@@ -242,21 +240,21 @@ large_body_beside_another_waits_for_room(Cu) ->
     test_cu:script(Cu, fun(_) -> pass end),
     test_cu:add(Cu, Id, 2),
     Monitor ! tick,
-    harness:results(1, 2).
+    harness:await_results(1, 2).
 
 name_that_does_not_resolve_is_an_error(_Cu) ->
     Id = harness:proc_id(),
     {Monitor, Logger} = hb_process_monitor:start(Id, #{
         rate => 3600000, cursor => earliest, cron_node => <<"http://no-such-host.invalid:6363">>}),
     Monitor ! tick,
-    %% Where the environment names a proxy, to resolve it is the proxy's part.
+    %% If the environment names a proxy, the proxy resolves names.
     Proxies = ["ALL_PROXY", "all_proxy", "HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"],
     Proxied = lists:any(fun(Name) -> os:getenv(Name) =/= false end, Proxies),
-    harness:logged(Logger, fun({error, Class, {_, _, 1}}) -> Class =:= resolve orelse Proxied end).
+    harness:await_logged(Logger, fun({error, Class, {_, _, 1}}) -> Class =:= resolve orelse Proxied end).
 
 outage_that_repeats_is_logged_at_1_2_4_8_and_when_it_is_over(Cu) ->
     Id = harness:proc_id(),
-    harness:sink(Id),
+    harness:report_pushes(Id),
     test_cu:add(Cu, Id, 1),
     test_cu:script(Cu, fun(_) -> status(500, <<>>) end),
     {Monitor, Logger} = harness:start(Cu, Id, #{cursor => earliest}),
@@ -264,21 +262,21 @@ outage_that_repeats_is_logged_at_1_2_4_8_and_when_it_is_over(Cu) ->
         Monitor ! tick,
         harness:eventually(fun() ->
             #{failures := Failures} = hb_cron_engine:counters(),
-            %% It may try by itself in between.
+            %% It may retry by itself in between.
             Failures >= N
         end)
     end || N <- lists:seq(1, 10)],
     test_cu:script(Cu, fun(_) -> pass end),
     Monitor ! tick,
-    harness:results(1, 1),
-    harness:logged(Logger, fun({ok, recovered, {_, fetch, Failures}}) -> Failures >= 10 end),
+    harness:await_results(1, 1),
+    harness:await_logged(Logger, fun({ok, recovered, {_, fetch, Failures}}) -> Failures >= 10 end),
     ?assertMatch([1, 2, 4, 8 | _], [N || {error, status, {_, _, N}} <- lists:reverse(harness:report(Logger))]).
 
-%% One result of a wrong clock, which the CU has for a while. Those before it are pushed; those behind it come once it is
-%% gone, and the process is not set forward to 2100.
+%% A CU has a single result with a wrong date for a while. Earlier results are pushed; later ones arrive once it is
+%% gone, and the cursor does not move to 2100.
 result_dated_2100_is_shown_and_those_around_it_pushed(Cu) ->
     Id = harness:proc_id(),
-    {Monitor, Logger} = harness:pushed(Cu, Id, 1),
+    {Monitor, Logger} = harness:start_and_push(Cu, Id, 1),
     test_cu:add(Cu, Id, 30),
     test_cu:script(Cu, fun
         (#{kind := cron, query := #{<<"from">> := From}}) ->
@@ -287,8 +285,8 @@ result_dated_2100_is_shown_and_those_around_it_pushed(Cu) ->
         (_) -> {raw, test_cu:reply(200, test_cu:page([?YEAR_2100], true, <<"x">>))}
     end),
     Monitor ! tick,
-    harness:results(2, 5),
-    harness:logged(Logger, fun({error, future_cursor, {For, Text, _}}) ->
+    harness:await_results(2, 5),
+    harness:await_logged(Logger, fun({error, future_cursor, {For, Text, _}}) ->
         For =:= Id andalso binary:match(Text, <<"cron_max_ahead">>) =/= nomatch
     end),
     #{state := backing_off, error := #{what := fetch, class := future_cursor}, cursor := Cursor} = hb_process_monitor:info(Id),
@@ -300,20 +298,20 @@ result_dated_2100_is_shown_and_those_around_it_pushed(Cu) ->
     harness:no_result(),
     test_cu:script(Cu, fun(_) -> pass end),
     Monitor ! tick,
-    harness:results(6, 31),
-    harness:logged(Logger, fun({ok, recovered, {For, fetch, _}}) -> For =:= Id end).
+    harness:await_results(6, 31),
+    harness:await_logged(Logger, fun({ok, recovered, {For, fetch, _}}) -> For =:= Id end).
 
 next_node_of_a_list_is_asked_after_a_failure(Cu) ->
     Id = harness:proc_id(),
-    harness:sink(Id),
+    harness:report_pushes(Id),
     test_cu:add(Cu, Id, 1),
     Dead = test_cu:start(),
     ok = test_cu:go_down(Dead),
     {Monitor, Logger} = harness:start(Cu, Id, #{cursor => earliest, cron_node => [test_cu:url(Dead), test_cu:url(Cu)]}),
     Monitor ! tick,
-    harness:logged(Logger, fun({error, connect, {_, _, 1}}) -> true end),
+    harness:await_logged(Logger, fun({error, connect, {_, _, 1}}) -> true end),
     Monitor ! tick,
-    harness:results(1, 1),
+    harness:await_results(1, 1),
     test_cu:stop(Dead).
 
 secrets_and_cursors_are_not_logged(Cu) ->
@@ -323,8 +321,8 @@ secrets_and_cursors_are_not_logged(Cu) ->
     {Monitor, Logger} = harness:start(Cu, Id, #{
         cursor => <<"a cursor's secret">>, cron_node => <<"http://user:password-secret@", Host/binary>>}),
     Monitor ! tick,
-    harness:logged(Logger, fun({error, bad_page, {_, _, 1}}) -> true end),
-    %% It is used, though.
+    harness:await_logged(Logger, fun({error, bad_page, {_, _, 1}}) -> true end),
+    %% The URL's password is used.
     [#{headers := #{'Authorization' := Authorization}}] = test_cu:requests(Cu, Id),
     ?assertEqual(<<"Basic ", (base64:encode(<<"user:password-secret">>))/binary>>, Authorization),
     Errors = [Details || {error, _, Details} <- harness:report(Logger)],
@@ -333,7 +331,7 @@ secrets_and_cursors_are_not_logged(Cu) ->
 slow_cu_of_one_process_does_not_hold_up_another(Cu) ->
     Slow = harness:proc_id(),
     Fast = harness:proc_id(),
-    harness:sink(Fast),
+    harness:report_pushes(Fast),
     test_cu:add(Cu, Fast, 10),
     test_cu:script(Cu, fun(#{process := P}) when P =:= Slow -> hang; (_) -> pass end),
     {SlowMonitor, _} = harness:start(Cu, Slow, #{cursor => earliest}),
@@ -341,4 +339,4 @@ slow_cu_of_one_process_does_not_hold_up_another(Cu) ->
     harness:eventually(fun() -> test_cu:requests(Cu, Slow) =/= [] end),
     {FastMonitor, _} = harness:start(Cu, Fast, #{cursor => earliest}),
     FastMonitor ! tick,
-    harness:results(1, 10).
+    harness:await_results(1, 10).

@@ -1,4 +1,4 @@
-%%% How many threads and connections fetches take, whatever dies meanwhile.
+%%% The number of threads and connections for fetches, whatever processes die.
 -module(fetch_threads_tests).
 -include_lib("eunit/include/eunit.hrl").
 
@@ -9,12 +9,12 @@ eunit_wrapper_(Tests) -> deadline:each(Tests).
 
 all_test_() ->
     {setup, fun() -> harness:setup(#{cron_max_inflight => ?INFLIGHT}) end, fun harness:cleanup/1, fun(Cu) ->
-        [{timeout, 300, {"tickers_killed_while_a_cu_hangs_leave_no_threads_behind",
-            fun() -> tickers_killed_while_a_cu_hangs_leave_no_threads_behind(Cu) end}}]
+        [{timeout, 300, {"engines_killed_while_a_cu_hangs_leave_no_threads_behind",
+            fun() -> engines_killed_while_a_cu_hangs_leave_no_threads_behind(Cu) end}}]
     end}.
 
-tickers_killed_while_a_cu_hangs_leave_no_threads_behind(Cu) ->
-    %% Threads of earlier tests end when they are idle for long enough.
+engines_killed_while_a_cu_hangs_leave_no_threads_behind(Cu) ->
+    %% Threads of earlier tests end after some idle time.
     harness:eventually(fun() -> fetch_threads() =:= 0 end),
     test_cu:script(Cu, fun(_) -> hang end),
     Ids = [harness:proc_id() || _ <- lists:seq(1, 2 * ?INFLIGHT)],
@@ -26,23 +26,23 @@ tickers_killed_while_a_cu_hangs_leave_no_threads_behind(Cu) ->
         Ticker = whereis(hb_cron_engine),
         test_cu:forget_requests(Cu),
         killed = harness:kill(Ticker),
-        %% Those of the next one.
+        %% The threads of the next engine.
         asked(Cu),
         ?assertEqual({Kill, ?INFLIGHT}, {Kill, fetch_threads()})
      end || Kill <- lists:seq(1, ?KILLS)],
-    %% The CU is in this node, too, and closes what its peer has closed when it sees that.
+    %% The CU runs in this node, and closes a connection when it notices that the peer has closed it.
     harness:eventually(fun() -> maps:get(fds, os_node:status(self)) =< Fds + ?INFLIGHT end),
-    %% And all go on.
+    %% All monitors continue.
     test_cu:script(Cu, fun(_) -> pass end),
     [Id | _] = Ids,
-    harness:sink(Id),
+    harness:report_pushes(Id),
     test_cu:add(Cu, Id, 3),
     killed = harness:kill(whereis(hb_cron_engine)),
-    harness:results(1, 3),
+    harness:await_results(1, 3),
     [ok = hb_process_monitor:stop(Monitor, 20000) || Monitor <- Monitors],
     ok.
 
-%% Waits until as many fetches wait for the CU as may.
+%% Waits until the maximum number of fetches wait for the CU.
 asked(Cu) ->
     harness:eventually(fun() -> length(test_cu:requests(Cu)) >= ?INFLIGHT end).
 

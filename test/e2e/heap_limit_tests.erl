@@ -1,9 +1,9 @@
-%%% Monitors whose heap has a limit, by `+hmax' or by a push of the operator's: a result that does not fit is refused
-%%% with an error, and does not kill the monitor again and again. It is pushed once it is smaller.
+%%% Monitors with a heap limit, by `+hmax' or set by an operator's push: a result that does not fit is refused with
+%%% an error instead of killing the monitor repeatedly. It is pushed once it is smaller.
 -module(heap_limit_tests).
 -include_lib("eunit/include/eunit.hrl").
 
-%% A push in another node.
+%% The push in the other node.
 -export([push/2]).
 
 %% In words of 8 bytes.
@@ -12,15 +12,14 @@
 eunit_wrapper_(Tests) -> deadline:each(Tests).
 
 all_test_() ->
-    {foreach, fun harness:setup/0, fun harness:cleanup/1,
-     [{with, [T]} || T <- [
+    harness:tests([
         fun result_too_large_for_the_heap_is_pushed_once_it_is_smaller/1,
         fun results_of_any_size_are_pushed_or_refused_and_kill_nothing/1,
         fun long_string_lies_outside_of_the_heap_and_is_pushed/1,
         fun node_with_a_limit_refuses_what_is_too_large/1
-     ]]}.
+    ]).
 
-%% A monitor whose heap is limited by its first push, which is of a small result.
+%% A monitor whose first push, of a small result, limits its heap.
 limited(Cu, Id, Options) ->
     Self = self(),
     Push = fun(#{message := Result}, _) ->
@@ -31,11 +30,11 @@ limited(Cu, Id, Options) ->
     1 = test_cu:add_nodes(Cu, Id, [floats(1)]),
     {Monitor, Logger} = harness:start(Cu, Id, Options#{cursor => earliest, cron_push => Push, logger => hb_logger:start()}),
     Monitor ! tick,
-    harness:results(1, 1),
-    harness:polled(Cu, Id),
+    harness:await_results(1, 1),
+    harness:await_polled(Cu, Id),
     {Monitor, Logger}.
 
-%% A result of so many small values: 4 bytes each as JSON, and 32 on a heap.
+%% A result of this many small values, which take 4 bytes each as JSON and 32 on a heap.
 floats(Count) -> iolist_to_binary([<<"{\"Output\":[">>, lists:join($,, lists:duplicate(Count, <<"1.5">>)), <<"]}">>]).
 
 result_too_large_for_the_heap_is_pushed_once_it_is_smaller(Cu) ->
@@ -45,10 +44,10 @@ result_too_large_for_the_heap_is_pushed_once_it_is_smaller(Cu) ->
     Large = page([2], floats(400000)),
     test_cu:script(Cu, fun(#{query := #{<<"from">> := _}}) -> counters:add(Pages, 1, 1), {raw, Large}; (_) -> pass end),
     Monitor ! tick,
-    harness:logged(Logger, fun({error, result_too_large, {For, At, {bytes, Bytes}, 1}}) ->
+    harness:await_logged(Logger, fun({error, result_too_large, {For, At, {bytes, Bytes}, 1}}) ->
         For =:= Id andalso At =:= test_cu:cursor(1) andalso Bytes > 8 * ?LIMIT
     end),
-    %% It tries by itself as well, sooner or later within a second at first.
+    %% It also retries by itself, within about a second at first.
     harness:eventually(fun() ->
         case hb_process_monitor:info(Id) of
             #{monitor := Monitor, state := backing_off, error := #{what := push, class := result_too_large}, next_try := Pause} ->
@@ -58,17 +57,17 @@ result_too_large_for_the_heap_is_pushed_once_it_is_smaller(Cu) ->
     end),
     #{advice := Advice} = hb_process_monitor:doctor(#{probe => false}),
     ?assertMatch([_], [Do || {_, What, Do} <- Advice, binary:match(What, Id) =/= nomatch, binary:match(Do, <<"+hmax">>) =/= nomatch]),
-    %% Tried again, it is fetched again.
+    %% A retry fetches it again.
     Before = counters:get(Pages, 1),
     Monitor ! tick,
-    harness:logged(Logger, fun({error, result_too_large, {_, _, _, 2}}) -> true end),
+    harness:await_logged(Logger, fun({error, result_too_large, {_, _, _, 2}}) -> true end),
     harness:eventually(fun() -> counters:get(Pages, 1) > Before end),
     harness:no_result(),
     test_cu:script(Cu, fun(_) -> pass end),
     2 = test_cu:add_nodes(Cu, Id, [floats(10)]),
     test_cu:add(Cu, Id, 1),
     Monitor ! tick,
-    harness:results(2, 3),
+    harness:await_results(2, 3),
     ?assertEqual({true, undefined}, {is_process_alive(Monitor), maps:get(error, hb_process_monitor:info(Id))}),
     ?assertEqual([], [Entry || {error, monitor_crashed, _} = Entry <- harness:report(Logger)]).
 
@@ -76,7 +75,7 @@ page(Numbers, Node) ->
     Edges = [[<<"{\"node\":">>, Node, <<",\"cursor\":\"">>, test_cu:cursor(N), <<"\"}">>] || N <- Numbers],
     iolist_to_binary(test_cu:reply(200, [<<"{\"pageInfo\":{\"hasNextPage\":false},\"edges\":[">>, lists:join($,, Edges), <<"]}">>])).
 
-%% Around the limit above all: what a garbage collection needs there is not known in advance.
+%% Mostly sizes near the limit, for which the needs of a garbage collection are not known in advance.
 results_of_any_size_are_pushed_or_refused_and_kill_nothing(Cu) ->
     Counts = [round(1000 * math:pow(1.25, N)) || N <- lists:seq(1, 27)],
     Outcomes = [begin
@@ -90,7 +89,7 @@ results_of_any_size_are_pushed_or_refused_and_kill_nothing(Cu) ->
         ok = hb_process_monitor:stop(Monitor, deadline:ms()),
         Outcome
     end || {Shape, Node} <- shapes(), Count <- Counts],
-    %% Both come about.
+    %% Both outcomes occur.
     ?assertEqual([pushed, refused], lists:usort(Outcomes)).
 
 shapes() ->
@@ -116,7 +115,7 @@ long_string_lies_outside_of_the_heap_and_is_pushed(Cu) ->
     {Monitor, Logger} = limited(Cu, Id, #{}),
     2 = test_cu:add_nodes(Cu, Id, [iolist_to_binary([<<"{\"Output\":\"">>, binary:copy(<<"x">>, 16 * ?LIMIT), <<"\"}">>])]),
     Monitor ! tick,
-    harness:results(2, 2),
+    harness:await_results(2, 2),
     ?assertEqual([], [Entry || {error, _, _} = Entry <- harness:report(Logger)]).
 
 push(#{message := Result}, _) ->
@@ -125,12 +124,12 @@ push(#{message := Result}, _) ->
 
 node_with_a_limit_refuses_what_is_too_large(Cu) ->
     Id = harness:proc_id(),
-    Peer = harness:peer(["+hmax", integer_to_list(?LIMIT), "-pa" | code:get_path()]),
-    Call = fun(Module, Function, Args) -> harness:call(Peer, Module, Function, Args) end,
+    Peer = harness:start_peer(["+hmax", integer_to_list(?LIMIT), "-pa" | code:get_path()]),
+    Call = fun(Module, Function, Args) -> harness:call_peer(Peer, Module, Function, Args) end,
     2 = test_cu:add_nodes(Cu, Id, [floats(1), floats(1)]),
     try
         ok = Call(hb_opts, set, [#{cron_checkpoint => harness:checkpoint()}]),
-        %% It ends with the call's process, but for an heir.
+        %% The table ends with the process of the call, unless it has an heir.
         ?MODULE = Call(ets, new, [?MODULE, [named_table, public, {heir, Call(erlang, whereis, [init]), none}]]),
         {Monitor, _} = Call(hb_process_monitor, start, [Id, #{rate => 3600000, cursor => earliest, cron_node => test_cu:url(Cu),
                                                               cron_push => {?MODULE, push}}]),

@@ -1,5 +1,5 @@
-%%% Pushing on real hosts, in what both eras have in common: end to end, from a Compute Unit's page into
-%%% the schedules of doubles of these hosts.
+%%% Pushing on real hosts, for the behaviour that both eras share: end to end, from a Compute Unit's page to the
+%%% schedules of doubles of these hosts.
 -module(host_tests).
 -include_lib("eunit/include/eunit.hrl").
 
@@ -41,7 +41,7 @@ key(era_b, Key) -> Key.
 
 data(#{era := Era}, Messages) -> [maps:get(key(Era, <<"data">>), Message) || Message <- Messages].
 
-%% The push that reads a process from the host's store.
+%% How often a push has read a process from the host's store.
 reads() -> length(host_double:asked({hb_cache, read})).
 
 two_messages(#{era := Era, source := Source} = World) ->
@@ -70,18 +70,18 @@ assignments(World) ->
     {_, Logger} = era:start(World, [<<"{\"Messages\":[],\"Spawns\":[],\"Assignments\":[{\"Processes\":[]},{}]}">>,
                                 era:result([era:message(Target, "after")])]),
     [_] = scheduled(Target, 1),
-    harness:logged(Logger, fun({error, assignments_ignored, {_, _, 2}}) -> true end).
+    harness:await_logged(Logger, fun({error, assignments_ignored, {_, _, 2}}) -> true end).
 
 target_not_there(#{source := Source} = World) ->
     Missing = harness:proc_id(),
     Target = era:target(local),
     {_, Logger} = era:start(World, [era:result([era:message(Missing, "lost")]), era:result([era:message(Missing, "lost")]),
                                 era:result([era:message(Target, "after")])]),
-    %% Two in a row: the host answers, so it is not taken to be down.
+    %% Two failures in a row: the host answers, so it does not count as unavailable.
     [_] = scheduled(Target, 1),
     {ok, [#{error := Error}, #{error := Error}]} = hb_process_monitor:dead_letters(Source),
     ?assertEqual({target_not_found, Missing}, Error),
-    harness:logged(Logger, fun({error, push_failed, {_, _, {target_not_found, _}, 1}}) -> true end).
+    harness:await_logged(Logger, fun({error, push_failed, {_, _, {target_not_found, _}, 1}}) -> true end).
 
 not_held_up(#{source := Source} = World) ->
     Missing = harness:proc_id(),
@@ -96,11 +96,11 @@ none_twice(World) ->
     Target = era:target(local),
     {Monitor, Logger} = era:start(World, [era:result([era:message(Target, "1"), era:message(Late, "2")])],
                               #{cron_push_attempts => infinity, cron_push_backoff => {1 bsl 31, 1 bsl 31}}),
-    harness:logged(Logger, fun({error, push_failed, _}) -> true end),
+    harness:await_logged(Logger, fun({error, push_failed, _}) -> true end),
     true = host_double:process(Late, local),
     Monitor ! tick,
     ?assertEqual([<<"2">>], data(World, scheduled(Late, 1))),
-    harness:logged(Logger, fun({ok, recovered, {_, push, _}}) -> true end),
+    harness:await_logged(Logger, fun({ok, recovered, {_, push, _}}) -> true end),
     ?assertEqual([<<"1">>], data(World, host_double:scheduled(Target))).
 
 bad_targets(#{source := Source} = World) ->
@@ -131,7 +131,7 @@ tags(#{era := Era, source := Source} = World) ->
         {<<"target">>, Target}, {<<"data">>, <<"d">>}, {<<"type">>, <<"Message">>}, {<<"data-protocol">>, <<"ao">>},
         {<<"from-process">>, Source}, {<<"anchor">>, <<"0000">>}, {<<"long">>, <<"12345678901234567890">>},
         {<<"half">>, <<"0.5">>}, {<<"yes">>, <<"true">>}, {<<"twice">>, <<"2">>}, {<<"text">>, <<"12345678901234567890">>}]],
-    %% What has no text is no tag: told of, and not made up.
+    %% A tag without a text is logged and left out.
     {ok, []} = hb_process_monitor:dead_letters(Source),
     {Monitor, _, _} = element(2, hb_cron_registry:find(Source)),
     more(World, Monitor, era:result([era:message(Target, "d", [{"Deep", "{\"a\":1}"}])])),
@@ -151,18 +151,18 @@ hang(World) ->
     host_double:on({hb_cache, read}, fun(_) -> receive never -> ok end end),
     {Monitor, Logger} = era:start(World, [era:result([era:message(Target, "1")])],
                               #{cron_push_timeout => 100, cron_push_attempts => infinity}),
-    harness:logged(Logger, fun({error, push_failed, {_, _, timeout, 2}}) -> true end),
+    harness:await_logged(Logger, fun({error, push_failed, {_, _, timeout, 2}}) -> true end),
     host_double:on({hb_cache, read}, pass),
     ?assertEqual([<<"1">>], data(World, scheduled(Target, 1))),
     ?assert(is_process_alive(Monitor)).
 
-%% More often than a result is tried: it is the host that is down, and nothing is given up.
+%% After more failures than a result may have: the host is unavailable, so nothing is given up.
 store_raises(#{source := Source} = World) ->
     Target = era:target(local),
     host_double:on({hb_cache, read}, host_double:first(7, fun(_) -> error({badmatch, {error, store_down}}) end)),
     _ = era:start(World, [era:result([era:message(Target, integer_to_list(N))]) || N <- [1, 2, 3]]),
     ?assertEqual([<<"2">>, <<"3">>], data(World, scheduled(Target, 2))),
-    %% The first one is taken for poison, as any first one is.
+    %% The first failure always counts as poison.
     {ok, [#{error := {error, {badmatch, {error, store_down}}}}]} = hb_process_monitor:dead_letters(Source).
 
 killed(World) ->
@@ -197,7 +197,7 @@ no_strays(World) ->
     more(World, Monitor, era:result([era:message(Target, "3")])),
     Worker = receive {pushing, Pid} -> Pid end,
     ?assertEqual({messages, []}, process_info(Monitor, messages)),
-    %% Linked to the push that is under way, and to its supervisor.
+    %% Linked to the current push, and to its supervisor.
     {links, Links} = process_info(Monitor, links),
     ?assertEqual(lists:sort([Worker, whereis(hb_cron_monitors_sup)]), lists:sort(Links)),
     ?assertEqual({trap_exit, false}, process_info(Worker, trap_exit)),

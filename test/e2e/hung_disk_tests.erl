@@ -1,8 +1,8 @@
-%%% A disk whose fsync is slow, or hangs: nothing but what has to be durable waits for it, and what says `ok' is
-%%% durable. In a node of its own, whose fsync is slowed by what is preloaded into it (`test/support/hang_sync.c').
+%%% A disk whose fsync is slow or hangs: only calls that must be durable wait for it, and what returned `ok' is
+%%% durable. The tests run in a separate node with a preloaded fsync (`test/support/hang_sync.c').
 -module(hung_disk_tests).
 -include_lib("eunit/include/eunit.hrl").
-%% In that node
+%% Runs in the separate node.
 -export([main/1, log/2]).
 
 -define(VARIABLE, "HANG_SYNC").
@@ -32,17 +32,17 @@ run_alone(Case) ->
         harness:cleanup(Cu)
     end.
 
-%% Twelve callers wait for the disk, which are more than there are dirty IO schedulers.
+%% Twelve callers wait for the disk, more than there are dirty IO schedulers.
 run(calls_that_wait_leave_ticks_and_files_alone, Cu) ->
     Ticking = harness:proc_id(),
     {_, _} = harness:start(Cu, Ticking, #{rate => 20, cursor => earliest}),
-    {Doomed, _} = harness:pushed(Cu, harness:proc_id(), 1),
+    {Doomed, _} = harness:start_and_push(Cu, harness:proc_id(), 1),
     ok = hb_process_monitor:stop(Doomed, deadline:ms()),
     hang(),
     Callers = [spawn_monitor(fun() -> call(N, harness:proc_id()) end) || N <- lists:seq(1, 12)],
     harness:eventually(fun() -> maps:get(writing_for_ms, status()) > 0 end),
     Before = length(test_cu:requests(Cu, Ticking)),
-    %% Ticks go on, and so do the host's files.
+    %% Ticks and the host's file operations continue.
     harness:eventually(fun() -> length(test_cu:requests(Cu, Ticking)) >= Before + 20 end),
     {ok, _} = file:read_file_info("/"),
     [true = is_process_alive(Caller) || {Caller, _} <- Callers],
@@ -50,7 +50,7 @@ run(calls_that_wait_leave_ticks_and_files_alone, Cu) ->
     [receive {'DOWN', Ref, process, _, Reason} -> normal = Reason end || {_, Ref} <- Callers],
     ok;
 run(stop_says_ok_once_all_is_durable, Cu) ->
-    {Monitor, _} = harness:pushed(Cu, harness:proc_id(), 3),
+    {Monitor, _} = harness:start_and_push(Cu, harness:proc_id(), 3),
     hang(),
     {error, timeout} = hb_process_monitor:stop(Monitor, 500),
     true = is_process_alive(Monitor),
@@ -58,26 +58,26 @@ run(stop_says_ok_once_all_is_durable, Cu) ->
     hb_process_monitor:stop(Monitor, deadline:ms());
 run(stop_that_cannot_be_durable_says_so, Cu) ->
     Logger = hb_logger:start(),
-    {Monitor, _} = harness:pushed(Cu, harness:proc_id(), 3, #{logger => Logger}),
+    {Monitor, _} = harness:start_and_push(Cu, harness:proc_id(), 3, #{logger => Logger}),
     hang(),
     {error, timeout} = hb_process_monitor:stop(Monitor, 0),
-    %% Not after the minute that it would wait.
+    %% It returns at once, although its limit is a minute.
     harness:eventually(fun() -> stopping_timer(Monitor) =/= none end),
     Monitor ! {timeout, stopping_timer(Monitor), not_durable},
     Answer = hb_process_monitor:stop(Monitor, deadline:ms()),
     true = lists:member(Answer, [{error, not_durable}, {error, timeout}]),
-    harness:logged(Logger, fun({error, not_durable, {_, _}}) -> true end);
+    harness:await_logged(Logger, fun({error, not_durable, {_, _}}) -> true end);
 run(commit_that_hangs_is_seen_while_it_hangs, Cu) ->
     Id = harness:proc_id(),
-    {Monitor, _} = harness:pushed(Cu, Id, 3),
+    {Monitor, _} = harness:start_and_push(Cu, Id, 3),
     Self = self(),
     ok = logger:set_primary_config(level, notice),
     ok = logger:add_handler(heard, ?MODULE, #{config => Self, level => notice}),
     hang(),
-    %% An ack that nothing waits for is enough.
+    %% An ack without a waiter suffices.
     test_cu:add(Cu, Id, 1),
     Monitor ! tick,
-    harness:results(4, 4),
+    harness:await_results(4, 4),
     Path = list_to_binary(harness:checkpoint()),
     {Path, {for_ms, For}} = heard(checkpoint_stalled),
     true = For >= 5000,
@@ -85,10 +85,10 @@ run(commit_that_hangs_is_seen_while_it_hangs, Cu) ->
     [_] = [Do || {wrong, What, Do} <- Advice, binary:match(What, <<"has not returned for">>) =/= nomatch],
     #{checkpoint_writing_seconds := Seconds} = hb_process_monitor:metrics(),
     true = Seconds >= For / 1000,
-    %% Pushing goes on.
+    %% Pushing continues.
     test_cu:add(Cu, Id, 1),
     Monitor ! tick,
-    harness:results(5, 5),
+    harness:await_results(5, 5),
     preloaded_node:allow(?VARIABLE),
     {Path, {after_ms, _}} = heard(checkpoint_stall_ended),
     ok = logger:remove_handler(heard),
@@ -96,13 +96,13 @@ run(commit_that_hangs_is_seen_while_it_hangs, Cu) ->
 run(clean_stop_reports_no_deaths, Cu) ->
     Logger = hb_logger:start(),
     Options = #{logger => Logger},
-    [harness:pushed(Cu, harness:proc_id(), 1, Options) || _ <- lists:seq(1, 20)],
+    [harness:start_and_push(Cu, harness:proc_id(), 1, Options) || _ <- lists:seq(1, 20)],
     slow(300),
     ok = application:stop(hb_process_monitor),
     [] = [Entry || {error, _, _} = Entry <- harness:report(Logger)],
     ok;
 run(application_stop_names_the_checkpoint, Cu) ->
-    {_, _} = harness:pushed(Cu, harness:proc_id(), 3),
+    {_, _} = harness:start_and_push(Cu, harness:proc_id(), 3),
     Self = self(),
     ok = logger:set_primary_config(level, warning),
     ok = logger:add_handler(heard, ?MODULE, #{config => Self, level => warning}),
@@ -117,7 +117,7 @@ heard(What) ->
     after deadline:ms() -> error({not_logged, What})
     end.
 
-%% A handler of OTP's logger.
+%% The callback of OTP's logger.
 log(#{msg := {report, Report}}, #{config := Test}) -> Test ! {heard, Report}, ok;
 log(_, _) -> ok.
 

@@ -1,4 +1,4 @@
-%%% Pushes that do not return: each is told of once, and counted for as long as it lasts, whatever ends
+%%% Pushes that do not return: each is logged once, and counted as long as it lasts, whatever processes die
 %%% meanwhile.
 -module(hung_pushes_tests).
 -include_lib("eunit/include/eunit.hrl").
@@ -6,23 +6,22 @@
 eunit_wrapper_(Tests) -> deadline:each(Tests).
 
 all_test_() ->
-    {foreach, fun harness:setup/0, fun harness:cleanup/1,
-     [{with, [T]} || T <- [
-        fun push_that_does_not_return_is_told_of_once/1,
+    harness:tests([
+        fun push_that_does_not_return_is_logged_once/1,
         fun push_that_outlives_the_watcher_is_still_seen/1,
         fun monitor_killed_at_a_push_is_seen_no_more/1,
         fun next_push_of_a_monitor_is_seen_as_well/1
-     ]]}.
+    ]).
 
-%% A monitor at a push that is held.
+%% A monitor in a held push.
 at_push(Cu, Id, Results) ->
-    Push = harness:held_pushes(Id),
+    Push = harness:hold_pushes(Id),
     test_cu:add(Cu, Id, Results),
     {Monitor, Logger} = harness:start(Cu, Id, #{cursor => earliest, cron_push_stall => 100, logger => hb_logger:start()}),
     Monitor ! tick,
-    {Monitor, Logger, Push, harness:held(Push, 1)}.
+    {Monitor, Logger, Push, harness:await_push(Push, 1)}.
 
-%% Checks now, and not when the next second has passed.
+%% Checks now, and not after up to a second.
 checked() ->
     hb_cron_hung_pushes ! check,
     {error, unknown_call} = gen_server:call(hb_cron_hung_pushes, served),
@@ -30,16 +29,16 @@ checked() ->
 
 told(Logger) -> [For || {error, push_stalled, {_, {for_ms, For}}} <- harness:report(Logger)].
 
-push_that_does_not_return_is_told_of_once(Cu) ->
+push_that_does_not_return_is_logged_once(Cu) ->
     {_, Logger, Push, Held} = at_push(Cu, harness:proc_id(), 2),
     harness:eventually(fun() -> told(Logger) =/= [] end),
     [For] = told(Logger),
     ?assert(For >= 100),
-    %% It is left alone, and checked again without another entry.
+    %% Later checks do not log it again.
     ?assertEqual(1, checked()),
     ?assertEqual(1, length(told(Logger))),
-    harness:let_go(Held),
-    harness:let_go(harness:held(Push, 2)).
+    harness:release_push(Held),
+    harness:release_push(harness:await_push(Push, 2)).
 
 push_that_outlives_the_watcher_is_still_seen(Cu) ->
     {_, Logger, _Push, Held} = at_push(Cu, harness:proc_id(), 1),
@@ -48,7 +47,7 @@ push_that_outlives_the_watcher_is_still_seen(Cu) ->
     harness:eventually(fun() -> is_pid(whereis(hb_cron_hung_pushes)) end),
     ?assertEqual(1, checked()),
     ?assertEqual(1, length(told(Logger))),
-    harness:let_go(Held),
+    harness:release_push(Held),
     harness:eventually(fun() -> checked() =:= 0 end).
 
 monitor_killed_at_a_push_is_seen_no_more(Cu) ->
@@ -61,11 +60,11 @@ next_push_of_a_monitor_is_seen_as_well(Cu) ->
     Id = harness:proc_id(),
     {Monitor, Logger, Push, Held} = at_push(Cu, Id, 1),
     harness:eventually(fun() -> checked() =:= 1 end),
-    harness:let_go(Held),
-    %% Found between two pushes it is looked at no more, until it begins the next one.
+    harness:release_push(Held),
+    %% Between two pushes it is removed from the list, and added again at the next one.
     harness:eventually(fun() -> checked() =:= 0 end),
     test_cu:add(Cu, Id, 1),
     Monitor ! tick,
-    Next = harness:held(Push, 2),
+    Next = harness:await_push(Push, 2),
     harness:eventually(fun() -> length(told(Logger)) =:= 2 end),
-    harness:let_go(Next).
+    harness:release_push(Next).

@@ -1,15 +1,13 @@
-%%% What an operator is shown of monitors: each state as it is, and that it is shown at once of one that
-%% is at a push; the pages of a list; the table.
+%%% Inspection: every state of a monitor, shown at once even during a push; listings; the table.
 -module(info_tests).
 -include_lib("eunit/include/eunit.hrl").
 
 eunit_wrapper_(Tests) -> deadline:each(Tests).
 
 all_test_() ->
-    {foreach, fun harness:setup/0, fun harness:cleanup/1,
-     [{with, [T]} || T <- [
+    harness:tests([
         fun waiting_monitor_shows_its_cursor_lag_and_next_tick/1,
-        fun monitor_at_a_push_is_shown_while_it_is_deaf/1,
+        fun monitor_in_a_push_is_shown_although_it_is_deaf/1,
         fun stalled_push_shows/1,
         fun failed_push_shows_until_one_succeeds/1,
         fun failed_fetch_shows_its_class_until_one_succeeds/1,
@@ -20,14 +18,14 @@ all_test_() ->
         fun monitor_of_an_engine_that_does_not_answer_shows_as_unknown/1,
         fun open_breaker_shows_with_its_node/1,
         fun dead_letters_are_counted_per_process/1,
-        fun no_checkpoint_shows_the_acked_cursor_all_the_same/1,
-        fun process_that_nobody_monitors_is_undefined/1,
+        fun without_a_checkpoint_the_acked_cursor_is_shown/1,
+        fun process_without_a_monitor_is_undefined/1,
         fun pages_hold_every_monitor_once_in_order/1,
         fun pages_of_a_state_hold_those_alone/1,
         fun bad_option_of_a_list_is_refused/1,
         fun table_is_aligned_and_says_how_to_go_on/1,
         fun url_with_a_password_is_shown_without_it/1
-     ]]}.
+    ]).
 
 no_application_test() ->
     ?assertEqual(undefined, hb_process_monitor:info(harness:proc_id())),
@@ -36,14 +34,12 @@ no_application_test() ->
 
 state(Id) -> maps:get(state, hb_process_monitor:info(Id)).
 
-in_state(Id, State) -> harness:eventually(fun() -> state(Id) =:= State orelse state(Id) end).
-
 waiting_monitor_shows_its_cursor_lag_and_next_tick(Cu) ->
     Id = harness:proc_id(),
     Before = erlang:system_time(millisecond),
-    {Monitor, Logger} = harness:pushed(Cu, Id, 3),
-    harness:polled(Cu, Id),
-    in_state(Id, idle),
+    {Monitor, Logger} = harness:start_and_push(Cu, Id, 3),
+    harness:await_polled(Cu, Id),
+    harness:await_state(Id, idle),
     Cursor = test_cu:cursor(3),
     #{process := Id, monitor := Monitor, logger := Logger, rate := 3600000, cursor := Cursor, cursor_time := Time,
       cursor_age := Age, lag := Lag, last_result := Last, unacked := 0, buffered_bytes := 0, at_push := undefined,
@@ -56,48 +52,48 @@ waiting_monitor_shows_its_cursor_lag_and_next_tick(Cu) ->
     ?assert(Age >= Before - Time),
     ?assert(Tick > 0 andalso Tick =< 3600000),
     ?assertEqual(test_cu:url(Cu), Node),
-    %% By the process, in any of its forms, it is the same monitor.
+    %% Every form of the process id gives the same monitor.
     Raw = base64:decode(<<(binary:replace(binary:replace(Id, <<"-">>, <<"+">>, [global]), <<"_">>, <<"/">>, [global]))/binary, "=">>),
     [?assertEqual(maps:keys(Info), maps:keys(hb_process_monitor:info(Form))) || Form <- [Id, binary_to_list(Id), Raw]].
 
-monitor_at_a_push_is_shown_while_it_is_deaf(Cu) ->
+monitor_in_a_push_is_shown_although_it_is_deaf(Cu) ->
     Id = harness:proc_id(),
-    Push = harness:held_pushes(Id),
+    Push = harness:hold_pushes(Id),
     test_cu:add(Cu, Id, 3),
     {Monitor, _} = harness:start(Cu, Id, #{cursor => earliest}),
     Monitor ! tick,
-    Held = harness:held(Push, 1),
-    %% The page is with the monitor; the engine hears of it before or after that.
+    Held = harness:await_push(Push, 1),
+    %% The monitor has the page; the engine learns of it before or after that.
     harness:eventually(fun() -> maps:get(unacked, hb_process_monitor:info(Id)) =:= 3 end),
     #{state := pushing, at_push := For, stalled := false, lag := undefined, last_result := undefined} =
         hb_process_monitor:info(Id),
     ?assert(is_integer(For)),
-    ok = harness:let_go(Held),
-    Second = harness:held(Push, 2),
+    ok = harness:release_push(Held),
+    Second = harness:await_push(Push, 2),
     Cursor = test_cu:cursor(1),
     #{state := pushing, cursor := Cursor, unacked := 2} = hb_process_monitor:info(Id),
-    ok = harness:let_go(Second),
-    ok = harness:let_go(harness:held(Push, 3)).
+    ok = harness:release_push(Second),
+    ok = harness:release_push(harness:await_push(Push, 3)).
 
 stalled_push_shows(Cu) ->
     Id = harness:proc_id(),
-    Push = harness:held_pushes(Id),
+    Push = harness:hold_pushes(Id),
     test_cu:add(Cu, Id, 1),
     {Monitor, _} = harness:start(Cu, Id, #{cursor => earliest, cron_push_stall => 1}),
     Monitor ! tick,
-    Held = harness:held(Push, 1),
+    Held = harness:await_push(Push, 1),
     harness:eventually(fun() -> maps:get(stalled, hb_process_monitor:info(Id)) end),
     ?assertMatch({_, _}, binary:match(printed(fun() -> hb_process_monitor:i(Id) end), <<"stalled">>)),
-    ok = harness:let_go(Held).
+    ok = harness:release_push(Held).
 
 failed_push_shows_until_one_succeeds(Cu) ->
     Id = harness:proc_id(),
-    harness:failing(Id, [fun() -> error(no_such_device) end, fun() -> {error, busy} end]),
+    harness:fail_pushes(Id, [fun() -> error(no_such_device) end, fun() -> {error, busy} end]),
     test_cu:add(Cu, Id, 1),
     {Monitor, _} = harness:start(Cu, Id, #{cursor => earliest}),
     Monitor ! tick,
     receive {push_failed, 1} -> ok end,
-    in_state(Id, backing_off),
+    harness:await_state(Id, backing_off),
     #{error := #{what := push, class := push_failed, failures := 1, text := Text}, next_try := Try, unacked := 1} =
         hb_process_monitor:info(Id),
     ?assertMatch({_, _}, binary:match(Text, <<"no_such_device">>)),
@@ -111,16 +107,16 @@ failed_push_shows_until_one_succeeds(Cu) ->
         end
     end),
     Monitor ! tick,
-    harness:results(1, 1),
+    harness:await_results(1, 1),
     harness:eventually(fun() -> maps:get(error, hb_process_monitor:info(Id)) =:= undefined end),
-    in_state(Id, idle).
+    harness:await_state(Id, idle).
 
 failed_fetch_shows_its_class_until_one_succeeds(Cu) ->
     Id = harness:proc_id(),
     test_cu:script(Cu, fun(_) -> {raw, test_cu:reply(500, <<"out of order">>)} end),
     {Monitor, _} = harness:start(Cu, Id, #{cursor => earliest}),
     Monitor ! tick,
-    in_state(Id, backing_off),
+    harness:await_state(Id, backing_off),
     #{error := #{what := fetch, class := status, failures := Failures, text := Text, ago := Ago}, next_try := Try} =
         hb_process_monitor:info(Id),
     ?assert(Failures >= 1 andalso is_integer(Ago) andalso is_integer(Try)),
@@ -131,50 +127,50 @@ failed_fetch_shows_its_class_until_one_succeeds(Cu) ->
 
 fetch_under_way_shows_as_polling(Cu) ->
     Id = harness:proc_id(),
-    Gate = harness:gate(Cu),
+    Gate = harness:hold_requests(Cu),
     {Monitor, _} = harness:start(Cu, Id, #{cursor => earliest}),
     Monitor ! tick,
-    Asked = harness:asked(Gate, cron),
+    Asked = harness:await_request(Gate, cron),
     ?assertEqual(polling, state(Id)),
-    harness:open(Gate, Asked),
-    in_state(Id, idle).
+    harness:release_request(Gate, Asked),
+    harness:await_state(Id, idle).
 
 unresolved_monitor_shows_as_resolving(Cu) ->
     Id = harness:proc_id(),
-    Gate = harness:gate(Cu),
+    Gate = harness:hold_requests(Cu),
     {_, _} = harness:start(Cu, Id, #{}),
-    Asked = harness:asked(Gate, results),
+    Asked = harness:await_request(Gate, results),
     #{state := resolving, cursor := undefined, cursor_age := undefined} = hb_process_monitor:info(Id),
-    harness:open(Gate, Asked),
-    in_state(Id, idle).
+    harness:release_request(Gate, Asked),
+    harness:await_state(Id, idle).
 
 stopping_monitor_shows_until_its_push_returns(Cu) ->
     Id = harness:proc_id(),
-    Push = harness:held_pushes(Id),
+    Push = harness:hold_pushes(Id),
     test_cu:add(Cu, Id, 1),
     {Monitor, _} = harness:start(Cu, Id, #{cursor => earliest}),
     Monitor ! tick,
-    Held = harness:held(Push, 1),
+    Held = harness:await_push(Push, 1),
     stop = hb_process_monitor:stop(Monitor),
     #{state := stopping} = hb_process_monitor:info(Monitor),
     #{state := stopping, monitor := Monitor} = hb_process_monitor:info(Id),
     ?assertEqual({error, not_found}, case hb_process_monitor:list(#{}) of {[], done} -> {error, not_found}; Other -> Other end),
-    ok = harness:let_go(Held),
+    ok = harness:release_push(Held),
     harness:eventually(fun() -> hb_process_monitor:info(Id) =:= undefined end).
 
 monitor_without_an_engine_shows_as_starting(Cu) ->
     Id = harness:proc_id(),
-    Push = harness:held_pushes(Id),
+    Push = harness:hold_pushes(Id),
     test_cu:add(Cu, Id, 1),
     {Old, _} = harness:start(Cu, Id, #{cursor => earliest}),
     Old ! tick,
-    Held = harness:held(Push, 1),
+    Held = harness:await_push(Push, 1),
     stop = hb_process_monitor:stop(Old),
-    %% Until the old one is through with its push the new one does not register.
+    %% The new engine registers the monitor only after its push.
     {New, _} = harness:start(Cu, Id, #{}),
     #{state := starting, monitor := New} = hb_process_monitor:info(Id),
-    ok = harness:let_go(Held),
-    in_state(Id, idle).
+    ok = harness:release_push(Held),
+    harness:await_state(Id, idle).
 
 monitor_of_an_engine_that_does_not_answer_shows_as_unknown(Cu) ->
     Id = harness:proc_id(),
@@ -184,7 +180,7 @@ monitor_of_an_engine_that_does_not_answer_shows_as_unknown(Cu) ->
     end),
     ?assertEqual({unknown, unknown, earliest}, {State, Listed, Cursor}),
     ?assertMatch(#{state := idle}, hb_process_monitor:info(Id)),
-    %% The answers that came too late are nobody's.
+    %% Late answers are dropped.
     ?assertEqual({message_queue_len, 0}, process_info(self(), message_queue_len)).
 
 open_breaker_shows_with_its_node(Cu) ->
@@ -202,31 +198,31 @@ open_breaker_shows_with_its_node(Cu) ->
 dead_letters_are_counted_per_process(Cu) ->
     harness:host(#{cron_push_attempts => 1}),
     [Bad, Good] = [harness:proc_id(), harness:proc_id()],
-    harness:failing(Bad, [fun() -> {error, poison} end]),
+    harness:fail_pushes(Bad, [fun() -> {error, poison} end]),
     test_cu:add(Cu, Bad, 2),
     {Monitor, _} = harness:start(Cu, Bad, #{cursor => earliest}),
-    {_, _} = harness:pushed(Cu, Good, 1),
+    {_, _} = harness:start_and_push(Cu, Good, 1),
     Monitor ! tick,
-    harness:results(2, 2),
+    harness:await_results(2, 2),
     #{dead_letters := 1} = hb_process_monitor:info(Bad),
     #{dead_letters := 0} = hb_process_monitor:info(Good).
 
-no_checkpoint_shows_the_acked_cursor_all_the_same(Cu) ->
+without_a_checkpoint_the_acked_cursor_is_shown(Cu) ->
     harness:host(#{cron_checkpoint => false}),
     Id = harness:proc_id(),
-    Push = harness:held_pushes(Id),
+    Push = harness:hold_pushes(Id),
     test_cu:add(Cu, Id, 2),
     {Monitor, _} = harness:start(Cu, Id, #{cursor => earliest}),
     Monitor ! tick,
-    First = harness:held(Push, 1),
+    First = harness:await_push(Push, 1),
     #{cursor := earliest} = hb_process_monitor:info(Id),
-    ok = harness:let_go(First),
-    Second = harness:held(Push, 2),
+    ok = harness:release_push(First),
+    Second = harness:await_push(Push, 2),
     Cursor = test_cu:cursor(1),
     #{cursor := Cursor, unacked := 1} = hb_process_monitor:info(Id),
-    ok = harness:let_go(Second).
+    ok = harness:release_push(Second).
 
-process_that_nobody_monitors_is_undefined(Cu) ->
+process_without_a_monitor_is_undefined(Cu) ->
     {Monitor, _} = harness:start(Cu, harness:proc_id(), #{}),
     ?assertEqual(undefined, hb_process_monitor:info(harness:proc_id())),
     ?assertEqual(undefined, hb_process_monitor:info(self())),
@@ -247,7 +243,7 @@ pages_hold_every_monitor_once_in_order(Cu) ->
     ?assertEqual([10, 10, 5], [length(Page) || Page <- Pages]),
     ?assertEqual(Ids, [Id || #{process := Id} <- lists:append(Pages)]),
     ?assertEqual(Ids, [Id || #{process := Id} <- hb_process_monitor:list()]),
-    %% A page that ends with the last one says so.
+    %% A listing that ends with the last monitor has no next one.
     ?assertMatch([_, _, _, _, _], pages(#{limit => 5})).
 
 pages_of_a_state_hold_those_alone(Cu) ->
@@ -255,7 +251,7 @@ pages_of_a_state_hold_those_alone(Cu) ->
     [harness:start(Cu, Id, #{cursor => earliest}) || Id <- Ids],
     Paused = lists:sort(lists:sublist(Ids, 5)),
     [ok = hb_process_monitor:pause(Id) || Id <- Paused],
-    [in_state(Id, paused) || Id <- Paused],
+    [harness:await_state(Id, paused) || Id <- Paused],
     ?assertEqual(Paused, [Id || #{process := Id} <- lists:append(pages(#{limit => 2, state => paused}))]),
     ?assertEqual(7, length(lists:append(pages(#{limit => 3, state => [idle, resolving]})))).
 
@@ -287,7 +283,7 @@ catch_output(For, Text) ->
 table_is_aligned_and_says_how_to_go_on(Cu) ->
     Ids = lists:sort([harness:proc_id() || _ <- lists:seq(1, 3)]),
     [harness:start(Cu, Id, #{cursor => earliest}) || Id <- Ids],
-    [in_state(Id, idle) || Id <- Ids],
+    [harness:await_state(Id, idle) || Id <- Ids],
     Text = printed(fun() -> hb_process_monitor:i(#{limit => 2}) end),
     [Heading, First, Second, Foot, <<>>] = binary:split(Text, <<"\n">>, [global]),
     {At, _} = binary:match(Heading, <<"state">>),

@@ -1,8 +1,8 @@
-%%% Who is told what: the host's logger, OTP's logger, and Rust's records on their way there.
+%%% Where records go: the host's logger, OTP's logger, and the way of Rust's records to them.
 -module(log_tests).
 -include_lib("eunit/include/eunit.hrl").
 
-%% As a handler of the OTP logger.
+%% The callback of OTP's logger.
 -export([log/2]).
 
 eunit_wrapper_(Tests) -> deadline:each(Tests).
@@ -11,7 +11,7 @@ all_test_() ->
     {foreach, fun setup/0, fun cleanup/1,
      [{with, [T]} || T <- [
         fun report_holds_both_registrations_and_the_start/1,
-        fun logger_given_to_many_monitors_has_the_ticker_once/1,
+        fun logger_given_to_many_monitors_has_the_engine_once/1,
         fun entries_are_tuples_of_three/1,
         fun errors_reach_the_otp_logger_as_reports_with_a_domain/1,
         fun rust_records_reach_the_otp_logger/1,
@@ -27,7 +27,7 @@ setup() ->
     Cu = harness:setup(#{cron_log_level => debug}),
     #{level := Level} = logger:get_primary_config(),
     ok = logger:set_primary_config(level, debug),
-    %% Only the test's own handler is to see that much.
+    %% Only the test's own handler may receive debug records.
     ok = logger:set_handler_config(default, level, Level),
     {Cu, Level}.
 
@@ -50,34 +50,34 @@ report_holds_both_registrations_and_the_start({Cu, _}) ->
     Id = harness:proc_id(),
     {Monitor, Logger} = harness:start(Cu, Id, #{rate => 777777, cursor => <<"from here">>}),
     Ticker = whereis(hb_cron_engine),
-    harness:logged(Logger, fun({ok, registered, Pid}) -> Pid =:= Ticker end),
+    harness:await_logged(Logger, fun({ok, registered, Pid}) -> Pid =:= Ticker end),
     Report = harness:report(Logger),
     ?assert(lists:member({ok, registered, Monitor}, Report)),
     ?assert(lists:member({ok, started_monitor, {Id, 777777, <<"from here">>}}, Report)).
 
-logger_given_to_many_monitors_has_the_ticker_once({Cu, _}) ->
+logger_given_to_many_monitors_has_the_engine_once({Cu, _}) ->
     Logger = hb_logger:start(),
     Monitors = [Monitor || _ <- lists:seq(1, 20), {Monitor, _} <- [harness:start(Cu, harness:proc_id(), #{logger => Logger})]],
     Ticker = whereis(hb_cron_engine),
-    harness:logged(Logger, fun({ok, registered, Pid}) -> Pid =:= Ticker end),
-    %% All that was asked of the ticker is done by the time it serves this.
+    harness:await_logged(Logger, fun({ok, registered, Pid}) -> Pid =:= Ticker end),
+    %% The engine process has served all earlier messages when it serves this one.
     _ = gen_server:call(Ticker, served),
     Registered = [Pid || {ok, registered, Pid} <- harness:report(Logger)],
     ?assertEqual(lists:sort([Ticker | Monitors]), lists:sort(Registered)).
 
 entries_are_tuples_of_three({Cu, _}) ->
     Id = harness:proc_id(),
-    harness:failing(Id, [fun() -> error(once) end]),
+    harness:fail_pushes(Id, [fun() -> error(once) end]),
     test_cu:add(Cu, Id, 1),
     test_cu:script(Cu, fun(_) -> close end),
     {Monitor, Logger} = harness:start(Cu, Id, #{cursor => earliest}),
     Monitor ! tick,
-    harness:logged(Logger, fun({error, connect, _}) -> true end),
+    harness:await_logged(Logger, fun({error, connect, _}) -> true end),
     test_cu:script(Cu, fun(_) -> pass end),
     Monitor ! tick,
-    harness:logged(Logger, fun({error, push_failed, _}) -> true end),
+    harness:await_logged(Logger, fun({error, push_failed, _}) -> true end),
     Monitor ! tick,
-    harness:results(1, 1),
+    harness:await_results(1, 1),
     _ = harness:start(Cu, Id, #{}),
     [?assertMatch({Status, Type, _} when is_atom(Type) andalso (Status =:= ok orelse Status =:= error), Entry)
      || Entry <- harness:report(Logger)].
@@ -105,7 +105,7 @@ mailboxes_stay_empty({Cu, _}) ->
     Id = harness:proc_id(),
     {Monitor, Logger} = harness:start(Cu, Id, #{}),
     Ticker = whereis(hb_cron_engine),
-    harness:logged(Logger, fun({ok, registered, Pid}) -> Pid =:= Ticker end),
+    harness:await_logged(Logger, fun({ok, registered, Pid}) -> Pid =:= Ticker end),
     Ticker ! stray,
     whereis(hb_cron_log) ! stray,
     [begin
@@ -113,14 +113,14 @@ mailboxes_stay_empty({Cu, _}) ->
         harness:eventually(fun() -> process_info(Pid, message_queue_len) =:= {message_queue_len, 0} end)
     end || Pid <- [Monitor, Ticker, whereis(hb_cron_log)]].
 
-%% The doubles are there in every other test; here the host exports nothing.
+%% Every other test has the doubles; here the host exports nothing.
 host_without_a_logger_has_none({Cu, _}) ->
     Doubles = [hb_logger, hb_opts, dev_mu],
     Paths = code:get_path(),
     Away = [filename:dirname(code:which(Module)) || Module <- Doubles],
     lists:foreach(fun harness:unload/1, Doubles),
     true = code:set_path([Path || Path <- Paths, not lists:member(filename:absname(Path), [filename:absname(A) || A <- Away])]),
-    %% Where a node without options keeps its checkpoint.
+    %% The default checkpoint of a node without options.
     {ok, Cwd} = file:get_cwd(),
     ok = file:set_cwd(filename:dirname(harness:checkpoint())),
     try

@@ -1,5 +1,5 @@
-%%% What the README says is logged is shown: by a stock `erl' whose logger has not been configured, and by a stock
-%%% release. Each test reads what its node prints.
+%%% Records that the README promises are printed by a stock `erl' without logger configuration, and by a stock
+%%% release. Each test reads the output of its node.
 -module(logged_promises_tests).
 -include_lib("eunit/include/eunit.hrl").
 
@@ -35,7 +35,7 @@ cleanup(#{dir := Dir, cu := Cu}) ->
     test_cu:stop(Cu),
     ok = file:del_dir_r(Dir).
 
-%% Starts a monitor in a stock node, and hands both the test and the node's end over.
+%% Starts a monitor in a stock node, runs the test, and stops the node.
 with_monitor(World, Options, Test) -> with_monitor(World, Options, "", #{}, Test).
 
 with_monitor(#{dir := Dir, cu := Cu, id := Id}, Options, Before, How, Test) ->
@@ -80,7 +80,7 @@ push_that_stalls_is_shown(#{cu := Cu, id := Id} = World) ->
         stock_node:says(Node, ["WARNING REPORT[^\n]*\npush_stalled ", Id])
     end).
 
-%% Results 2 and 3 are not in any page that begins before them: the CU leaves errors out.
+%% Pages never contain results 2 and 3: the CU leaves errors out.
 run_of_errors_that_was_passed_is_shown(#{cu := Cu, id := Id} = World) ->
     510 = test_cu:add(Cu, Id, 510),
     test_cu:script(Cu, fun(#{kind := results}) -> pass;
@@ -102,9 +102,9 @@ damaged_checkpoint_is_shown(#{dir := Dir} = World) ->
         stock_node:says(Node, "ERROR REPORT[^\n]*\nlibrary cron_checkpoint[^\n]* is damaged [^\n]*moved to [^\n]*corrupt-")
     end).
 
-%% A limit on the size of files stands for a disk that is full, which takes root.
+%% A limit on file sizes simulates a full disk, which would require root.
 checkpoint_that_cannot_be_written_is_shown(#{cu := Cu, id := Id} = World) ->
-    %% Every other result can be pushed: the device is not taken to be down.
+    %% Every other push succeeds, so the device counts as available.
     Large = iolist_to_binary(["{\"Output\":\"", binary:copy(<<"x">>, 1000000), "\"}"]),
     16 = test_cu:add_nodes(Cu, Id, lists:append(lists:duplicate(8, [Large, <<"{\"Output\":\"\"}">>]))),
     Options = "#{cron_push => fun(#{message := #{<<\"Output\">> := <<>>}}, _) -> ok; (_, _) -> {error, poison} end, "
@@ -155,7 +155,7 @@ columns_of_the_log_format_are_shown(#{cu := Cu, id := Id} = World) ->
         stock_node:says(Node, ["[0-9:.]{12} warn +connect +", Id])
     end).
 
-%% A release of era_b, which the host's modules are in, with this build installed.
+%% A release of era_b, with the host's modules and this build.
 installed() ->
     World = setup(),
     #{dir := Dir} = World,

@@ -1,18 +1,18 @@
-%%% What `cron_max_buffered_bytes' bounds: however small the values of pages are, the whole OS process takes no more
-%%% memory than a few times that. In a node of its own, whose peak the system tells.
+%%% `cron_max_buffered_bytes' bounds memory: with values of any size in pages, the OS process takes only a few
+%%% times the limit. The tests run in a separate node, whose peak the system reports.
 -module(memory_tests).
 -include_lib("eunit/include/eunit.hrl").
-%% In that node
+%% Runs in the separate node.
 -export([main/1]).
 
 -define(BUDGET, (32 bsl 20)).
-%% As the README says: so many times the budget, and so many bytes for each thread that fetches.
+%% The bound of the README: a multiple of the budget, and some bytes per fetch thread.
 -define(TIMES, 3).
 -define(PER_THREAD, (1 bsl 20)).
-%% More pages than there is room for.
+%% More pages than the budget allows.
 -define(MONITORS, 8).
 -define(PAGES, 3).
-%% Of a page, as JSON.
+%% The size of a page's JSON.
 -define(PAGE, (12 bsl 20)).
 
 eunit_wrapper_(Tests) -> deadline:each(Tests).
@@ -20,12 +20,12 @@ eunit_wrapper_(Tests) -> deadline:each(Tests).
 memory_of_pages_is_bounded_by_the_budget_test_() ->
     [{atom_to_list(Name), {timeout, 300, fun() ->
         #{bytes := Bytes, buffered := Buffered, threads := Threads} = peak(Node),
-        %% The budget was full.
+        %% The budget was reached.
         ?assert(Buffered > ?BUDGET div 2),
         ?assert(Bytes =< ?TIMES * ?BUDGET + Threads * ?PER_THREAD, {Bytes, Buffered, Threads})
     end}} || {Name, Node} <- shapes()].
 
-%% Results of values that take many times their JSON, each of about so many bytes.
+%% Results whose values take many times their JSON in memory, of about this many bytes each.
 shapes() ->
     [{floats, many(2000, <<"1.5">>)},
      {empty_objects, many(2000, <<"{}">>)},
@@ -37,7 +37,7 @@ many(Bytes, Value) ->
     Count = Bytes div (byte_size(Value) + 1),
     iolist_to_binary([<<"{\"Output\":[">>, lists:join($,, lists:duplicate(Count, Value)), <<"]}">>]).
 
-%% The most memory that pages of such results took, and the most that the engine counted.
+%% The peak memory for pages of such results, and the peak that the engine counted.
 peak(Node) ->
     Cu = test_cu:start(),
     Size = ?PAGE div byte_size(Node),
@@ -67,7 +67,7 @@ main([Port, Url]) ->
     end),
     ok.
 
-%% First no push returns, until the budget is full; then all that there is is pushed.
+%% At first no push returns, until the budget is reached; then everything is pushed.
 measured(Url) ->
     hb_opts:set(#{cron_checkpoint => false, cron_max_buffered_bytes => ?BUDGET, cron_push_backoff => {1, 1}}),
     Gate = counters:new(1, []),
@@ -77,7 +77,7 @@ measured(Url) ->
         {Monitor, _} = hb_process_monitor:start(Id, #{rate => 3600000, cursor => earliest, cron_node => Url, cron_push => Push}),
         Monitor
     end || Id <- Ids],
-    %% The peak begins anew with this.
+    %% Resets the peak.
     ok = file:write_file("/proc/self/clear_refs", <<"5">>),
     #{rss_kb := Before} = os_node:status(self),
     Buffered = lists:max([begin
@@ -86,7 +86,7 @@ measured(Url) ->
         maps:get(buffered, hb_cron_engine:counters())
     end || _ <- lists:seq(1, 4)]),
     ok = counters:put(Gate, 1, 1),
-    %% What was fetched is pushed, and more of it fetched.
+    %% Held pages are pushed, and further ones fetched.
     [Monitor ! tick || Monitor <- Monitors],
     harness:eventually(fun() -> idle() andalso lists:any(fun has_pushed/1, Ids) end),
     #{peak_kb := After} = os_node:status(self),

@@ -1,9 +1,9 @@
-%%% No tag of a result changes how a host's codec reads the rest of its message: whatever a Compute Unit says, what the
-%%% host reads is what was written. The codec is a model of the hosts': an HTTP message, whose headers say how its body
-%%% is to be read, and the same as a part of another one's body.
+%%% No tag of a result changes how a host's codec reads the rest of the message: the host reads what was written,
+%%% whatever a Compute Unit sends. The codec is a model: an HTTP message, whose headers say how its body is read,
+%%% alone and as a part of another message's body.
 -module(message_props_tests).
 -include_lib("eunit/include/eunit.hrl").
-%% Debian has PropEr's header in another package than PropEr, and these are all it would be for.
+%% Debian packages PropEr's header separately; only these functions of it are needed.
 -import(proper_types, [binary/0, frequency/1, list/1, oneof/1, range/2]).
 -define(FORALL(Values, Type, Holds), proper:forall(Type, fun(Values) -> Holds end)).
 
@@ -11,7 +11,7 @@
 -define(CASES, 3000).
 -define(SOURCE, <<"SSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSS">>).
 -define(TARGET, <<"TTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTT">>).
-%% A body of several parts, in the one of which are fields of ours.
+%% A multipart body, one of whose parts has fields like ours.
 -define(MULTIPART, <<"multipart/form-data; boundary=\"b\"">>).
 -define(CRAFTED, <<"--b\r\ncontent-disposition: form-data;name=\"from-process\"\r\n\r\nEVIL\r\n"
                    "--b\r\ncontent-disposition: inline\r\n\r\nread as data\r\n--b--">>).
@@ -23,7 +23,7 @@ rules_test_() ->
      || {Name, Prop} <- [{"message_is_read_as_it_was_written", prop_message()},
                          {"part_of_a_message_is_read_as_it_was_written", prop_part()}]].
 
-%% The model itself: what was reserved is reason enough.
+%% Tests the model itself: crafted fields change how it reads a message.
 codec_reads_crafted_fields_test() ->
     Crafted = #{<<"from-process">> => ?SOURCE, <<"data">> => ?CRAFTED, <<"content-type">> => ?MULTIPART},
     ?assertMatch(#{<<"from-process">> := <<"EVIL">>, <<"data">> := <<"read as data">>}, read(write(Crafted))),
@@ -40,7 +40,7 @@ word() ->
            <<"priv">>, <<"path">>, <<"device">>, <<"method">>, <<"slot">>, <<"original-tags">>, <<"trusted-keys">>,
            <<"from-process">>, <<"target">>, <<"data">>, <<"type">>, <<"data-protocol">>, <<"anchor">>, <<"action">>]).
 
-%% A word in any case, a k now and then as the Kelvin sign, or with something added.
+%% A word in any case, sometimes with the Kelvin sign for k, or with an addition.
 name() ->
     Cased = bind(word(), fun(Word) -> cased(Word) end),
     frequency([{8, Cased}, {1, bind(Cased, fun(Name) -> <<Name/binary, "/x">> end)},
@@ -67,7 +67,7 @@ item() ->
 prop_message() ->
     ?FORALL(Item, item(), holds(Item, fun(Message) -> read(write(Message)) =:= Message end)).
 
-%% Data lies on a line there, too: that is the host's, and so for its own messages.
+%% Data is on a line there as well. The host's own messages have the same problem.
 prop_part() ->
     ?FORALL(Item, item(), holds(Item, fun(Message) ->
         Fields = maps:remove(<<"data">>, Message),
@@ -80,7 +80,7 @@ holds(Item, Holds) ->
             #{<<"from-process">> := ?SOURCE, <<"target">> := ?TARGET, <<"type">> := <<"Message">>} = Message,
             Holds(Message);
         {error, {Why, _}} ->
-            %% Only what does not stay on its line is refused.
+            %% Only items that break out of their line are refused.
             lists:member(Why, [bad_tags, bad_field]) andalso breaks(Item)
     end.
 
@@ -88,7 +88,7 @@ breaks(#{<<"Tags">> := Tags, <<"Anchor">> := Anchor}) ->
     lists:any(fun(Text) -> is_binary(Text) andalso binary:match(Text, [<<"\r\n">>, <<": ">>]) =/= nomatch end,
               [Anchor | lists:append([[Name, Value] || #{<<"name">> := Name, <<"value">> := Value} <- Tags])]).
 
-%% The model: an HTTP message as a map of headers and a body.
+%% The model: an HTTP message as a map of headers, and a body.
 
 write(Message) ->
     {Headers, Inline} = case Message of
@@ -112,7 +112,7 @@ read({Headers, Body}) ->
                 nomatch -> #{Inline => Body}
             end
     end,
-    %% What is empty stands among the types of the fields.
+    %% Empty values are listed among the types of the fields.
     Empty = case maps:is_key(Inline, Parts) orelse maps:is_key(<<"content-type">>, Headers) of
         true -> #{};
         false -> #{Inline => <<>>}
@@ -137,7 +137,7 @@ with_ids(#{<<"ao-ids">> := Ids} = Message) ->
 with_ids(Message) ->
     Message.
 
-%% What is about the message is no part of it.
+%% Fields about the message are not part of it.
 typed(Message) ->
     Types = maps:get(<<"ao-types">>, Message, <<>>),
     Kept = maps:filter(fun(Name, _) ->
@@ -149,7 +149,7 @@ typed(Message) ->
         case binary:match(Types, <<Name/binary, "=">>) of nomatch -> Value; _ -> typed end
     end, Kept).
 
-%% A field is a line in a part.
+%% In a part, a field is a line.
 write_part(Message) ->
     Lines = [<<Name/binary, ": ", Value/binary>> || {Name, Value} <- lists:sort(maps:to_list(Message))],
     iolist_to_binary(lists:join(<<"\r\n">>, [<<"content-disposition: form-data;name=\"body\"">> | Lines])).

@@ -1,21 +1,20 @@
-%%% Metrics: that each counts what it says, and goes on counting through whatever dies.
+%%% Metrics: each counts what its description says, and continues across deaths of all parts.
 -module(metrics_tests).
 -include_lib("eunit/include/eunit.hrl").
 
 eunit_wrapper_(Tests) -> deadline:each(Tests).
 
 all_test_() ->
-    {foreach, fun harness:setup/0, fun harness:cleanup/1,
-     [{with, [T]} || T <- [
+    harness:tests([
         fun metrics_of_a_node_at_work_count_what_it_did/1,
         fun metrics_of_results_without_a_time_leave_out_their_lag/1,
         fun metrics_after_an_engine_death_go_on_from_where_they_were/1,
-        fun metrics_of_a_stopped_application_show_what_it_did_and_nothing_now/1,
+        fun metrics_of_a_stopped_application_keep_counters_only/1,
         fun failed_fetches_are_counted_by_class/1,
         fun failed_pushes_are_counted_one_by_one_and_given_up_once/1,
         fun push_that_stalls_shows_while_it_lasts/1,
         fun breaker_that_opens_is_counted_once_until_it_closes/1
-     ]]}.
+    ]).
 
 metric(Name) -> maps:get(Name, hb_process_monitor:metrics()).
 
@@ -23,7 +22,7 @@ count(Name) -> maps:get(count, metric(Name)).
 
 sum(Name) -> maps:get(sum, metric(Name)).
 
-%% What a histogram holds above a bound.
+%% The number of values above a bound in a histogram.
 above(Bound, Name) ->
     #{buckets := Buckets, count := Count} = metric(Name),
     {_, Below} = lists:keyfind(Bound, 1, Buckets),
@@ -35,18 +34,18 @@ metrics_of_a_node_at_work_count_what_it_did(Cu) ->
     Before = hb_process_monitor:metrics(),
     Count = fun(Name) -> count(Name) - maps:get(count, maps:get(Name, Before)) end,
     Id = harness:proc_id(),
-    harness:sink(Id),
+    harness:report_pushes(Id),
     test_cu:add(Cu, Id, 1500),
     {Monitor, _} = harness:start(Cu, Id, #{cursor => earliest, rate => 50}),
-    harness:results(1, 1500),
+    harness:await_results(1, 1500),
     %% Two pages with results, and the empty one that ends the poll.
     harness:eventually(fun() -> Count(push_duration_seconds) =:= 1500 andalso Count(page_duration_seconds) =:= 2
                            andalso Count(fetch_duration_seconds) >= 3 end),
-    %% Each in its own time, and none of them for nothing.
+    %% Each duration is positive and in the right histogram.
     [?assert(Count(Name) > 0) || Name <- Histograms],
     ?assertEqual(1500, Count(lag_seconds)),
     ?assertEqual(2, Count(decode_duration_seconds)),
-    %% The CU's results are of October 2025: none of them is less than a week old.
+    %% The CU's results are from October 2025, so all are older than a week.
     #{buckets := Lags} = metric(lag_seconds),
     #{lag_seconds := #{buckets := LagsBefore}} = Before,
     ?assertEqual(lists:keyfind(604800.0, 1, LagsBefore), lists:keyfind(604800.0, 1, Lags)),
@@ -79,8 +78,8 @@ metrics_of_results_without_a_time_leave_out_their_lag(Cu) ->
 
 metrics_after_an_engine_death_go_on_from_where_they_were(Cu) ->
     Id = harness:proc_id(),
-    {Monitor, _} = harness:pushed(Cu, Id, 10),
-    harness:polled(Cu, Id),
+    {Monitor, _} = harness:start_and_push(Cu, Id, 10),
+    harness:await_polled(Cu, Id),
     harness:eventually(fun() -> count(push_duration_seconds) >= 10 end),
     Before = hb_process_monitor:metrics(),
     killed = harness:kill(whereis(hb_cron_engine)),
@@ -91,11 +90,11 @@ metrics_after_an_engine_death_go_on_from_where_they_were(Cu) ->
      || #{name := Name, type := counter} = Metric <- hb_cron_metrics:table(), not is_map_key(label, Metric)],
     test_cu:add(Cu, Id, 1),
     Monitor ! tick,
-    harness:results(11, 11),
+    harness:await_results(11, 11),
     harness:eventually(fun() -> metric(results_fetched_total) =:= maps:get(results_fetched_total, Before) + 1 end).
 
-metrics_of_a_stopped_application_show_what_it_did_and_nothing_now(Cu) ->
-    {_, _} = harness:pushed(Cu, harness:proc_id(), 3),
+metrics_of_a_stopped_application_keep_counters_only(Cu) ->
+    {_, _} = harness:start_and_push(Cu, harness:proc_id(), 3),
     harness:eventually(fun() -> metric(monitors) =:= 1 end),
     Results = metric(results_fetched_total),
     ok = application:stop(hb_process_monitor),
@@ -108,7 +107,7 @@ failed_fetches_are_counted_by_class(Cu) ->
     test_cu:script(Cu, fun(_) -> {raw, test_cu:reply(503, <<>>)} end),
     {Monitor, Logger} = harness:start(Cu, Id, #{cursor => earliest}),
     Monitor ! tick,
-    harness:logged(Logger, fun({error, status, _}) -> true end),
+    harness:await_logged(Logger, fun({error, status, _}) -> true end),
     After = metric(fetch_failures_total),
     ?assert(maps:get(status, After) > maps:get(status, Before)),
     ?assertEqual(maps:remove(status, Before), maps:remove(status, After)).
@@ -134,13 +133,13 @@ failed_pushes_are_counted_one_by_one_and_given_up_once(Cu) ->
 push_that_stalls_shows_while_it_lasts(Cu) ->
     Id = harness:proc_id(),
     test_cu:add(Cu, Id, 1),
-    Push = harness:held_pushes(Id),
+    Push = harness:hold_pushes(Id),
     {Above, Sum} = {above(0.1, push_duration_seconds), sum(push_duration_seconds)},
     {Monitor, _} = harness:start(Cu, Id, #{cursor => earliest, cron_push_stall => 1}),
     Monitor ! tick,
-    Held = harness:held(Push, 1),
+    Held = harness:await_push(Push, 1),
     harness:eventually(fun() -> metric(stalled_pushes) =:= 1 andalso metric(oldest_push_seconds) > 0.1 end),
-    harness:let_go(Held),
+    harness:release_push(Held),
     harness:eventually(fun() -> metric(stalled_pushes) =:= 0 andalso metric(oldest_push_seconds) == 0 end),
     ?assertEqual(Above + 1, above(0.1, push_duration_seconds)),
     ?assert(sum(push_duration_seconds) - Sum > 0.1).

@@ -1,10 +1,9 @@
-%%% The monitor against a model, on the real application and a real CU: whatever is done to it, in
-%%% whatever order, each result is pushed in its order or is a dead letter, none twice but the one
-%%% that a kill interrupted, and all of them once the faults are over. When things happen is left to
-%%% the schedulers; that a node is killed is the crash test's.
+%%% The monitor against a model, with the real application and a real CU. After any commands in any order, each
+%%% result was pushed in order or is a dead letter, none was pushed twice except the one that a kill interrupted,
+%%% and all of them arrive once the faults are over. The schedulers decide the timing. The crash test kills nodes.
 -module(monitor_props_tests).
 -include_lib("eunit/include/eunit.hrl").
-%% Debian has PropEr's header in another package than PropEr, and these are all it would be for.
+%% Debian packages PropEr's header separately; only these functions of it are needed.
 -import(proper_types, [frequency/1, list/1, oneof/1, range/2]).
 -define(FORALL(Values, Type, Holds), proper:forall(Type, fun(Values) -> Holds end)).
 
@@ -12,7 +11,7 @@
 -define(CASES, 100).
 %% Faults are planned for results up to this number.
 -define(PLANNED, 30).
-%% A tree takes ten deaths of a child in ten seconds; more would be another test.
+%% The supervisor allows ten deaths of a child in ten seconds. The test stays below that.
 -define(TICKERS, 9).
 -define(DEADLINE, deadline:ms()).
 
@@ -21,8 +20,8 @@ eunit_wrapper_(Tests) -> deadline:each(Tests).
 monitor_test_() ->
     {setup, fun setup/0, fun cleanup/1, fun({Cu, _}) ->
         {timeout, 300, fun() ->
-            %% Tickers killed since the application was started.
-            put(tickers, 0),
+            %% Kills of the engine process since the application was started.
+            put(engines, 0),
             ?assertEqual(true, proper:quickcheck(prop_delivers(Cu), [
                 {numtests, ?CASES}, {start_size, 20}, {max_size, 120}, {max_shrinks, 100}, quiet, long_result]))
         end}
@@ -30,7 +29,7 @@ monitor_test_() ->
 
 setup() ->
     Cu = harness:setup(),
-    %% A ticker that is killed is on purpose here.
+    %% These kills are on purpose.
     #{level := Level} = logger:get_primary_config(),
     ok = logger:set_primary_config(level, critical),
     {Cu, Level}.
@@ -42,14 +41,14 @@ cleanup({Cu, Level}) ->
 prop_delivers(Cu) ->
     ?FORALL({Options, Commands}, {options(), commands()},
         begin
-            %% What PropEr itself makes of an exception is not to be had with every release of OTP.
+            %% Not all releases of OTP support PropEr's own output for exceptions.
             Wrong = try run(Cu, Options, Commands)
                     catch Class:Reason:Stack -> [{Class, Reason, Stack}]
                     end,
             proper:whenfail(fun() -> io:format(user, "violated: ~p~n", [Wrong]) end, fun() -> Wrong =:= [] end)
         end).
 
-%% Whether a push takes its time, so that what is done to a monitor finds it at one; and options.
+%% Whether pushes are slow, so that commands find the monitor in a push; and options.
 options() ->
     Drawn = {proper_types:boolean(), oneof([1, 2, 5, 1000]), oneof([2, 3, infinity])},
     proper_types:bind(Drawn, fun({Slow, PageLimit, Attempts}) ->
@@ -69,7 +68,7 @@ commands() ->
         {4, stop_and_start},
         {4, stop_without_waiting_and_start},
         {4, kill_monitor},
-        {3, kill_ticker},
+        {3, kill_engine},
         {1, restart_application},
         {4, {cu, oneof([close, status, garbage])}},
         {4, {cu, works}},
@@ -77,7 +76,7 @@ commands() ->
         {3, discard}
     ])).
 
-%% One case: a process of its own, and a book of what happens to its results.
+%% One case: a new process, and a book of events of its results.
 
 run(Cu, {Slow, Options}, Commands) ->
     Id = harness:proc_id(),
@@ -103,8 +102,8 @@ start(Options, #{cu := Cu, id := Id, book := Book}) ->
     {Monitor, _} = harness:start(Cu, Id, Options),
     Monitor ! tick.
 
-%% {N, What}: what happened, in its order. {fault, Number | device}: how a push of it, or every one,
-%% fails. redelivered: the dead letter that is just being pushed once more.
+%% {N, What}: an event. {fault, Number | device}: how a push of this result, or every push, fails. redelivered: the
+%% dead letter that is being pushed again.
 note(Book, What) -> ets:insert(Book, {erlang:unique_integer([monotonic]), What}).
 
 push(Book, Number) ->
@@ -135,7 +134,7 @@ command(tick, Case) ->
 command(settle, Case) ->
     settle(Case, 0, 200),
     Case;
-%% Some of what is under way gets done, and some does not.
+%% A random pause: some of the pending work is done, and some is not.
 command({moment, Ms}, Case) ->
     receive after Ms -> Case end;
 command({fail, Number, How, Way}, #{book := Book} = Case) ->
@@ -163,18 +162,18 @@ command(kill_monitor, #{book := Book, options := Options} = Case) ->
     note(Book, killed),
     start(Options, Case),
     Case;
-command(kill_ticker, Case) ->
-    case {whereis(hb_cron_engine), get(tickers)} of
+command(kill_engine, Case) ->
+    case {whereis(hb_cron_engine), get(engines)} of
         {_, ?TICKERS} -> command(restart_application, Case);
         {undefined, _} -> Case;
         {Ticker, Killed} ->
             exit(Ticker, kill),
-            put(tickers, Killed + 1),
+            put(engines, Killed + 1),
             Case
     end;
 command(restart_application, #{options := Options} = Case) ->
     ok = application:stop(hb_process_monitor),
-    put(tickers, 0),
+    put(engines, 0),
     start(Options, Case),
     Case;
 command({cu, How}, #{cu := Cu} = Case) ->
@@ -218,8 +217,8 @@ letters(#{id := Id}) ->
     {ok, Letters} = ?M:dead_letters(Id),
     [{Letter, harness:number(Result)} || #{id := Letter, result := Result} <- Letters].
 
-%% Lets things happen for as long as they do: a turn of the monitor, and of the machine, in which
-%% nothing is noted any more. What is judged does not depend on it.
+%% Waits while events happen: yields to the monitor and the machine until no more events are noted. The judgement
+%% does not depend on it.
 settle(_Case, _Before, 0) ->
     ok;
 settle(#{book := Book} = Case, Before, Turns) ->
@@ -230,7 +229,7 @@ settle(#{book := Book} = Case, Before, Turns) ->
         Size -> settle(Case, Size, Turns - 1)
     end.
 
-%% No more faults: within a time, all there is has been pushed or is a dead letter.
+%% Without faults, every result must soon be pushed or be a dead letter.
 finish(#{cu := Cu, id := Id, book := Book} = Case) ->
     test_cu:script(Cu, fun(_) -> pass end),
     ets:match_delete(Book, {{fault, '_'}, '_', '_'}),
@@ -247,11 +246,11 @@ missing(Count, #{book := Book} = Case) ->
 
 happened(Book) -> [What || {N, What} <- ets:tab2list(Book), is_integer(N)].
 
-%% What is or was a dead letter: {Letter, Number}.
+%% All present and former dead letters: {Letter, Number}.
 dead(#{book := Book} = Case) ->
     lists:usort([Letter || {letter, Id, N} <- happened(Book), Letter <- [{Id, N}]] ++ letters(Case)).
 
-%% What is wrong with what happened.
+%% The violations in a book.
 judge(#{book := Book, options := #{cron_push_attempts := Attempts}} = Case) ->
     Happened = happened(Book),
     Dead = [N || {_, N} <- dead(Case)],
@@ -261,8 +260,8 @@ judge(#{book := Book, options := #{cron_push_attempts := Attempts}} = Case) ->
         ++ [{again_twice, N} || N <- Dead, length([again || {pushed, again, M} <- Happened, M =:= N]) > 1]
         ++ in_a_row(Dead, Happened).
 
-%% Each result follows the one before it or dead letters; the last one may come again after a kill,
-%% once: it was pushed, and the kill came before the ack.
+%% Each result follows the previous one or dead letters. The last one may be repeated once after a kill, if the
+%% kill came between its push and its ack.
 order([{pushed, first, N} | Rest], Last, _Killed, Dead) when N > Last ->
     [{skipped, Between} || Between <- lists:seq(Last + 1, N - 1), not lists:member(Between, Dead)]
         ++ order(Rest, N, false, Dead);
@@ -277,14 +276,14 @@ order([_ | Rest], Last, Killed, Dead) ->
 order([], _Last, _Killed, _Dead) ->
     [].
 
-%% A dead letter failed so many times at least, and was not pushed but by redeliver.
+%% A dead letter failed at least this often, and was pushed only by redeliver.
 given_up(N, infinity, _Happened) ->
     [{given_up_without_a_bound, N}];
 given_up(N, Attempts, Happened) ->
     [{given_up_too_soon, N} || length([tried || {failed, first, M} <- Happened, M =:= N]) < Attempts].
 
-%% A result that is given up may have been pushed before only if a kill came before its ack, and
-%% then it failed.
+%% A result that was given up may have been pushed before only if a kill prevented its ack and it failed
+%% afterwards.
 never_acked(N, Happened) ->
     case lists:dropwhile(fun(What) -> What =/= {pushed, first, N} end, Happened) of
         [] -> true;
@@ -293,8 +292,8 @@ never_acked(N, Happened) ->
             lists:member(killed, Before) andalso Then =/= [] andalso never_acked(N, Then)
     end.
 
-%% Of two results that follow each other the second one is not given up, unless the monitor was
-%% started in between: nothing was pushed that would show that the device works.
+%% Of two consecutive results the second one is not given up, unless the monitor was started in between: no push
+%% has shown that the device works.
 in_a_row(Dead, Happened) ->
     Numbered = lists:zip(lists:seq(1, length(Happened)), Happened),
     Ended = fun(N) -> lists:max([At || {At, {failed, first, M}} <- Numbered, M =:= N]) end,

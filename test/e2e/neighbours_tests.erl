@@ -1,34 +1,34 @@
-%%% What else the node does leaves ticks alone, and the other way round: starts, file operations of the host. Each
-%%% test counts the polls of a monitor beside the messages of a timer with the same rate, so that a slow machine slows
-%%% both. `make bench SUITES=neighbours' has the figures.
+%%% Ticks and the node's other work do not disturb each other: starts, file operations of the host. Each test
+%%% compares the polls of a monitor with the messages of a timer of the same rate, so that a slow machine slows
+%%% both. `make bench SUITES=neighbours' measures figures.
 -module(neighbours_tests).
 -include_lib("eunit/include/eunit.hrl").
-%% In a node of its own
+%% Run in a separate node
 -export([one_dirty_scheduler/1]).
 
-%% Between two ticks, in ms.
+%% The time between two ticks, in ms.
 -define(RATE, 50).
-%% Of what a timer sends at the same rate: what a monitor polls at least.
+%% The least share of polls, compared with a timer of the same rate.
 -define(SHARE, 0.5).
 
 eunit_wrapper_(Tests) -> deadline:each(Tests).
 
 neighbours_test_() ->
-    {foreach, fun harness:setup/0, fun harness:cleanup/1, [{with, [T]} || T <- [
+    harness:tests([
         fun starts_with_loggers_leave_ticks_alone/1,
         fun processes_that_sync_files_leave_ticks_alone/1,
         fun stopped_monitors_leave_no_logger_behind/1,
-        fun ticker_asked_in_a_slice_answers_soon/1
-    ]]}.
+        fun engine_asked_in_a_slice_answers_soon/1
+    ]).
 
-%% Each start brings the host's logger, with which the ticker registers.
+%% Each start has a host's logger, with which the engine process registers.
 starts_with_loggers_leave_ticks_alone(Cu) ->
     polls_beside(Cu, fun() ->
         Monitors = [element(1, harness:start(Cu, harness:proc_id(), #{cursor => earliest})) || _ <- lists:seq(1, 3000)],
         [ok = hb_process_monitor:stop(Monitor, deadline:ms()) || Monitor <- Monitors]
     end).
 
-%% A dirty IO scheduler is free for the engine's loop, however many processes queue for one.
+%% The engine's loop always gets a dirty IO scheduler, however many processes wait for one.
 processes_that_sync_files_leave_ticks_alone(Cu) ->
     Dir = filename:dirname(harness:checkpoint()),
     polls_beside(Cu, fun() ->
@@ -42,7 +42,7 @@ sync(Path, Times) ->
     [begin ok = file:write(File, <<0:8000>>), ok = file:sync(File) end || _ <- lists:seq(1, Times)],
     file:close(File).
 
-%% 100 polls or more while Fun() is run again and again.
+%% Runs Fun() repeatedly during at least 100 polls.
 polls_beside(Cu, Fun) ->
     Id = harness:proc_id(),
     {_, _} = harness:start(Cu, Id, #{rate => ?RATE, cursor => earliest}),
@@ -78,20 +78,20 @@ status(Name) ->
     {status, _, _, [_, _, _, _, Misc]} = sys:get_status(Name, deadline:ms()),
     [Item || {data, Data} <- Misc, Item <- Data].
 
-%% OTP's tools ask processes by messages, which a slice of the loop does not see.
-ticker_asked_in_a_slice_answers_soon(Cu) ->
+%% OTP's tools send system messages, which the loop does not see during a slice.
+engine_asked_in_a_slice_answers_soon(Cu) ->
     Id = harness:proc_id(),
     {_, _} = harness:start(Cu, Id, #{rate => ?RATE, cursor => earliest}),
     harness:eventually(fun() -> length(test_cu:requests(Cu, Id)) >= 10 end),
     Before = length(test_cu:requests(Cu, Id)),
     [_ | _] = status(hb_cron_engine),
-    %% A second's worth or two, and not a slice's.
+    %% Enough for one or two seconds of slices, but far more than one slice.
     ?assert(length(test_cu:requests(Cu, Id)) - Before < 10000 div ?RATE).
 
-%% With +SDio 1 the host's file operations and the engine's loop take turns.
+%% With +SDio 1 the host's file operations alternate with the engine's loop.
 one_dirty_scheduler_is_reported_and_shared_test() ->
-    Peer = harness:peer(["+SDio", "1", "-pa" | code:get_path()]),
-    try ?assertEqual(ok, harness:call(Peer, ?MODULE, one_dirty_scheduler, [?RATE]))
+    Peer = harness:start_peer(["+SDio", "1", "-pa" | code:get_path()]),
+    try ?assertEqual(ok, harness:call_peer(Peer, ?MODULE, one_dirty_scheduler, [?RATE]))
     after peer:stop(Peer)
     end.
 
@@ -106,7 +106,8 @@ one_dirty_scheduler(Rate) ->
     receive {otp_log, #{msg := {report, #{what := one_dirty_io_scheduler}}}} -> ok after deadline:ms() -> error(not_logged) end,
     harness:eventually(fun() -> length(test_cu:requests(Cu, Id)) >= 1 end),
     {Polls, Files} = files_beside(Cu, Id, length(test_cu:requests(Cu, Id)), 0),
-    %% A file operation waits for a slice of 5 ms; with one of half a second there would be ten polls for each.
+    %% A file operation waits for a slice of 5 ms. With slices of half a second there would be ten polls for each
+    %% operation.
     true = Files >= Polls,
     harness:cleanup(Cu),
     ok.

@@ -1,14 +1,14 @@
-%%% The NIF called a million times with terms of every kind, as `make abuse' does it any number of times.
+%%% Calls the NIF a million times with terms of every kind. `make abuse' does it any number of times.
 -module(nif_abuse_tests).
 -include_lib("eunit/include/eunit.hrl").
 
 -define(CALLS, 1000000).
-%% How long that may take, in ms. Only a failure takes this long.
+%% The time limit, in ms. Only a failure takes this long.
 -define(LIMIT, 280000).
 
 eunit_wrapper_(Tests) -> deadline:each(Tests).
 
-functions_called_with_anything_refuse_it_and_leave_nothing_behind_test_() ->
+functions_with_any_terms_refuse_them_and_leak_nothing_test_() ->
     {timeout, 300, fun() ->
         {Listen, Port} = os_node:listen(),
         Node = os_node:start(abuse, [integer_to_list(Number) || Number <- [?CALLS, seed(), Port]]),
@@ -20,7 +20,7 @@ functions_called_with_anything_refuse_it_and_leave_nothing_behind_test_() ->
         ?assert(Refused > ?CALLS div 4 andalso Taken > ?CALLS div 4)
     end}.
 
-%% Printed with a failure, so that it can be had again.
+%% Printed with a failure, to repeat it.
 seed() ->
     Seed = os:system_time(microsecond) rem 1000000000,
     io:format("seed ~b~n", [Seed]),

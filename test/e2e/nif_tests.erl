@@ -1,8 +1,8 @@
-%%% The library: loading it in every way a host does, and what its functions refuse.
+%%% The library: every way in which hosts load it, and the calls that its functions refuse.
 -module(nif_tests).
 -include_lib("eunit/include/eunit.hrl").
 
-%% A push device for other nodes.
+%% The push device of other nodes.
 -export([push/2]).
 
 -define(NIF, hb_process_monitor_nif).
@@ -10,8 +10,7 @@
 eunit_wrapper_(Tests) -> deadline:each(Tests).
 
 functions_test_() ->
-    {foreach, fun harness:setup/0, fun harness:cleanup/1,
-     [{with, [T]} || T <- [
+    harness:tests([
         fun functions_given_wrong_types_are_badarg/1,
         fun functions_given_stale_handles_do_nothing/1,
         fun engine_that_runs_already_is_busy/1,
@@ -21,12 +20,12 @@ functions_test_() ->
         fun engine_stopped_before_the_last_message_still_sends_it/1,
         fun registration_with_bad_options_is_refused/1,
         fun library_loaded_again_goes_on_with_the_old_code/1
-     ]]}.
+    ]).
 
 loading_test_() ->
     {setup, fun harness:setup/0, fun harness:cleanup/1, fun(Cu) ->
         [{atom_to_list(Name), fun() -> T(Cu) end} || {Name, T} <- [
-            {library_missing_in_an_embedded_release, fun library_missing_in_an_embedded_release_is_told_at_the_call/1},
+            {library_missing_in_an_embedded_release, fun missing_library_in_an_embedded_release_fails_the_call/1},
             {dropped_into_an_embedded_release, fun dropped_into_an_embedded_release_works/1},
             {left_by_a_plugin_for_cargo, fun library_where_a_plugin_for_cargo_leaves_it_is_found/1},
             {nif_path_names_the_library, fun nif_path_names_the_library/1}
@@ -38,8 +37,8 @@ specification_is_what_the_app_file_says_test() ->
     {application, Name, Own} = hb_cron_loader:specification(),
     [?assertEqual({Key, normal(proplists:get_value(Key, File))}, {Key, normal(Value)}) || {Key, Value} <- Own].
 
-%% A library that is built with NIF_PROFILE=dev does.
-what_is_built_holds_no_path_of_its_machine_test_() ->
+%% Only a library built with NIF_PROFILE=dev contains such paths.
+built_library_contains_no_path_of_its_machine_test_() ->
     {timeout, 300, fun() ->
         {ok, Library} = file:read_file(hb_process_monitor_nif:file()),
         {ok, {_, [{compile_info, Info}]}} = beam_lib:chunks(code:where_is_file("hb_process_monitor.beam"), [compile_info]),
@@ -86,7 +85,7 @@ functions_given_wrong_types_are_badarg(_Cu) ->
              fun(B) -> ?NIF:has_letter(engine(), B, 1) end, fun(B) -> ?NIF:keep_options(engine(), B, <<>>) end,
              fun(B) -> ?NIF:give_up_large(B, 1, <<"c">>, true, 1, <<>>, <<>>) end,
              fun(B) -> ?NIF:remove(B, true) end, fun(B) -> ?NIF:log_to_self(B) end, fun(B) -> ?NIF:check_node([B]) end,
-             %% An engine is no handle.
+             %% An engine is not a handle.
              fun(_) -> ?NIF:poll(engine()) end],
     [?assertError(badarg, Call(B)) || Call <- Calls, B <- Bad].
 
@@ -103,7 +102,7 @@ functions_given_stale_handles_do_nothing(Cu) ->
         ?assertEqual(stopped, ?NIF:poll(H)),
         ?assertEqual(ok, ?NIF:ack(H, 1, <<"c">>, true)),
         ?assertEqual(ok, ?NIF:ack(H, 16#ffffffffffffffff, <<"c">>, false)),
-        %% In memory there is no room for dead letters.
+        %% A checkpoint in memory has no room for dead letters.
         ?assertEqual(full, ?NIF:give_up(H, 1, <<"c">>, true, 1, <<>>, <<>>)),
         _ = ?NIF:remove(H, false),
         ?assertEqual(durable, ?NIF:remove(H, false))
@@ -121,7 +120,7 @@ engine_that_runs_already_is_busy(_Cu) ->
     receive {ran, Answer} -> ?assertEqual(stopped, Answer) end,
     unlink(Runner).
 
-%% Whoever looks whether it runs does so with a slice of their own, which may be in its way.
+%% Checking whether the loop runs takes a slice, which may collide with another caller's slice.
 run(Engine, Length) ->
     case ?NIF:run(Engine, Length) of
         busy -> run(Engine, Length);
@@ -219,22 +218,22 @@ registration_with_bad_options_is_refused(Cu) ->
 
 library_loaded_again_goes_on_with_the_old_code(Cu) ->
     Id = harness:proc_id(),
-    harness:sink(Id),
+    harness:report_pushes(Id),
     {Monitor, _} = harness:start(Cu, Id, #{cursor => earliest}),
     ?assertMatch({error, _}, code:load_file(?NIF)),
     ?assertEqual(ok, ?NIF:loaded()),
     test_cu:add(Cu, Id, 3),
     Monitor ! tick,
-    harness:results(1, 3).
+    harness:await_results(1, 3).
 
-%% Other nodes: releases that boot in embedded mode, the beams in an application of the host's
+%% Other nodes: releases in embedded mode, with the beams in an application of the host
 
 push(#{message := #{<<"cursor">> := Cursor}}, _State) ->
     persistent_term:put({?MODULE, pushed}, Cursor).
 
-library_missing_in_an_embedded_release_is_told_at_the_call(Cu) ->
+missing_library_in_an_embedded_release_fails_the_call(Cu) ->
     with_release(none, [], fun(Peer, Dir) ->
-        ?assertEqual({module, ?NIF}, harness:call(Peer, code, load_file, [?NIF])),
+        ?assertEqual({module, ?NIF}, harness:call_peer(Peer, code, load_file, [?NIF])),
         {error, {nif_not_loaded, Tried}} = start_on(Peer, Cu),
         Priv = filename:join([Dir, "lib", "hb-0.0.1", "priv"]),
         ?assertEqual([filename:join(Priv, "hb_process_monitor_nif.so"),
@@ -258,29 +257,29 @@ nif_path_names_the_library(Cu) ->
 pushes(Peer, Cu) ->
     1 = test_cu:add(Cu, release_id(), 1),
     {Monitor, undefined} = start_on(Peer, Cu),
-    harness:call(Peer, erlang, send, [Monitor, tick]),
+    harness:call_peer(Peer, erlang, send, [Monitor, tick]),
     Cursor = test_cu:cursor(1),
-    harness:eventually(fun() -> harness:call(Peer, persistent_term, get, [{?MODULE, pushed}, none]) =:= Cursor end),
-    %% Only what a call needs is loaded, and a second one purges nothing.
+    harness:eventually(fun() -> harness:call_peer(Peer, persistent_term, get, [{?MODULE, pushed}, none]) =:= Cursor end),
+    %% Loads only what a call needs. A second call purges nothing.
     ?assertEqual({Monitor, undefined}, start_on(Peer, Cu)),
-    ok = harness:call(Peer, hb_process_monitor, stop, [Monitor, deadline:ms()]),
+    ok = harness:call_peer(Peer, hb_process_monitor, stop, [Monitor, deadline:ms()]),
     ets:delete(maps:get(table, Cu), {count, release_id()}).
 
 release_id() -> list_to_binary(lists:duplicate(43, $R)).
 
 start_on(Peer, Cu) ->
     Options = #{rate => 3600000, cursor => earliest, cron_node => test_cu:url(Cu), cron_push => {?MODULE, push}},
-    %% Where a node without the host's options keeps its checkpoint.
-    ok = harness:call(Peer, file, set_cwd, [filename:dirname(harness:checkpoint())]),
+    %% The default checkpoint of a node without options.
+    ok = harness:call_peer(Peer, file, set_cwd, [filename:dirname(harness:checkpoint())]),
     raised_on(Peer, hb_process_monitor, start, [release_id(), Options]).
 
-%% What a call on the peer returns, or `{error, Reason}' where it raises.
+%% The result of a call on the peer, or `{error, Reason}' if it raises.
 raised_on(Peer, Module, Function, Args) ->
-    harness:call(Peer, erlang, apply, [fun(M, F, As) ->
+    harness:call_peer(Peer, erlang, apply, [fun(M, F, As) ->
         try apply(M, F, As) catch error:Reason -> {error, Reason} end
     end, [Module, Function, Args]]).
 
-%% A directory as an operator leaves it: beams, and the library or not, in an application `hb'.
+%% A directory as an operator leaves it: the beams, with or without the library, in an application `hb'.
 with_release(Where, Args, Fun) ->
     Dir = string:trim(os:cmd("mktemp -d")),
     Hb = filename:join([Dir, "lib", "hb-0.0.1"]),
@@ -294,11 +293,11 @@ with_release(Where, Args, Fun) ->
         ok = filelib:ensure_dir(To),
         {ok, _} = file:copy(Library, To)
     end,
-    Peer = harness:peer(["-mode", "embedded", "-pa", Ebin | Args]),
+    Peer = harness:start_peer(["-mode", "embedded", "-pa", Ebin | Args]),
     try
-        {module, _} = harness:call(Peer, code, load_file, [hb_process_monitor]),
+        {module, _} = harness:call_peer(Peer, code, load_file, [hb_process_monitor]),
         {?MODULE, Binary, File} = code:get_object_code(?MODULE),
-        {module, _} = harness:call(Peer, code, load_binary, [?MODULE, File, Binary]),
+        {module, _} = harness:call_peer(Peer, code, load_binary, [?MODULE, File, Binary]),
         Fun(Peer, Dir)
     after
         peer:stop(Peer),

@@ -1,25 +1,24 @@
-%%% Pagination: what is asked of a CU, and that all it has is pushed in order, each exactly once.
+%%% Paging: the requests to a CU, and that all of its results are pushed in order, exactly once.
 -module(paging_tests).
 -include_lib("eunit/include/eunit.hrl").
 
 eunit_wrapper_(Tests) -> deadline:each(Tests).
 
 all_test_() ->
-    {foreach, fun harness:setup/0, fun harness:cleanup/1,
-     [{with, [T]} || T <- [
+    harness:tests([
         fun cursor_is_sent_percent_encoded_as_from/1,
         fun page_limit_is_sent/1,
-        fun poll_goes_on_until_a_page_is_empty_whatever_has_next_page_says/1,
+        fun poll_ignores_has_next_page_until_a_page_is_empty/1,
         fun poll_of_short_pages_takes_all/1,
         fun next_poll_begins_after_the_last_result/1,
         fun one_page_is_fetched_ahead_and_no_more/1,
         fun tick_during_a_fetch_is_followed_by_another_poll/1,
-        fun nodes_of_every_shape_are_pushed_as_they_are/1,
+        fun results_of_every_shape_are_pushed_unchanged/1,
         fun result_that_is_large_is_pushed_whole_between_small_ones/1,
         fun many_processes_are_each_pushed_in_order/1,
         fun pages_that_come_as_fast_as_can_be_do_not_overtake_each_other/1,
         fun engine_ticks_by_itself_at_the_rate/1
-     ]]}.
+    ]).
 
 backlog_test_() ->
     {setup, fun harness:setup/0, fun harness:cleanup/1, fun(Cu) ->
@@ -28,14 +27,14 @@ backlog_test_() ->
 
 cursor_is_sent_percent_encoded_as_from(Cu) ->
     Id = harness:proc_id(),
-    harness:sink(Id),
+    harness:report_pushes(Id),
     test_cu:add(Cu, Id, 1),
     Cursor = test_cu:cursor(1),
-    %% Base64 at its worst, as it is with the test CU.
+    %% The test CU's cursors contain the worst characters of base64.
     ?assertNotEqual(nomatch, binary:match(Cursor, [<<"+">>, <<"/">>])),
     {Monitor, _} = harness:start(Cu, Id, #{cursor => earliest}),
     Monitor ! tick,
-    harness:results(1, 1),
+    harness:await_results(1, 1),
     harness:eventually(fun() -> length(test_cu:requests(Cu, Id)) =:= 2 end),
     [#{query := First}, #{query := Second}] = test_cu:requests(Cu, Id),
     ?assertEqual(#{<<"limit">> => <<"1000">>}, First),
@@ -43,20 +42,20 @@ cursor_is_sent_percent_encoded_as_from(Cu) ->
 
 page_limit_is_sent(Cu) ->
     Id = harness:proc_id(),
-    harness:sink(Id),
+    harness:report_pushes(Id),
     test_cu:add(Cu, Id, 7),
     {Monitor, _} = harness:start(Cu, Id, #{cursor => earliest, cron_page_limit => 3}),
     Monitor ! tick,
-    harness:results(1, 7),
-    %% The page that is empty is asked for again as long as can be: it reaches further past errors.
+    harness:await_results(1, 7),
+    %% The request after the last result has the largest limit, because it reaches further past errors.
     harness:eventually(fun() -> length(test_cu:requests(Cu, Id)) =:= 5 end),
     ?assertEqual([<<"3">>, <<"3">>, <<"3">>, <<"3">>, <<"1000">>],
                  [L || #{query := #{<<"limit">> := L}} <- test_cu:requests(Cu, Id)]).
 
-poll_goes_on_until_a_page_is_empty_whatever_has_next_page_says(Cu) ->
+poll_ignores_has_next_page_until_a_page_is_empty(Cu) ->
     Id = harness:proc_id(),
-    harness:sink(Id),
-    %% A CU that filters results after it has cut the page says false too early.
+    harness:report_pushes(Id),
+    %% A CU that filters results after cutting the page says false too early.
     test_cu:script(Cu, fun(#{query := Query}) ->
         Numbers = case maps:get(<<"from">>, Query, <<>>) of
             <<>> -> [1, 2, 3];
@@ -70,70 +69,70 @@ poll_goes_on_until_a_page_is_empty_whatever_has_next_page_says(Cu) ->
     end),
     {Monitor, _} = harness:start(Cu, Id, #{cursor => earliest}),
     Monitor ! tick,
-    harness:results(1, 5),
+    harness:await_results(1, 5),
     harness:eventually(fun() -> length(test_cu:requests(Cu, Id)) =:= 3 end).
 
 poll_of_short_pages_takes_all(Cu) ->
     Id = harness:proc_id(),
-    harness:sink(Id),
+    harness:report_pushes(Id),
     test_cu:script(Cu, fun(#{query := Query}) ->
         N = case maps:get(<<"from">>, Query, <<>>) of <<>> -> 0; Cursor -> test_cu:number(Cursor) end,
         {raw, test_cu:reply(200, test_cu:page([N + 1 || N < 40], true, <<"x">>))}
     end),
     {Monitor, Logger} = harness:start(Cu, Id, #{cursor => earliest}),
     Monitor ! tick,
-    harness:results(1, 40),
-    %% And then an empty page that says there are more.
-    harness:logged(Logger, fun({error, empty_page, {Logged, _, 1}}) -> Logged =:= Id end).
+    harness:await_results(1, 40),
+    %% Followed by an empty page that announces more.
+    harness:await_logged(Logger, fun({error, empty_page, {Logged, _, 1}}) -> Logged =:= Id end).
 
 next_poll_begins_after_the_last_result(Cu) ->
     Id = harness:proc_id(),
-    harness:sink(Id),
+    harness:report_pushes(Id),
     {Monitor, _} = harness:start(Cu, Id, #{cursor => earliest}),
     [begin
         test_cu:add(Cu, Id, 1),
         Monitor ! tick,
-        harness:results(N, N)
+        harness:await_results(N, N)
     end || N <- lists:seq(1, 30)].
 
 one_page_is_fetched_ahead_and_no_more(Cu) ->
     Id = harness:proc_id(),
-    Push = harness:held_pushes(Id),
+    Push = harness:hold_pushes(Id),
     test_cu:add(Cu, Id, 100),
     {Monitor, _} = harness:start(Cu, Id, #{cursor => earliest, cron_page_limit => 2}),
     Monitor ! tick,
-    First = harness:held(Push, 1),
-    harness:polled(Cu, Id),
+    First = harness:await_push(Push, 1),
+    harness:await_polled(Cu, Id),
     ?assertEqual(2, length(test_cu:requests(Cu, Id))),
-    harness:let_go(First),
-    Second = harness:held(Push, 2),
+    harness:release_push(First),
+    Second = harness:await_push(Push, 2),
     %% An ack within a page gives no credit.
-    harness:polled(Cu, Id),
+    harness:await_polled(Cu, Id),
     ?assertEqual(2, length(test_cu:requests(Cu, Id))),
-    harness:let_go(Second),
-    _ = harness:held(Push, 3),
+    harness:release_push(Second),
+    _ = harness:await_push(Push, 3),
     harness:eventually(fun() -> length(test_cu:requests(Cu, Id)) =:= 3 end).
 
 tick_during_a_fetch_is_followed_by_another_poll(Cu) ->
     Id = harness:proc_id(),
-    harness:sink(Id),
-    Gate = harness:gate(Cu),
+    harness:report_pushes(Id),
+    Gate = harness:hold_requests(Cu),
     {Monitor, _} = harness:start(Cu, Id, #{cursor => earliest}),
     Monitor ! tick,
-    Asked = harness:asked(Gate, cron),
+    Asked = harness:await_request(Gate, cron),
     [Monitor ! tick || _ <- lists:seq(1, 5)],
     _ = sys:get_state(Monitor),
-    %% This answer was made before the result was there.
-    harness:open(Gate, Asked, {raw, test_cu:reply(200, test_cu:page([], false, <<>>))}),
+    %% This answer was made before the result existed.
+    harness:release_request(Gate, Asked, {raw, test_cu:reply(200, test_cu:page([], false, <<>>))}),
     test_cu:add(Cu, Id, 1),
-    harness:open(Gate, harness:asked(Gate, cron)),
-    harness:results(1, 1),
-    %% Five ticks are one poll more, which itself goes on until a page is empty.
-    harness:open(Gate, harness:asked(Gate, cron)),
-    harness:polled(Cu, Id),
-    harness:not_asked(Gate).
+    harness:release_request(Gate, harness:await_request(Gate, cron)),
+    harness:await_results(1, 1),
+    %% Five ticks cause one further poll, which ends at an empty page.
+    harness:release_request(Gate, harness:await_request(Gate, cron)),
+    harness:await_polled(Cu, Id),
+    harness:no_request_held(Gate).
 
-nodes_of_every_shape_are_pushed_as_they_are(Cu) ->
+results_of_every_shape_are_pushed_unchanged(Cu) ->
     Id = harness:proc_id(),
     Self = self(),
     dev_mu:route(Id, fun(Result, _) -> Self ! {result, Result}, ok end),
@@ -161,7 +160,7 @@ nodes_of_every_shape_are_pushed_as_they_are(Cu) ->
     [receive {result, Result} -> ?assertEqual(Expected#{<<"cursor">> => C(N)}, Result) end
      || {N, {_, Expected}} <- Numbered].
 
-%% A part of a page that is made into terms on a dirty scheduler, between two that are not.
+%% A part of a page that is decoded on a dirty scheduler, between two that are not.
 result_that_is_large_is_pushed_whole_between_small_ones(Cu) ->
     Id = harness:proc_id(),
     Self = self(),
@@ -202,20 +201,20 @@ pages_that_come_as_fast_as_can_be_do_not_overtake_each_other(Cu) ->
     {Monitor, _} = harness:start(Cu, Id, #{cursor => earliest}),
     Monitor ! tick,
     [receive {number, Number} -> ?assertEqual(integer_to_binary(N), Number) end || N <- lists:seq(1, Results)],
-    harness:polled(Cu, Id),
+    harness:await_polled(Cu, Id),
     persistent_term:erase(?MODULE).
 
 engine_ticks_by_itself_at_the_rate(Cu) ->
     Id = harness:proc_id(),
-    harness:sink(Id),
+    harness:report_pushes(Id),
     Before = erlang:monotonic_time(millisecond),
     {_, _} = harness:start(Cu, Id, #{cursor => earliest, rate => 50}),
     harness:eventually(fun() -> length(test_cu:requests(Cu, Id)) >= 20 end),
     Times = [At || #{at := At} <- test_cu:requests(Cu, Id)],
-    %% Never more than the grid has had ticks: one at its beginning, and one each 50 ms.
+    %% Never more ticks than points of the grid: one at its beginning, and one every 50 ms.
     ?assert(length(Times) =< 1 + (lists:last(Times) - Before) div 50),
     test_cu:add(Cu, Id, 1),
-    harness:results(1, 1).
+    harness:await_results(1, 1).
 
 backlog_of_100000_is_drained_in_one_poll(Cu) ->
     Id = harness:proc_id(),
@@ -230,10 +229,10 @@ backlog_of_100000_is_drained_in_one_poll(Cu) ->
     end),
     100000 = test_cu:add(Cu, Id, 100000),
     {Monitor, _} = harness:start(Cu, Id, #{cursor => earliest}),
-    %% One tick is all there is: the next one would come in an hour.
+    %% There is only one tick: the next one is due in an hour.
     Monitor ! tick,
     receive drained -> ok end,
-    harness:polled(Cu, Id),
+    harness:await_polled(Cu, Id),
     _ = sys:get_state(Monitor),
     ?assertEqual({100000, 0}, {counters:get(Count, 1), counters:get(Count, 2)}),
     ?assertEqual(101, length(test_cu:requests(Cu, Id))).

@@ -1,13 +1,12 @@
-%%% Pausing: after the result at hand nothing is pushed or polled, whatever dies meanwhile; resumed it goes
-%%% on from where it stood, with nothing lost and nothing pushed twice.
+%%% Pausing: after the current result nothing is pushed or polled, whatever dies meanwhile. A resumed monitor
+%%% continues from its position, without losses and repetitions.
 -module(pause_tests).
 -include_lib("eunit/include/eunit.hrl").
 
 eunit_wrapper_(Tests) -> deadline:each(Tests).
 
 all_test_() ->
-    {foreach, fun setup/0, fun cleanup/1,
-     [{with, [T]} || T <- [
+    harness:tests_with_crashes([
         fun paused_monitor_ticked_does_nothing/1,
         fun resumed_monitor_polls_at_once/1,
         fun paused_during_a_push_finishes_that_result_alone/1,
@@ -18,36 +17,19 @@ all_test_() ->
         fun paused_monitor_outlives_the_engine_paused/1,
         fun paused_monitor_that_crashes_comes_back_paused/1,
         fun paused_monitor_of_a_node_is_resumed_paused_with_it/1,
-        fun paused_monitor_started_explicitly_after_the_node_is_not_paused/1,
+        fun paused_monitor_started_after_a_restart_is_not_paused/1,
         fun paused_monitor_that_is_stopped_stays_stopped/1,
         fun started_paused_waits_for_resume/1,
         fun paused_monitor_redelivers_a_dead_letter/1,
-        fun pause_of_what_is_not_monitored_says_so/1,
+        fun pause_of_an_unmonitored_process_is_an_error/1,
         fun bad_value_of_paused_is_refused/1
-     ]]}.
-
-%% Crash reports of what is made to crash here are not shown.
-setup() ->
-    ok = logger:set_handler_config(default, level, none),
-    harness:setup().
-
-cleanup(Cu) ->
-    harness:cleanup(Cu),
-    ok = logger:set_handler_config(default, level, all).
-
-in_state(Id, State) ->
-    harness:eventually(fun() ->
-        case hb_process_monitor:info(Id) of
-            #{state := State} -> true;
-            Other -> Other
-        end
-    end).
+    ]).
 
 paused(Id) ->
     ok = hb_process_monitor:pause(Id),
-    in_state(Id, paused).
+    harness:await_state(Id, paused).
 
-%% The monitor has served all that it was sent before, and the CU was not asked for it.
+%% The monitor has served all earlier messages, and the CU got no request.
 asked_nothing(Cu, Id, Monitor) ->
     _ = sys:get_state(Monitor),
     _ = hb_process_monitor:info(Id),
@@ -56,12 +38,12 @@ asked_nothing(Cu, Id, Monitor) ->
 
 paused_monitor_ticked_does_nothing(Cu) ->
     Id = harness:proc_id(),
-    {Monitor, Logger} = harness:pushed(Cu, Id, 3),
+    {Monitor, Logger} = harness:start_and_push(Cu, Id, 3),
     ok = hb_process_monitor:pause(Monitor),
-    in_state(Id, paused),
-    harness:logged(Logger, fun({ok, paused, {For, _}}) -> For =:= Id end),
+    harness:await_state(Id, paused),
+    harness:await_logged(Logger, fun({ok, paused, {For, _}}) -> For =:= Id end),
     test_cu:add(Cu, Id, 2),
-    harness:polled(Cu, Id),
+    harness:await_polled(Cu, Id),
     test_cu:forget_requests(Cu),
     [Monitor ! tick || _ <- lists:seq(1, 10)],
     asked_nothing(Cu, Id, Monitor),
@@ -71,81 +53,81 @@ paused_monitor_ticked_does_nothing(Cu) ->
 
 resumed_monitor_polls_at_once(Cu) ->
     Id = harness:proc_id(),
-    {_, Logger} = harness:pushed(Cu, Id, 3),
+    {_, Logger} = harness:start_and_push(Cu, Id, 3),
     paused(Id),
     test_cu:add(Cu, Id, 2),
     ok = hb_process_monitor:resume(Id),
-    harness:results(4, 5),
-    in_state(Id, idle),
-    harness:logged(Logger, fun({ok, continued, {For, _}}) -> For =:= Id end).
+    harness:await_results(4, 5),
+    harness:await_state(Id, idle),
+    harness:await_logged(Logger, fun({ok, continued, {For, _}}) -> For =:= Id end).
 
 paused_during_a_push_finishes_that_result_alone(Cu) ->
     Id = harness:proc_id(),
-    Push = harness:held_pushes(Id),
+    Push = harness:hold_pushes(Id),
     test_cu:add(Cu, Id, 4),
     {Monitor, _} = harness:start(Cu, Id, #{cursor => earliest}),
     Monitor ! tick,
-    ok = harness:let_go(harness:held(Push, 1)),
-    Second = harness:held(Push, 2),
+    ok = harness:release_push(harness:await_push(Push, 1)),
+    Second = harness:await_push(Push, 2),
     ok = hb_process_monitor:pause(Id),
     #{state := pausing} = hb_process_monitor:info(Id),
-    ok = harness:let_go(Second),
-    in_state(Id, paused),
-    harness:nothing_held(Push),
+    ok = harness:release_push(Second),
+    harness:await_state(Id, paused),
+    harness:no_push_held(Push),
     Cursor = test_cu:cursor(2),
     #{cursor := Cursor, unacked := 0} = hb_process_monitor:info(Id),
     ok = hb_process_monitor:resume(Id),
-    [ok = harness:let_go(harness:held(Push, N)) || N <- [3, 4]].
+    [ok = harness:release_push(harness:await_push(Push, N)) || N <- [3, 4]].
 
-%% Else one that is paused for days would keep the others from fetching.
+%% Otherwise a monitor that is paused for days would keep others from fetching.
 paused_monitor_holds_no_page(Cu) ->
     Id = harness:proc_id(),
-    Push = harness:held_pushes(Id),
+    Push = harness:hold_pushes(Id),
     test_cu:add(Cu, Id, 1500),
     {Monitor, _} = harness:start(Cu, Id, #{cursor => earliest}),
     Monitor ! tick,
-    Held = harness:held(Push, 1),
+    Held = harness:await_push(Push, 1),
     harness:eventually(fun() -> maps:get(buffered, hb_cron_engine:counters()) > 0 end),
     ok = hb_process_monitor:pause(Id),
-    ok = harness:let_go(Held),
-    in_state(Id, paused),
+    ok = harness:release_push(Held),
+    harness:await_state(Id, paused),
     harness:eventually(fun() -> maps:get(buffered, hb_cron_engine:counters()) =:= 0 end),
     ?assertMatch(#{buffered_bytes := 0}, hb_process_monitor:info(Id)).
 
 pausing_and_resuming_twice_is_as_once(Cu) ->
     Id = harness:proc_id(),
-    {_, Logger} = harness:pushed(Cu, Id, 1),
+    {_, Logger} = harness:start_and_push(Cu, Id, 1),
     paused(Id),
     paused(Id),
     test_cu:add(Cu, Id, 1),
     ok = hb_process_monitor:resume(Id),
     ok = hb_process_monitor:resume(Id),
-    harness:results(2, 2),
-    in_state(Id, idle),
+    harness:await_results(2, 2),
+    harness:await_state(Id, idle),
     ?assertEqual([continued, paused], [What || {ok, What, _} <- harness:report(Logger), What =:= paused orelse What =:= continued]).
 
 paused_before_its_start_is_known_begins_there_when_resumed(Cu) ->
     Id = harness:proc_id(),
-    harness:sink(Id),
+    harness:report_pushes(Id),
     test_cu:add(Cu, Id, 3),
-    Gate = harness:gate(Cu),
+    Gate = harness:hold_requests(Cu),
     {_, Logger} = harness:start(Cu, Id, #{}),
-    First = harness:asked(Gate, results),
+    First = harness:await_request(Gate, results),
     ok = hb_process_monitor:pause(Id),
-    harness:logged(Logger, fun({ok, paused, _}) -> true end),
-    %% What the old registration asked is of no use any more; the new one asks as well.
-    harness:open(Gate, First),
-    harness:open(Gate, harness:asked(Gate, results)),
-    harness:resolved(Logger, test_cu:cursor(3)),
+    harness:await_logged(Logger, fun({ok, paused, _}) -> true end),
+    %% The answer to the old registration is dropped; the new one sends its own request.
+    harness:release_request(Gate, First),
+    harness:release_request(Gate, harness:await_request(Gate, results)),
+    harness:await_start_cursor(Logger, test_cu:cursor(3)),
     test_cu:script(Cu, fun(_) -> pass end),
-    in_state(Id, paused),
+    harness:await_state(Id, paused),
     test_cu:add(Cu, Id, 2),
     ok = hb_process_monitor:resume(Id),
-    harness:results(4, 5).
+    harness:await_results(4, 5).
 
 paused_while_a_push_fails_tries_it_again_when_resumed(Cu) ->
     Id = harness:proc_id(),
-    harness:failing(Id, [fun() -> {error, busy} end]),
+    harness:fail_pushes(Id, [fun() -> {error, busy} end]),
     test_cu:add(Cu, Id, 2),
     {Monitor, _} = harness:start(Cu, Id, #{cursor => earliest}),
     Monitor ! tick,
@@ -155,36 +137,36 @@ paused_while_a_push_fails_tries_it_again_when_resumed(Cu) ->
     _ = sys:get_state(Monitor),
     harness:no_result(),
     ok = hb_process_monitor:resume(Id),
-    harness:results(1, 2),
+    harness:await_results(1, 2),
     harness:eventually(fun() -> maps:get(error, hb_process_monitor:info(Id)) =:= undefined end).
 
 paused_monitor_outlives_the_engine_paused(Cu) ->
     Id = harness:proc_id(),
-    {Monitor, _} = harness:pushed(Cu, Id, 2),
+    {Monitor, _} = harness:start_and_push(Cu, Id, 2),
     paused(Id),
     Old = whereis(hb_cron_engine),
     killed = harness:kill(Old),
     harness:eventually(fun() ->
         case hb_cron_registry:engine() of {ok, _, New} -> New =/= Old; none -> false end
     end),
-    %% Registered with the new engine, which would tick it.
+    %% It is registered with the new engine, which would tick it.
     harness:eventually(fun() -> maps:get(monitors, hb_cron_engine:counters()) =:= 1 end),
     test_cu:add(Cu, Id, 1),
     test_cu:forget_requests(Cu),
     Monitor ! tick,
     asked_nothing(Cu, Id, Monitor),
-    in_state(Id, paused),
+    harness:await_state(Id, paused),
     ok = hb_process_monitor:resume(Id),
-    harness:results(3, 3).
+    harness:await_results(3, 3).
 
 paused_monitor_that_crashes_comes_back_paused(Cu) ->
     Id = harness:proc_id(),
-    {Monitor, _} = harness:pushed(Cu, Id, 2, #{logger => hb_logger:start()}),
+    {Monitor, _} = harness:start_and_push(Cu, Id, 2, #{logger => hb_logger:start()}),
     paused(Id),
     Ref = monitor(process, Monitor),
     ok = sys:terminate(Monitor, a_fault_of_its_own),
     receive {'DOWN', Ref, process, _, _} -> ok end,
-    in_state(Id, paused),
+    harness:await_state(Id, paused),
     #{monitor := New} = hb_process_monitor:info(Id),
     ?assertNotEqual(Monitor, New),
     test_cu:add(Cu, Id, 1),
@@ -192,7 +174,7 @@ paused_monitor_that_crashes_comes_back_paused(Cu) ->
     _ = sys:get_state(New),
     harness:no_result(),
     ok = hb_process_monitor:resume(Id),
-    harness:results(3, 3).
+    harness:await_results(3, 3).
 
 node_again() ->
     ok = application:stop(hb_process_monitor),
@@ -200,35 +182,35 @@ node_again() ->
 
 paused_monitor_of_a_node_is_resumed_paused_with_it(Cu) ->
     [Paused, Other] = [harness:proc_id(), harness:proc_id()],
-    {_, _} = harness:pushed(Cu, Other, 1),
-    {_, _} = harness:pushed(Cu, Paused, 2),
+    {_, _} = harness:start_and_push(Cu, Other, 1),
+    {_, _} = harness:start_and_push(Cu, Paused, 2),
     paused(Paused),
     node_again(),
     ?assertEqual(lists:sort([Paused, Other]), lists:sort([Id || {Id, {_, _}} <- hb_process_monitor:resume_all()])),
-    in_state(Paused, paused),
-    in_state(Other, idle),
+    harness:await_state(Paused, paused),
+    harness:await_state(Other, idle),
     test_cu:add(Cu, Paused, 1),
     ok = hb_process_monitor:resume(Paused),
-    harness:results(3, 3),
-    %% Resumed it is not paused the next time.
-    in_state(Paused, idle),
+    harness:await_results(3, 3),
+    %% After it was resumed, it is not paused at the next start.
+    harness:await_state(Paused, idle),
     node_again(),
     _ = hb_process_monitor:resume_all(),
-    in_state(Paused, idle).
+    harness:await_state(Paused, idle).
 
-paused_monitor_started_explicitly_after_the_node_is_not_paused(Cu) ->
+paused_monitor_started_after_a_restart_is_not_paused(Cu) ->
     Id = harness:proc_id(),
-    {_, _} = harness:pushed(Cu, Id, 2),
+    {_, _} = harness:start_and_push(Cu, Id, 2),
     paused(Id),
     node_again(),
     test_cu:add(Cu, Id, 1),
     {Monitor, _} = harness:start(Cu, Id, #{}),
     Monitor ! tick,
-    harness:results(3, 3).
+    harness:await_results(3, 3).
 
 paused_monitor_that_is_stopped_stays_stopped(Cu) ->
     Id = harness:proc_id(),
-    {Monitor, _} = harness:pushed(Cu, Id, 2),
+    {Monitor, _} = harness:start_and_push(Cu, Id, 2),
     paused(Id),
     ok = hb_process_monitor:stop(Monitor, deadline:ms()),
     node_again(),
@@ -236,29 +218,29 @@ paused_monitor_that_is_stopped_stays_stopped(Cu) ->
 
 started_paused_waits_for_resume(Cu) ->
     Id = harness:proc_id(),
-    harness:sink(Id),
+    harness:report_pushes(Id),
     test_cu:add(Cu, Id, 2),
     {Monitor, _} = harness:start(Cu, Id, #{cursor => earliest, paused => true}),
-    in_state(Id, paused),
+    harness:await_state(Id, paused),
     Monitor ! tick,
     asked_nothing(Cu, Id, Monitor),
     ok = hb_process_monitor:resume(Monitor),
-    harness:results(1, 2).
+    harness:await_results(1, 2).
 
 paused_monitor_redelivers_a_dead_letter(Cu) ->
     harness:host(#{cron_push_attempts => 1}),
     Id = harness:proc_id(),
-    harness:failing(Id, [fun() -> {error, poison} end]),
+    harness:fail_pushes(Id, [fun() -> {error, poison} end]),
     test_cu:add(Cu, Id, 2),
     {Monitor, _} = harness:start(Cu, Id, #{cursor => earliest}),
     Monitor ! tick,
-    harness:results(2, 2),
+    harness:await_results(2, 2),
     paused(Id),
     {ok, [#{id := Letter}]} = hb_process_monitor:dead_letters(Id),
     ok = hb_process_monitor:redeliver(Id, Letter),
-    harness:results(1, 1).
+    harness:await_results(1, 1).
 
-pause_of_what_is_not_monitored_says_so(Cu) ->
+pause_of_an_unmonitored_process_is_an_error(Cu) ->
     Id = harness:proc_id(),
     {Monitor, _} = harness:start(Cu, Id, #{}),
     ok = hb_process_monitor:stop(Monitor, deadline:ms()),

@@ -1,18 +1,16 @@
-%%% What goes wrong with the peer, the poller inside of AO's own Messenger Unit: each of its failures
-%%% is a test here that it does not happen to us. A node that is killed in the middle of a page is
-%%% the crash test's; what a CU may answer is the fault tests'.
+%%% Failures of the peer, the poller inside AO's own Messenger Unit: each test shows that one of them does not
+%%% happen here. The crash test covers a node that is killed within a page, fault_tests the answers of a CU.
 -module(peer_tests).
 -include_lib("eunit/include/eunit.hrl").
 
 eunit_wrapper_(Tests) -> deadline:each(Tests).
 
 peer_test_() ->
-    {foreach, fun harness:setup/0, fun harness:cleanup/1,
-     [{with, [T]} || T <- [
+    harness:tests([
         fun monitor_killed_in_the_middle_of_a_page_loses_nothing/1,
         fun monitors_killed_all_at_once_lose_nothing/1,
         fun pushes_that_fail_lose_nothing/1,
-        fun results_between_two_ticks_are_not_lost_without_a_stored_cursor/1,
+        fun results_between_ticks_without_a_cursor_are_not_lost/1,
         fun look_up_that_fails_never_pushes_the_old_results/1,
         fun look_up_that_is_reset_is_tried_again_and_logged/1,
         fun message_without_tags_does_not_hold_up_its_page/1,
@@ -20,44 +18,44 @@ peer_test_() ->
         fun stop_during_a_look_up_is_final/1,
         fun cursor_older_than_a_day_is_gone_on_from/1,
         fun second_start_does_not_begin_again/1
-     ]]}.
+    ]).
 
-%% The peer stores its cursor before it hands the results on: 41 of 50 were lost.
+%% The peer stores its cursor before it pushes the results: 41 of 50 were lost.
 monitor_killed_in_the_middle_of_a_page_loses_nothing(Cu) ->
     Id = harness:proc_id(),
     test_cu:add(Cu, Id, 50),
-    Push = harness:held_pushes(Id),
+    Push = harness:hold_pushes(Id),
     {Monitor, _} = harness:start(Cu, Id, #{cursor => earliest}),
     Monitor ! tick,
-    [harness:let_go(harness:held(Push, N)) || N <- lists:seq(1, 9)],
-    _ = harness:held(Push, 10),
+    [harness:release_push(harness:await_push(Push, N)) || N <- lists:seq(1, 9)],
+    _ = harness:await_push(Push, 10),
     killed = harness:kill(Monitor),
-    harness:sink(Id),
+    harness:report_pushes(Id),
     {Again, _} = harness:start(Cu, Id, #{}),
     Again ! tick,
-    harness:results(10, 50).
+    harness:await_results(10, 50).
 
-%% Of 20 processes 1,000 results were lost.
+%% 20 processes lost 1,000 results.
 monitors_killed_all_at_once_lose_nothing(Cu) ->
     Ids = [harness:proc_id() || _ <- lists:seq(1, 20)],
     Started = [begin
         test_cu:add(Cu, Id, 50),
-        Push = harness:held_pushes(Id),
+        Push = harness:hold_pushes(Id),
         {Monitor, _} = harness:start(Cu, Id, #{cursor => earliest}),
         Monitor ! tick,
-        harness:let_go(harness:held(Push, 1)),
-        _ = harness:held(Push, 2),
+        harness:release_push(harness:await_push(Push, 1)),
+        _ = harness:await_push(Push, 2),
         Monitor
     end || Id <- Ids],
     [killed = harness:kill(Monitor) || Monitor <- Started],
     [begin
-        harness:sink(Id),
+        harness:report_pushes(Id),
         {Monitor, _} = harness:start(Cu, Id, #{}),
         Monitor ! tick,
-        harness:results(2, 50)
+        harness:await_results(2, 50)
     end || Id <- Ids].
 
-%% A push that failed was logged and lost: 150 of 150.
+%% Failed pushes were logged and lost: 150 of 150.
 pushes_that_fail_lose_nothing(Cu) ->
     Id = harness:proc_id(),
     Self = self(),
@@ -72,23 +70,23 @@ pushes_that_fail_lose_nothing(Cu) ->
     test_cu:add(Cu, Id, 150),
     {Monitor, _} = harness:start(Cu, Id, #{cursor => earliest, cron_push_backoff => {1, 1}}),
     Monitor ! tick,
-    harness:results(1, 150),
+    harness:await_results(1, 150),
     harness:no_result().
 
-%% Without a stored cursor the peer asked for the newest result at each tick: 15 of 15 were lost.
-results_between_two_ticks_are_not_lost_without_a_stored_cursor(Cu) ->
+%% Without a stored cursor the peer requested the newest result at each tick: 15 of 15 were lost.
+results_between_ticks_without_a_cursor_are_not_lost(Cu) ->
     Id = harness:proc_id(),
-    harness:sink(Id),
+    harness:report_pushes(Id),
     {Monitor, Logger} = harness:start(Cu, Id, #{}),
-    harness:resolved(Logger, earliest),
+    harness:await_start_cursor(Logger, earliest),
     test_cu:add(Cu, Id, 15),
     Monitor ! tick,
-    harness:results(1, 15),
+    harness:await_results(1, 15),
     test_cu:add(Cu, Id, 15),
     Monitor ! tick,
-    harness:results(16, 30).
+    harness:await_results(16, 30).
 
-%% When its look-up failed the peer began at the very first result: 700 old ones were pushed.
+%% When its look-up failed, the peer began at the first result: 700 old results were pushed.
 look_up_that_fails_never_pushes_the_old_results(Cu) ->
     Page = iolist_to_binary(test_cu:page([700], true, <<"x">>)),
     Half = binary:part(Page, 0, byte_size(Page) div 2),
@@ -99,46 +97,46 @@ look_up_that_fails_never_pushes_the_old_results(Cu) ->
                close],
     [begin
         Id = harness:proc_id(),
-        harness:sink(Id),
+        harness:report_pushes(Id),
         test_cu:add(Cu, Id, 700),
         test_cu:script(Cu, fun(#{kind := results}) -> Answer; (_) -> pass end),
         {Monitor, Logger} = harness:start(Cu, Id, #{}),
-        harness:logged(Logger, fun({error, _, {_, _, 1}}) -> true end),
+        harness:await_logged(Logger, fun({error, _, {_, _, 1}}) -> true end),
         Monitor ! tick,
         test_cu:script(Cu, fun(_) -> pass end),
-        harness:resolved(Logger, test_cu:cursor(700)),
+        harness:await_start_cursor(Logger, test_cu:cursor(700)),
         test_cu:add(Cu, Id, 3),
         Monitor ! tick,
-        harness:results(701, 703),
+        harness:await_results(701, 703),
         harness:no_result()
     end || Answer <- Answers].
 
-%% A reset in the look-up left the peer's monitor dead, nothing logged, still counted as running.
+%% A connection reset during the look-up killed the peer's monitor silently; it still counted as running.
 look_up_that_is_reset_is_tried_again_and_logged(Cu) ->
     Id = harness:proc_id(),
-    harness:sink(Id),
+    harness:report_pushes(Id),
     test_cu:add(Cu, Id, 2),
     test_cu:script(Cu, fun(_) -> close end),
     {Monitor, Logger} = harness:start(Cu, Id, #{}),
-    harness:logged(Logger, fun({error, connect, {_, _, 1}}) -> true end),
+    harness:await_logged(Logger, fun({error, connect, {_, _, 1}}) -> true end),
     test_cu:script(Cu, fun(_) -> pass end),
-    %% By itself: nobody ticks.
-    harness:resolved(Logger, test_cu:cursor(2)),
+    %% Without a tick.
+    harness:await_start_cursor(Logger, test_cu:cursor(2)),
     test_cu:add(Cu, Id, 1),
     Monitor ! tick,
-    harness:results(3, 3).
+    harness:await_results(3, 3).
 
-%% One message without Tags rejected its whole page at every tick.
+%% One message without Tags made every tick fail on the whole page.
 message_without_tags_does_not_hold_up_its_page(Cu) ->
     Id = harness:proc_id(),
-    harness:sink(Id),
+    harness:report_pushes(Id),
     Edges = lists:join($,, [edge(N, Node) || {N, Node} <- lists:zip(lists:seq(1, 8), nodes_seen())]),
     test_cu:script(Cu, fun(#{query := #{<<"from">> := _}}) -> pass;
                           (_) -> {raw, test_cu:reply(200, [<<"{\"edges\":[">>, Edges, <<"]}">>])}
                        end),
     {Monitor, _} = harness:start(Cu, Id, #{cursor => earliest}),
     Monitor ! tick,
-    harness:results(1, 8).
+    harness:await_results(1, 8).
 
 nodes_seen() ->
     [<<"{\"Messages\":[{\"Target\":\"x\",\"Data\":\"no tags\"}],\"Spawns\":[],\"Assignments\":[]}">>,
@@ -153,50 +151,49 @@ nodes_seen() ->
 edge(N, Node) ->
     [<<"{\"node\":">>, Node, <<",\"cursor\":\"">>, test_cu:cursor(N), <<"\"}">>].
 
-%% All of the peer's monitors tick in the same second: 1,000 of them missed 12 % of their polls.
+%% All monitors of the peer tick in the same second: 1,000 of them missed 12 % of their polls.
 monitors_started_together_do_not_tick_together(Cu) ->
-    %% So few that their polls are little work.
+    %% Few enough that the polls are little work.
     Ids = [harness:proc_id() || _ <- lists:seq(1, 300)],
     [harness:start(Cu, Id, #{rate => 2000, cursor => earliest}) || Id <- Ids],
     Polls = fun() -> [At || #{kind := cron, at := At} <- test_cu:requests(Cu)] end,
     harness:eventually(fun() -> maps:get(ticks, hb_cron_engine:counters()) >= 900 end),
     #{missed_ticks := Missed, ticks := Ticks} = hb_cron_engine:counters(),
     ?assert(Missed * 100 < Ticks),
-    %% A tenth of the rate gets about a tenth of the polls.
+    %% A tenth of the rate has about a tenth of the polls.
     Tenths = [(At rem 2000) div 200 || At <- Polls()],
     Most = lists:max([length([T || T <- Tenths, T =:= Tenth]) || Tenth <- lists:seq(0, 9)]),
     ?assert(Most < length(Tenths) div 4).
 
-%% A stop during a look-up was undone by it: the monitor polled on, a zombie.
+%% A stop during a look-up had no effect: the monitor kept polling.
 stop_during_a_look_up_is_final(Cu) ->
     Id = harness:proc_id(),
-    harness:sink(Id),
+    harness:report_pushes(Id),
     test_cu:add(Cu, Id, 5),
-    Gate = harness:gate(Cu),
+    Gate = harness:hold_requests(Cu),
     {Monitor, _} = harness:start(Cu, Id, #{rate => 50}),
-    LookUp = harness:asked(Gate, results),
+    LookUp = harness:await_request(Gate, results),
     ok = hb_process_monitor:stop(Monitor, deadline:ms()),
-    harness:open(Gate, LookUp),
+    harness:release_request(Gate, LookUp),
     test_cu:script(Cu, fun(_) -> pass end),
-    harness:still(Cu, Id, 50),
+    harness:not_polled(Cu, Id, 50),
     harness:no_result().
 
-%% The peer clears a cursor older than a day, and the whole backlog with it. Those of the test CU are
-%% older than that.
+%% The peer drops a cursor older than a day, and with it the whole backlog. The cursors of the test CU are older.
 cursor_older_than_a_day_is_gone_on_from(Cu) ->
     Id = harness:proc_id(),
-    {Monitor, _} = harness:pushed(Cu, Id, 3),
+    {Monitor, _} = harness:start_and_push(Cu, Id, 3),
     ok = hb_process_monitor:stop(Monitor, deadline:ms()),
     test_cu:add(Cu, Id, 500),
     {Again, _} = harness:start(Cu, Id, #{}),
     Again ! tick,
-    harness:results(4, 503).
+    harness:await_results(4, 503).
 
 second_start_does_not_begin_again(Cu) ->
     Id = harness:proc_id(),
-    {Monitor, Logger} = harness:pushed(Cu, Id, 3),
+    {Monitor, Logger} = harness:start_and_push(Cu, Id, 3),
     ?assertEqual({Monitor, Logger}, harness:start(Cu, Id, #{cursor => earliest})),
     test_cu:add(Cu, Id, 1),
     Monitor ! tick,
-    harness:results(4, 4),
+    harness:await_results(4, 4),
     harness:no_result().

@@ -1,5 +1,5 @@
-%%% What Prometheus gets: the text's form, line by line; the same metrics by the host's library; and that
-%%% the docs say what is there. Whether a real Prometheus takes it is what `make prometheus' tries.
+%%% The text for Prometheus, line by line; the same metrics through the host's library; and that docs/metrics.md is
+%%% up to date. `make prometheus' tests with a real Prometheus.
 -module(prometheus_tests).
 -include_lib("eunit/include/eunit.hrl").
 
@@ -62,7 +62,7 @@ hosts_library_test_() ->
     {foreach, fun setup/0, fun cleanup/1,
      [{with, [T]} || T <- [
         fun host_that_has_the_library_shows_the_metrics_with_its_own/1,
-        fun host_that_starts_the_library_later_is_found_and_one_that_restarts_it_again/1
+        fun library_started_late_or_restarted_shows_the_metrics/1
      ]]}.
 
 setup() ->
@@ -78,7 +78,7 @@ cleanup(Cu) ->
 
 host_that_has_the_library_shows_the_metrics_with_its_own(Cu) ->
     _ = prometheus_registry:start(),
-    {_, _} = harness:pushed(Cu, harness:proc_id(), 2),
+    {_, _} = harness:start_and_push(Cu, harness:proc_id(), 2),
     ok = hb_cron_observer:check(),
     ?assertEqual([?PROM], prometheus_registry:collectors(default)),
     Self = self(),
@@ -89,14 +89,14 @@ host_that_has_the_library_shows_the_metrics_with_its_own(Cu) ->
     ?assertMatch({_, _, gauge, [{[], 1}]}, lists:keyfind(<<"hb_process_monitor_monitors">>, 1, Families)),
     {_, _, counter, Classes} = lists:keyfind(<<"hb_process_monitor_fetch_failures_total">>, 1, Families),
     ?assert(lists:any(fun({Labels, _}) -> Labels =:= [{<<"class">>, <<"status">>}] end, Classes)),
-    %% The library writes a float in full: `1.00000000000000000000e+00', where `1' is meant.
+    %% The library prints a float in full: `1.00000000000000000000e+00' for `1'.
     {_, _, histogram, [{[], Buckets, _, _}]} = lists:keyfind(<<"hb_process_monitor_lag_seconds">>, 1, Families),
     ?assertEqual([0.1, 0.25, 0.5, 1, 2.5, 5, 10], [Bound || {Bound, _} <- lists:sublist(Buckets, 7)]),
     ok = application:stop(hb_process_monitor),
     ?assertEqual([], prometheus_registry:collectors(default)),
     ok = prometheus_registry:stop().
 
-host_that_starts_the_library_later_is_found_and_one_that_restarts_it_again(Cu) ->
+library_started_late_or_restarted_shows_the_metrics(Cu) ->
     {_, _} = harness:start(Cu, harness:proc_id(), #{}),
     ok = hb_cron_observer:check(),
     [begin

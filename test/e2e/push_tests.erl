@@ -1,12 +1,11 @@
-%%% Pushing: the call that the host's device gets, and what becomes of pushes that fail.
+%%% Pushing: the call of the host's device, and the handling of failed pushes.
 -module(push_tests).
 -include_lib("eunit/include/eunit.hrl").
 
 eunit_wrapper_(Tests) -> deadline:each(Tests).
 
 all_test_() ->
-    {foreach, fun harness:setup/0, fun harness:cleanup/1,
-     [{with, [T]} || T <- [
+    harness:tests([
         fun push_gets_the_message_and_the_documented_state/1,
         fun push_of_a_module_and_function_or_a_fun_is_used/1,
         fun push_that_returns_anything_but_an_error_is_acked/1,
@@ -18,11 +17,11 @@ all_test_() ->
         fun page_announced_while_it_is_pushed_harms_nothing/1,
         fun push_device_that_is_missing_is_an_error_like_any_other/1,
         fun monitor_serves_its_mailbox_between_two_results/1
-     ]]}.
+    ]).
 
 push_gets_the_message_and_the_documented_state(Cu) ->
     Id = harness:proc_id(),
-    harness:sink(Id),
+    harness:report_pushes(Id),
     test_cu:add(Cu, Id, 2),
     {Monitor, Logger} = harness:start(Cu, Id, #{cursor => earliest}),
     Monitor ! tick,
@@ -64,7 +63,7 @@ push_that_returns_anything_but_an_error_is_acked(Cu) ->
     test_cu:add(Cu, Id, length(Returns)),
     {Monitor, _} = harness:start(Cu, Id, #{cursor => earliest}),
     Monitor ! tick,
-    harness:results(1, length(Returns)).
+    harness:await_results(1, length(Returns)).
 
 ways() ->
     [fun() -> error(raised) end,
@@ -77,20 +76,20 @@ ways() ->
 push_that_fails_is_tried_again_at_each_tick(Cu) ->
     Id = harness:proc_id(),
     Ways = ways(),
-    harness:failing(Id, Ways),
+    harness:fail_pushes(Id, Ways),
     test_cu:add(Cu, Id, 3),
     {Monitor, Logger} = harness:start(Cu, Id, #{cursor => earliest}),
     [begin
         Monitor ! tick,
         receive {push_failed, Number} -> ?assertEqual(1, Number) end,
-        %% It waits for the next tick, not longer and not shorter.
+        %% It is retried at the next tick, neither earlier nor later.
         _ = sys:get_state(Monitor),
         harness:no_result()
     end || _ <- Ways],
     Monitor ! tick,
-    harness:results(1, 3),
-    %% It was never asked for again: the page was kept.
-    harness:polled(Cu, Id),
+    harness:await_results(1, 3),
+    %% The page was kept and not fetched again.
+    harness:await_polled(Cu, Id),
     ?assertEqual(2, length(test_cu:requests(Cu, Id))),
     First = test_cu:cursor(1),
     Logged = [Reason || {error, push_failed, {_, Cursor, Reason, _}} <- lists:reverse(harness:report(Logger)),
@@ -110,31 +109,31 @@ push_that_fails_holds_up_the_results_behind_it(Cu) ->
     test_cu:add(Cu, Id, 5),
     {Monitor, _} = harness:start(Cu, Id, #{cursor => earliest}),
     Monitor ! tick,
-    harness:results(1, 3),
-    [begin Monitor ! tick, harness:results(3, 3) end || _ <- lists:seq(1, 5)],
+    harness:await_results(1, 3),
+    [begin Monitor ! tick, harness:await_results(3, 3) end || _ <- lists:seq(1, 5)],
     _ = sys:get_state(Monitor),
     harness:no_result().
 
 push_that_fails_is_logged_at_1_2_4_8_and_when_it_is_over(Cu) ->
     Id = harness:proc_id(),
     Failures = 11,
-    harness:failing(Id, lists:duplicate(Failures, fun() -> {error, down} end)),
+    harness:fail_pushes(Id, lists:duplicate(Failures, fun() -> {error, down} end)),
     test_cu:add(Cu, Id, 1),
     {Monitor, Logger} = harness:start(Cu, Id, #{cursor => earliest}),
     [begin Monitor ! tick, receive {push_failed, 1} -> ok end, _ = sys:get_state(Monitor) end
      || _ <- lists:seq(1, Failures)],
     Monitor ! tick,
-    harness:results(1, 1),
-    harness:logged(Logger, fun({ok, recovered, {_, push, N}}) -> N =:= Failures end),
+    harness:await_results(1, 1),
+    harness:await_logged(Logger, fun({ok, recovered, {_, push, N}}) -> N =:= Failures end),
     ?assertEqual([1, 2, 4, 8], [N || {error, push_failed, {_, _, down, N}} <- lists:reverse(harness:report(Logger))]).
 
 push_that_fails_is_tried_again_after_a_pause(Cu) ->
     Id = harness:proc_id(),
-    harness:failing(Id, lists:duplicate(5, fun() -> {error, down} end)),
+    harness:fail_pushes(Id, lists:duplicate(5, fun() -> {error, down} end)),
     test_cu:add(Cu, Id, 2),
     {Monitor, _} = harness:start(Cu, Id, #{cursor => earliest, cron_push_backoff => {1, 10}}),
     Monitor ! tick,
-    harness:results(1, 2).
+    harness:await_results(1, 2).
 
 push_that_sends_strays_or_exit_signals_harms_nothing(Cu) ->
     Id = harness:proc_id(),
@@ -143,7 +142,7 @@ push_that_sends_strays_or_exit_signals_harms_nothing(Cu) ->
         Monitor = self(),
         [Monitor ! Stray || Stray <- [stray, {hb_cron, 1, {page, 1, [x]}}, {hb_cron, x}, {'DOWN', make_ref(), process, Self, x},
                                       {'EXIT', Self, x}, {make_ref(), late_reply}, push_next, timeout]],
-        %% A linked helper that crashes.
+        %% A linked helper process that crashes.
         spawn_link(fun() -> exit(helper_crashed) end),
         gen_server:cast(Monitor, stray),
         Self ! {pushed, harness:number(Result), Result, none},
@@ -152,7 +151,7 @@ push_that_sends_strays_or_exit_signals_harms_nothing(Cu) ->
     test_cu:add(Cu, Id, 20),
     {Monitor, _} = harness:start(Cu, Id, #{cursor => earliest}),
     Monitor ! tick,
-    harness:results(1, 20),
+    harness:await_results(1, 20),
     ?assertEqual({error, unknown_call}, gen_server:call(Monitor, stray)),
     ?assert(is_process_alive(Monitor)).
 
@@ -168,7 +167,7 @@ page_announced_while_it_is_pushed_harms_nothing(Cu) ->
         ok
     end),
     Monitor ! tick,
-    harness:results(1, 20),
+    harness:await_results(1, 20),
     _ = sys:get_state(Monitor).
 
 push_device_that_is_missing_is_an_error_like_any_other(Cu) ->
@@ -176,20 +175,20 @@ push_device_that_is_missing_is_an_error_like_any_other(Cu) ->
     test_cu:add(Cu, Id, 1),
     {Monitor, Logger} = harness:start(Cu, Id, #{cursor => earliest, cron_push => {no_such_module, push}}),
     Monitor ! tick,
-    harness:logged(Logger, fun({error, push_failed, {_, _, {error, undef}, 1}}) -> true end),
+    harness:await_logged(Logger, fun({error, push_failed, {_, _, {error, undef}, 1}}) -> true end),
     ?assert(is_process_alive(Monitor)).
 
 monitor_serves_its_mailbox_between_two_results(Cu) ->
     Id = harness:proc_id(),
-    Push = harness:held_pushes(Id),
+    Push = harness:hold_pushes(Id),
     test_cu:add(Cu, Id, 1000),
     {Monitor, _} = harness:start(Cu, Id, #{cursor => earliest}),
     Monitor ! tick,
-    Held = harness:held(Push, 1),
+    Held = harness:await_push(Push, 1),
     Self = self(),
     spawn_link(fun() -> Self ! {state, sys:get_state(Monitor)} end),
     harness:eventually(fun() -> element(2, process_info(Monitor, message_queue_len)) >= 1 end),
-    harness:let_go(Held),
+    harness:release_push(Held),
     receive {state, _} -> ok end,
-    %% The question came in between; most results are still to be pushed.
-    _ = harness:held(Push, 2).
+    %% The question was answered in between: most results are not pushed yet.
+    _ = harness:await_push(Push, 2).

@@ -1,9 +1,9 @@
-%%% The system refuses threads for a while, as it does at a limit of processes. Each thread of the library is requested
-%%% again, and everything works once threads are granted, without a restart. The node has test/support/refuse_threads.c
-%%% preloaded, which refuses its threads.
+%%% The system refuses threads for a while, as at a limit of processes. Each thread of the library is requested
+%%% again, and everything works once threads are granted, without a restart. test/support/refuse_threads.c is
+%%% preloaded in the node and refuses its threads.
 -module(refused_threads_tests).
 -include_lib("eunit/include/eunit.hrl").
-%% In that node
+%% Runs in the separate node.
 -export([main/1]).
 
 %% How long all cases may take, in ms. Only a failure takes this long.
@@ -26,13 +26,13 @@ main([Port]) ->
         {fun(Case) -> try run(Case, Cu) after allow() end end, fun() -> harness:cleanup(Cu) end}
     end).
 
-%% The first one: there is no thread yet.
+%% This case comes first, while there is no thread yet.
 run(outbox_and_fetch, Cu) ->
     {Id, Monitor, Logger} = refused(Cu, #{}, fun() ->
         harness:eventually(fun() -> maps:get(failures, hb_cron_engine:counters()) > 0 end),
         [] = [Name || "hb_cron" ++ _ = Name <- os_node:threads(self)]
     end),
-    %% The outbox sends what has waited, without being asked.
+    %% The outbox sends its backlog by itself.
     has_failed(Logger, internal, <<"no thread for a fetch">>),
     works(Monitor),
     #{state := State} = hb_process_monitor:info(Id),
@@ -50,11 +50,11 @@ run(fetch_beside_one_that_hangs, Cu) ->
     test_cu:script(Cu, fun(#{process := Process}) when Process =:= Id -> hang; (_) -> pass end),
     Hanging ! tick,
     harness:eventually(fun() -> test_cu:requests(Cu, Id) =/= [] end),
-    %% Those that are idle end.
+    %% Idle threads end.
     harness:eventually(fun() -> length([fetch || "hb_cron_fetch" <- os_node:threads(self)]) =:= 1 end),
     {_, _, _} = refused(Cu, #{}, fun no_more/0),
     %% No other fetch begins meanwhile, and the first one still hangs.
-    harness:results(1, 2),
+    harness:await_results(1, 2),
     test_cu:script(Cu, fun(_) -> pass end),
     ok;
 run(probe, Cu) ->
@@ -77,13 +77,13 @@ run(checkpoint, Cu) ->
     end,
     true = refusals() > 0,
     allow(),
-    {Monitor, _} = harness:pushed(Cu, Id, 3),
+    {Monitor, _} = harness:start_and_push(Cu, Id, 3),
     hb_process_monitor:stop(Monitor, 20000).
 
-%% Starts a monitor with two results while threads are refused. `Seen' returns when enough have been.
+%% Starts a monitor with two results while threads are refused. `Seen' returns when enough refusals have happened.
 refused(Cu, Options, Seen) ->
     Id = harness:proc_id(),
-    harness:sink(Id),
+    harness:report_pushes(Id),
     test_cu:add(Cu, Id, 2),
     refuse(),
     {Monitor, Logger} = harness:start(Cu, Id, Options#{cursor => earliest}),
@@ -95,27 +95,27 @@ refused(Cu, Options, Seen) ->
 
 no_more() -> ok.
 
-%% A monitor that has fetched just now, by a thread that is idle.
+%% A monitor that has just fetched, on a thread that is now idle.
 with_a_thread_to_fetch(Cu) ->
     Id = harness:proc_id(),
-    {Monitor, Logger} = harness:pushed(Cu, Id, 1),
-    harness:polled(Cu, Id),
+    {Monitor, Logger} = harness:start_and_push(Cu, Id, 1),
+    harness:await_polled(Cu, Id),
     {Id, Monitor, Logger}.
 
 has_failed(Logger, Class, Words) ->
-    harness:logged(Logger, fun({error, Logged, {_, Text, _}}) ->
+    harness:await_logged(Logger, fun({error, Logged, {_, Text, _}}) ->
         Logged =:= Class andalso binary:match(Text, Words) =/= nomatch
     end).
 
 works(Monitor) ->
     Monitor ! tick,
-    harness:results(1, 2).
+    harness:await_results(1, 2).
 
 refuse() -> ok = file:write_file(control(), <<>>).
 
 allow() -> preloaded_node:allow(?VARIABLE).
 
-%% How many threads have been refused since.
+%% How many threads have been refused.
 refusals() -> filelib:file_size(control()).
 
 control() -> preloaded_node:control(?VARIABLE).

@@ -1,5 +1,5 @@
-%%% New code for a running node: every module but the library's is exchanged under load, all at once,
-%%% and nothing is lost, repeated or killed by it.
+%%% New code for a running node: every module except the library's is replaced under load, all at once. Nothing is
+%%% lost, repeated or killed.
 -module(reload_tests).
 -include_lib("eunit/include/eunit.hrl").
 
@@ -15,14 +15,14 @@ all_test_() ->
         {reloads_under_load_lose_and_repeat_nothing, fun under_load/1},
         {library_module_is_never_exchanged, fun library_module/1},
         {library_that_has_not_all_that_is_called_exchanges_nothing, fun library_calls/1},
-        {reload_that_is_killed_leaves_the_ticker_awake, fun killed/1},
+        {reload_that_is_killed_leaves_the_engine_awake, fun killed/1},
         {monitor_whose_state_has_another_shape_begins_anew, fun shape/1},
         {push_that_outlasts_two_reloads_is_waited_for_and_not_killed, fun long_push/1},
         {damaged_file_exchanges_nothing, fun damaged/1},
         {file_of_a_module_that_is_new_is_loaded, fun new_module/1}
      ]]}.
 
-%% A directory of beams before the real one.
+%% Puts a directory of beams before the real one in the code path.
 setup() ->
     Cu = harness:setup(),
     Real = real(),
@@ -41,7 +41,7 @@ cleanup(#{cu := Cu, dir := Dir}) ->
 
 real() -> filename:join(code:lib_dir(hb_process_monitor), "ebin").
 
-%% Writes each module once more, with a function that says which version it is.
+%% Writes new versions of modules, with a function that returns the version.
 new_version(#{dir := Dir}, Version, Modules) ->
     [begin
         File = filename:join(Dir, atom_to_list(Module) ++ ".beam"),
@@ -50,7 +50,7 @@ new_version(#{dir := Dir}, Version, Modules) ->
         Versioned = [FileForm, ModuleForm, {attribute, 1, export, [{version, 0}]} | Rest],
         Function = {function, 1, version, 0, [{clause, 1, [], [], [{integer, 1, Version}]}]},
         {ok, Module, Code} = compile:forms(with_function(Versioned, Function), [debug_info]),
-        %% Beside and renamed, as everything that a node may read.
+        %% Written to a new file and renamed, like all files that a node may read.
         ok = file:write_file(File ++ ".new", Code),
         ok = file:rename(File ++ ".new", File)
     end || Module <- Modules],
@@ -71,7 +71,7 @@ unchanged(_World) ->
 
 under_load(#{cu := Cu} = World) ->
     Ids = [harness:proc_id() || _ <- lists:seq(1, 10)],
-    lists:foreach(fun harness:sink/1, Ids),
+    lists:foreach(fun harness:report_pushes/1, Ids),
     Monitors = [begin
         test_cu:add(Cu, Id, 100),
         element(1, harness:start(Cu, Id, #{cursor => earliest, rate => 50, cron_page_limit => 20}))
@@ -104,7 +104,7 @@ library_module(World) ->
     ?assertEqual({ok, [hb_cron_host]}, ?M:reload()),
     ?assertEqual(Before, erlang:get_module_info(?LIBRARY_MODULE, md5)).
 
-%% With a clause more, and the same exports.
+%% With an additional clause, and the same exports.
 other_library(#{dir := Dir}) ->
     Name = atom_to_list(?LIBRARY_MODULE) ++ ".beam",
     {ok, {_, [{abstract_code, {_, Forms}}]}} = beam_lib:chunks(filename:join(real(), Name), [abstract_code]),
@@ -123,7 +123,7 @@ library_calls(World) ->
 
 shape(#{cu := Cu, dir := Dir}) ->
     Id = harness:proc_id(),
-    {Monitor, _} = harness:pushed(Cu, Id, 2, #{rate => 50}),
+    {Monitor, _} = harness:start_and_push(Cu, Id, 2, #{rate => 50}),
     Name = "hb_cron_server.beam",
     {ok, {_, [{abstract_code, {_, Forms}}]}} = beam_lib:chunks(filename:join(real(), Name), [abstract_code]),
     Changed = [case Form of
@@ -134,20 +134,20 @@ shape(#{cu := Cu, dir := Dir}) ->
     {ok, _, Code} = compile:forms(Changed, [debug_info]),
     ok = file:write_file(filename:join(Dir, Name), Code),
     #{level := Level} = logger:get_primary_config(),
-    %% It ends with a crash, on purpose.
+    %% It crashes, on purpose.
     ok = logger:set_primary_config(level, none),
     ?assertEqual({ok, [hb_cron_server]}, ?M:reload()),
     test_cu:add(Cu, Id, 1),
-    harness:results(3, 3),
+    harness:await_results(3, 3),
     ok = logger:set_primary_config(level, Level),
     ?assertNot(is_process_alive(Monitor)).
 
 killed(#{cu := Cu}) ->
     Id = harness:proc_id(),
-    harness:sink(Id),
+    harness:report_pushes(Id),
     test_cu:add(Cu, Id, 1),
     _ = harness:start(Cu, Id, #{cursor => earliest, rate => 50}),
-    harness:results(1, 1),
+    harness:await_results(1, 1),
     Self = self(),
     Caller = spawn(fun() ->
         hb_cron_engine:while_suspended(fun() -> Self ! asleep, receive never -> ok end end)
@@ -155,15 +155,15 @@ killed(#{cu := Cu}) ->
     receive asleep -> ok end,
     _ = harness:kill(Caller),
     test_cu:add(Cu, Id, 1),
-    harness:results(2, 2).
+    harness:await_results(2, 2).
 
 long_push(#{cu := Cu} = World) ->
     Id = harness:proc_id(),
-    Push = harness:held_pushes(Id),
+    Push = harness:hold_pushes(Id),
     test_cu:add(Cu, Id, 2),
     {Monitor, _} = harness:start(Cu, Id, #{cursor => earliest}),
     Monitor ! tick,
-    First = harness:held(Push, 1),
+    First = harness:await_push(Push, 1),
     ok = new_version(World, 1, exchangeable()),
     {ok, [_ | _]} = ?M:reload(),
     ok = new_version(World, 2, exchangeable()),
@@ -171,8 +171,8 @@ long_push(#{cu := Cu} = World) ->
     ?assert(lists:member(hb_cron_server, Busy)),
     ?assertEqual(1, hb_cron_server:version()),
     ?assert(is_process_alive(Monitor)),
-    harness:let_go(First),
-    harness:let_go(harness:held(Push, 2)),
+    harness:release_push(First),
+    harness:release_push(harness:await_push(Push, 2)),
     {ok, [_ | _]} = ?M:reload(),
     ?assertEqual(2, hb_cron_server:version()).
 
@@ -197,6 +197,6 @@ new_module(#{dir := Dir}) ->
     true = code:delete(Module),
     _ = code:purge(Module).
 
-%% The list of modules in the loader, with one more.
+%% The loader's list of modules with an addition.
 with_module({attribute, Line, modules, Modules}, Module) -> {attribute, Line, modules, [Module | Modules]};
 with_module(Form, _) -> Form.

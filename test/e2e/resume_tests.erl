@@ -1,13 +1,13 @@
-%%% Starts that no caller waits for: of what the checkpoint or the host's configuration names. Each is started by
-%%% itself; one that cannot be is logged, shown by the doctor, and tried again.
+%%% Starts without a caller, of processes that the checkpoint or the host's configuration names. Each is started
+%%% independently. A failed start is logged, shown by the doctor, and tried again.
 -module(resume_tests).
 -include_lib("eunit/include/eunit.hrl").
 
-%% A handler of OTP's logger.
+%% The callback of OTP's logger.
 -export([log/2]).
 
 -define(M, hb_process_monitor).
-%% A push module of the operator's. Nothing that a fresh node loads has the name.
+%% A push module of the operator. No module of a fresh node has its name.
 -define(PUSH, "acme_push_of_resume_tests").
 
 eunit_wrapper_(Tests) -> deadline:each(Tests).
@@ -27,7 +27,7 @@ setup() ->
     ok = logger:add_handler(?MODULE, ?MODULE, #{config => none, level => warning}),
     Cu.
 
-%% The calling test is sent what is logged.
+%% Sends log records to the calling test.
 hears() -> ok = logger:update_handler_config(?MODULE, config, self()).
 
 cleanup(Cu) ->
@@ -37,7 +37,7 @@ cleanup(Cu) ->
 log(#{msg := {report, #{what := What, details := Details}}}, #{config := Test}) when is_pid(Test) -> Test ! {logged, What, Details}, ok;
 log(_, _) -> ok.
 
-%% The details of the next entry of this kind.
+%% The details of the next record of this kind.
 logged(What) ->
     receive {logged, What, Details} -> Details
     after deadline:ms() -> error({not_logged, What})
@@ -55,24 +55,24 @@ options_with_an_unknown_atom_are_resumed_on_a_fresh_node(Cu) ->
     Id = harness:proc_id(),
     test_cu:add(Cu, Id, 2),
     Push = list_to_atom(?PUSH),
-    {module, Push} = harness:module_of(Push, ["-export([push/2]).", "push(_, _) -> ok."]),
+    {module, Push} = harness:compile_module(Push, ["-export([push/2]).", "push(_, _) -> ok."]),
     {Monitor, _} = harness:start(Cu, Id, #{cursor => earliest, cron_push => {Push, push}}),
     Monitor ! tick,
     harness:eventually(fun() -> maps:get(cursor, ?M:info(Id)) =:= test_cu:cursor(2) end),
     ok = application:stop(hb_process_monitor),
     harness:unload(Push),
-    Peer = harness:peer(["-pa" | code:get_path()]),
+    Peer = harness:start_peer(["-pa" | code:get_path()]),
     try
-        %% As text: an atom in the call would make it known there.
-        ?assertError(badarg, harness:call(Peer, erlang, binary_to_existing_atom, [<<?PUSH>>])),
-        ok = harness:call(Peer, hb_opts, set, [#{cron_checkpoint => harness:checkpoint()}]),
-        ?assertMatch([{Id, {_, _}}], harness:call(Peer, ?M, resume_all, [])),
-        ?assertMatch(#{push := {Push, push}}, harness:call(Peer, ?M, info, [Id]))
+        %% As text, because an atom in the call would create it in the node.
+        ?assertError(badarg, harness:call_peer(Peer, erlang, binary_to_existing_atom, [<<?PUSH>>])),
+        ok = harness:call_peer(Peer, hb_opts, set, [#{cron_checkpoint => harness:checkpoint()}]),
+        ?assertMatch([{Id, {_, _}}], harness:call_peer(Peer, ?M, resume_all, [])),
+        ?assertMatch(#{push := {Push, push}}, harness:call_peer(Peer, ?M, info, [Id]))
     after
         peer:stop(Peer)
     end.
 
-%% Started with the host's rate, which is no good for a while.
+%% The monitor uses the host's rate, which is invalid for a while.
 process_that_is_refused_is_logged_found_and_tried_again(Cu) ->
     hears(),
     [Refused, Good] = [harness:proc_id() || _ <- "ab"],
@@ -85,12 +85,12 @@ process_that_is_refused_is_logged_found_and_tried_again(Cu) ->
                  lists:sort(fun({A, _}, {_, _}) -> A =:= Good end, ?M:resume_all())),
     ?assertMatch({Refused, {bad_rate, soon}, {again_in_ms, _}}, logged(not_started)),
     found(wrong, [Refused, <<"bad_rate">>, <<"soon">>]),
-    %% The restarter tries, and outlives it.
-    Keeper = whereis(hb_cron_restarter),
+    %% The restarter retries, and survives.
+    Restarter = whereis(hb_cron_restarter),
     ?assertMatch({Refused, {bad_rate, soon}, {again_in_ms, _}}, logged(not_started)),
     harness:host(#{cron_node => test_cu:url(Cu), default_cron_rate => 3600000}),
     harness:eventually(fun() -> hb_cron_registry:find(Refused) =/= none end),
-    ?assertEqual(Keeper, whereis(hb_cron_restarter)),
+    ?assertEqual(Restarter, whereis(hb_cron_restarter)),
     ?assertEqual([], [What || {wrong, What} <- advice(?M:doctor(#{probe => false})), binary:match(What, Refused) =/= nomatch]).
 
 options_that_are_damaged_are_logged_with_the_reason(Cu) ->
@@ -98,7 +98,7 @@ options_that_are_damaged_are_logged_with_the_reason(Cu) ->
     Id = harness:proc_id(),
     {Monitor, _} = harness:start(Cu, Id, #{cursor => earliest}),
     {ok, Engine, _} = hb_cron_registry:engine(),
-    %% Its registration has ended, and it is to be resumed.
+    %% Its registration has ended, and it will be resumed.
     ok = sys:suspend(hb_cron_monitors_sup),
     killed = harness:kill(Monitor),
     harness:eventually(fun() -> hb_cron_restarts:is_planned(Id) end),
@@ -110,7 +110,7 @@ options_that_are_damaged_are_logged_with_the_reason(Cu) ->
     ok = hb_process_monitor_nif:keep_options(Engine, Id, <<"no term">>),
     ?assertMatch([{Id, {error, badarg}}], ?M:resume_all()),
     found(wrong, [Id]),
-    %% Forgotten, it is not tried any more.
+    %% After it was forgotten, it is not retried.
     ok = ?M:forget(Id),
     ?assertEqual([], hb_cron_restarts:all()).
 
@@ -124,7 +124,7 @@ bad_configured_process_does_not_hold_up_the_others(Cu) ->
     [?assertEqual(Entry, element(1, logged(bad_cron_process))) || Entry <- Bad],
     found(wrong, [<<"cron_processes">>, <<"no id">>]),
     found(wrong, [<<"cron_processes">>, <<"no_options">>]),
-    %% What is good is what the doctor asks for.
+    %% The doctor probes with the valid process.
     ?assertMatch(#{is_known := true}, ?M:doctor(#{probe => false})).
 
 configured_process_with_bad_options_is_found_and_retried(Cu) ->
@@ -136,7 +136,7 @@ configured_process_with_bad_options_is_found_and_retried(Cu) ->
     ?assertMatch({Bad, {bad_rate, never}, _}, logged(not_started)),
     ?assertMatch({Bad, {bad_rate, never}, _}, logged(not_started)),
     found(wrong, [Bad, <<"bad_rate">>]),
-    %% A start, or a stop, ends it.
+    %% A start or a stop ends the retries.
     {Monitor, _} = harness:start(Cu, Bad, #{}),
     ok = ?M:stop(Monitor, deadline:ms()),
     ?assertEqual([], hb_cron_restarts:all()).

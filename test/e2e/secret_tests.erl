@@ -1,9 +1,9 @@
-%%% Passwords of URLs: they are used, and are in nothing that is printed, whatever crashes.
+%%% Passwords in URLs: they are used, and never printed, whatever crashes.
 -module(secret_tests).
 -behaviour(supervisor).
 -include_lib("eunit/include/eunit.hrl").
 
-%% The host's supervisor, and a handler of OTP's logger.
+%% Callbacks of the host's supervisor and of OTP's logger.
 -export([init/1, log/2]).
 
 -define(S, hb_cron_secret).
@@ -50,7 +50,7 @@ with_password(Cu) ->
     <<"http://", Host/binary>> = test_cu:url(Cu),
     <<"http://user:", ?PASSWORD/binary, "@", Host/binary>>.
 
-%% All printed forms of a term: as a text, and as lists of the text's characters.
+%% All printed forms of a term: as text, and as lists of characters.
 printed(Term) -> iolist_to_binary(io_lib:format("~0p ~0w", [Term, Term])).
 
 is_clean(What, Term) ->
@@ -58,7 +58,7 @@ is_clean(What, Term) ->
     Codes = iolist_to_binary(lists:join(",", [integer_to_list(C) || <<C>> <= ?PASSWORD])),
     [?assertEqual({What, nomatch}, {What, binary:match(Printed, Secret)}) || Secret <- [?PASSWORD, Codes]].
 
-%% Everything that was logged since the test began, of which there is something that fits.
+%% All log records since the test began. At least one must match.
 logged_is_clean(#{seen := Seen}, Fits) ->
     harness:eventually(fun() -> lists:any(Fits, [Event || {_, Event} <- ets:tab2list(Seen)]) end),
     [is_clean(logged, Event) || {_, Event} <- ets:tab2list(Seen)].
@@ -72,7 +72,7 @@ authorized(Cu, Id) ->
     Expected = <<"Basic ", (base64:encode(<<"user:", ?PASSWORD/binary>>))/binary>>,
     [?assertMatch(#{headers := #{'Authorization' := Expected}}, Request) || Request <- test_cu:requests(Cu, Id)].
 
-%% A fault below the push loop, whose arguments are in the stack trace.
+%% A fault below the push loop, whose stack trace has the arguments.
 crash(Monitor) ->
     Ref = monitor(process, Monitor),
     try _ = sys:replace_state(Monitor, fun(State) -> list_to_tuple(with_part(tuple_to_list(State))) end), ok
@@ -81,7 +81,7 @@ crash(Monitor) ->
     Monitor ! push_next,
     receive {'DOWN', Ref, process, _, _} -> ok after deadline:ms() -> error(no_crash) end.
 
-%% The part in hand, which is none, is between `ticked' and `pushing'.
+%% The part in hand, here none, is between `ticked' and `pushing'.
 with_part([Ticked, none, Pushing | Rest]) when is_boolean(Ticked), is_boolean(Pushing) ->
     [Ticked, {1, no_list, true}, Pushing | Rest];
 with_part([Field | Rest]) ->
@@ -89,12 +89,12 @@ with_part([Field | Rest]) ->
 
 monitor_that_crashes_prints_no_password(#{cu := Cu} = World) ->
     Id = harness:proc_id(),
-    {Monitor, Logger} = harness:pushed(Cu, Id, 2, #{cron_node => with_password(Cu), logger => hb_logger:start()}),
+    {Monitor, Logger} = harness:start_and_push(Cu, Id, 2, #{cron_node => with_password(Cu), logger => hb_logger:start()}),
     authorized(Cu, Id),
     is_clean(status, sys:get_status(Monitor)),
     is_clean(state, sys:get_state(Monitor)),
     crash(Monitor),
-    New = harness:back(Id, Monitor),
+    New = harness:await_monitor_after(Id, Monitor),
     [is_clean(Of, sys:get_status(Of)) || Of <- [New, hb_cron_restarter, hb_cron_engine,
                                                 hb_cron_monitors_sup, hb_cron_sup]],
     [is_clean(Key, process_info(New, Key)) || Key <- [messages, dictionary, current_stacktrace]],
@@ -102,26 +102,26 @@ monitor_that_crashes_prints_no_password(#{cu := Cu} = World) ->
     is_clean(doctor, hb_process_monitor:doctor(#{process => Id})),
     is_clean(info, hb_process_monitor:info(Id)),
     logged_is_clean(World, crash_of(Monitor)),
-    %% It goes on with the password.
+    %% The monitor continues, using the password.
     test_cu:forget_requests(Cu),
     test_cu:add(Cu, Id, 1),
     New ! tick,
-    harness:results(3, 3),
+    harness:await_results(3, 3),
     authorized(Cu, Id).
 
 supervised_monitor_that_crashes_prints_no_password(#{cu := Cu} = World) ->
     Id = harness:proc_id(),
-    harness:sink(Id),
+    harness:report_pushes(Id),
     test_cu:add(Cu, Id, 1),
     Spec = hb_process_monitor:child_spec({Id, #{rate => 3600000, cursor => earliest, cron_node => [with_password(Cu)]}}),
     is_clean(spec, Spec),
     with_supervisor([Spec], fun(Supervisor) ->
         {ok, {Monitor, _, _}} = hb_cron_registry:find(Id),
         Monitor ! tick,
-        harness:results(1, 1),
+        harness:await_results(1, 1),
         authorized(Cu, Id),
         crash(Monitor),
-        _ = harness:back(Id, Monitor),
+        _ = harness:await_monitor_after(Id, Monitor),
         is_clean(supervisor, sys:get_status(Supervisor)),
         is_clean(supervisor, sys:get_state(Supervisor)),
         logged_is_clean(World, fun(#{msg := {report, #{label := {supervisor, child_terminated}}}}) -> true; (_) -> false end),
@@ -159,8 +159,8 @@ configured_process_that_is_refused_prints_no_password(#{cu := Cu} = World) ->
     Findings = hb_process_monitor:doctor(#{probe => false}),
     is_clean(doctor, Findings),
     is_clean(doctor, hb_cron_doctor_report:text(Findings)),
-    is_clean(keeper, sys:get_status(hb_cron_restarter)),
-    is_clean(keeper, sys:get_state(hb_cron_restarter)).
+    is_clean(restarter, sys:get_status(hb_cron_restarter)),
+    is_clean(restarter, sys:get_state(hb_cron_restarter)).
 
 bad_node_is_named_without_its_password(_) ->
     [begin
@@ -175,17 +175,17 @@ bad_node_is_named_without_its_password(_) ->
 
 resumed_monitor_still_has_its_password(#{cu := Cu} = World) ->
     Id = harness:proc_id(),
-    {Old, _} = harness:pushed(Cu, Id, 2, #{cron_node => [with_password(Cu)]}),
-    %% What the checkpoint keeps of the options is written anew by a pause.
+    {Old, _} = harness:start_and_push(Cu, Id, 2, #{cron_node => [with_password(Cu)]}),
+    %% A pause rewrites the options in the checkpoint.
     ok = hb_process_monitor:pause(Old),
     ok = hb_process_monitor:resume(Old),
     ok = application:stop(hb_process_monitor),
     test_cu:forget_requests(Cu),
-    %% Its options say so in this file alone.
+    %% The options are only in this file.
     [{Id, {New, _}}] = hb_process_monitor:resume_all(),
     test_cu:add(Cu, Id, 1),
     New ! tick,
-    harness:results(3, 3),
+    harness:await_results(3, 3),
     authorized(Cu, Id),
     logged_is_clean(World, fun(_) -> true end).
 

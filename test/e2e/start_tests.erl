@@ -1,4 +1,4 @@
-%%% The public interface: what start and stop take, answer and refuse.
+%%% The public interface: arguments, return values and errors of start and stop.
 -module(start_tests).
 -include_lib("eunit/include/eunit.hrl").
 
@@ -7,8 +7,7 @@
 eunit_wrapper_(Tests) -> deadline:each(Tests).
 
 good_test_() ->
-    {foreach, fun harness:setup/0, fun harness:cleanup/1,
-     [{with, [T]} || T <- [
+    harness:tests([
         fun start_with_an_id_in_each_form_is_the_same_monitor/1,
         fun start_without_rate_ticks_at_the_hosts_or_the_default/1,
         fun start_with_three_arguments_begins_after_the_cursor/1,
@@ -17,21 +16,20 @@ good_test_() ->
         fun started_twice_is_one_monitor_with_unchanged_options/1,
         fun started_by_many_at_once_is_one_monitor/1,
         fun start_without_cursor_begins_after_the_latest_result/1,
-        fun start_without_cursor_of_a_process_without_results_begins_at_its_first/1,
-        fun start_while_the_latest_cursor_fails_never_begins_at_the_first/1,
+        fun start_before_any_result_begins_at_the_first/1,
+        fun start_with_a_failing_probe_never_begins_at_the_first/1,
         fun tick_before_the_latest_cursor_is_known_polls_once_it_is/1
-     ]]}.
+    ]).
 
 stop_test_() ->
-    {foreach, fun harness:setup/0, fun harness:cleanup/1,
-     [{with, [T]} || T <- [
+    harness:tests([
         fun stop_message_ends_the_monitor/1,
         fun stop_of_an_idle_monitor_is_over_when_it_returns/1,
         fun stop_of_a_monitor_that_is_dead_is_ok/1,
         fun stop_during_a_push_waits_for_it_or_times_out/1,
         fun stop_between_two_results_pushes_no_further_one/1,
-        fun start_during_the_last_push_of_a_stopped_monitor_fetches_after_it/1
-     ]]}.
+        fun start_during_the_last_push_fetches_after_it/1
+    ]).
 
 bad_test_() ->
     {setup, fun harness:setup/0, fun harness:cleanup/1, fun(Cu) ->
@@ -49,7 +47,7 @@ bad_test_() ->
             {cron_push, fun() -> ok end}, {cron_timeout, 0}, {cron_connect_timeout, infinity}, {cron_first_byte_timeout, 0},
             {cron_max_page_bytes, -1}, {logger, not_a_pid}, {cron_result_format, tree},
             {cron_push_attempts, 0}, {<<"binary">>, 1},
-            %% Of scope node: no monitor can change them.
+            %% These have scope node: a monitor cannot change them.
             {cron_max_inflight, 7}, {cron_log_level, debug}, {cron_checkpoint, false}]]
         ++ [?_assertError({bad_option, cron_node, _}, ?M:start(Id, #{cron_node => Bad})) || Bad <- [
             <<"localhost">>, <<"ftp://host">>, <<"http://host/?q=1">>,
@@ -80,24 +78,24 @@ start_without_rate_ticks_at_the_hosts_or_the_default(Cu) ->
 start_with_three_arguments_begins_after_the_cursor(Cu) ->
     harness:host(#{cron_node => test_cu:url(Cu)}),
     Id = harness:proc_id(),
-    harness:sink(Id),
+    harness:report_pushes(Id),
     test_cu:add(Cu, Id, 10),
     {Monitor, _} = ?M:start(Id, 3600000, test_cu:cursor(4)),
     Monitor ! tick,
-    harness:results(5, 10),
-    harness:polled(Cu, Id),
+    harness:await_results(5, 10),
+    harness:await_polled(Cu, Id),
     harness:no_result().
 
 start_with_a_logger_uses_it(Cu) ->
     Logger = hb_logger:start(),
     {Monitor, Logger} = harness:start(Cu, harness:proc_id(), #{logger => Logger}),
-    harness:logged(Logger, fun({ok, registered, Pid}) -> Pid =:= Monitor end).
+    harness:await_logged(Logger, fun({ok, registered, Pid}) -> Pid =:= Monitor end).
 
 start_while_the_cu_hangs_returns(Cu) ->
     test_cu:script(Cu, fun(_) -> hang end),
     Ids = [harness:proc_id() || _ <- lists:seq(1, 200)],
     Monitors = [Monitor || Id <- Ids, {Monitor, _} <- [harness:start(Cu, Id, #{})]],
-    %% No answer was given to anybody, and all are there.
+    %% No request was answered, and all monitors are started.
     harness:eventually(fun() -> length(test_cu:requests(Cu)) >= 10 end),
     ?assert(lists:all(fun is_process_alive/1, Monitors)).
 
@@ -120,26 +118,26 @@ started_by_many_at_once_is_one_monitor(Cu) ->
 
 start_without_cursor_begins_after_the_latest_result(Cu) ->
     Id = harness:proc_id(),
-    harness:sink(Id),
+    harness:report_pushes(Id),
     test_cu:add(Cu, Id, 5),
     {Monitor, Logger} = harness:start(Cu, Id, #{}),
-    harness:resolved(Logger, test_cu:cursor(5)),
+    harness:await_start_cursor(Logger, test_cu:cursor(5)),
     test_cu:add(Cu, Id, 2),
     Monitor ! tick,
-    harness:results(6, 7).
+    harness:await_results(6, 7).
 
-start_without_cursor_of_a_process_without_results_begins_at_its_first(Cu) ->
+start_before_any_result_begins_at_the_first(Cu) ->
     Id = harness:proc_id(),
-    harness:sink(Id),
+    harness:report_pushes(Id),
     {Monitor, Logger} = harness:start(Cu, Id, #{}),
-    harness:logged(Logger, fun({ok, resolved_cursor, {_, Cursor}}) -> Cursor =:= earliest end),
+    harness:await_logged(Logger, fun({ok, resolved_cursor, {_, Cursor}}) -> Cursor =:= earliest end),
     test_cu:add(Cu, Id, 2),
     Monitor ! tick,
-    harness:results(1, 2).
+    harness:await_results(1, 2).
 
-start_while_the_latest_cursor_fails_never_begins_at_the_first(Cu) ->
+start_with_a_failing_probe_never_begins_at_the_first(Cu) ->
     Id = harness:proc_id(),
-    harness:sink(Id),
+    harness:report_pushes(Id),
     test_cu:add(Cu, Id, 3),
     test_cu:script(Cu, fun(#{kind := results}) -> {raw, test_cu:reply(500, <<"{\"error\":\"fetch failed\"}">>)};
                           (_) -> pass end),
@@ -148,27 +146,27 @@ start_while_the_latest_cursor_fails_never_begins_at_the_first(Cu) ->
         harness:eventually(fun() -> length(test_cu:requests(Cu, Id)) >= Tries end),
         Monitor ! tick
     end || Tries <- [1, 2, 3]],
-    harness:logged(Logger, fun({error, status, {_, _, Repeats}}) -> Repeats =:= 2 end),
+    harness:await_logged(Logger, fun({error, status, {_, _, Repeats}}) -> Repeats =:= 2 end),
     ?assertEqual([], [R || #{kind := cron} = R <- test_cu:requests(Cu, Id)]),
     test_cu:script(Cu, fun(_) -> pass end),
     Monitor ! tick,
-    harness:logged(Logger, fun({ok, recovered, {_, fetch, N}}) -> N >= 3 end),
+    harness:await_logged(Logger, fun({ok, recovered, {_, fetch, N}}) -> N >= 3 end),
     test_cu:add(Cu, Id, 1),
     Monitor ! tick,
-    harness:results(4, 4).
+    harness:await_results(4, 4).
 
 tick_before_the_latest_cursor_is_known_polls_once_it_is(Cu) ->
     Id = harness:proc_id(),
-    harness:sink(Id),
+    harness:report_pushes(Id),
     test_cu:add(Cu, Id, 3),
-    Gate = harness:gate(Cu),
+    Gate = harness:hold_requests(Cu),
     {Monitor, _} = harness:start(Cu, Id, #{}),
-    Asked = harness:asked(Gate, results),
+    Asked = harness:await_request(Gate, results),
     Monitor ! tick,
-    %% Whoever has answered a call has had the tick before it.
+    %% The monitor has answered a call, so it has served the earlier tick.
     _ = sys:get_state(Monitor),
-    harness:open(Gate, Asked),
-    harness:open(Gate, harness:asked(Gate, cron)).
+    harness:release_request(Gate, Asked),
+    harness:release_request(Gate, harness:await_request(Gate, cron)).
 
 stop_message_ends_the_monitor(Cu) ->
     {Monitor, _} = harness:start(Cu, harness:proc_id(), #{}),
@@ -192,40 +190,40 @@ stop_of_a_monitor_that_is_dead_is_ok(Cu) ->
 
 stop_during_a_push_waits_for_it_or_times_out(Cu) ->
     Id = harness:proc_id(),
-    Push = harness:held_pushes(Id),
+    Push = harness:hold_pushes(Id),
     test_cu:add(Cu, Id, 2),
     {Monitor, _} = harness:start(Cu, Id, #{cursor => earliest}),
     Monitor ! tick,
-    Held = harness:held(Push, 1),
+    Held = harness:await_push(Push, 1),
     ?assertEqual({error, timeout}, ?M:stop(Monitor, 10)),
     ?assert(is_process_alive(Monitor)),
     Self = self(),
     spawn_link(fun() -> Self ! {stopped, ?M:stop(Monitor, deadline:ms())} end),
-    harness:let_go(Held),
+    harness:release_push(Held),
     receive {stopped, Answer} -> ?assertEqual(ok, Answer) end,
-    %% The second result was not begun.
-    harness:nothing_held(Push).
+    %% The second push did not begin.
+    harness:no_push_held(Push).
 
 stop_between_two_results_pushes_no_further_one(Cu) ->
     Id = harness:proc_id(),
-    Push = harness:held_pushes(Id),
+    Push = harness:hold_pushes(Id),
     test_cu:add(Cu, Id, 100),
     {Monitor, _} = harness:start(Cu, Id, #{cursor => earliest}),
     Monitor ! tick,
-    Held = harness:held(Push, 1),
+    Held = harness:await_push(Push, 1),
     Monitor ! stop,
-    harness:let_go(Held),
+    harness:release_push(Held),
     ?assertEqual(ok, ?M:stop(Monitor, deadline:ms())),
-    harness:nothing_held(Push).
+    harness:no_push_held(Push).
 
-start_during_the_last_push_of_a_stopped_monitor_fetches_after_it(Cu) ->
+start_during_the_last_push_fetches_after_it(Cu) ->
     Id = harness:proc_id(),
-    Push = harness:held_pushes(Id),
+    Push = harness:hold_pushes(Id),
     test_cu:add(Cu, Id, 1),
     {Old, _} = harness:start(Cu, Id, #{cursor => earliest}),
     Old ! tick,
-    Held = harness:held(Push, 1),
-    %% The page ahead, which is empty, has come.
+    Held = harness:await_push(Push, 1),
+    %% The next page, which is empty, has been fetched.
     harness:eventually(fun() -> length(test_cu:requests(Cu, Id)) =:= 2 end),
     stop = ?M:stop(Old),
     {New, _} = harness:start(Cu, Id, #{cursor => earliest}),
@@ -234,9 +232,9 @@ start_during_the_last_push_of_a_stopped_monitor_fetches_after_it(Cu) ->
     New ! tick,
     _ = sys:get_state(New),
     ?assertEqual([], test_cu:requests(Cu, Id)),
-    harness:nothing_held(Push),
+    harness:no_push_held(Push),
     Ref = monitor(process, Old),
-    harness:let_go(Held),
+    harness:release_push(Held),
     receive {'DOWN', Ref, process, _, _} -> ok end,
-    %% The tick that came too early is not forgotten.
-    harness:let_go(harness:held(Push, 1)).
+    %% The early tick is not lost.
+    harness:release_push(harness:await_push(Push, 1)).

@@ -1,23 +1,22 @@
-%%% Monitors in a supervisor of their host's: it starts them again, and the keeper does not; they go on
-%%% after the last result acked, and end with the application.
+%%% Monitors in a supervisor of their host: it restarts them, and the restarter does not. They continue after the
+%%% last acked result, and end with the application.
 -module(supervisor_child_tests).
 -behaviour(supervisor).
 -include_lib("eunit/include/eunit.hrl").
 
-%% The host's supervisor.
+%% Callback of the host's supervisor.
 -export([init/1]).
 
 eunit_wrapper_(Tests) -> deadline:each(Tests).
 
 all_test_() ->
-    {foreach, fun setup/0, fun cleanup/1,
-     [{with, [T]} || T <- [
+    harness:tests_with_crashes([
         fun supervised_monitor_polls_and_pushes/1,
         fun crashed_is_started_again_by_its_supervisor_alone/1,
         fun killed_is_started_again_and_goes_on_after_its_last_ack/1,
         fun crashed_without_a_checkpoint_goes_on_after_its_last_ack/1,
         fun cursor_of_the_arguments_is_for_the_first_start_alone/1,
-        fun stale_checkpoint_begins_at_the_cursor_of_the_arguments_and_says_so/1,
+        fun stale_checkpoint_begins_at_the_arguments_and_is_logged/1,
         fun killed_without_a_checkpoint_goes_on_after_its_last_ack/1,
         fun killed_without_a_checkpoint_keeps_where_it_begins/1,
         fun forgotten_process_begins_at_the_cursor_of_the_arguments/1,
@@ -31,20 +30,11 @@ all_test_() ->
         fun resume_all_leaves_it_to_its_supervisor/1,
         fun child_specs_are_good_and_distinct/1,
         fun start_link_takes_what_start_takes/1
-     ]]}.
-
-%% What crashes here does so on purpose.
-setup() ->
-    ok = logger:set_handler_config(default, level, none),
-    harness:setup().
-
-cleanup(Cu) ->
-    harness:cleanup(Cu),
-    ok = logger:set_handler_config(default, level, all).
+    ]).
 
 init(Specs) -> {ok, {#{strategy => one_for_one, intensity => 10, period => 10}, Specs}}.
 
-%% A supervisor with a monitor each of these, and it outlives no test.
+%% Runs a test with a supervisor of these monitors, and ends the supervisor.
 with_supervisor(Specs, Test) ->
     {ok, Supervisor} = supervisor:start_link(?MODULE, Specs),
     try Test(Supervisor)
@@ -62,15 +52,15 @@ child(Supervisor) ->
     [{_, Monitor, worker, [hb_cron_server]}] = supervisor:which_children(Supervisor),
     Monitor.
 
-%% A monitor that has pushed so many.
+%% Runs a test with a monitor that has pushed this many results.
 with_pushed(Cu, Id, Count, Options, Test) ->
-    harness:sink(Id),
+    harness:report_pushes(Id),
     test_cu:add(Cu, Id, Count),
     with_supervisor([spec(Cu, Id, Options)], fun(Supervisor) ->
         Monitor = child(Supervisor),
         Monitor ! tick,
-        harness:results(1, Count),
-        %% What it pushed last is acked.
+        harness:await_results(1, Count),
+        %% The last push is acked.
         _ = sys:get_state(Monitor),
         Test(Supervisor, Monitor)
     end).
@@ -78,7 +68,7 @@ with_pushed(Cu, Id, Count, Options, Test) ->
 goes_on(Cu, Id, Monitor, First, Last) ->
     test_cu:add(Cu, Id, Last - First + 1),
     Monitor ! tick,
-    harness:results(First, Last).
+    harness:await_results(First, Last).
 
 supervised_monitor_polls_and_pushes(Cu) ->
     Id = harness:proc_id(),
@@ -86,7 +76,7 @@ supervised_monitor_polls_and_pushes(Cu) ->
         ?assertEqual(Monitor, child(Supervisor)),
         ?assertMatch(#{monitor := Monitor, supervised := true}, hb_process_monitor:info(Id)),
         ?assertEqual([], [Pid || {_, Pid, _, _} <- supervisor:which_children(hb_cron_monitors_sup)]),
-        %% A start finds it.
+        %% start/2 returns the supervised monitor.
         ?assertMatch({Monitor, _}, hb_process_monitor:start(Id))
     end).
 
@@ -95,10 +85,10 @@ crashed_is_started_again_by_its_supervisor_alone(Cu) ->
     Logger = hb_logger:start(),
     with_pushed(Cu, Id, 3, #{logger => Logger}, fun(Supervisor, Old) ->
         ok = sys:terminate(Old, a_fault_of_its_own),
-        New = harness:back(Id, Old),
+        New = harness:await_monitor_after(Id, Old),
         ?assertEqual(New, child(Supervisor)),
-        %% The keeper tells of it, and plans nothing.
-        harness:logged(Logger, fun({error, monitor_died, {For, a_fault_of_its_own}}) -> For =:= Id end),
+        %% The restarter logs the crash, and plans nothing.
+        harness:await_logged(Logger, fun({error, monitor_died, {For, a_fault_of_its_own}}) -> For =:= Id end),
         ?assertEqual([], [E || {error, monitor_crashed, _} = E <- harness:report(Logger)]),
         ?assertEqual([], [Pid || {_, Pid, _, _} <- supervisor:which_children(hb_cron_monitors_sup)]),
         goes_on(Cu, Id, New, 4, 5)
@@ -108,7 +98,7 @@ killed_is_started_again_and_goes_on_after_its_last_ack(Cu) ->
     Id = harness:proc_id(),
     with_pushed(Cu, Id, 3, #{}, fun(_Supervisor, Old) ->
         killed = harness:kill(Old),
-        goes_on(Cu, Id, harness:back(Id, Old), 4, 5)
+        goes_on(Cu, Id, harness:await_monitor_after(Id, Old), 4, 5)
     end).
 
 crashed_without_a_checkpoint_goes_on_after_its_last_ack(Cu) ->
@@ -116,16 +106,16 @@ crashed_without_a_checkpoint_goes_on_after_its_last_ack(Cu) ->
     Id = harness:proc_id(),
     with_pushed(Cu, Id, 3, #{}, fun(_Supervisor, Old) ->
         ok = sys:terminate(Old, a_fault_of_its_own),
-        goes_on(Cu, Id, harness:back(Id, Old), 4, 5)
+        goes_on(Cu, Id, harness:await_monitor_after(Id, Old), 4, 5)
     end).
 
 cursor_of_the_arguments_is_for_the_first_start_alone(Cu) ->
     Id = harness:proc_id(),
     with_pushed(Cu, Id, 3, #{}, fun(_, _) -> ok end),
-    %% Another supervisor, as after a restart of the node: the same arguments, cursor and all.
+    %% Another supervisor, as after a restart of the node, with the same arguments and cursor.
     with_supervisor([spec(Cu, Id, #{})], fun(Supervisor) -> goes_on(Cu, Id, child(Supervisor), 4, 5) end).
 
-stale_checkpoint_begins_at_the_cursor_of_the_arguments_and_says_so(Cu) ->
+stale_checkpoint_begins_at_the_arguments_and_is_logged(Cu) ->
     Id = harness:proc_id(),
     with_pushed(Cu, Id, 3, #{}, fun(_, _) -> ok end),
     Ended = os:system_time(millisecond),
@@ -134,33 +124,33 @@ stale_checkpoint_begins_at_the_cursor_of_the_arguments_and_says_so(Cu) ->
     Options = #{cron_stale_after => 1, cursor => test_cu:cursor(1), logger => Logger},
     with_supervisor([spec(Cu, Id, Options)], fun(Supervisor) ->
         child(Supervisor) ! tick,
-        harness:results(2, 3)
+        harness:await_results(2, 3)
     end),
     ?assertEqual([{error, stale_cursor, {Id, test_cu:cursor(3), {given, test_cu:cursor(1)}}}],
                  [Entry || {_, stale_cursor, _} = Entry <- harness:report(Logger)]).
 
-%% However it dies: no checkpoint is a checkpoint in memory.
+%% In memory, the checkpoint survives every death of the monitor.
 killed_without_a_checkpoint_goes_on_after_its_last_ack(Cu) ->
     harness:host(#{cron_checkpoint => false}),
     Id = harness:proc_id(),
     with_pushed(Cu, Id, 3, #{}, fun(_Supervisor, Old) ->
         killed = harness:kill(Old),
-        goes_on(Cu, Id, harness:back(Id, Old), 4, 5)
+        goes_on(Cu, Id, harness:await_monitor_after(Id, Old), 4, 5)
     end).
 
-%% Where it begins was looked up, and nothing has been pushed yet.
+%% The start cursor was resolved, and nothing has been pushed yet.
 killed_without_a_checkpoint_keeps_where_it_begins(Cu) ->
     harness:host(#{cron_checkpoint => false}),
     Id = harness:proc_id(),
-    harness:sink(Id),
+    harness:report_pushes(Id),
     test_cu:add(Cu, Id, 3),
     with_supervisor([spec(Cu, Id, #{cursor => undefined})], fun(Supervisor) ->
         Old = child(Supervisor),
         harness:eventually(fun() -> maps:get(state, hb_process_monitor:info(Id)) =:= idle end),
         test_cu:add(Cu, Id, 2),
         killed = harness:kill(Old),
-        harness:back(Id, Old) ! tick,
-        harness:results(4, 5)
+        harness:await_monitor_after(Id, Old) ! tick,
+        harness:await_results(4, 5)
     end).
 
 forgotten_process_begins_at_the_cursor_of_the_arguments(Cu) ->
@@ -169,14 +159,14 @@ forgotten_process_begins_at_the_cursor_of_the_arguments(Cu) ->
     ok = hb_process_monitor:forget(Id),
     with_supervisor([spec(Cu, Id, #{cursor => test_cu:cursor(1)})], fun(Supervisor) ->
         child(Supervisor) ! tick,
-        harness:results(2, 3)
+        harness:await_results(2, 3)
     end).
 
 stopped_stays_stopped(Cu) ->
     Id = harness:proc_id(),
     with_pushed(Cu, Id, 1, #{}, fun(Supervisor, Monitor) ->
         ok = hb_process_monitor:stop(Monitor, deadline:ms()),
-        %% It has seen it end by the time it serves this.
+        %% The supervisor has seen the end when it serves this call.
         ?assertMatch([{_, undefined, _, _}], supervisor:which_children(Supervisor)),
         ?assertEqual(none, hb_cron_registry:find(Id))
     end).
@@ -187,7 +177,7 @@ paused_and_crashed_is_started_again_as_its_arguments_say(Cu) ->
         ok = hb_process_monitor:pause(Id),
         harness:eventually(fun() -> maps:get(state, hb_process_monitor:info(Id)) =:= paused end),
         ok = sys:terminate(Old, a_fault_of_its_own),
-        goes_on(Cu, Id, harness:back(Id, Old), 2, 2)
+        goes_on(Cu, Id, harness:await_monitor_after(Id, Old), 2, 2)
     end).
 
 process_that_is_monitored_already_is_not_started(Cu) ->
@@ -228,11 +218,11 @@ application_that_dies_is_started_again_with_it(Cu) ->
         goes_on(Cu, Id, New, 3, 4)
     end).
 
-%% As back/2, while there are no tables.
+%% As harness:await_monitor_after/2, while the tables may be missing.
 back_after_all(Id, Old) ->
     harness:eventually(fun() -> try hb_cron_registry:find(Id) of {ok, _} -> true; none -> false
                                 catch error:badarg -> false end end),
-    harness:back(Id, Old).
+    harness:await_monitor_after(Id, Old).
 
 %% The tables of the application that died are gone, and with them that the old monitor is in a push.
 push_that_outlives_the_application_holds_up_other_starts(Cu) ->
@@ -260,7 +250,7 @@ push_that_outlives_the_application_holds_up_other_starts(Cu) ->
 
 resume_all_leaves_it_to_its_supervisor(Cu) ->
     [Supervised, Own] = [harness:proc_id(), harness:proc_id()],
-    {_, _} = harness:pushed(Cu, Own, 1),
+    {_, _} = harness:start_and_push(Cu, Own, 1),
     with_pushed(Cu, Supervised, 1, #{}, fun(_, _) ->
         ok = application:stop(hb_process_monitor),
         {ok, _} = application:ensure_all_started(hb_process_monitor),
@@ -272,7 +262,7 @@ child_specs_are_good_and_distinct(_Cu) ->
     Ids = [harness:proc_id(), harness:proc_id()],
     Specs = [hb_process_monitor:child_spec(Id) || Id <- Ids],
     ?assertEqual(ok, supervisor:check_childspecs(Specs)),
-    %% By either form of the id it is the same child.
+    %% Both forms of the id give the same child.
     ?assertEqual(hb_process_monitor:child_spec(hd(Ids)), hb_process_monitor:child_spec(binary_to_list(hd(Ids)))),
     ?assertError({bad_process_id, none}, hb_process_monitor:child_spec(none)).
 

@@ -1,5 +1,5 @@
-%%% HTTPS end to end: a CU whose certificate is by a CA of the tests' own, which the option
-%%% cron_cacertfile names or does not, and all that is refused.
+%%% HTTPS end to end: a CU whose certificate was issued by a test CA, with and without that CA in the option
+%%% cron_cacertfile, and everything that is refused.
 -module(tls_tests).
 -include_lib("eunit/include/eunit.hrl").
 -include_lib("public_key/include/public_key.hrl").
@@ -14,7 +14,7 @@ all_test_() ->
         fun cu_with_a_certificate_for_another_host_is_refused/1,
         fun cu_with_an_expired_certificate_is_refused/1,
         fun cu_that_does_not_speak_tls_is_refused/1,
-        fun file_that_is_of_no_use_is_an_error_of_start/1
+        fun unusable_file_is_an_error_of_start/1
      ]]}.
 
 setup() ->
@@ -27,14 +27,14 @@ cu_of_the_files_ca_is_polled(_) ->
     {Cu, Ca} = cu(certificate_for(<<127, 0, 0, 1>>)),
     trust(Ca),
     {Id, Monitor, Logger} = ticked(Cu),
-    harness:results(1, 3),
-    %% Its connection is closed while nothing is asked: that is no failure here either.
-    harness:polled(Cu, Id),
+    harness:await_results(1, 3),
+    %% The idle connection is closed, which is not a failure.
+    harness:await_polled(Cu, Id),
     ok = test_cu:go_down(Cu),
     ok = test_cu:come_up(Cu),
     test_cu:add(Cu, Id, 1),
     Monitor ! tick,
-    harness:results(4, 4),
+    harness:await_results(4, 4),
     ?assertEqual([], [Entry || {error, _, _} = Entry <- harness:report(Logger)]).
 
 cu_of_an_unknown_ca_is_refused(_) ->
@@ -55,7 +55,7 @@ cu_that_does_not_speak_tls_is_refused(#{port := Port} = Cu) ->
     Url = iolist_to_binary(io_lib:format("https://127.0.0.1:~b", [Port])),
     refused(Cu#{url := Url}, "plain HTTP?").
 
-file_that_is_of_no_use_is_an_error_of_start(Cu) ->
+unusable_file_is_an_error_of_start(Cu) ->
     Missing = filename:dirname(harness:checkpoint()) ++ "/none.pem",
     Others = [file(Content) || Content <- [<<>>, <<"no PEM">>, <<"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n">>]],
     [begin
@@ -63,23 +63,23 @@ file_that_is_of_no_use_is_an_error_of_start(Cu) ->
         Binary = unicode:characters_to_binary(Path),
         ?assertError({bad_option, cron_cacertfile, {Binary, <<_/binary>>}}, harness:start(Cu, harness:proc_id(), #{}))
     end || Path <- [Missing | Others]],
-    %% As soon as that is mended it starts.
+    %% With a valid option it starts.
     harness:host(#{}),
     {Monitor, _} = harness:start(Cu, harness:proc_id(), #{}),
     ?assert(is_process_alive(Monitor)).
 
-%% It must be told as an error of TLS, and that before anything is asked.
+%% The failure must be of class tls, and the CU must get no request.
 refused(Cu, Told) ->
     {_, Monitor, Logger} = ticked(Cu),
-    harness:logged(Logger, fun({error, tls, {_, Text, 1}}) -> string:find(Text, Told) =/= nomatch end),
+    harness:await_logged(Logger, fun({error, tls, {_, Text, 1}}) -> string:find(Text, Told) =/= nomatch end),
     ?assert(is_process_alive(Monitor)),
     harness:no_result(),
     ?assertEqual([], test_cu:requests(Cu)).
 
-%% A monitor of a process with three results there, that is told to poll.
+%% A monitor that got a tick, of a process with three results.
 ticked(Cu) ->
     Id = harness:proc_id(),
-    harness:sink(Id),
+    harness:report_pushes(Id),
     test_cu:add(Cu, Id, 3),
     {Monitor, Logger} = harness:start(Cu, Id, #{cursor => earliest}),
     Monitor ! tick,
@@ -93,10 +93,10 @@ file(Content) ->
     ok = file:write_file(Path, Content),
     Path.
 
-%% A CU with such a certificate, and the PEM of the CA that it is by.
+%% A CU with such a certificate, and the PEM of the CA that issued it.
 cu(Certificate) ->
-    %% Each OTP encodes these as the RFCs say. The parameters of RSA (OTP 29) and of other curves (OTP 25) are
-    %% encoded in a way that other libraries refuse.
+    %% All OTP releases encode these as in the RFCs. Other libraries refuse the encoding of RSA parameters (OTP 29)
+    %% and of other curves (OTP 25).
     Plain = [{key, {namedCurve, ed25519}}],
     Chain = #{root => Plain, intermediates => [], peer => Plain ++ Certificate},
     #{server_config := Server, client_config := Client} =

@@ -10,7 +10,7 @@ eunit_wrapper_(Tests) -> deadline:each(Tests).
 all_test_() ->
     {foreach, fun setup/0, fun cleanup/1,
      [{with, [T]} || T <- [
-        fun library_as_it_is_built_is_whole/1,
+        fun built_library_is_accepted/1,
         fun library_cut_short_anywhere_is_damaged/1,
         fun library_without_a_stamp_cut_short_is_damaged/1,
         fun library_with_a_byte_changed_is_damaged/1,
@@ -30,7 +30,7 @@ setup() ->
 
 cleanup({Path, _}) -> file:del_dir_r(filename:dirname(filename:dirname(Path))).
 
-library_as_it_is_built_is_whole({Path, Library}) ->
+built_library_is_accepted({Path, Library}) ->
     ?assertEqual(ok, check(Path, Library)),
     ?assertMatch({_, _}, binary:match(stamp(Library), <<"hb_process_monitor library 1 ">>)),
     %% The place where rebar3's cargo plugin leaves it.

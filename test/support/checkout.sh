@@ -1,26 +1,26 @@
-# Sourced by the scripts that try a copy of this checkout. The working directory is its root.
+# Sourced by the scripts that test a copy of this checkout. The working directory is its root.
 
-# Copies it into a directory, whatever git says of its files, and nothing that was built.
+# Copies the checkout into a directory, including files that git ignores, without build results.
 copy_checkout() {
   mkdir -p "$1"
   tar -c --exclude=./_build --exclude=./target --exclude=./test/rust/fuzz/target --exclude=./test/rust/fuzz/corpus \
     --exclude=./.git --exclude=./priv --exclude=./doc . | tar -x -C "$1" --no-same-owner
 }
 
-# A copy is built in this checkout's target directory, so that only our own crates are compiled anew, and as
-# its tests are: what is tried here is where a build ends up and whether that runs, and optimising the same
-# library once more would take most of the time. As it ships it is built, and tested, by this checkout.
+# Builds copies in this checkout's target directory with the tests' profile, so that only the project's own crates
+# are compiled again. These scripts test where a build puts its results, and whether they run. Optimising the same
+# library again would take most of the time; the shipped profile is built and tested elsewhere.
 share_build() {
   export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target} NIF_PROFILE=dev
 }
 
-# But a library has no hash in its name: cargo would take the copy's for this checkout's.
+# The file name of a library has no hash, so cargo would take the copy's library for this checkout's.
 disown_build() {
   rm -f "$CARGO_TARGET_DIR/debug/deps/libhb_process_monitor_nif."{so,dylib}
 }
 
-# In a node that has this code path, the library is loaded, and a monitor starts and stops, though its
-# Compute Unit takes connections and never says a word. The checkpoint is left in the directory given.
+# Runs a node with this code path: loads the library, starts and stops a monitor whose Compute Unit accepts
+# connections and never answers. The checkpoint stays in the given directory.
 lives() {
   local in=$1
   shift

@@ -1,5 +1,5 @@
-%%% A deadline for each test that runs nodes, processes or HTTP. eunit's own is 5 s, which a machine that is busy
-%%% with something else exceeds; this one is exceeded only by a test that hangs.
+%%% A deadline for each test that runs nodes, processes or HTTP. eunit's default is 5 s, which a busy machine
+%%% exceeds; only a hanging test exceeds this one.
 %%%
 %%% A module of such tests has this function, which eunit calls with all tests of the module:
 %%%
@@ -10,16 +10,16 @@
 
 -export([each/1, ms/0]).
 
-%% For one test.
+%% The deadline of a test.
 -define(SECONDS, 300).
-%% For one event within a test.
+%% The deadline of one event in a test.
 -define(EVENT_MS, 60000).
 
-%% How long a test may wait for an event that it has caused.
+%% How long a test may wait for an event that it has caused, in ms.
 -spec ms() -> pos_integer().
 ms() -> ?EVENT_MS.
 
-%% Gives each test of a set the deadline. A longer one that a test has by `{timeout, _, _}' stays.
+%% Gives each test of a set the deadline, unless it has a longer one by `{timeout, _, _}'.
 -spec each(Tests) -> Tests when Tests :: term().
 each(Tests) when is_list(Tests) -> [each(Test) || Test <- Tests];
 each({timeout, Seconds, _} = Own) when Seconds >= ?SECONDS -> own(Own);
@@ -35,14 +35,14 @@ each({Title, Tests}) when is_list(Title); is_binary(Title) -> {Title, each(Tests
 each({Line, Test}) when is_integer(Line), is_function(Test, 0) -> {timeout, ?SECONDS, {Line, Test}};
 each(Test) when is_function(Test, 0) -> {timeout, ?SECONDS, Test}.
 
-%% One that is for a single test is for that test; each test of a group has one of its own.
+%% A time-out on a single test is kept. In a group, each test has its own deadline.
 own({timeout, _, Test} = Own) when is_function(Test, 0) -> Own;
 own({timeout, _, {Line, _}} = Own) when is_integer(Line) -> Own;
 own({timeout, _, {with, _, [_]}} = Own) -> Own;
 own({timeout, _, {Title, Test}} = Own) when is_list(Title), is_function(Test, 0) -> Own;
 own({timeout, Seconds, Tests}) -> {timeout, Seconds, each(Tests)}.
 
-%% Tests of a world: a function that makes them, or those that need none.
+%% The tests of a fixture: a function that makes them, or tests without arguments.
 instance(Tests) when is_function(Tests, 1) -> fun(World) -> each(Tests(World)) end;
 instance({with, Tests}) -> fun(World) -> each({with, World, Tests}) end;
 instance(Tests) -> each(Tests).

@@ -1,5 +1,5 @@
-%%% A double of the host's push device. What it does with the results of a process is set per
-%%% process; results of others are refused, so that no test pushes past another.
+%%% A double of the host's push device. Tests set the effect of pushes for each process. Results of other processes
+%%% are refused, so that no test affects another.
 -module(dev_mu).
 -export([push/2]).
 -export([create/0, route/2]).
@@ -13,5 +13,5 @@ push(#{message := Result} = Message, #{proc_id := ProcId} = State) when map_size
 %% For tests: makes the table, owned by the caller.
 create() -> ets:new(?ROUTES, [named_table, public, {read_concurrency, true}]).
 
-%% For tests: what a push of this process's results does.
+%% For tests: sets the effect of pushing results of this process.
 route(ProcId, Push) -> ets:insert(?ROUTES, {ProcId, Push}).

@@ -1,17 +1,17 @@
-%%% Loads the doubles of a host into the node of the tests, and takes them away again. They have the
-%%% names of other doubles here, so they are compiled when they are wanted. And what the tests of all
-%%% hosts share: a Compute Unit, a process whose results are pushed into such a host, and targets there.
+%%% Loads the doubles of a host into the tests' node, and unloads them. Their names equal those of other doubles,
+%%% so they are compiled on demand. Also has the fixtures that tests of all hosts share: a CU, a process whose
+%%% results are pushed into the host, and target processes.
 -module(era).
 
 -export([load/1, unload/1]).
-%% A test's world
+%% The fixture of a test
 -export([suite/2, target/1, start/2, start/3, letter_errors/2]).
 -export([message/2, message/3, result/1, result/2]).
 
-%% What belongs to a release of the doubles alone.
+%% Only in a release of the doubles.
 -define(NOT_HERE, [hb_app, hb_sup, hb_process_monitor]).
 
-%% Says which modules those are: for unload/1.
+%% Returns the modules, for unload/1.
 -spec load(era_a | era_b) -> [module()].
 load(Era) ->
     ok = host_double:start(),
@@ -30,7 +30,7 @@ unload(Modules) ->
     lists:foreach(fun harness:unload/1, Modules),
     host_double:stop().
 
-%% Tests by their names, each in a world of its own.
+%% Tests by name, each with its own fixture.
 suite(Era, Tests) ->
     {foreach, fun() -> setup(Era) end, fun cleanup/1,
      [fun(World) -> {atom_to_list(Name), fun() -> Test(World) end} end || {Name, Test} <- Tests]}.
@@ -45,13 +45,13 @@ cleanup(#{cu := Cu, modules := Modules}) ->
     unload(Modules),
     harness:cleanup(Cu).
 
-%% A process of the host's.
+%% A target process of the host.
 target(Kind) ->
     Id = harness:proc_id(),
     true = host_double:process(Id, Kind),
     Id.
 
-%% Starts a monitor for results with these nodes, and polls.
+%% Starts a monitor for results with these contents, and polls.
 start(World, Nodes) -> start(World, Nodes, #{}).
 
 start(#{cu := Cu, source := Source}, Nodes, Options) ->
@@ -60,7 +60,7 @@ start(#{cu := Cu, source := Source}, Nodes, Options) ->
     Monitor ! tick,
     {Monitor, Logger}.
 
-%% Waits for so many dead letters. Says their errors.
+%% Waits for this many dead letters, and returns their errors.
 letter_errors(#{source := Source}, Count) ->
     Letters = fun() -> {ok, All} = hb_process_monitor:dead_letters(Source), All end,
     harness:eventually(fun() -> length(Letters()) =:= Count end),
@@ -74,7 +74,7 @@ message(Target, Data, Tags) ->
      lists:join($,, [[<<"{\"name\":\"">>, Name, <<"\",\"value\":">>, Value, <<"}">>] || {Name, Value} <- Tags]),
      <<"]}">>].
 
-%% A result's node with these messages and spawns, as JSON.
+%% A result with these messages and spawns, as JSON.
 result(Messages) -> result(Messages, []).
 
 result(Messages, Spawns) ->

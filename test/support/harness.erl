@@ -1,28 +1,51 @@
-%%% What the end-to-end tests share: a host of doubles around the real application, a CU of their
-%%% own, process ids, and waiting on an event with a deadline.
+%%% Shared helpers of the end-to-end tests: a host of doubles around the real application, a scripted CU, process ids,
+%%% and waiting for events with a deadline.
 -module(harness).
 
--export([setup/0, setup/1, cleanup/1, host/1, checkpoint/0]).
--export([proc_id/0, sink/1, start/3, back/2, pushed/3, pushed/4, kill/1, report/1]).
--export([still/3, resolved/2, results/2, no_result/0, number/1, polled/2, eventually/1, logged/2, failing/2]).
--export([gate/1, asked/2, not_asked/1, open/2, open/3]).
--export([router/1, no_router/0, module_of/2, unload/1, checkout/1]).
--export([peer/1, call/4]).
--export([held_pushes/1, held/2, nothing_held/1, let_go/1]).
+%% Fixtures
+-export([tests/1, tests_with_crashes/1, setup/0, setup/1, cleanup/1, host/1, checkpoint/0]).
+%% Monitors
+-export([proc_id/0, start/3, start_and_push/3, start_and_push/4, await_monitor_after/2, await_state/2, kill/1]).
+%% Results and pushes
+-export([report_pushes/1, fail_pushes/2, number/1, await_results/2, no_result/0]).
+-export([hold_pushes/1, await_push/2, no_push_held/1, release_push/1]).
+%% Requests to the CU
+-export([await_polled/2, not_polled/3, hold_requests/1, await_request/2, no_request_held/1]).
+-export([release_request/2, release_request/3]).
+%% The log and other events
+-export([report/1, await_logged/2, await_start_cursor/2, eventually/1]).
+%% Modules, nodes and files
+-export([load_router/1, unload_router/0, compile_module/2, unload/1, start_peer/1, call_peer/4, checkout/1]).
 
 %% How long an event may take, in ms. Only a failure takes this long.
 -define(DEADLINE, deadline:ms()).
 
+%% Runs each test with a CU, and hides the crash reports that the harness expects.
+tests(Tests) ->
+    {foreach, fun setup/0, fun cleanup/1, [{with, [Test]} || Test <- Tests]}.
+
+%% The same for tests that crash processes on purpose: hides all reports.
+tests_with_crashes(Tests) ->
+    {foreach, fun setup_without_reports/0, fun cleanup_with_reports/1, [{with, [Test]} || Test <- Tests]}.
+
+setup_without_reports() ->
+    ok = logger:set_handler_config(default, level, none),
+    setup().
+
+cleanup_with_reports(Cu) ->
+    cleanup(Cu),
+    ok = logger:set_handler_config(default, level, all).
+
 setup() -> setup(#{}).
 
 setup(HostOptions) ->
-    quiet(),
+    hide_expected_reports(),
     host(HostOptions),
     dev_mu:create(),
     test_cu:start().
 
-%% Configures the host. Every test has a checkpoint of its own; a push that failed is tried again
-%% when the test says so, with a tick, and never given up, unless the test wants it otherwise.
+%% Sets the host's options. By default each test has its own checkpoint, and a failed push is tried again only at a
+%% tick of the test and never given up.
 host(Options) ->
     Dir = case persistent_term:get({?MODULE, dir}, none) of
         none -> string:trim(os:cmd("mktemp -d"));
@@ -35,13 +58,13 @@ host(Options) ->
 checkpoint() ->
     filename:join(persistent_term:get({?MODULE, dir}), "checkpoint.redb").
 
-%% What the tests bring about on purpose is not shown; anything else is.
-quiet() ->
-    _ = logger:add_handler_filter(default, ?MODULE, {fun on_purpose/2, none}),
+%% Hides reports of crashes that tests cause on purpose, and the library's own reports.
+hide_expected_reports() ->
+    _ = logger:add_handler_filter(default, ?MODULE, {fun hide_expected/2, none}),
     ok.
 
-on_purpose(#{msg := {report, #{label := {application_controller, exit}}}}, _) -> stop;
-on_purpose(#{msg := {report, #{label := {supervisor, _}, report := Report}}}, _) ->
+hide_expected(#{msg := {report, #{label := {application_controller, exit}}}}, _) -> stop;
+hide_expected(#{msg := {report, #{label := {supervisor, _}, report := Report}}}, _) ->
     case {proplists:get_value(supervisor, Report), proplists:get_value(reason, Report)} of
         {{local, hb_cron_sup}, killed} -> stop;
         {{local, hb_cron_monitors_sup}, killed} -> stop;
@@ -49,19 +72,19 @@ on_purpose(#{msg := {report, #{label := {supervisor, _}, report := Report}}}, _)
         {{local, hb_cron_sup}, {shutdown, {bad_option, cron_cacertfile, _}}} -> stop;
         _ -> ignore
     end;
-on_purpose(#{msg := {report, #{label := {gen_server, terminate}, name := hb_cron_monitors_sup}}}, _) -> stop;
-on_purpose(#{msg := {report, #{label := {proc_lib, crash}, report := [Crashed | _]}}}, _) ->
+hide_expected(#{msg := {report, #{label := {gen_server, terminate}, name := hb_cron_monitors_sup}}}, _) -> stop;
+hide_expected(#{msg := {report, #{label := {proc_lib, crash}, report := [Crashed | _]}}}, _) ->
     case proplists:get_value(initial_call, Crashed) of
         {application_master, _, _} -> stop;
         {supervisor, hb_cron_sup, _} -> stop;
-        %% The operations page's, when its owner is killed.
+        %% The dashboard's, when its owner is killed.
         {supervisor, httpd_sup, _} -> stop;
         _ -> ignore
     end;
-on_purpose(#{msg := {report, #{label := {gen_server, terminate}, state := State, reason := killed}}}, _)
+hide_expected(#{msg := {report, #{label := {gen_server, terminate}, state := State, reason := killed}}}, _)
         when element(2, element(2, State)) =:= httpd_sup -> stop;
-on_purpose(#{meta := #{domain := [hb_process_monitor | _]}}, _) -> stop;
-on_purpose(_, _) -> ignore.
+hide_expected(#{meta := #{domain := [hb_process_monitor | _]}}, _) -> stop;
+hide_expected(_, _) -> ignore.
 
 cleanup(Cu) ->
     _ = application:stop(hb_process_monitor),
@@ -71,35 +94,35 @@ cleanup(Cu) ->
     persistent_term:erase({?MODULE, dir}),
     test_cu:stop(Cu).
 
-%% A process id that no other test has.
+%% A random process id.
 proc_id() ->
     Raw = crypto:strong_rand_bytes(32),
     hb_cron_process_id:new(Raw).
 
-%% Sends each pushed result to the caller as {pushed, Number, Result, PushState}.
-sink(ProcId) ->
+%% From now on each push of this process succeeds, and is sent to the caller as {pushed, Number, Result, PushState}.
+report_pushes(ProcId) ->
     Self = self(),
     dev_mu:route(ProcId, fun(Result, PushState) ->
         Self ! {pushed, number(Result), Result, PushState},
         {ok, pushed}
     end).
 
-%% Starts a monitor on a CU. A rate of an hour unless said otherwise: a test sends its own ticks.
+%% Starts a monitor on a CU. The default rate is an hour, because tests send their own ticks.
 start(Cu, ProcId, Options) ->
     hb_process_monitor:start(ProcId, maps:merge(#{rate => 3600000, cron_node => test_cu:url(Cu)}, Options)).
 
-%% A monitor that has begun at the first result of its process, and pushed so many.
-pushed(Cu, ProcId, Count) -> pushed(Cu, ProcId, Count, #{}).
+%% Adds results to a process, and starts a monitor that pushes them from the first one on.
+start_and_push(Cu, ProcId, Count) -> start_and_push(Cu, ProcId, Count, #{}).
 
-pushed(Cu, ProcId, Count, Options) ->
-    sink(ProcId),
+start_and_push(Cu, ProcId, Count, Options) ->
+    report_pushes(ProcId),
     test_cu:add(Cu, ProcId, Count),
     {Monitor, Logger} = start(Cu, ProcId, Options#{cursor => earliest}),
     Monitor ! tick,
-    results(1, Count),
+    await_results(1, Count),
     {Monitor, Logger}.
 
-%% Kills a process. Says of what it has died.
+%% Kills a process, waits for its end, and returns the reason.
 kill(Pid) ->
     Ref = monitor(process, Pid),
     exit(Pid, kill),
@@ -107,11 +130,11 @@ kill(Pid) ->
 
 report(Logger) -> hb_logger:report(Logger).
 
-%% The number that the CU gave a result.
+%% The number of a result of the test CU.
 number(#{<<"cursor">> := Cursor}) -> test_cu:number(Cursor).
 
-%% Waits for results with these numbers, in this order, and no others between.
-results(First, Last) ->
+%% Waits for results with exactly these numbers, in this order.
+await_results(First, Last) ->
     lists:foreach(fun(Expected) ->
         receive
             {pushed, Number, _, _} -> Expected = Number
@@ -119,24 +142,24 @@ results(First, Last) ->
         end
     end, lists:seq(First, Last)).
 
-%% No result is in the mailbox. Only says something after the poll that would have brought one.
+%% Asserts that no result is in the mailbox. Meaningful only after the poll that would have brought one.
 no_result() ->
     receive {pushed, Number, _, _} -> error({unexpected_result, Number})
     after 0 -> ok
     end.
 
-%% Waits until the engine has nothing under way any more and this process was asked for at least
-%% once: a poll that was begun has ended.
-polled(Cu, ProcId) ->
+%% Waits until the CU was asked for this process and the engine has no fetch under way or queued, so that a poll that
+%% began has ended.
+await_polled(Cu, ProcId) ->
     eventually(fun() ->
         #{inflight := Inflight, queued := Queued} = hb_cron_engine:counters(),
         Inflight + Queued =:= 0 andalso
             lists:any(fun(#{kind := Kind}) -> Kind =:= cron end, test_cu:requests(Cu, ProcId))
     end).
 
-%% Nothing is asked for this process any more. The clock is another monitor: while it polls, the
-%% process's own monitor, had it a life left, would poll as well.
-still(Cu, ProcId, Rate) ->
+%% Asserts that this process is no longer polled. Another monitor serves as the clock: in the time of its ten polls at
+%% this rate, a remaining monitor of the process would poll, too.
+not_polled(Cu, ProcId, Rate) ->
     Clock = proc_id(),
     {Monitor, _} = start(Cu, Clock, #{rate => Rate, cursor => earliest}),
     eventually(fun() -> maps:get(inflight, hb_cron_engine:counters()) =< 1 end),
@@ -145,8 +168,8 @@ still(Cu, ProcId, Rate) ->
     [] = test_cu:requests(Cu, ProcId),
     ok = hb_process_monitor:stop(Monitor, ?DEADLINE).
 
-%% From now on each answer of the CU waits to be let through.
-gate(Cu) ->
+%% From now on each request to the CU is reported to the caller, and waits for release_request/2,3.
+hold_requests(Cu) ->
     Self = self(),
     Gate = make_ref(),
     test_cu:script(Cu, fun(#{kind := Kind}) ->
@@ -155,30 +178,30 @@ gate(Cu) ->
     end),
     Gate.
 
-%% Whoever waits for a test must not outlive it.
+%% Ends the wait when the test ends.
 wait(Test, Receive) ->
     Ref = monitor(process, Test),
     Answer = Receive(),
     demonitor(Ref, [flush]),
     Answer.
 
-%% Waits for a request of this kind at the gate.
-asked(Gate, Kind) ->
+%% Waits for a held request of this kind. Returns its connection.
+await_request(Gate, Kind) ->
     receive {Gate, Connection, Kind} -> Connection
     after ?DEADLINE -> error({not_asked, Kind})
     end.
 
-not_asked(Gate) ->
+no_request_held(Gate) ->
     receive {Gate, _, Kind} -> error({asked, Kind})
     after 0 -> ok
     end.
 
-open(Gate, Connection) -> open(Gate, Connection, pass).
+release_request(Gate, Connection) -> release_request(Gate, Connection, pass).
 
-open(Gate, Connection, Answer) -> Connection ! {Gate, Answer}, ok.
+release_request(Gate, Connection, Answer) -> Connection ! {Gate, Answer}, ok.
 
-%% From now on each push of this process waits to be let go.
-held_pushes(ProcId) ->
+%% From now on each push of this process is reported to the caller, and waits for release_push/1.
+hold_pushes(ProcId) ->
     Self = self(),
     Push = make_ref(),
     dev_mu:route(ProcId, fun(Result, _) ->
@@ -187,17 +210,27 @@ held_pushes(ProcId) ->
     end),
     Push.
 
-held(Push, Number) ->
+%% Waits for the held push of this result. Returns the argument of release_push/1.
+await_push(Push, Number) ->
     receive {Push, Monitor, Number} -> {Push, Monitor}
     after ?DEADLINE -> error({not_pushed, Number})
     end.
 
-nothing_held(Push) ->
+no_push_held(Push) ->
     receive {Push, _, Number} -> error({pushed, Number})
     after 0 -> ok
     end.
 
-let_go({Push, Monitor}) -> Monitor ! {Push, go_on}, ok.
+release_push({Push, Monitor}) -> Monitor ! {Push, go_on}, ok.
+
+%% Waits until a monitor is in this state.
+await_state(ProcId, State) ->
+    eventually(fun() ->
+        case hb_process_monitor:info(ProcId) of
+            #{state := State} -> true;
+            Other -> Other
+        end
+    end).
 
 %% Waits until Fun() is true.
 eventually(Fun) -> eventually(Fun, erlang:monotonic_time(millisecond) + ?DEADLINE).
@@ -211,21 +244,21 @@ eventually(Fun, Until) ->
             eventually(Fun, Until)
     end.
 
-%% Waits until the logger's report holds an entry that fits.
-logged(Logger, Fits) ->
+%% Waits until the logger has an entry for which `Fits' returns true. `Fits' may have clauses for some entries only.
+await_logged(Logger, Fits) ->
     eventually(fun() -> lists:any(fun(Entry) -> fits(Fits, Entry) end, report(Logger)) end).
 
-%% Waits until a monitor has looked up where it begins, and that is there.
-resolved(Logger, Start) ->
-    logged(Logger, fun({ok, resolved_cursor, {_, Cursor}}) -> Cursor =:= Start end).
+%% Waits until a monitor has resolved its start cursor, and asserts its value.
+await_start_cursor(Logger, Start) ->
+    await_logged(Logger, fun({ok, resolved_cursor, {_, Cursor}}) -> Cursor =:= Start end).
 
 fits(Fits, Entry) ->
     try Fits(Entry) =:= true
     catch error:function_clause -> false
     end.
 
-%% A push that fails in each of these ways in turn for one result, then works.
-failing(ProcId, Ways) ->
+%% From now on pushes of this process fail, once in each of these ways, and then succeed.
+fail_pushes(ProcId, Ways) ->
     Left = counters:new(1, []),
     Self = self(),
     dev_mu:route(ProcId, fun(Result, PushState) ->
@@ -240,12 +273,12 @@ failing(ProcId, Ways) ->
         end
     end).
 
-%% A router of the host that answers so.
-router(Answer) ->
-    module_of(hb_router, ["-export([find/2]).", "find(compute, _) -> " ++ Answer ++ "."]).
+%% Loads a router of the host with this answer, an expression.
+load_router(Answer) ->
+    compile_module(hb_router, ["-export([find/2]).", "find(compute, _) -> " ++ Answer ++ "."]).
 
-%% Compiles and loads a module of these forms, each a text.
-module_of(Module, Texts) ->
+%% Compiles and loads a module with these forms, each a text.
+compile_module(Module, Texts) ->
     Forms = [begin
         {ok, Tokens, _} = erl_scan:string(Text),
         {ok, Form} = erl_parse:parse_form(Tokens),
@@ -254,18 +287,18 @@ module_of(Module, Texts) ->
     {ok, Module, Binary} = compile:forms(Forms),
     {module, Module} = code:load_binary(Module, atom_to_list(Module), Binary).
 
-no_router() ->
+unload_router() ->
     unload(hb_router).
 
-%% Takes a module away, whatever runs it.
+%% Unloads a module, even while processes run it.
 unload(Module) ->
     _ = code:purge(Module),
     _ = code:delete(Module),
     _ = code:purge(Module),
     ok.
 
-%% The monitor that its process has after this one, once it has.
-back(Id, Old) ->
+%% Waits until the process has another monitor than this one, and returns it.
+await_monitor_after(Id, Old) ->
     eventually(fun() ->
         case hb_cron_registry:find(Id) of
             {ok, {Monitor, _, _}} -> Monitor =/= Old;
@@ -275,15 +308,15 @@ back(Id, Old) ->
     {ok, {Monitor, _, _}} = hb_cron_registry:find(Id),
     Monitor.
 
-%% Another node, which talks over its standard input and output.
-peer(Args) ->
+%% Starts another node, controlled over its standard input and output.
+start_peer(Args) ->
     {ok, Peer, _} = peer:start(#{connection => standard_io, args => Args, wait_boot => ?DEADLINE}),
     Peer.
 
-%% With a deadline: peer's own is 5 s.
-call(Peer, Module, Function, Args) -> peer:call(Peer, Module, Function, Args, ?DEADLINE).
+%% With the tests' deadline: peer's default is 5 s.
+call_peer(Peer, Module, Function, Args) -> peer:call(Peer, Module, Function, Args, ?DEADLINE).
 
-%% The path of a file of the checkout that these tests are of.
+%% The path of a file in the tested checkout.
 checkout(File) ->
     filename:join(checkout_dir(filename:absname(code:lib_dir(hb_process_monitor))), File).
 

@@ -1,11 +1,10 @@
-%%% Releases of the tests' own (era_a, era_b): builds one, copies it, boots a node of it in embedded mode,
-%%% as an operator's host boots, and talks to that node over lines (see era/hb_line.erl). What is
-%%% installed into it, and judged, is the test's business.
+%%% Releases for tests (era_a, era_b): builds one, copies it, boots a node in embedded mode, as an operator does,
+%%% and controls the node over lines (see era/hb_line.erl). The tests install into it and judge.
 -module(host_release).
 
-%% The files
+%% Files
 -export([build/1, copy/2, link/2, snapshot/1, app/1]).
-%% A node of it
+%% Nodes
 -export([boot/3, boot/4, call/4, os_node/1, kill/1]).
 
 -export_type([booted/0]).
@@ -14,7 +13,7 @@
 
 -define(DEADLINE, deadline:ms()).
 
-%% Builds the release of an era, or what of it has changed. Says where it is.
+%% Builds the release of an era, if it has changed. Returns its path.
 build(Era) ->
     Base = filename:absname(filename:join("_build", Era)),
     Rebar = os:find_executable("rebar3"),
@@ -22,34 +21,34 @@ build(Era) ->
                                               env => [{"REBAR_BASE_DIR", Base}]}),
     filename:join(Base, "default/rel/hb").
 
-%% To the mtimes.
+%% Preserves mtimes.
 copy(Release, To) ->
     {0, _} = os_program:run("/bin/cp", ["-a", Release, To], #{}),
     To.
 
-%% The same on one file system, where only files of the application hb will be written to: the others
-%% are links, which spares the disk of the tests that run beside these.
+%% The same on one file system, for tests that write only to files of the application hb: all other files are
+%% links, which saves disk access.
 link(Release, To) ->
     {0, _} = os_program:run("/bin/cp", ["-al", Release, To], #{}),
     ok = file:del_dir_r(app(To)),
     _ = copy(app(Release), app(To)),
     To.
 
-%% Everything that there is to say of what is in a directory.
+%% The complete state of a directory.
 snapshot(Dir) ->
     {0, Names} = os_program:run("/bin/sh", ["-c", "find . -printf '%p %y %m %U:%G %T@ %l\\n' | LC_ALL=C sort"], #{cd => Dir}),
     {0, Hashes} = os_program:run("/bin/sh", ["-c", "find . -type f -exec sha256sum {} + | LC_ALL=C sort"], #{cd => Dir}),
     {string:lexemes(Names, "\n"), string:lexemes(Hashes, "\n")}.
 
-%% The directory of its application.
+%% The directory of the application.
 app(Release) -> filename:join(Release, "lib/hb-0.0.1").
 
-%% Boots a node in a working directory of its own. `Take' is called with each result that it pushes
-%% with hb_line:push/2, in the order of a monitor; what it returns is what the push returns.
+%% Boots a node in a separate working directory. `Take' is called with each result that the node pushes with
+%% hb_line:push/2, in the order of each monitor. Its return value becomes that of the push.
 boot(Release, Cwd, Take) -> boot(Release, Cwd, Take, quiet).
 
-%% `stock': with the logger as the release has it, and what the node prints goes to the test as messages of its port,
-%% which stock_node:says/2 reads.
+%% `stock': keeps the release's logger, and sends the node's output to the test as port messages, which
+%% stock_node:says/2 reads.
 boot(Release, Cwd, Take, Logger) ->
     {Listen, Port} = os_node:listen(),
     Test = self(),
@@ -87,7 +86,7 @@ kill(#{node := Node, acceptor := Acceptor}) ->
     exit(Acceptor, kill),
     ok.
 
-%% The first line is the one to call over, any other one a monitor's.
+%% The first line serves calls; each further one belongs to a monitor.
 accept(Listen, Test, Take) ->
     {ok, Line} = gen_tcp:accept(Listen),
     case os_node:recv(Line) of

@@ -1,5 +1,5 @@
-%%% Reads JSON, for tests: maps with binary keys, null as `null'. OTP has it from 27 on; what the project
-%%% itself reads, it reads in Rust.
+%%% Decodes JSON for tests: maps with binary keys, null as `null'. OTP has a decoder since version 27; the
+%%% project's own decoder is in Rust.
 -module(json_text).
 -export([decode/1]).
 

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Stands in for a command that changes files, found under that command's name in front of the PATH: kills
-# the script that called it with SIGKILL at its KILL_AT-th such call, before it is done. A copy is cut off
-# in its first file, of several moves the first is made. KILL_COUNT is a file that counts the calls.
+# Replaces a command that changes files, under its name at the front of the PATH: kills the calling script with
+# SIGKILL at its KILL_AT-th such call, before the command has finished. A copy is cut off in its first file; of
+# several moves only the first is done. KILL_COUNT is a file that counts the calls.
 read -r count <"$KILL_COUNT"
 count=$((count + 1))
 echo "$count" >"$KILL_COUNT"

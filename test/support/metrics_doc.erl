@@ -1,10 +1,9 @@
-%%% docs/metrics.md, made of the table of metrics: `make docs' writes it, and a test sees that it is up to
-%%% date.
+%%% Generates docs/metrics.md from the table of metrics: `make docs' writes it, and a test compares the two.
 -module(metrics_doc).
 
 -export([main/0, file/0, markdown/0]).
 
-%% Of a node that is started for it, in the checkout.
+%% Starts a node in the checkout to read the metrics.
 main() ->
     ok = file:write_file(file(), markdown()),
     halt(0).

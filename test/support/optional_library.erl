@@ -1,12 +1,12 @@
-%%% Libraries that a host may have and this project does without: doubles of them, loaded into the node of
-%%% the tests when one is wanted. The code path has none, since most hosts of the tests have none.
+%%% Libraries that only some hosts have: loads their doubles into the tests' node. They are not on the code path,
+%%% because most hosts of the tests have none.
 -module(optional_library).
 
 -export([load/1, unload/1]).
-%% For the doubles: a table that comes and goes as the real library's application
+%% For the doubles: a table that lives as long as the real library's application
 -export([start_table/2, stop_table/1]).
 
-%% Compiles and loads it; its start/0 is the test's to call.
+%% Compiles and loads the double. The test calls its start/0.
 load(Module) ->
     {ok, Module, Code} = compile:file(filename:join(["test", "support", "optional", Module]), [binary, report]),
     harness:unload(Module),

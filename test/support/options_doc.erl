@@ -1,4 +1,4 @@
-%%% docs/options.md, generated from the table of options: `make docs' writes it, and a test compares the two.
+%%% Generates docs/options.md from the table of options: `make docs' writes it, and a test compares the two.
 -module(options_doc).
 
 -export([main/0, file/0, markdown/0]).

@@ -1,37 +1,37 @@
-%%% Erlang nodes as OS processes of their own, which a test starts, talks to over a line, looks at from
-%%% outside and ends. What they run, and what is said on the line, is the test's business.
+%%% Erlang nodes in separate OS processes: starts them, talks to them over a line, examines them from outside and
+%%% ends them.
 -module(os_node).
 
-%% A node
+%% Nodes
 -export([start/2, start/3, start/4, os_pid/1, kill/1, dead/1]).
-%% What the system says of a process
+%% Information from the system
 -export([status/1, threads/1]).
-%% The two ends of a line
+%% Lines
 -export([listen/0, accept/1, connect/1, send/2, recv/1, recv/2]).
 
 -export_type([os_node/0, status/0]).
 
 -type os_node() :: {port(), OsPid :: pos_integer()}.
-%% Whoever started it gets `{Port, {exit_status, Status}}' when it ends.
+%% The caller of start gets `{Port, {exit_status, Status}}' when the node ends.
 
 -type status() :: #{rss_kb := non_neg_integer(), peak_kb := non_neg_integer(),
                     threads := pos_integer(), fds := non_neg_integer()}.
 
-%% How long an answer on the line may take, in ms. A node that outlives its driver ends with it.
+%% How long an answer on the line may take, in ms. A node without its driver ends after that.
 -define(ANSWER_LIMIT, deadline:ms()).
-%% How long a killed process may take to be gone, in ms. Only a failure takes this long.
+%% How long a killed process may take to disappear, in ms. Only a failure takes this long.
 -define(DEADLINE, deadline:ms()).
 
-%% Runs `Module:main(Args)' in a node that finds what is found here.
+%% Runs `Module:main(Args)' in a node with the same code path.
 start(Module, Args) -> start(Module, Args, []).
 
 %% The same, with flags for `erl'.
 start(Module, Args, Flags) -> start(Module, Args, Flags, []).
 
-%% The same, with these variables in its environment.
+%% The same, with additional environment variables.
 start(Module, Args, Flags, Environment) ->
     Erl = os:find_executable("erl"),
-    %% Where the file is: a module that was compiled for coverage says of itself that it is nowhere.
+    %% The path of the file: code:which/1 returns no path for a module compiled for coverage.
     Paths = lists:usort([filename:absname(filename:dirname(code:where_is_file(atom_to_list(Of) ++ ".beam")))
                          || Of <- [hb_process_monitor, Module, hb_opts, ?MODULE]]),
     All = Flags ++ ["-noshell", "-noinput", "-boot", "no_dot_erlang", "-kernel", "logger_level", "error", "-pa"]
@@ -43,7 +43,7 @@ start(Module, Args, Flags, Environment) ->
 
 os_pid({_, Pid}) -> Pid.
 
-%% With SIGKILL; returns when it is dead.
+%% Sends SIGKILL, and returns when the node is dead.
 kill({_, Pid} = Node) ->
     _ = os:cmd("kill -9 " ++ integer_to_list(Pid)),
     case dead(Node) of
@@ -51,20 +51,20 @@ kill({_, Pid} = Node) ->
         Status -> error({node_died_by_itself, Status})
     end.
 
-%% Waits for the end of a node that is ending. Says with which status.
+%% Waits for a node to end, and returns its exit status.
 dead({Port, _}) ->
     receive {Port, {exit_status, Status}} -> Status
     after ?DEADLINE -> error(not_dead)
     end.
 
-%% What Linux says of a process; `self' for the own one.
+%% The status of a process in Linux; `self' for the caller's.
 status(Pid) ->
     {ok, Status} = file:read_file(proc(Pid, "status")),
     {ok, Fds} = file:list_dir(proc(Pid, "fd")),
     #{rss_kb => field("VmRSS", Status), peak_kb => field("VmHWM", Status),
       threads => field("Threads", Status), fds => length(Fds)}.
 
-%% The names of its threads, as far as Linux keeps them: 15 characters.
+%% The names of its threads, which Linux cuts to 15 characters.
 threads(Pid) ->
     {ok, Ids} = file:list_dir(proc(Pid, "task")),
     Names = [file:read_file(filename:join([proc(Pid, "task"), Id, "comm"])) || Id <- Ids],

@@ -1,10 +1,10 @@
-%%% Runs a program to its end, and says how it ended and what it printed.
+%%% Runs a program to its end, and returns its exit status and output.
 -module(os_program).
 -export([run/3]).
 
 -define(DEADLINE, 240000).
 
-%% `cd': where; `env': as open_port takes it.
+%% `cd': the working directory; `env': as for open_port.
 run(Program, Args, Options) ->
     Port = open_port({spawn_executable, Program}, [
         {args, Args}, {env, maps:get(env, Options, [])}, {cd, maps:get(cd, Options, ".")},

@@ -1,4 +1,4 @@
-%%% What the tests of the operations page share: a node with the page, and asking it over real HTTP, with
+%%% Shared helpers of the dashboard's tests: a node with the dashboard, and requests to it over real HTTP, with
 %%% httpc or byte by byte.
 -module(page_client).
 -export([setup/0, cleanup/1, port/1, host/1, auth/1, path/2]).
@@ -15,7 +15,7 @@ cleanup(#{cu := Cu}) -> harness:cleanup(Cu).
 
 port(#{base := Base}) -> list_to_integer(lists:last(string:tokens(Base, ":"))).
 
-%% The status, the headers and what the body says.
+%% The status, the headers and the decoded body.
 get(World, Path) -> request(World, get, Path, auth(World)).
 post(World, Path) -> request(World, post, Path, auth(World)).
 
@@ -34,7 +34,7 @@ told(_, Body) -> Body.
 
 body(World, Path) -> {200, _, Body} = get(World, Path), Body.
 
-%% As it stands: httpc would not send some of these.
+%% Sends the lines unchanged: httpc would not send some of them.
 raw(World, Lines) ->
     {ok, Socket} = gen_tcp:connect({127, 0, 0, 1}, port(World), [binary, {active, false}]),
     ok = gen_tcp:send(Socket, [lists:join("\r\n", Lines), "\r\n\r\n"]),
@@ -44,5 +44,5 @@ raw(World, Lines) ->
 
 host(World) -> "Host: 127.0.0.1:" ++ integer_to_list(port(World)).
 
-%% The path of a monitor, or of something of it.
+%% The API path of a monitor, or of one of its parts.
 path(Id, Rest) -> "/api/1/monitors/" ++ binary_to_list(Id) ++ Rest.

@@ -1,13 +1,13 @@
-%%% A node of its own into which a C file of `test/support' is preloaded, and which reports how each of its cases
-%%% went. What is preloaded is controlled by a file, whose path is in an environment variable.
+%%% A separate node into which a C file of `test/support' is preloaded, and which reports the outcome of each case.
+%%% A file, whose path is in an environment variable, controls the preloaded code.
 -module(preloaded_node).
 
 -export([run/4, main/3]).
 %% In the node
 -export([control/1, allow/1]).
 
-%% Compiles `Source', and has a node run `Module:main([Port])', which calls main/3. Says what came of each case: `ok', or
-%% why not. `Variable': of the environment, with the path of the control file.
+%% Compiles `Source', and lets a node run `Module:main([Port])', which calls main/3. Returns the outcome of each
+%% case: `ok', or the reason. `Variable' is the environment variable with the path of the control file.
 -spec run(Module :: module(), Source :: string(), Variable :: string(), LimitMs :: pos_integer()) ->
     [{Case :: atom(), ok | term()}].
 run(Module, Source, Variable, Limit) ->
@@ -23,7 +23,7 @@ run(Module, Source, Variable, Limit) ->
     _ = os:cmd("rm -rf " ++ Dir),
     Said.
 
-%% What the node's main/1 calls. `Begin' gives what runs a case, and what ends all.
+%% Called by the node's main/1. `Begin' returns two functions: one runs a case, the other ends everything.
 main(Port, Cases, Begin) ->
     _ = spawn(fun() ->
         Line = os_node:connect(list_to_integer(Port)),

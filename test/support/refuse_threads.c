@@ -1,5 +1,5 @@
 /* Preloaded into a node: while the file that REFUSE_THREADS names exists, the library gets no threads. A byte is
- * added to the file for each that it asked for. The Erlang VM gets its own all the same. */
+ * added to the file for each refusal. The Erlang VM itself still gets threads. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>

@@ -1,5 +1,5 @@
-%%% A node as an operator first has it: stock `erl', no configuration, nothing of a host. It runs an expression and
-%%% lives on; the test reads what it prints.
+%%% A node as an operator first has it: stock `erl' without configuration and host. It evaluates an expression and
+%%% keeps running; the test reads its output.
 -module(stock_node).
 
 -export([start/2, start/3, says/2, said/1, stop/1]).
@@ -8,11 +8,11 @@
 
 -type stock_node() :: {port(), OsPid :: pos_integer()}.
 
-%% Runs an expression in a directory, which is where its checkpoint is.
+%% Evaluates an expression in a directory, which also has the checkpoint.
 -spec start(Dir :: file:filename(), Expression :: iodata()) -> stock_node().
 start(Dir, Expression) -> start(Dir, Expression, #{}).
 
-%% `env': as open_port takes it. `shell': commands before the one that becomes the node, such as `ulimit'.
+%% `env': as for open_port. `shell': commands that run before the node, such as `ulimit'.
 -spec start(Dir :: file:filename(), Expression :: iodata(), Options :: map()) -> stock_node().
 start(Dir, Expression, Options) ->
     Ebin = filename:absname(filename:dirname(code:where_is_file("hb_process_monitor.beam"))),
@@ -25,7 +25,7 @@ start(Dir, Expression, Options) ->
     {os_pid, Pid} = erlang:port_info(Node, os_pid),
     {Node, Pid}.
 
-%% Waits until what it has printed fits a regular expression. Says all that it has printed.
+%% Waits until the node's output matches a regular expression, and returns the output.
 -spec says(stock_node(), Pattern :: iodata()) -> binary().
 says(Node, Pattern) -> says(Node, Pattern, said(Node)).
 
@@ -42,7 +42,7 @@ says({Port, _} = Node, Pattern, Said) ->
             end
     end.
 
-%% What it has printed so far, as far as says/2 has read it.
+%% The output that says/2 has read so far.
 -spec said(stock_node()) -> binary().
 said({Port, _}) ->
     case get({?MODULE, Port}) of

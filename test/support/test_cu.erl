@@ -1,6 +1,6 @@
-%%% A scriptable Compute Unit on loopback: real HTTP over TCP or TLS, keep-alive included, answering
-%%% as the AO CU does. Results are numbered from 1 and made when they are asked for, so a process
-%%% can have millions. A script can stand in for any answer, to play a CU that misbehaves.
+%%% A scriptable Compute Unit on loopback: real HTTP with keep-alive, over TCP or TLS, which answers as the AO CU
+%%% does. Results are numbered from 1 and generated on request, so a process can have millions. A script can
+%%% replace any answer, to simulate faults.
 -module(test_cu).
 
 %% The CU
@@ -25,8 +25,8 @@
 
 start() -> start(#{}).
 
-%% `data_bytes': how long the data of a result is; `port': where to listen, 0 for any; `tls': the
-%% options of a TLS server, its certificate among them.
+%% `data_bytes': the length of a result's data; `port': the port to listen on, 0 for any; `tls': the options of a
+%% TLS server, including its certificate.
 start(Options) ->
     Caller = self(),
     {Owner, Ref} = spawn_monitor(fun() -> init(Caller, Options) end),
@@ -39,7 +39,7 @@ stop(#{owner := Owner}) -> call(Owner, stop).
 
 url(#{url := Url}) -> Url.
 
-%% Refuses connections, and drops those there are.
+%% Refuses connections, and closes existing ones.
 go_down(#{owner := Owner}) -> call(Owner, go_down).
 
 come_up(#{owner := Owner}) -> call(Owner, come_up).
@@ -52,11 +52,11 @@ call(Owner, What) ->
         {'DOWN', Ref, process, _, Reason} -> error({test_cu, Reason})
     end.
 
-%% Adds results to a process. Says how many it has now.
+%% Adds results to a process, and returns their new number.
 add(#{table := Table}, ProcId, Count) ->
     ets:update_counter(Table, {count, ProcId}, Count, {{count, ProcId}, 0}).
 
-%% Adds results with these nodes, in JSON.
+%% Adds results with these contents, in JSON.
 add_nodes(#{table := Table} = Cu, ProcId, Nodes) ->
     First = count(Cu, ProcId) + 1,
     true = ets:insert(Table, [{{node, ProcId, N}, Node}
@@ -69,12 +69,12 @@ count(#{table := Table}, ProcId) ->
         [] -> 0
     end.
 
-%% The cursor of a process's N-th result. Its base64 holds + and /, which must be encoded in a URL.
+%% The cursor of a process's N-th result. Its base64 contains + and /, which must be encoded in a URL.
 cursor(N) ->
     base64:encode(<<"{\"timestamp\":", (integer_to_binary(?BASE + N * 1000))/binary,
                     ",\"ordinate\":\"1\",\"cron\":\"0->>>?~~\",\"sort\":\"ASC\"}">>).
 
-%% The number of the result with a cursor; a bare number of ms is taken too, as a CU does.
+%% The number of the result with a cursor. A bare number of ms is accepted, as by a real CU.
 number(Cursor) ->
     case re:run(Cursor, "^[0-9]+$") of
         {match, _} ->
@@ -85,12 +85,12 @@ number(Cursor) ->
             (binary_to_integer(Timestamp) - ?BASE) div 1000
     end.
 
-%% `Script(Request)' decides on each answer from now on; `pass' is the answer of a good CU.
+%% From now on `Script(Request)' decides on each answer; `pass' is the answer of a good CU.
 script(#{table := Table}, Script) ->
     true = ets:insert(Table, {script, Script}),
     ok.
 
-%% What was asked, the oldest first.
+%% All requests, oldest first.
 requests(#{table := Table}) ->
     [Request || {_, Request} <- lists:sort(ets:match_object(Table, {{request, '_'}, '_'}))].
 
@@ -135,7 +135,7 @@ owner(#{port := Port, tls := Tls, table := Table} = Cu, Acceptors, Monitor) ->
             owner(Cu, Acceptors, Monitor)
     end.
 
-%% A socket goes with its module: gen_tcp or ssl.
+%% A socket comes with its module: gen_tcp or ssl.
 listen(Port, Tls) ->
     Options = [binary, {ip, {127, 0, 0, 1}}, {packet, http_bin}, {active, false}, {reuseaddr, true},
                {backlog, 1024}, {nodelay, true}],
@@ -176,7 +176,7 @@ stop_acceptors({Socket, Acceptor}) ->
     exit(Acceptor, kill),
     receive {'DOWN', Ref, process, _, _} -> ok end.
 
-%% Connections are linked to their acceptor, and go with it.
+%% Connections are linked to their acceptor, and end with it.
 acceptor({Module, _} = Listen, Table) ->
     case accept(Listen, 1000) of
         {ok, Socket} ->
@@ -191,7 +191,7 @@ acceptor({Module, _} = Listen, Table) ->
             exit(closed)
     end.
 
-%% Of connections that ended.
+%% Exit signals of ended connections.
 flush_exits() ->
     receive {'EXIT', _, _} -> flush_exits()
     after 0 -> ok
@@ -213,7 +213,7 @@ connection(Socket, Table) ->
             of
                 Script -> answer(Script(Request), Request, Socket, Table)
             catch
-                %% The table went with its owner: the CU is being stopped.
+                %% The table ended with its owner: the CU is being stopped.
                 error:badarg -> close(Socket)
             end;
         closed ->
@@ -237,7 +237,7 @@ answer({raw_then_drip, Data, Drip}, _Request, Socket, _Table) ->
 answer(hang, _Request, Socket, _Table) ->
     hang(Socket);
 answer(reset, _Request, {gen_tcp, Raw} = Socket, _Table) ->
-    %% What is closed while it lingers for no time is reset.
+    %% Closing with a linger time of zero resets the connection.
     _ = inet:setopts(Raw, [{linger, {true, 0}}]),
     close(Socket);
 answer(close, _Request, Socket, _Table) ->
@@ -278,7 +278,7 @@ parse(Target) ->
     #{kind => Kind, process => Process, path => Path, query => maps:from_list(Pairs),
       at => erlang:monotonic_time(millisecond)}.
 
-%% What a good CU answers
+%% The answers of a good CU
 
 respond(#{kind := cron, process := ProcId, query := Query}, Table) ->
     Limit = min(1000, binary_to_integer(maps:get(<<"limit">>, Query, <<"500">>))),
@@ -311,7 +311,7 @@ node_of(Table, ProcId, N) ->
         [] -> node_of(N, data(Table))
     end.
 
-%% The body of a page with the results of these numbers.
+%% The body of a page with these results.
 page(Numbers, HasNextPage, Data) ->
     page_of([edge(N, node_of(N, Data)) || N <- Numbers], HasNextPage).
 

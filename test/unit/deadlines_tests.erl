@@ -1,5 +1,5 @@
-%%% No test relies on the 5 s that eunit gives each: every module of tests hands its tests to `deadline', which gives
-%%% each one a deadline that only a test that hangs exceeds.
+%%% No test relies on eunit's default time-out of 5 s: every test module passes its tests to `deadline', which
+%%% gives each one a deadline that only a hanging test exceeds.
 -module(deadlines_tests).
 -include_lib("eunit/include/eunit.hrl").
 
@@ -36,7 +36,7 @@ test_in_any_fixture_gets_a_deadline_test_() ->
 deadline_of_its_own_too_short_is_an_error_test() ->
     ?assertError(function_clause, deadline:each({timeout, 5, fun() -> ok end})).
 
-%% The tests of a set that have no deadline.
+%% The tests of a set without a deadline.
 without({timeout, _, _}) -> [];
 without({generator, Generate}) -> without(Generate());
 without({setup, _, Tests}) -> of_world(Tests);

@@ -1,5 +1,5 @@
-%%% What the doctor says of what it has found: each thing that is wrong has an advice of its own, and what is
-%%% right has none. Made-up findings; that they are found is doctor_tests' business.
+%%% The doctor's report: each defect has its own advice, and a healthy part has none. The findings are made up;
+%%% doctor_tests checks that the doctor finds them.
 -module(doctor_report_tests).
 -include_lib("eunit/include/eunit.hrl").
 
@@ -9,7 +9,7 @@
 
 eunit_wrapper_(Tests) -> deadline:each(Tests).
 
-%% Those of a node where all is well.
+%% The findings on a healthy node.
 well() ->
     #{library => #{loaded => ok, file => "a.so", version => <<"0.1.0">>, application => "0.1.0"},
       running => true,
@@ -32,14 +32,14 @@ well() ->
 
 answered(Answer) -> #{node => ?NODE, us => 1500, answer => Answer}.
 
-%% What is said where these differ, but for what is well.
+%% The findings that need attention after these changes.
 said(Changes) -> [Said || {Level, _, _} = Said <- ?M:advice(maps:merge(well(), Changes)), Level =/= ok].
 
 says(Level, Part, Changes) ->
     Fits = [What || {L, What, Do} <- said(Changes), L =:= Level, binary:match(What, Part) =/= nomatch, Do =/= <<>>],
     ?assertMatch({Part, [_]}, {Part, Fits}).
 
-well_is_said_to_be_well_test() ->
+healthy_node_is_reported_as_healthy_test() ->
     ?assertMatch([{ok, <<"http://cu:6363 answered in 1.5 ms", _/binary>>, <<>>}], ?M:advice(well())).
 
 each_failure_of_the_cu_has_an_advice_test() ->
@@ -51,23 +51,23 @@ each_failure_of_the_cu_has_an_advice_test() ->
                     future_cursor, bad_json]],
     ?assertEqual(10, length(lists:usort(Advices))).
 
-cu_that_answers_a_made_up_process_with_an_error_is_looked_at_no_further_test() ->
+cu_that_refuses_a_random_process_is_not_a_finding_test() ->
     [?assertEqual([], said(#{is_known => false, cu => [answered({error, Class, <<>>})]}))
      || Class <- [status, bad_json, bad_page, redirect]],
     ?assertMatch([{wrong, _, _}], said(#{is_known => false, cu => [answered({error, connect, <<>>})]})).
 
-cu_that_said_nothing_at_all_has_no_time_test() ->
+cu_without_any_answer_has_no_time_test() ->
     says(wrong, <<"no time">>, #{cu => [#{node => <<>>, us => undefined, answer => {error, timeout, <<>>}}]}).
 
-library_that_is_missing_or_another_is_told_test() ->
+library_missing_or_of_another_version_is_reported_test() ->
     says(wrong, <<"could not be loaded">>, #{library => #{loaded => {error, [{"a.so", "gone"}]}}}),
     says(attention, <<"has version 0.2.0">>, #{library => #{loaded => ok, version => <<"0.2.0">>, application => "0.1.0"}}).
 
-system_that_is_small_or_full_is_told_test() ->
+system_small_or_full_is_reported_test() ->
     says(wrong, <<"1 dirty IO scheduler">>, #{system => #{dirty_io => 1, processes => {100, 1000}}}),
     says(attention, <<"900 of 1000 processes">>, #{system => #{dirty_io => 10, processes => {900, 1000}}}).
 
-checkpoint_in_trouble_is_told_test() ->
+checkpoint_in_trouble_is_reported_test() ->
     Checkpoint = maps:get(checkpoint, well()),
     says(wrong, <<"cannot be written">>, #{checkpoint => Checkpoint#{failing := 1}}),
     says(wrong, <<"/c has not returned for 5">>, #{checkpoint => Checkpoint#{writing_for_ms => 5000}}),
@@ -77,7 +77,7 @@ checkpoint_in_trouble_is_told_test() ->
     says(attention, <<"1 results">>, #{checkpoint => Checkpoint#{dead_letters := 1}}),
     says(wrong, <<"9 results">>, #{checkpoint => Checkpoint#{dead_letters := 9}}).
 
-monitors_in_trouble_are_told_test() ->
+monitors_in_trouble_are_reported_test() ->
     says(wrong, <<"2 monitors have been in one push">>, #{monitors => #{states => #{pushing => 2}, stalled => 2, failing => 0}}),
     says(attention, <<"of 3 monitors failed">>, #{monitors => #{states => #{backing_off => 3}, stalled => 0, failing => 3}}).
 

@@ -1,5 +1,5 @@
-%%% Pushing on a later host, whose scheduler and push are two calls: each of its errors, and where the
-%%% node's options come from.
+%%% Pushing on a later host, where scheduling and pushing are two calls: each of its errors, and the source of the
+%%% node's options.
 -module(host_ao_tests).
 -include_lib("eunit/include/eunit.hrl").
 
@@ -33,7 +33,7 @@ all_test_() ->
 
 start(World, Targets) -> start(World, Targets, #{}).
 
-%% A result with a message for each of these, numbered by its data.
+%% Pushes a result with a message for each target, numbered in its data.
 start(World, Targets, Options) ->
     era:start(World, [era:result([era:message(Target, integer_to_list(N))])
                       || {N, Target} <- lists:zip(lists:seq(1, length(Targets)), Targets)], Options).
@@ -55,7 +55,7 @@ push_fails(World) ->
     host_double:on(?PUSH, host_double:first(3, fun(_) -> {error, #{<<"status">> => 500}} end)),
     {_, Logger} = start(World, [Target], #{cron_push_attempts => infinity}),
     pushed(Target, [1]),
-    harness:logged(Logger, fun({ok, recovered, {_, push, _}}) -> true end),
+    harness:await_logged(Logger, fun({ok, recovered, {_, push, _}}) -> true end),
     ?assertEqual(1, length(host_double:asked(?SCHEDULE))),
     ?assertEqual(4, length(host_double:asked(?PUSH))).
 
@@ -66,7 +66,7 @@ push_always_fails(#{source := Source} = World) ->
     _ = start(World, [Target, Target, After]),
     pushed(After, [1]),
     ?assertEqual([{error, {badmatch, wasm}}, {error, {badmatch, wasm}}], era:letter_errors(World, 2)),
-    %% Each has its slot, and nothing takes another.
+    %% Each message has its slot, and takes no second one.
     ?assertEqual(2, length(host_double:scheduled(Target))),
     {ok, [#{id := Id} | _]} = hb_process_monitor:dead_letters(Source),
     host_double:on(?PUSH, pass),
@@ -79,7 +79,7 @@ push_hangs(World) ->
     host_double:on(?PUSH, host_double:first(2, fun(_) -> receive never -> ok end end)),
     {_, Logger} = start(World, [Target], #{cron_push_timeout => 300, cron_push_attempts => infinity}),
     pushed(Target, [1]),
-    harness:logged(Logger, fun({error, push_failed, {_, _, timeout, _}}) -> true end),
+    harness:await_logged(Logger, fun({error, push_failed, {_, _, timeout, _}}) -> true end),
     ?assertEqual(1, length(host_double:asked(?SCHEDULE))).
 
 scheduler_outlives(World) ->
@@ -89,7 +89,7 @@ scheduler_outlives(World) ->
     pushed(Target, [1, 2]),
     ?assertEqual([], host_double:died()).
 
-%% What a push from a slot is about: what the process says in turn is scheduled as well.
+%% A push from a slot also schedules the messages that the process sends.
 pushed_into(World) ->
     [A, Other, B] = [era:target(local) || _ <- [1, 2, 3]],
     host_double:on(?PUSH, fun
@@ -111,7 +111,7 @@ engine_dies(World) ->
     B = harness:proc_id(),
     {Monitor, Logger} = era:start(World, [era:result([era:message(A, "1"), era:message(B, "2")])],
                                   #{cron_push_attempts => infinity, cron_push_backoff => {1 bsl 31, 1 bsl 31}}),
-    harness:logged(Logger, fun({error, push_failed, _}) -> true end),
+    harness:await_logged(Logger, fun({error, push_failed, _}) -> true end),
     Ticker = whereis(hb_cron_engine),
     _ = harness:kill(Ticker),
     true = host_double:process(B, local),
@@ -134,13 +134,13 @@ letter_in_part(#{source := Source} = World) ->
     ?assertEqual([1, 1], [length(host_double:scheduled(Of)) || Of <- [B, C]]),
     ?assertEqual({ok, []}, hb_process_monitor:dead_letters(Source)).
 
-%% Neither spawns nor assignments.
+%% Only messages: neither spawns nor assignments.
 host_down(World) ->
     A = era:target(local),
     Asked = counters:new(1, []),
     host_double:on({hb_cache, read}, fun(_) -> counters:add(Asked, 1, 1), error(store_is_down) end),
     _ = era:start(World, [[<<"{\"Messages\":[">>, era:message(A, integer_to_list(N)), <<"]}">>] || N <- lists:seq(1, 6)]),
-    %% So often that all could have been given up, twice.
+    %% Enough failures to give all up, twice.
     harness:eventually(fun() -> counters:get(Asked, 1) >= 12 end),
     ?assertEqual([{error, store_is_down}], era:letter_errors(World, 1)),
     host_double:on({hb_cache, read}, pass),
@@ -187,7 +187,7 @@ schedule_hangs(World) ->
     host_double:on(?SCHEDULE, host_double:first(1, fun(_) -> receive never -> ok end end)),
     {_, Logger} = start(World, [Target, Target], #{cron_push_timeout => 300, cron_push_attempts => infinity}),
     pushed(Target, [1, 2]),
-    harness:logged(Logger, fun({error, push_failed, {_, _, timeout, 1}}) -> true end).
+    harness:await_logged(Logger, fun({error, push_failed, {_, _, timeout, 1}}) -> true end).
 
 signed_with(World, Wallet) ->
     Target = era:target(local),
@@ -205,7 +205,7 @@ no_ranch(World) ->
     signed_with(World, {wallet, <<"key">>}).
 
 other_listener(World) ->
-    %% As a map by name, which newer libraries answer, and one that is not cowboy's.
+    %% A map by name, as newer libraries return, with a listener that is not cowboy's.
     host_double:on({ranch, info}, fun(_) -> #{a_listener => #{}, b_listener => #{}, http_listener => #{}} end),
     host_double:on({cowboy, get_env}, fun([a_listener | _]) -> error(badarg); (_) -> pass end),
     signed_with(World, {wallet, <<"node">>}).
@@ -216,7 +216,7 @@ no_wallet(World) ->
     host_double:on({hb, wallet}, host_double:first(5, fun(_) -> error({badmatch, {error, eacces}}) end)),
     {_, Logger} = start(World, [Target, Target]),
     pushed(Target, [1]),
-    harness:logged(Logger, fun({error, push_failed, {_, _, {error, {badmatch, {error, eacces}}}, _}}) -> true end),
-    %% The first is taken for poison, as any first one is; the second waits for the wallet.
+    harness:await_logged(Logger, fun({error, push_failed, {_, _, {error, {badmatch, {error, eacces}}}, _}}) -> true end),
+    %% The first failure always counts as poison; the second result waits for the wallet.
     ?assertMatch([{error, {badmatch, _}}], era:letter_errors(World, 1)),
     [[#{<<"data">> := <<"2">>}, _]] = host_double:asked({hb_message, commit}).

@@ -1,5 +1,5 @@
-%%% What of the host is used: which adapter pushes, in what form a device gets a result, and where a
-%%% CU is said to be.
+%%% What is used of the host: which adapter pushes, the format of results for a device, and the source of a CU's
+%%% URL.
 -module(host_choice_tests).
 -include_lib("eunit/include/eunit.hrl").
 
@@ -8,7 +8,7 @@
 
 eunit_wrapper_(Tests) -> deadline:each(Tests).
 
-%% Which adapter, and in what form it gets a result
+%% The adapter, and the format of results
 
 device(Push) -> device(Push, undefined).
 
@@ -24,7 +24,7 @@ era_a_test_() -> in(era_a, fun() ->
     Fun = fun(_, _) -> ok end,
     [?_assertEqual({hb_cron_host_converge, none}, device(undefined)),
      ?_assertEqual({hb_cron_host_ao, none}, device(ao)),
-     %% Only a dev_mu is taken to be written for the record of the host's own client.
+     %% Only a dev_mu may be written for the record of the host's own client.
      ?_assertEqual(mu({dev_mu, push}, record), device(mu)),
      ?_assertEqual(mu({dev_mu, push}, record), device({dev_mu, push})),
      ?_assertEqual(mu({dev_mu, push}, map), device(mu, map)),
@@ -77,17 +77,17 @@ operators_own_dev_mu_gets_the_record() ->
                   {[{<<"data">>, null}]},
                   <<"c">>}, Pushed(Node, record)),
     ?assertEqual({result, [], [], [], [], <<"c">>}, Pushed(#{<<"cursor">> => <<"c">>, <<"Messages">> => null}, record)),
-    %% What has no record is an error of the push, and all of it is left.
+    %% Without the record the push fails, and all of the result remains.
     Odd = #{<<"cursor">> => <<"c">>, <<"Messages">> => [17]},
     ?assertMatch({error, {error, function_clause}, Odd, unknown},
                  ?HOST:push(mu(Push, record), Odd, #{}, #{})).
 
-%% Where a CU is
+%% The URL of a CU
 
 router_test_() ->
-    {foreach, fun() -> ok end, fun(_) -> harness:no_router(), hb_opts:reset() end,
+    {foreach, fun() -> ok end, fun(_) -> harness:unload_router(), hb_opts:reset() end,
      [{Name, fun() ->
-         Router =:= none orelse harness:router(Router),
+         Router =:= none orelse harness:load_router(Router),
          hb_opts:set(Options),
          ok = ?HOST:detect(),
          ?assertEqual(Expected, hb_cron_router:nodes_of(?ID))

@@ -1,4 +1,4 @@
-%%% Pushing on an early host, which only schedules: each of its errors, and its traps.
+%%% Pushing on an early host, which only schedules: each of its errors and traps.
 -module(host_converge_tests).
 -include_lib("eunit/include/eunit.hrl").
 
@@ -57,7 +57,7 @@ schedule_hangs(World) ->
     host_double:on(?SCHEDULE, host_double:first(1, fun(_) -> receive never -> ok end end)),
     {_, Logger} = start(World, [Target, Target], #{cron_push_timeout => 300, cron_push_attempts => infinity}),
     in_schedule(Target, 2),
-    harness:logged(Logger, fun({error, push_failed, {_, _, timeout, 1}}) -> true end).
+    harness:await_logged(Logger, fun({error, push_failed, {_, _, timeout, 1}}) -> true end).
 
 no_slot(World) ->
     After = era:target(local),

@@ -1,5 +1,5 @@
-%%% What is logged as an operator reads it: the reports in one line, the console's columns, the states of
-%%% the library's processes as OTP's tools show them.
+%%% Log records as an operator reads them: reports in one line, columns on a console, and the states of the
+%%% library's processes in OTP's tools.
 -module(log_format_tests).
 -include_lib("eunit/include/eunit.hrl").
 
@@ -60,16 +60,16 @@ status_test_() ->
 
 status_of_each_process_is_short_and_holds_no_result(Cu) ->
     Id = harness:proc_id(),
-    Push = harness:held_pushes(Id),
+    Push = harness:hold_pushes(Id),
     test_cu:add(Cu, Id, 500),
     {Monitor, _} = harness:start(Cu, Id, #{cursor => earliest}),
     Monitor ! tick,
-    Held = harness:held(Push, 1),
-    %% Asked between the first two results; it answers with the rest of the page before it.
+    Held = harness:await_push(Push, 1),
+    %% Between the first two results, the state has the rest of the page.
     Self = self(),
     _ = spawn_link(fun() -> Self ! {status, sys:get_status(Monitor, infinity)} end),
     harness:eventually(fun() -> process_info(Monitor, message_queue_len) > {message_queue_len, 0} end),
-    ok = harness:let_go(Held),
+    ok = harness:release_push(Held),
     Status = receive {status, Answer} -> Answer end,
     Texts = [text(io_lib:format("~0p", [S])) || S <- [Status | [sys:get_status(P) || P <- [hb_cron_engine, hb_cron_restarter]]]],
     [?assert(byte_size(Text) < 6000) || Text <- Texts],

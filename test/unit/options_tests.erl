@@ -1,4 +1,4 @@
-%%% Options: where each value comes from, which values are refused, and that docs/options.md is up to date.
+%%% Options: the source of each value, refused values, and that docs/options.md is up to date.
 -module(options_tests).
 -include_lib("eunit/include/eunit.hrl").
 
@@ -7,23 +7,22 @@
 eunit_wrapper_(Tests) -> deadline:each(Tests).
 
 all_test_() ->
-    {foreach, fun harness:setup/0, fun harness:cleanup/1,
-     [{with, [T]} || T <- [
-        fun option_of_the_caller_wins_over_the_hosts_and_that_over_the_default/1,
+    harness:tests([
+        fun option_of_the_caller_precedes_the_hosts_and_the_default/1,
         fun option_of_the_host_that_is_bad_is_an_error_of_start/1,
         fun option_of_the_node_may_be_repeated_but_not_changed/1,
         fun node_is_the_callers_the_hosts_the_routers_or_the_local_one/1,
         fun node_in_each_form_is_a_list_of_binaries/1,
         fun every_option_accepts_its_default/1
-     ]]}.
+    ]).
 
 started(Options) ->
-    %% The application must run for the host's options to be looked at.
+    %% The application must run, or the host's options are not read.
     {_, _} = hb_process_monitor:start(harness:proc_id(), #{rate => 3600000}),
     Made = ?OPTS:for_monitor(harness:proc_id(), Options),
     maps:merge(?OPTS:settings(Made), Made).
 
-option_of_the_caller_wins_over_the_hosts_and_that_over_the_default(_) ->
+option_of_the_caller_precedes_the_hosts_and_the_default(_) ->
     ?assertMatch(#{cron_page_limit := 1000, rate := 10000}, started(#{})),
     harness:host(#{cron_page_limit => 17, default_cron_rate => 5}),
     ?assertMatch(#{cron_page_limit := 17, rate := 5}, started(#{})),
@@ -40,7 +39,7 @@ option_of_the_node_may_be_repeated_but_not_changed(_) ->
     harness:host(#{cron_max_inflight => 7}),
     ?assertMatch(#{rate := 10000}, started(#{cron_max_inflight => 7})),
     ?assertError({bad_option, cron_max_inflight, 64}, started(#{cron_max_inflight => 64})),
-    %% What is in force is what the engine was started with.
+    %% The engine keeps the value with which it was started.
     harness:host(#{cron_max_inflight => 9}),
     ?assertMatch(#{rate := 10000}, started(#{cron_max_inflight => 7})).
 
@@ -52,15 +51,15 @@ node_is_the_callers_the_hosts_the_routers_or_the_local_one(_) ->
     harness:host(#{}),
     [begin
         ok = application:stop(hb_process_monitor),
-        harness:router(Answer),
+        harness:load_router(Answer),
         ?assertMatch(#{cron_node := [Expected]}, started(#{}))
     end || {Answer, Expected} <- [
         {"{ok, \"http://routed:1\"}", <<"http://routed:1">>},
         {"{error, service_type_not_found}", <<"http://localhost:6363">>},
         {"error({badmap, undefined})", <<"http://localhost:6363">>}]],
-    harness:router("{ok, \"ftp://routed\"}"),
+    harness:load_router("{ok, \"ftp://routed\"}"),
     ?assertError({bad_option, cron_node, <<"ftp://routed">>}, started(#{})),
-    harness:no_router().
+    harness:unload_router().
 
 node_in_each_form_is_a_list_of_binaries(_) ->
     [?assertMatch(#{cron_node := Expected}, started(#{cron_node => Node})) || {Node, Expected} <- [

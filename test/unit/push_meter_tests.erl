@@ -1,5 +1,5 @@
-%%% Counting pushes: that however they are counted, together or by themselves, and by however many at once,
-%%% each is found where it belongs.
+%%% The counters of pushes: singly or together, and from many processes at once, each push is counted in the right
+%%% bucket.
 -module(push_meter_tests).
 -include_lib("eunit/include/eunit.hrl").
 
@@ -7,7 +7,7 @@
 
 eunit_wrapper_(Tests) -> deadline:each(Tests).
 
-%% What was counted of pushes while Fun() ran.
+%% The pushes that were counted while Fun() ran.
 counted(Fun) ->
     #{push := {Before, Over, Sum}} = ?METER:read(),
     Fun(),

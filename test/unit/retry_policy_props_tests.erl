@@ -1,9 +1,8 @@
-%%% What is decided about failed pushes, whatever the order in which pushes fail and succeed: stated
-%%% over what can be seen from outside, one rule after the other. The monitor that acts on it is not
-%%% here.
+%%% Decisions on failed pushes, for every order of failures and successes, as rules on observable behaviour. The
+%%% monitor that carries them out is not tested here.
 -module(retry_policy_props_tests).
 -include_lib("eunit/include/eunit.hrl").
-%% Debian has PropEr's header in another package than PropEr, and these are all it would be for.
+%% Debian packages PropEr's header separately; only these functions of it are needed.
 -import(proper_types, [boolean/0, frequency/1, list/1, oneof/1, range/2]).
 -define(FORALL(Values, Type, Holds), proper:forall(Type, fun(Values) -> Holds end)).
 
@@ -25,8 +24,8 @@ rules_test_() ->
         {ceiling_doubles_up_to_the_longest, prop_ceiling()}
     ]].
 
-%% Pushes, as they may go: each fails, with or without another monitor pushing meanwhile and with or
-%% without room for it to be given up, or succeeds.
+%% Random pushes: each succeeds, or fails with or without pushes of other monitors meanwhile, and with or without
+%% room for a dead letter.
 pushes() -> list(frequency([{5, {failed, boolean(), frequency([{4, true}, {1, false}])}}, {1, succeeded}])).
 
 max() -> range(1, 6).
@@ -34,7 +33,7 @@ max() -> range(1, 6).
 backoff() ->
     proper_types:bind({range(1, 5000), range(0, 1000000)}, fun({First, More}) -> {First, First + More} end, false).
 
-%% What is decided, the oldest first: {Push, given_up | refused | retry | ok, failures then}.
+%% The decisions, oldest first: {Push, given_up | refused | retry | ok, failures then}.
 decided(Pushes, Max) ->
     {Decided, _} = lists:mapfoldl(fun decide/2, ?D:new(Max, {1, 1}), Pushes),
     Decided.
@@ -45,24 +44,24 @@ decide(succeeded, Delivery) ->
 decide({failed, Works, Room} = Push, Delivery) ->
     {What, After} = case ?D:failed(Works, Delivery) of
         {give_up, GivenUp} when Room -> {given_up, GivenUp};
-        %% It was not given up after all, so this is said of what was before.
+        %% It was not given up, so the decision concerns the previous state.
         {give_up, _} -> {refused, ?D:refused(Delivery)};
         {retry, Failed} -> {retry, Failed}
     end,
     {{Push, What, ?D:failures(After)}, After}.
 
-%% All moments at which something was to be given up, each with what was before it, the newest first.
+%% All moments at which a result was to be given up, each with the preceding decisions, newest first.
 given_up(Decided) ->
     {Found, _} = lists:foldl(fun({_, What, _} = One, {Found, Before}) ->
         {[{One, Before} || What =:= given_up orelse What =:= refused] ++ Found, [One | Before]}
     end, {[], []}, Decided),
     Found.
 
-%% The failures of the result that is next, the newest first.
+%% The failures of the current result, newest first.
 in_a_row(Before) ->
     lists:takewhile(fun({_, What, _}) -> What =:= retry orelse What =:= refused end, Before).
 
-%% Whether the result before the next one was given up, with nothing pushed since.
+%% Whether the previous result was given up and nothing was pushed since.
 suspect(Before) ->
     case lists:dropwhile(fun({_, What, _}) -> What =:= retry orelse What =:= refused end, Before) of
         [{_, given_up, _} | _] -> true;
@@ -78,7 +77,7 @@ prop_suspicious() ->
         lists:all(fun({{{failed, Works, _}, _, _}, Before}) -> Works orelse not suspect(Before) end,
                   given_up(decided(Pushes, Max)))).
 
-%% Where nothing was refused before: what may be given up is given up.
+%% Without refusals, a result is given up as soon as the rules allow it.
 prop_prompt() ->
     ?FORALL({Max, Pushes}, {max(), pushes()},
         lists:all(fun({{{failed, Works, _}, retry, _}, Before}) ->
@@ -88,8 +87,8 @@ prop_prompt() ->
                      (_) -> true
                   end, with_before(decided(Pushes, Max)))).
 
-%% The same where there was no room: a result that was refused is the same result still, and goes as
-%% soon as there is room, without waiting for another monitor.
+%% With refusals: a refused result stays the current one, and is given up as soon as there is room, without waiting
+%% for another monitor.
 prop_refused() ->
     ?FORALL({Max, Pushes}, {max(), pushes()},
         lists:all(fun({{{failed, Works, _}, retry, _}, Before}) ->
@@ -104,8 +103,8 @@ with_before(Decided) ->
 prop_endless() ->
     ?FORALL(Pushes, pushes(), given_up(decided(Pushes, infinity)) =:= []).
 
-%% After a success or a result given up it begins anew; else it never goes down, so that a pause is
-%% not shorter than the one before.
+%% The count restarts after a success or a result given up. Otherwise it never decreases, so pauses never become
+%% shorter.
 prop_counts() ->
     ?FORALL({Max, Pushes}, {oneof([infinity, max()]), pushes()},
         lists:all(fun({{_, retry, Failures}, []}) -> Failures =:= 1;

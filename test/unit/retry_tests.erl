@@ -1,5 +1,5 @@
-%%% The result that is next, while its push fails: what is left of it, and what is concluded from that. Plain
-%%% data. When a result is given up is retry_policy_props_tests' business, that it is carried out dead_letter_tests'.
+%%% The current result while its push fails: the unpushed rest of it, and the conclusions. Plain data.
+%%% retry_policy_props_tests covers when a result is given up, dead_letter_tests the execution.
 -module(retry_tests).
 -include_lib("eunit/include/eunit.hrl").
 
@@ -13,7 +13,7 @@ eunit_wrapper_(Tests) -> deadline:each(Tests).
 
 new(Attempts) -> ?M:new(#{cron_push_attempts => Attempts, cron_push_backoff => {1000, 300000}}).
 
-%% One more failure of what is at hand, at a time, and nobody else pushes.
+%% Another failure of the current result at this time, while no other monitor pushes.
 failed(Result, Failure, At, Retrying) -> ?M:failed(Result, Failure, At, fun(_) -> false end, Retrying).
 
 whole_result_fails_again_counts_on_test() ->
@@ -28,7 +28,7 @@ part_of_a_result_pushed_begins_to_count_anew_test() ->
     {1, {retry, Third}} = failed(?LEFT, {?LESS, works}, 30, Second),
     ?assertEqual(1, ?M:failures(Third)).
 
-%% As the CU gives it again after the engine's death.
+%% The CU sends the whole result again after the engine's death.
 result_that_comes_whole_again_is_what_was_left_of_it_test() ->
     {1, {retry, First}} = failed(?WHOLE, {?LEFT, works}, 10, new(5)),
     {1, {retry, Second}} = failed(?LEFT, {?LESS, works}, 20, First),
@@ -36,7 +36,7 @@ result_that_comes_whole_again_is_what_was_left_of_it_test() ->
     ?assertEqual([other], ?M:without_pushed([other], Second)),
     ?assertEqual([?WHOLE], ?M:without_pushed([?WHOLE], ?M:succeeded(Second))).
 
-%% Nothing of it was pushed, though a key is gone that the CU left out.
+%% Nothing of it was pushed, although the CU left out a key.
 result_that_differs_where_the_host_is_unknown_counts_on_test() ->
     {1, {retry, First}} = failed(?WHOLE, {?WHOLE, unknown}, 10, new(5)),
     {2, {retry, _}} = failed(?WHOLE, {?LEFT, unknown}, 20, First).
@@ -50,7 +50,7 @@ last_try_gives_up_and_leaves_nothing_of_the_result_test() ->
     {1, {retry, First}} = failed(?WHOLE, {?LEFT, works}, 10, new(2)),
     {2, {give_up, GivenUp, Refused}} = failed(?LEFT, {?LEFT, works}, 20, First),
     ?assertEqual({0, [?WHOLE]}, {?M:failures(GivenUp), ?M:without_pushed([?WHOLE], GivenUp)}),
-    %% Where there was no room for it, it is tried on, with what is left of it.
+    %% Without room for a dead letter, the rest of the result is tried again.
     ?assertEqual({2, [?LEFT]}, {?M:failures(Refused), ?M:without_pushed([?WHOLE], Refused)}),
     {3, {give_up, _, _}} = failed(?LEFT, {?LEFT, works}, 30, Refused).
 

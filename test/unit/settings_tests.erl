@@ -1,4 +1,4 @@
-%%% Settings that many monitors share: that they are given back as they were, and that there is a bound.
+%%% Settings that many monitors share: they are returned unchanged, and their number is bounded.
 -module(settings_tests).
 -include_lib("eunit/include/eunit.hrl").
 
@@ -11,15 +11,15 @@ equal_settings_shared_twice_are_one_copy_off_the_heap_test() ->
     Shared = ?SETTINGS:share(Settings),
     ?assertEqual(Shared, ?SETTINGS:share(maps:from_list(maps:to_list(Settings)))),
     ?assertEqual(Settings, ?SETTINGS:get(Shared)),
-    %% Of no size: `flat_size' would count it, and a literal is not copied either.
+    %% Literals: `flat_size' counts them, but they are shared and never copied.
     ?assertEqual(0, erts_debug:size_shared(?SETTINGS:get(Shared))).
 
-settings_beyond_what_is_shared_are_carried_and_given_back_test() ->
-    %% More than there is room for, whatever other tests have left.
+settings_beyond_the_shared_ones_are_returned_unchanged_test() ->
+    %% More than the limit, in addition to those of other tests.
     All = [#{number => N} || N <- lists:seq(1, 1000)],
     Before = maps:get(count, persistent_term:info()),
     Shared = [?SETTINGS:share(Settings) || Settings <- All],
     ?assert(maps:get(count, persistent_term:info()) - Before =< 257),
     ?assertEqual(All, [?SETTINGS:get(One) || One <- Shared]),
-    %% Those that are shared stay so.
+    %% Shared settings stay shared.
     ?assertEqual(Shared, [?SETTINGS:share(Settings) || Settings <- All]).

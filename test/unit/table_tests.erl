@@ -1,5 +1,5 @@
-%%% What an operator sees on a console: how monitors in each kind of trouble look, and that nothing of a CU's or
-%%% a push's own words breaks the table. What the values are is info_tests' business.
+%%% The table on an operator's console: monitors in each kind of trouble, and hostile text of a CU or a push, which
+%%% must not break the table. info_tests covers the values.
 -module(table_tests).
 -include_lib("eunit/include/eunit.hrl").
 
@@ -7,7 +7,7 @@
 
 eunit_wrapper_(Tests) -> deadline:each(Tests).
 
-%% All about a monitor that waits and has never pushed.
+%% The info of an idle monitor that has never pushed.
 info(Changes) ->
     maps:merge(#{process => binary:copy(<<"A">>, 43), monitor => self(), state => idle, at_push => undefined,
                  stalled => false, cursor => <<"c">>, cursor_age => undefined, cursor_time => undefined, lag => undefined,
@@ -24,7 +24,7 @@ durations_take_few_characters_test() ->
                  [?M:duration(Ms) || Ms <- [undefined, 0, 999, 1000, 59900, 60000, 3599999, 3600000, 86399999, 86400000,
                                             400 * 86400000 + 3600000]]).
 
-process_without_a_monitor_is_said_to_have_none_test() ->
+process_without_a_monitor_is_shown_as_such_test() ->
     ?assertEqual("not monitored\n", ?M:one(undefined)).
 
 monitor_at_a_push_shows_for_how_long_test() ->
@@ -35,7 +35,7 @@ failure_shows_its_class_and_its_words_test() ->
     shows("push ×1", #{error => #{what => push, class => push_failed, text => <<"badarg">>, failures => 1, ago => 0}}),
     shows("badarg", #{error => #{what => push, class => push_failed, text => <<"badarg">>, failures => 1, ago => 0}}).
 
-each_node_shows_its_breaker_and_who_is_asked_next_test() ->
+each_node_shows_its_breaker_and_which_is_next_test() ->
     Nodes = [#{node => <<"http://a">>, breaker => closed}, #{node => <<"http://b">>, breaker => half_open},
              #{node => <<"http://c">>, breaker => {open, 1500}}],
     [shows(Part, #{nodes => Nodes, node => <<"http://b">>})
@@ -51,7 +51,7 @@ monitor_of_a_host_says_so_test() ->
 failure_in_a_row_is_one_line_of_bounded_length_test_() ->
     {setup, fun harness:setup/0, fun harness:cleanup/1, fun(Cu) -> fun() ->
         Id = harness:proc_id(),
-        harness:failing(Id, [fun() -> {error, lists:duplicate(20, <<"a\nlong\treason ">>)} end]),
+        harness:fail_pushes(Id, [fun() -> {error, lists:duplicate(20, <<"a\nlong\treason ">>)} end]),
         test_cu:add(Cu, Id, 1),
         {Monitor, _} = harness:start(Cu, Id, #{cursor => earliest}),
         Monitor ! tick,

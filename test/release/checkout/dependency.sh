@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# The checkout as a rebar3 dependency from git: a throw-away project that names it, `rebar3 compile`, and
-# a node that runs it. What it shows is that the dependency's own hook builds the library where rebar3
-# puts dependencies. What a release makes of it is not shown here.
+# Tests the checkout as a rebar3 dependency from git: a temporary project with this dependency, `rebar3 compile`,
+# and a node that runs it. The dependency's own hook must build the library where rebar3 puts dependencies.
+# Releases are not tested here.
 set -euo pipefail
 cd "$(dirname "$0")/../../.."
 . test/support/checkout.sh

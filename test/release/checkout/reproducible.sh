@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# The library, built by a copy of the checkout in another directory, with another CARGO_HOME and another target
-# directory, is the same file as this checkout's. It takes a build of everything: minutes.
+# Builds the library from a copy of the checkout in another directory, with another CARGO_HOME and target
+# directory. It must be the same file as this checkout's. The complete build takes minutes.
 set -euo pipefail
 cd "$(dirname "$0")/../../.."
 . test/support/checkout.sh
 
-# Of the resolved path: macOS has links in it.
+# Resolve the path: on macOS it contains links.
 tmp=$(cd "$(mktemp -d)" && pwd -P)
 trap 'rm -rf "$tmp"' EXIT
 unset NIF_PROFILE PREBUILT_NIF
@@ -13,7 +13,7 @@ unset NIF_PROFILE PREBUILT_NIF
 home=${CARGO_HOME:-$HOME/.cargo}
 copy_checkout "$tmp/another directory"
 mkdir "$tmp/cargo"
-# What is downloaded, and from where.
+# The downloads and their sources.
 for part in registry config config.toml; do
   [ ! -e "$home/$part" ] || ln -s "$home/$part" "$tmp/cargo/$part"
 done

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# `make vendor`, from a host without us to a node that runs us. The host is a throw-away project laid out
-# as HyperBEAM is: an application `hb`, options of its own for the compiler, a module of our name, other
-# Rust under native/. Also that a second run updates, that nothing else is touched, and what is refused.
+# Tests `make vendor`, from a host without this library to a node that runs it. The host is a temporary project
+# with HyperBEAM's layout: an application `hb`, its own compiler options, a module of our name, other Rust code
+# under native/. A second run must update, no other file may change, and wrong arguments must be refused.
 set -euo pipefail
 cd "$(dirname "$0")/../../.."
 . test/support/checkout.sh
@@ -15,7 +15,7 @@ hb=$tmp/HyperBEAM
 
 vendor() { make --no-print-directory vendor INTO="$1"; }
 refused() { ! vendor "$1" >"$tmp/said" 2>&1 && grep -q "$2" "$tmp/said" || fail "not refused: $1"; }
-# All files but ours, each with its sum.
+# All files except ours, with their checksums.
 others() {
   (cd "$hb" && find . -path ./_build -prune -o -path ./priv -prune -o -path ./native/hb_process_monitor -prune -o \
     \( -name 'hb_process_monitor*.erl' -o -name 'hb_cron_*.erl' \) -prune -o -type f -print0 | sort -z | xargs -0 sha256sum)
@@ -42,7 +42,7 @@ vendor "$hb" >"$tmp/said"
 cmp erlang/hb_process_monitor.erl "$hb/src/hb_process_monitor.erl" || fail "the host's own module is still there"
 others | cmp - "$tmp/before" || fail "a file of the host's was touched"
 
-# As what was printed says: its tuple into the list that is there.
+# Follow the printed instructions: add the tuple to the existing list.
 hook=$(sed -n 's/^ *{pre_hooks, \[\(.*\)\]}\.$/\1/p' "$tmp/said")
 grep -q 'add the inner tuple' "$tmp/said" || fail "it does not say what to do with hooks that are there"
 [ -n "$hook" ] || fail "no hook was printed"
@@ -56,13 +56,13 @@ lib=$hb/_build/default/lib/hb
 lives "$tmp" "$lib/ebin"
 echo "vendored: loaded, started and stopped from priv/"
 
-# Where the host's plugin for cargo would leave it.
+# Where the host's cargo plugin would put it.
 mkdir -p "$hb/priv/crates/hb_process_monitor_nif"
 mv "$hb/priv/hb_process_monitor_nif.so" "$hb/priv/crates/hb_process_monitor_nif/"
 lives "$tmp" "$lib/ebin"
 echo "vendored: and from priv/crates/"
 
-# A module that is no more goes, one that is there stays as it is, and the build that was made too.
+# A module that no longer exists is removed; other modules and the existing build stay.
 touch "$hb/src/hb_cron_gone.erl" "$hb/src/hb_cron_theirs.erl"
 echo hb_cron_gone.erl >>"$hb/native/hb_process_monitor/modules"
 mkdir -p "$hb/native/hb_process_monitor/target/kept"

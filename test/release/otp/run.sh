@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# run.sh SUITE [COMMAND…]: runs xref, dialyzer and the eunit suite on the OTP of another Debian, against the
-# library that was built on this machine. It shows that one library file serves each OTP. SUITE is trixie
-# (OTP 27) or forky (OTP 29). COMMANDs are rebar3 commands to run instead, each one argument:
+# run.sh SUITE [COMMAND…]: runs xref, dialyzer and the eunit suite on the OTP of another Debian, with the library
+# that was built on this machine, to show that one library file serves all OTP releases. SUITE is trixie (OTP 27)
+# or forky (OTP 29). COMMANDs are rebar3 commands to run instead, each one argument:
 #   test/release/otp/run.sh forky edoc 'eunit --module=nif_tests'
 #
-# The Debian is a chroot that is made once and kept under _build/otp/SUITE. The checkout is copied into it with
-# its uncommitted changes. Rust is neither built nor tested in there.
+# The Debian is a chroot that is created once and kept under _build/otp/SUITE. The checkout is copied into it with
+# its uncommitted changes. Rust is neither built nor tested there.
 set -euo pipefail
 cd "$(dirname "$0")/../../.."
 . test/support/checkout.sh
@@ -30,8 +30,8 @@ if [ "$(id -u)" -ne 0 ]; then
 fi
 [ -e "$LIBRARY" ] || fail "$LIBRARY is missing: run \`make nif\` first"
 
-# Mounts and processes of its own: the kernel ends both with this script, however that ends. Unshare
-# itself is deaf to all but SIGKILL while it waits.
+# In separate namespaces of mounts and processes, so that the kernel ends both with this script in any case. While
+# unshare waits, it reacts only to SIGKILL.
 if [ -z "${OTP_UNSHARED:-}" ]; then
   OTP_UNSHARED=1 unshare --mount --pid --fork --kill-child -- "$0" "$@" &
   unshared=$!
@@ -42,12 +42,12 @@ if [ -z "${OTP_UNSHARED:-}" ]; then
   exit 0
 fi
 
-# One run at a time: each lays the checkout anew.
+# One run at a time, because each replaces the checkout.
 mkdir -p "$KEPT"
 exec 9>"$KEPT/lock"
 flock --nonblock 9 || fail "another run is under way"
 
-# Where this machine's apt gets Debian from; not its updates, nor what others offer.
+# The Debian mirror of this machine's apt, without updates and other suites.
 mirror() {
   local codename
   codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
@@ -55,11 +55,11 @@ mirror() {
     awk -v codename="$codename" '$2 == "main" && ($1 == codename || $1 == "stable" || $1 == "testing" || $1 == "sid") { print $3; exit }'
 }
 
-# Names and proxies as this machine has them, at each run: they may have changed since the last one.
+# Update host names and proxies at each run, because they may have changed.
 network() {
   local proxy
   cp -L /etc/resolv.conf /etc/hosts "$ROOT/etc/"
-  # Programs that find a proxy are not in there.
+  # The chroot has no programs that find a proxy.
   apt-config dump | grep -E '^Acquire::(https?|Check-|Retries)' | grep -v 'Auto-Detect' \
     >"$ROOT/etc/apt/apt.conf.d/90outside" || true
   for proxy in http_proxy https_proxy no_proxy; do
@@ -81,10 +81,10 @@ make_root() {
   say "making a Debian $SUITE in $KEPT (once)"
   rm -rf --one-file-system "$ROOT"
   mkdir -p "$ROOT"
-  # wget's, which knows nothing of apt's settings.
+  # debootstrap downloads with wget, which ignores apt's settings.
   proxy=$(apt-config shell P Acquire::http::Proxy | sed -n "s/^P='\(.*\)'$/\1/p")
   [ -z "$proxy" ] || [ "$proxy" = DIRECT ] || export http_proxy="$proxy"
-  # The script is named, since an older debootstrap does not know the newest suites.
+  # Name the script, because an older debootstrap does not know the newest suites.
   debootstrap --variant=minbase --include=ca-certificates "$SUITE" "$ROOT" "$from" \
     "/usr/share/debootstrap/scripts/sid" >"$KEPT/log" 2>&1 ||
     { tail -n 20 "$KEPT/log" >&2; fail "debootstrap failed; all that it said: $KEPT/log"; }
@@ -101,7 +101,7 @@ install_packages() {
   chroot "$ROOT" "${IN[@]}" apt-get clean
 }
 
-# The list of packages is the stamp: another list is another root's.
+# The list of packages identifies the chroot: with another list it is created again.
 if [ "$(cat "$KEPT/made" 2>/dev/null)" != "${PACKAGES[*]}" ]; then
   rm -f "$KEPT/made"
   make_root
@@ -114,7 +114,7 @@ else
   mounts
 fi
 
-# In a tmpfs: no file of an earlier run is there, and none stays.
+# In a tmpfs, so that no file survives a run.
 copy_checkout "$ROOT/tmp/checkout"
 cp "$LIBRARY" "$ROOT/tmp/prebuilt.so"
 
@@ -134,7 +134,7 @@ for command in "$@"; do
   # shellcheck disable=SC2086 # A command and its arguments.
   inside rebar3 $command 2>&1 | tee "$KEPT/output"
   if [[ $command == eunit* ]]; then
-    # A suite that found no test has shown nothing.
+    # A suite without tests shows nothing.
     count=$(grep -aoE "[0-9]+ tests, 0 failures" "$KEPT/output" | tail -n 1 | cut -d" " -f1 || true)
     [ "${count:-0}" -gt 0 ] || fail "no test was run"
     say "$count tests passed on OTP $OTP with $(sha256sum "$LIBRARY" | cut -c1-16)... built outside"

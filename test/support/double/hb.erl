@@ -1,4 +1,4 @@
-%%% Double of a host's `hb', of early and of later ones: its wallet.
+%%% Double of the module `hb' of early and later hosts: its wallet.
 -module(hb).
 -export([wallet/0]).
 

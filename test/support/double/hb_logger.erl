@@ -1,8 +1,8 @@
-%%% A double of the host's hb_logger: same exports, same messages, entries newest first. Like the
-%%% original it never ends by itself and keeps every entry. A test can have all of its calls raise.
+%%% A double of the host's hb_logger: same exports and messages, newest entries first. Like the original it never
+%%% ends by itself and keeps every entry. A test can make all calls raise.
 -module(hb_logger).
 -export([start/0, start/1, register/1, log/2, report/1]).
-%% Of the double alone
+%% Only in the double
 -export([raising/1]).
 
 -define(RAISES, {?MODULE, raises}).
@@ -20,7 +20,7 @@ log(Logger, Data) ->
     works(),
     Logger ! {log, Data}, ok.
 
-%% Calls a function while all calls that log raise.
+%% Calls a function while all logging calls raise.
 raising(Fun) ->
     ok = persistent_term:put(?RAISES, true),
     try Fun()

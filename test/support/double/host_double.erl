@@ -1,6 +1,6 @@
-%%% What the doubles of a HyperBEAM host share: which processes the host has, their schedules, what it
-%%% was asked, and the ways in which it goes wrong. The doubles themselves have the exports, shapes and
-%%% faults of a real host's modules: those of an early one in era_a, of a later one in era_b.
+%%% Shared state of the doubles of a HyperBEAM host: its processes, their schedules, recorded calls, and injected
+%%% faults. The doubles have the exports, data shapes and faults of a real host's modules: an early host in era_a,
+%%% a later one in era_b.
 -module(host_double).
 
 %% For tests
@@ -10,7 +10,7 @@
 
 -type kind() :: local | foreign | no_scheduler | lua_error.
 
-%% Makes a host without processes; it ends with the caller.
+%% Creates a host without processes, which ends with the caller.
 start() ->
     Caller = self(),
     Owner = spawn(fun() -> own(Caller) end),
@@ -42,14 +42,14 @@ stop() ->
     receive {'DOWN', Ref, process, _, _} -> ok end,
     receive {Owner, stopped} -> ok after 0 -> ok end.
 
-%% The host has this process.
+%% Adds a process to the host.
 -spec process(Id :: binary(), kind()) -> true.
 process(Id, Kind) -> ets:insert(?MODULE, {{process, Id}, Kind}).
 
-%% `Does(Args)' stands in for a call of the host's, or says `pass'; `pass' as such ends that.
+%% `Does(Args)' replaces a call of the host, or returns `pass'. The atom `pass' ends the replacement.
 on(Call, Does) -> ets:insert(?MODULE, {{on, Call}, Does}).
 
-%% For on/2: does this the first so many times.
+%% For on/2: replaces only the first calls.
 first(Count, Does) ->
     Done = counters:new(1, []),
     fun(Args) ->
@@ -60,16 +60,16 @@ first(Count, Does) ->
         end
     end.
 
-%% What is in a process's schedule, in the order of its slots.
+%% The schedule of a process, in the order of slots.
 scheduled(Id) -> [Message || [Message] <- ets:match(?MODULE, {{slot, Id, '_'}, '$1'})].
 
-%% The slots that were pushed from, in the order in which that was.
+%% The slots that were pushed from, in order.
 pushed(Id) -> [Slot || [Slot] <- ets:match(?MODULE, {{pushed, Id, '_'}, '$1'})].
 
-%% The arguments of each call of a function, the oldest first.
+%% The arguments of each call of a function, oldest first.
 asked(Call) -> [Args || [Args] <- ets:match(?MODULE, {{asked, Call, '_'}, '$1'})].
 
-%% Schedulers that died, and of what.
+%% Schedulers that died, with their reasons.
 died() -> [Reason || [Reason] <- ets:match(?MODULE, {{died, '_'}, '$1'})].
 
 %% For the doubles
@@ -92,8 +92,8 @@ kind(Id) ->
         [] -> not_found
     end.
 
-%% As on a real host: a process's scheduler is linked to whoever calls it first, answers when it gets
-%% to it, and leaves something in the caller's mailbox.
+%% As on a real host: a process's scheduler is linked to its first caller, answers when it is free, and leaves a
+%% message in the caller's mailbox.
 schedule(Id, Message) ->
     Scheduler = scheduler(Id),
     Ref = make_ref(),
@@ -119,7 +119,7 @@ start_scheduler(Id) ->
 
 scheduler_loop(Id) ->
     receive
-        %% What a real one makes of something that is no message.
+        %% As a real one reacts to something that is not a message.
         {schedule, _From, _Ref, Message} when not is_map(Message) ->
             receive never -> ok end;
         {schedule, From, Ref, Message} ->
@@ -137,5 +137,5 @@ break(Id) -> ets:insert(?MODULE, {{broken, Id}, true}).
 
 is_broken(Id) -> ets:member(?MODULE, {broken, Id}).
 
-%% What it takes a real host, in ms.
+%% The time that a real host takes, in ms.
 take(Ms) -> receive after Ms -> ok end.

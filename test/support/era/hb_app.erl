@@ -1,5 +1,5 @@
-%%% The application of the tests' own release. Where HB_TEST_PORT names a port of loopback, the node
-%%% connects to it and does what it is told from there; otherwise it only runs.
+%%% The application of the test release. If HB_TEST_PORT names a port on loopback, the node connects to it and
+%%% executes the commands from there; otherwise it only runs.
 -module(hb_app).
 -behaviour(application).
 -export([start/2, stop/1]).

@@ -1,10 +1,10 @@
-%%% How a test and a node of its own release talk: lines, each a socket on loopback that carries terms.
-%%% On the first the test has functions called. Each monitor whose results are pushed with push/2 has
-%%% one more, on which the test takes them one by one.
+%%% The protocol between a test and a node of the test release: lines, which are sockets on loopback that carry
+%%% terms. On the first line the test calls functions. Each monitor that pushes with push/2 has its own line, on
+%%% which the test accepts the results one by one.
 -module(hb_line).
 -export([serve/1, push/2]).
 
-%% Connects to the test, and calls what it asks for. The node ends with its test.
+%% Connects to the test, and executes its calls. The node ends with its test.
 serve(Port) ->
     ok = persistent_term:put(?MODULE, Port),
     spawn(fun() ->
@@ -25,7 +25,7 @@ loop(Line) ->
             halt(1)
     end.
 
-%% An option `cron_push': returns when the test has taken the result, and with what it says.
+%% A function for `cron_push': returns the test's answer once the test has accepted the result.
 push(#{message := Result}, #{proc_id := ProcId}) ->
     Line = case get(?MODULE) of
         undefined ->

@@ -1,5 +1,5 @@
-%%% Stands for the module of this name that a release of HyperBEAM brings along, and that an
-%%% installation replaces. It raises when it is called, so that a test sees which of the two is there.
+%%% Stands for HyperBEAM's module of this name, which an installation replaces. It raises when called, so that a
+%%% test can tell the two apart.
 -module(hb_process_monitor).
 -export([start/1, start/2, start/3, stop/1]).
 

@@ -1,4 +1,4 @@
-%%% The supervisor of the tests' own release: an application must have one. It has no children.
+%%% The supervisor of the test release, required by its application. It has no children.
 -module(hb_sup).
 -behaviour(supervisor).
 -export([start_link/0, init/1]).

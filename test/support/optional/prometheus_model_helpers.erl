@@ -1,5 +1,5 @@
-%%% A double of prometheus.erl's model: takes what create_mf/4 takes, and checks what the real library
-%%% leaves for Prometheus to refuse. Compiled and loaded when a test wants it.
+%%% A double of prometheus.erl's model: accepts what create_mf/4 accepts, and checks what the real library leaves
+%%% to Prometheus. Compiled and loaded on demand.
 -module(prometheus_model_helpers).
 -export([create_mf/4]).
 
@@ -12,7 +12,7 @@ metric(Type, {Labels, Value}) when Type =:= counter; Type =:= gauge ->
     {labels(Labels), Value};
 metric(histogram, {Labels, Buckets, Count, Sum}) ->
     {Bounds, Counts} = lists:unzip(Buckets),
-    %% An atom is more than any number, so `infinity' is where it should be.
+    %% Atoms sort after numbers, so `infinity' comes last.
     {Bounds, infinity} = {lists:usort(Bounds), lists:last(Bounds)},
     {Counts, Count} = {lists:sort(Counts), lists:last(Counts)},
     true = is_number(Sum),

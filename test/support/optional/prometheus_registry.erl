@@ -1,5 +1,5 @@
-%%% A double of prometheus.erl's registry: collectors by registry, in a table that comes and goes with its
-%%% application. Compiled and loaded when a test wants it.
+%%% A double of prometheus.erl's registry: collectors by registry, in a table that lives as long as its
+%%% application. Compiled and loaded on demand.
 -module(prometheus_registry).
 -export([register_collector/1, deregister_collector/1, collector_registeredp/1, collectors/1, collect/2]).
 -export([start/0, stop/0]).
@@ -10,7 +10,7 @@ start() -> optional_library:start_table(?TABLE, bag).
 
 stop() -> optional_library:stop_table(?TABLE).
 
-%% However often it is registered, it is there once.
+%% Registering a collector again has no effect.
 register_collector(Collector) ->
     true = ets:insert(?TABLE, {default, Collector}),
     ok.
@@ -25,6 +25,6 @@ collector_registeredp(Collector) ->
 
 collectors(Registry) -> [Collector || {_, Collector} <- ets:lookup(?TABLE, Registry)].
 
-%% What a scrape does.
+%% Called by a scrape.
 collect(Registry, Callback) ->
     lists:foreach(fun(Collector) -> Collector:collect_mf(Registry, Callback) end, collectors(Registry)).

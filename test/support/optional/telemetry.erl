@@ -1,5 +1,5 @@
-%%% A double of the library `telemetry', with what of it is used and what tests need: it takes what the
-%%% real one takes, and refuses what that would refuse. Compiled and loaded when a test wants it.
+%%% A double of the library `telemetry', reduced to what is used. It refuses whatever the real one refuses.
+%%% Compiled and loaded on demand.
 -module(telemetry).
 -export([attach/4, attach_many/4, detach/1, list_handlers/1, execute/3]).
 -export([start/0, stop/0]).

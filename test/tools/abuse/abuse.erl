@@ -1,26 +1,26 @@
-%%% Calls every function of the NIF with terms of every kind, and with handles that are good, stale or
-%%% of another kind, in a node of its own: each call is `badarg' or has a documented answer, and nothing
-%%% is left behind. What the answers to good calls must be in detail is other tests' business.
+%%% Calls every function of the NIF with terms of every kind, and with good, stale and mismatched handles, in a
+%%% separate node. Each call must raise `badarg' or return a documented value, and leave nothing behind. Other
+%%% tests check the values of good calls.
 %%%
-%%% What is left behind is measured twice, with everything stopped: after the first tenth of the calls,
-%%% when all there is to load and to cache is there, and at the end.
+%%% Leaks are measured twice, with everything stopped: after the first tenth of the calls, when everything is
+%%% loaded and cached, and at the end.
 -module(abuse).
 -export([main/1, run/2]).
 
 -define(NIF, hb_process_monitor_nif).
 
-%% How much may be there at the end that was not there after a tenth.
-%% Atoms: the names of classes and events, of which the library has so many at most.
+%% The allowed growth between the tenth and the end of the run.
+%% Atoms: the library makes at most this many, the names of classes and events.
 -define(ALLOWED, #{memory_kb => 512, rss_kb => 4096, processes => 0, ports => 0, atoms => 64, threads => 0, fds => 0}).
 
-%% Everything there is to hold is replaced so many times.
+%% All resources are replaced after this many calls.
 -define(WORLDS, 50).
 -define(POOL, 500).
 %% How long threads may take to end, in ms. Only a failure takes this long.
 -define(DEADLINE, 20000).
 
-%% `erl -run abuse main Calls Seed': exit status 1 if anything was not as it should be. With a port, the
-%% report goes to whoever listens there, and judges.
+%% `erl -run abuse main Calls Seed': exit status 1 on any failure. With a port, the report is sent to the driver
+%% that listens there, and judges.
 main([Calls, Seed]) ->
     Report = run(list_to_integer(Calls), list_to_integer(Seed)),
     io:format("~P~n", [Report, 60]),
@@ -30,7 +30,7 @@ main([Calls, Seed, Port]) ->
     ok = os_node:send(Line, run(list_to_integer(Calls), list_to_integer(Seed))),
     halt(0).
 
-%% In the node that it is called in, which is of no other use afterwards.
+%% Runs in the calling node, which is then unusable for anything else.
 run(Calls, Seed) ->
     Dir = string:trim(os:cmd("mktemp -d")),
     ok = file:set_cwd(Dir),
@@ -51,12 +51,12 @@ run(Calls, Seed) ->
       grown => Grown, allowed => ?ALLOWED,
       violations => TooMuch ++ missing() ++ maps:keys(maps:without([error, answer], Answers))}.
 
-%% A function of the library that is not called here.
+%% Functions of the library that are not called here.
 missing() ->
     Called = [{Function, length(Kinds)} || {Function, Kinds, _} <- abuse_calls:all()],
     [{not_called, Function} || Function <- ?NIF:module_info(nifs), not lists:member(Function, Called)].
 
-%% World after world; each has the stale handles of the one before.
+%% Uses one world after another; each has stale handles of the previous one.
 worlds(Count, Calls, World) ->
     lists:foldl(fun(_, {Answers, Old}) ->
         New = abuse_world:new(Old),
@@ -84,13 +84,13 @@ is_right({error, badarg}, {Kind, _}) -> Kind =:= badarg_or;
 is_right({answer, Answer}, {_, Answers}) -> Answers(Answer);
 is_right(Answer, Verdict) -> Answer =:= {error, Verdict}.
 
-%% What monitors that this process is, and the log, were told.
+%% Counts messages to this process as a monitor, and to the log.
 flush() ->
     receive _ -> flush()
     after 0 -> ok
     end.
 
-%% With all that ends by itself ended.
+%% Measures after everything temporary has ended.
 measured() ->
     settled(erlang:monotonic_time(millisecond) + ?DEADLINE),
     [garbage_collect(Pid) || Pid <- processes()],
@@ -98,8 +98,7 @@ measured() ->
     #{memory_kb => erlang:memory(total) div 1024, rss_kb => Rss, processes => erlang:system_info(process_count),
       ports => erlang:system_info(port_count), atoms => erlang:system_info(atom_count), threads => Threads, fds => Fds}.
 
-%% Threads end with what they belong to, but for the one of the log. Those that do not are found in the
-%% measure.
+%% Threads end with their owners, except the log's. The measurement shows those that do not.
 settled(Until) ->
     Left = [Name || Name <- os_node:threads(self), lists:prefix("hb_cron_", Name), Name =/= "hb_cron_outbox"],
     case Left =/= [] andalso erlang:monotonic_time(millisecond) < Until of

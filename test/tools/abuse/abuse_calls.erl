@@ -1,17 +1,17 @@
-%%% The functions of the NIF: what each takes, and what it answers to that. From this comes a random call,
-%%% and whether it is a good one.
+%%% The functions of the NIF, with their arguments and possible return values. Makes random calls, and says whether
+%%% each is good.
 -module(abuse_calls).
 -export([all/0, table/0, pick/3, given/1]).
 
 -type verdict() :: badarg | {badarg_or | answer, fun((Answer :: term()) -> boolean())}.
 
-%% An argument is sane with this chance in 100, whatever the others are; else it is any term.
+%% The chance in 100 that an argument is sane, independent of the others; otherwise it is any term.
 -define(SANE, 75).
 
 -define(ANY, [alive, stopped, closed]).
 -define(PROCESS, binary:copy(<<"A">>, 43)).
 
-%% Each function with its arguments, and how often it is called: rarely, where it waits for a disk.
+%% Each function with its arguments and its weight, which is low if it waits for a disk.
 all() ->
     [{new, [engine_options], 5}, {run, [{engine, ?ANY}, slice], 20}, {interrupt, [{engine, ?ANY}], 100},
      {stop, [{engine, [stopped, closed]}], 100}, {counters, [{engine, ?ANY}], 100},
@@ -26,15 +26,15 @@ all() ->
      {snapshots, [{engine, ?ANY}, epochs], 50}, {census, [{engine, ?ANY}], 50}, {probe, [{engine, ?ANY}, process, nodes, limits], 5},
      {library_version, [], 20}, {log_to_self, [level], 50}, {metrics, [], 20}, {events_to_self, [which], 50}].
 
-%% For pick/3.
+%% Functions for pick/3.
 table() ->
     list_to_tuple(lists:append([lists:duplicate(Weight, {Function, Kinds}) || {Function, Kinds, Weight} <- all()])).
 
-%% What any argument may be beside terms: an engine that any function may be called with, and handles.
+%% Special arguments besides terms: the engine on which all functions may be called, and handles.
 given(World) ->
     [hd(abuse_world:engines([stopped], World)) | abuse_world:handles(World)].
 
-%% A call, and what must come of it.
+%% A call and its expected outcome.
 -spec pick(tuple(), tuple(), map()) -> {atom(), [term()], verdict()}.
 pick(Table, Pool, World) ->
     {Function, Kinds} = element(rand:uniform(tuple_size(Table)), Table),
@@ -44,7 +44,7 @@ pick(Table, Pool, World) ->
     Verdict = case {Fits andalso takes(Function, Args, World), Function, Args} of
         {true, _, _} -> {answer, Answers};
         {false, register, [Engine, Options]} when is_map(Options) ->
-            %% An engine that has stopped does not look at all of them.
+            %% A stopped engine does not check all of its arguments.
             case is({engine, [stopped, closed]}, Engine, World) of
                 true -> {badarg_or, Answers};
                 false -> badarg
@@ -53,7 +53,7 @@ pick(Table, Pool, World) ->
     end,
     {Function, Args, Verdict}.
 
-%% What depends on more than one argument.
+%% Rules for more than one argument.
 takes(ack, [_, _, Cursor, _], _World) ->
     byte_size(Cursor) > 0 andalso byte_size(Cursor) =< 4096;
 takes(probe, [_, _, Nodes, _], _World) ->
@@ -69,7 +69,7 @@ answers(register, {error, {bad_node, Node}}) -> is_binary(Node);
 answers(GiveUp, Answer) when GiveUp =:= give_up; GiveUp =:= give_up_large -> lists:member(Answer, [ok, full]);
 answers(has_letter, Answer) -> is_boolean(Answer);
 answers(remove, Answer) -> lists:member(Answer, [durable, wait]);
-%% These are answered later; the owner drops that.
+%% The answers come later; the owner drops them.
 answers(letters, Answer) -> is_integer(Answer);
 answers(flush, Answer) -> is_integer(Answer);
 answers(next_epoch, Answer) -> is_integer(Answer);
@@ -83,7 +83,7 @@ answers(metrics, Answer) -> is_map(Answer);
 answers(next_part, large) -> true;
 answers(Function, Answer) when Function =:= next_part; Function =:= large_part ->
     lists:member(Answer, [none, lost]) orelse tuple_size(Answer) =:= 3 orelse element(1, Answer) =:= too_large;
-%% Both are answered later; nobody takes that here.
+%% Both answers come later, and are dropped.
 answers(snapshots, Answer) -> is_integer(Answer);
 answers(census, Answer) -> is_integer(Answer);
 answers(poll, stopped) -> true;
@@ -92,13 +92,13 @@ answers(checkpoint_status, Answer) -> is_map(Answer);
 answers(Function, ok) -> lists:member(Function, [interrupt, mail, drop_memory, stop, poll, ack, move_to, stopped, keep_options, check_node, log_to_self, probe, events_to_self]);
 answers(_Function, _Answer) -> false.
 
-%% A good slice is a short one, whatever else it is: nothing here may take long.
+%% A good slice is short, because no call may take long.
 argument(slice, Pool, _World) ->
     case abuse_terms:pick(Pool) of
         Number when is_integer(Number), Number > 1 -> rand:uniform(2) - 1;
         Any -> Any
     end;
-%% One that is taken would close what the others are called with.
+%% A successful call would close the checkpoint of the other calls.
 argument(none, Pool, _World) ->
     case abuse_terms:pick(Pool) of
         Number when is_integer(Number) -> -1;
@@ -110,7 +110,7 @@ argument(Kind, Pool, World) ->
         false -> abuse_terms:pick(Pool)
     end.
 
-%% Good, or in case of options nearly so.
+%% Good arguments; options may be slightly wrong.
 sane({engine, Kinds}, _Pool, World) -> one_of(abuse_world:engines(Kinds, World));
 sane(handle, _Pool, World) -> one_of(abuse_world:handles(World));
 sane(engine_options, Pool, _World) -> 
@@ -129,7 +129,7 @@ sane(process, _Pool, _World) -> ?PROCESS;
 sane(cursor, _Pool, _World) -> rand:bytes(rand:uniform(100));
 sane(binary, _Pool, _World) -> rand:bytes(rand:uniform(100)).
 
-%% One option changed in half of the cases.
+%% In half of the cases, changes one option.
 changed(Options, Pool, Fixed) ->
     Changed = case rand:uniform(2) of
         1 -> Options;
@@ -166,7 +166,7 @@ is(monitor_options, #{process := Process, rate := Rate, cursor := Cursor, nodes 
         andalso lists:all(fun is_boolean/1, Flags);
 is(_Kind, _Term, _World) -> false.
 
-%% Negative for one that does not end in the empty one.
+%% Negative for lists that do not end in the empty list.
 length_of(List) -> try length(List) catch error:badarg -> -1 end.
 
 is_within(Term, Bits) -> is_integer(Term) andalso Term >= 0 andalso Term < 1 bsl Bits.
@@ -176,7 +176,7 @@ is_process(Term) -> is_binary(Term) andalso re:run(Term, "^[A-Za-z0-9_-]{43}$", 
 is_cursor(Term) when is_binary(Term) -> byte_size(Term) > 0 andalso byte_size(Term) =< 4096;
 is_cursor(Term) -> Term =:= undefined orelse Term =:= earliest.
 
-%% What of them is no URL has an answer of its own.
+%% Values that are not URLs have their own answer.
 is_nodes([Node]) -> is_binary(Node);
 is_nodes([Node | Nodes]) -> is_binary(Node) andalso is_nodes(Nodes);
 is_nodes(_) -> false.

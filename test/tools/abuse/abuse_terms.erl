@@ -1,17 +1,16 @@
-%%% Terms of every kind there is, made from a seed: what a NIF may be given by mistake or on purpose.
-%%% What a function does with them is not known here.
+%%% Terms of every kind, made from a seed, as a NIF may get them by mistake or on purpose.
 -module(abuse_terms).
 -export([pool/2, pick/1]).
 
-%% How deep a term is nested.
+%% The depth of nesting.
 -define(DEPTH, 2).
-%% Atoms that mean something to the library, beside others.
+%% Atoms with a meaning in the library, and others.
 -define(ATOMS, [ok, error, undefined, earliest, true, false, none, infinity, tick, debug, stopped, '', nil, null]).
-%% Keys of the maps that it takes.
+%% Keys of the maps that the library takes.
 -define(KEYS, [max_inflight, max_buffered, checkpoint, checkpoint_interval, dead_letters_max, process, rate,
                cursor, nodes, page_limit, connect_timeout, timeout, max_page_bytes, walk_after, stale_after, kept, <<"edges">>, 1]).
 
-%% So many terms, for picking, and these among them.
+%% This many terms to pick from, these among them.
 pool(Size, Given) ->
     list_to_tuple(Given ++ [term(?DEPTH) || _ <- lists:seq(1, Size)]).
 
@@ -33,12 +32,12 @@ leaf() ->
     case rand:uniform(16) of
         1 -> one_of(?ATOMS);
         2 -> rand:uniform(1000) - 500;
-        %% Around the widths of integers.
+        %% Integers around the limits of widths.
         3 -> one_of([1, -1]) * (1 bsl one_of([7, 8, 15, 16, 31, 32, 59, 60, 62, 63, 64, 127, 200, 5000])) + rand:uniform(3) - 2;
         4 -> rand:uniform() * 1.0e300;
         5 -> <<>>;
         6 -> rand:bytes(rand:uniform(100));
-        %% Where a binary is kept apart from its process's heap.
+        %% Sizes around the limit above which a binary is off its process's heap.
         7 -> rand:bytes(64 + rand:uniform(10000));
         8 -> <<(rand:uniform(128) - 1):7>>;
         9 -> <<_:3, Part/bitstring>> = rand:bytes(70 + rand:uniform(30)), Part;

@@ -1,5 +1,5 @@
-%%% What there is to hold of the library: engines and registrations, alive, stopped, removed, or of owners
-%%% that died. Which calls are made with them is not decided here.
+%%% The library's resources: engines and registrations that are alive, stopped, removed, or lost their owner.
+%%% abuse_calls decides which calls use them.
 -module(abuse_world).
 
 -export([empty/0, new/1, stop/1]).
@@ -8,21 +8,21 @@
 
 -define(NIF, hb_process_monitor_nif).
 
-%% How many stale ones of each kind are kept from earlier worlds.
+%% How many stale handles of each kind are kept from earlier worlds.
 -define(KEPT, 6).
 %% In the working directory.
 -define(CHECKPOINT, <<"abuse.redb">>).
 
 -type world() :: #{owner := pid() | none,
-                   %% They run.
+                   %% Running.
                    alive := [reference()],
-                   %% Stopped, without a checkpoint; stopped, and their checkpoint is closed.
+                   %% Stopped without a checkpoint; stopped with a closed checkpoint.
                    stopped := [reference()], closed := [reference()],
                    handles := [reference()]}.
 
 empty() -> #{owner => none, alive => [], stopped => [], closed => [], handles => []}.
 
-%% A new world that also holds some of what is left of the old one.
+%% A new world, which also has some stale handles of the old one.
 -spec new(world()) -> world().
 new(#{alive := [], stopped := Stopped, closed := Closed, handles := Handles}) ->
     {Orphan, Orphans} = in_a_process_that_ends(fun() -> make(false) end),
@@ -33,7 +33,7 @@ new(#{alive := [], stopped := Stopped, closed := Closed, handles := Handles}) ->
     #{owner => Owner, alive => [Runs, Written], stopped => [Orphan, Ended | lists:sublist(Stopped, ?KEPT)],
       closed => lists:sublist(Closed, ?KEPT), handles => Orphans ++ Of1 ++ Of2 ++ Of3 ++ Stale}.
 
-%% Ends all that is alive; of it there is the stale handles.
+%% Ends everything alive. Returns the stale handles.
 -spec stop(world()) -> world().
 stop(#{owner := Owner, alive := [Runs, Written], stopped := Stopped, closed := Closed} = World) ->
     Ref = monitor(process, Owner),
@@ -42,7 +42,7 @@ stop(#{owner := Owner, alive := [Runs, Written], stopped := Stopped, closed := C
     [] = ?NIF:close_checkpoints(20000),
     World#{owner := none, alive := [], stopped := [Runs | Stopped], closed := [Written | Closed]}.
 
-%% The owner of an engine that runs, one that has run, and one that runs with a checkpoint.
+%% The owner of three engines: one that runs, one that has run, and one that runs with a checkpoint.
 own(Parent) ->
     [{Runs, _}, {Ended, _}, {Written, _}] = Made = [make(false), make(false), make(?CHECKPOINT)],
     ok = ?NIF:stop(Ended),
@@ -65,7 +65,7 @@ run(Engine) ->
         _OverOrBusy -> run(Engine)
     end.
 
-%% An engine with a registration that stands, one that was removed, and one whose process died.
+%% An engine with three registrations: live, removed, and of a dead process.
 make(Checkpoint) ->
     {ok, Engine} = ?NIF:new((engine_options())#{checkpoint := Checkpoint}),
     [Stands, Removed] = [register(Engine) || _ <- [1, 2]],
@@ -90,7 +90,7 @@ engine_options() ->
     #{max_inflight => 4, max_buffered => 1 bsl 20, checkpoint => false, cacertfile => false,
       checkpoint_interval => 5, dead_letters_max => 50, dead_letters_max_bytes => 1000000, expire_after => 0}.
 
-%% Nobody listens there.
+%% A port without a listener.
 monitor_options() ->
     #{process => binary:copy(<<"A">>, 43), rate => 3600000, cursor => earliest, nodes => [<<"http://127.0.0.1:1">>],
       page_limit => 1000, connect_timeout => 1000, first_byte_timeout => 1000, timeout => 1000,

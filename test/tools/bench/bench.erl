@@ -1,8 +1,7 @@
-%%% What `make bench' runs: the suites that were asked for, one after the other, each of which has its runs
-%%% measured in OS processes of their own and makes tables of them. Figures of two machines cannot be
-%%% compared; the ratios within one run can.
+%%% The driver of `make bench': runs the requested suites in turn. Each suite measures in separate OS processes and
+%%% prints tables. Figures of different machines cannot be compared; the ratios within one run can.
 %%%
-%%% It is no test: no figure makes it fail, but a run that loses, repeats or reorders a result does.
+%%% It is not a test: no figure makes it fail. A run that loses, repeats or reorders a result does.
 -module(bench).
 
 -export([main/1]).
@@ -11,7 +10,7 @@
 -define(SUITES, ?DEFAULT ++ ["million", "neighbours"]).
 -define(RESULTS, "docs/benchmarks").
 
-%% `erl -run bench main Suites Quick Save Results': what the variables of `make bench' of these names hold.
+%% `erl -run bench main Suites Quick Save Results': the values of the variables of `make bench'.
 -spec main([string()]) -> no_return().
 main([Suites, Quick, Save, Results]) ->
     _ = logger:set_primary_config(level, error),
@@ -33,7 +32,7 @@ run(Suites, Quick, Save, Results) ->
     lists:foreach(fun(Suite) -> suite(Suite, Options, Save) end, Suites).
 
 suite(Suite, Options, Save) ->
-    %% Before anything is measured, so that it says under what.
+    %% Printed first, so that the figures have their context.
     Machine = bench_machine:describe(["make bench SUITES=", Suite, [" QUICK=yes" || #{quick := true} <- [Options]],
                                       [io_lib:format(" RESULTS=~b", [Results]) || #{results := Results} <- [Options]]]),
     io:put_chars(["\n", Machine]),
@@ -55,7 +54,7 @@ wrap([Word | Words], 0) -> [Word | wrap(Words, length(Word))];
 wrap([Word | Words], Used) when Used + length(Word) < 110 -> [" ", Word | wrap(Words, Used + 1 + length(Word))];
 wrap(Words, _) -> ["\n" | wrap(Words, 0)].
 
-%% A file for each suite, so that one can be measured again alone.
+%% A file for each suite, so that each can be repeated alone.
 save(Suite, Machine, Sections) ->
     File = filename:join(?RESULTS, Suite ++ ".md"),
     ok = filelib:ensure_dir(File),

@@ -1,8 +1,8 @@
-%%% How fast a backlog is drained into a push that only checks the order and counts, and what that takes:
-%%% CPU time, which is that of the whole OS process, and its peak memory. The library acks each result, and
-%%% with its checkpoint what is acked is durable; plain Erlang has neither.
+%%% The speed of draining a backlog into a push that only checks the order and counts, with the CPU time and the
+%%% peak memory of the whole OS process. The library acks each result, and makes acks durable with its checkpoint;
+%%% plain Erlang does neither.
 %%%
-%%% It says nothing of a CU that is slow, far away or behind TLS, nor of a push that does something.
+%%% The suite does not cover slow or distant CUs, TLS, and pushes that do work.
 -module(bench_backlog).
 
 -export([suite/1, measured/1]).
@@ -12,7 +12,7 @@
 suite(#{quick := Quick} = Options) ->
     Results = maps:get(results, Options, case Quick of true -> 20000; false -> 1000000 end),
     Rounds = 3,
-    %% As many in all as plain Erlang drains in 10 s or so.
+    %% In total, about what plain Erlang drains in 10 s.
     Each = max(1000, Results div 100),
     Variants = [{1, Results, 500}, {1, Results, 1000}, {64, Each, 1000}],
     Measured = [{Variant, variant(Rounds, Variant)} || Variant <- Variants],
@@ -67,7 +67,7 @@ measured(#{processes := Processes, results := Results, page := Limit} = Run) ->
     Begin = bench_run:now_us(),
     bench_monitors:tick(Monitors),
     End = bench_push:drained(Processes, Begin),
-    %% The last empty pages belong to a drain, and nothing may come after them.
+    %% The last empty pages belong to a drain, and no request may follow them.
     ok = bench_monitors:settle(Run, Monitors),
     Used = bench_run:cpu_seconds() - Cpu,
     All = Processes * Results,

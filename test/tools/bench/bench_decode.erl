@@ -1,9 +1,9 @@
-%%% What making terms of a page's body takes, beside jiffy: from the body as it came to the terms as they are
-%%% delivered, without asking, waiting and pushing.
+%%% The cost of decoding pages, compared with jiffy: from the received body to the delivered terms, without
+%%% requests, waits and pushes.
 %%%
-%%% The library's figure is its own count of what its threads and its functions spend on that, while a backlog comes at a pace
-%%% that leaves the machine idle most of the time. Plain Erlang decodes the same pages at the same pace, each
-%%% in a process that has nothing else on its heap.
+%%% The library counts the time that its threads and functions spend on decoding, while a backlog arrives at a pace
+%%% that leaves the machine mostly idle. Plain Erlang decodes the same pages at the same pace, each in a new
+%%% process with an empty heap.
 -module(bench_decode).
 
 -export([suite/1, measured/1]).
@@ -31,7 +31,7 @@ measured(#{who := ours, pages := Pages} = Run) ->
     Monitors = bench_monitors:start(Run, [1], #{rate => 3600000, limit => ?EDGES, push => bench_push:function(Push)}),
     ok = bench_monitors:settle(Run, Monitors),
     bench_monitors:tick(Monitors),
-    %% The first ones make buffers grow that last.
+    %% The first pages enlarge buffers, which stay.
     {Before, Us} = decoded_from(5),
     {After, AllUs} = decoded_from(Before + Pages),
     #{page_us => (AllUs - Us) / (After - Before)};
@@ -49,7 +49,7 @@ decoded_from(Least) ->
     bench_run:until(fun() -> element(1, decoded()) >= Least end),
     decoded().
 
-%% How many pages, and how long they took in all, in us.
+%% The number of pages, and their total time in us.
 decoded() ->
     #{decode := {Buckets, Over, Us}, terms := {_, _, TermsUs}} = hb_process_monitor_nif:metrics(),
     {Over + lists:sum([Count || {_, Count} <- Buckets]), Us + TermsUs}.

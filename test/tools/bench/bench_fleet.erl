@@ -1,10 +1,9 @@
-%%% Many monitors at once: what starting them takes, what each of them occupies, and what the node does while
-%%% they run.
+%%% Many monitors at once: the time to start them, the memory of each, and the node's load while they run.
 -module(bench_fleet).
 
 -export([start/3, watch/1, grown/2, stop/1]).
 
-%% So many monitors, one after the other from this process. `before': the memory, for `grown'.
+%% Starts this many monitors, one after another. `before': the memory, for `grown'.
 start(#{who := Who} = Run, Count, Rate) ->
     ok = bench_monitors:prepare(Run),
     Push = bench_push:new(#{}),
@@ -20,8 +19,8 @@ start(#{who := Who} = Run, Count, Rate) ->
     #{vm := Vm, rss := Rss} = grown(Fleet, Count),
     {Fleet, #{start_s => Took / 1.0e6, start_us => Took / Count, vm_each => Vm, rss_each => Rss}}.
 
-%% What starting has left in the mailboxes and heaps of those that serve all is no monitor's. The monitors
-%% themselves are as they are.
+%% Garbage in the mailboxes and heaps of shared processes does not count towards monitors. The monitors themselves
+%% are not collected.
 quiet() ->
     Serving = [Pid || Name <- registered(), Pid <- [whereis(Name)], is_pid(Pid)],
     lists:foreach(fun(Pid) ->
@@ -29,11 +28,11 @@ quiet() ->
         true = garbage_collect(Pid)
     end, Serving -- [self()]).
 
-%% By how many bytes per monitor memory has grown since they were started.
+%% The growth of memory since they were started, in bytes per monitor.
 grown(#{before := Before}, Count) ->
     maps:map(fun(Kind, Bytes) -> (Bytes - maps:get(Kind, Before)) / Count end, bench_run:memory()).
 
-%% What the library does in so many us.
+%% The library's activity within a time, in us.
 watch(Us) ->
     #{ticks := Ticks, missed_ticks := Missed, fetches := Fetches} = bench_monitors:counters(),
     {Cpu, Begin} = {bench_run:cpu_seconds(), bench_run:now_us()},
@@ -44,7 +43,7 @@ watch(Us) ->
     #{ticks => AllTicks - Ticks, missed => AllMissed - Missed, requests => Requests, cpu => Used,
       per_second => Requests * 1.0e6 / Took, cpu_per_request => Used * 1.0e6 / max(1, Requests)}.
 
-%% Returns when all have ended. How long that took, in s.
+%% Returns when all have ended, with the time in s.
 stop(#{run := Run, monitors := Monitors}) ->
     Begin = bench_run:now_us(),
     ok = bench_monitors:stop(Run, Monitors),

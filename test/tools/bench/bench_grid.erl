@@ -1,6 +1,6 @@
-%%% When a registration's first tick is due. The library spreads first ticks over the rate by a hash of the
-%%% process id; to tell how late one is, the same must be known here. Should the library come to do it
-%%% otherwise, ticks come before they are due, and the suite that needs this fails.
+%%% Computes when a registration's first tick is due. The library spreads first ticks over the rate by a hash of
+%%% the process id, which is repeated here to measure lateness. If the library changes the hash, ticks arrive
+%%% before they are due, and the suite fails.
 -module(bench_grid).
 
 -export([phase/2]).

@@ -1,6 +1,6 @@
-%%% How what one monitor costs changes with how many there are. What is held constant is the number of polls
-%%% per second of the whole node: ten times the monitors have a rate ten times as long. So a cost per poll that
-%%% does not grow is a cost that does not depend on how many others there are.
+%%% How the cost of one monitor changes with their number. The polls per second of the whole node are constant: ten
+%%% times the monitors have a rate ten times as long. A constant cost per poll then shows that the cost of a
+%%% monitor does not depend on the others.
 %%%
 %%% The CU has no results: each poll is one request, whose answer is an empty page.
 -module(bench_growth).
@@ -9,7 +9,7 @@
 
 %% Polls per second of all monitors.
 -define(POLLS, 500).
-%% Below so many, the VM's own memory moves by more than theirs.
+%% With fewer monitors, the VM's own memory varies more than theirs.
 -define(WEIGHABLE, 100).
 
 suite(#{quick := Quick}) ->
@@ -42,7 +42,7 @@ rate(Count) -> max(1, Count * 1000 div ?POLLS).
 
 measured(#{monitors := Count, seconds := Seconds} = Run) ->
     {Fleet, Started} = bench_fleet:start(Run, Count, rate(Count)),
-    %% What starting leaves to be done, a commit for one, is not a poll's.
+    %% Work that the starts leave behind, such as a commit, does not count towards polls.
     bench_run:sleep_until(bench_run:now_us() + 2000000),
     Watched = bench_fleet:watch(Seconds * 1000000),
     _ = bench_fleet:stop(Fleet),

@@ -1,9 +1,9 @@
-%%% Under what a benchmark was run.
+%%% Describes the machine of a benchmark.
 -module(bench_machine).
 
 -export([describe/1]).
 
-%% A list in Markdown.
+%% A Markdown list.
 describe(Command) ->
     {{Year, Month, Day}, _} = calendar:universal_time(),
     unicode:characters_to_binary([["* ", Name, ": ", Value, "\n"] || {Name, Value} <- [

@@ -1,10 +1,10 @@
-%%% A million monitors in one node: that they start, run and stop, and what that takes. Only when asked for:
-%%% it wants several GB of memory and some minutes.
+%%% A million monitors in one node: starting, running and stopping them, with the cost. Runs only on request: it
+%%% needs several GB of memory and some minutes.
 -module(bench_million).
 
 -export([suite/1, measured/1]).
 
-%% A million of them make 1,667 polls per second.
+%% At this rate, a million of them make 1,667 polls per second.
 -define(RATE, 600000).
 
 suite(#{quick := Quick}) ->

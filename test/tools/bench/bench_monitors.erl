@@ -1,26 +1,26 @@
-%%% Monitors of the library and of plain Erlang behind one face, for suites that compare the two.
+%%% A common interface to monitors of the library and of plain Erlang, for suites that compare the two.
 -module(bench_monitors).
 
 -export([prepare/1, start/3, id/1, tick/1, settle/2, stop/2, counters/0]).
 
-%% Everything that happens once in the life of a node.
+%% Work that is done once in the life of a node.
 prepare(#{who := plain}) ->
     bench_plain:prepare();
 prepare(#{dir := Dir} = Run) ->
     Checkpoint = case maps:get(checkpoint, Run, true) of
-        %% A binary, as the default is: a monitor looks at it, and so has it on its heap.
+        %% A binary, like the default. A monitor reads it, and therefore has it on its heap.
         true -> unicode:characters_to_binary(filename:join(Dir, "checkpoint.redb"));
         false -> false
     end,
     ok = hb_opts:set(maps:merge(#{cron_checkpoint => Checkpoint}, maps:get(options, Run, #{}))),
-    %% One for all: the host's own would be a process for each monitor.
+    %% One for all: the host's logger would be a process for each monitor.
     persistent_term:put({?MODULE, logger}, spawn(fun forget/0)),
     {ok, _} = application:ensure_all_started(hb_process_monitor),
     ok.
 
 forget() -> receive _ -> forget() end.
 
-%% Monitors of these numbers, from the first result on: `rate', `limit', `push'.
+%% Starts monitors of these numbers from the first result on, with the options `rate', `limit', `push'.
 start(#{who := plain, url := Url}, Numbers, Options) ->
     [bench_plain:start(id(N), Options#{url => Url}) || N <- Numbers];
 start(#{url := Url}, Numbers, #{rate := Rate, limit := Limit, push := Push}) ->
@@ -28,18 +28,18 @@ start(#{url := Url}, Numbers, #{rate := Rate, limit := Limit, push := Push}) ->
                 cron_node => Url, logger => persistent_term:get({?MODULE, logger})},
     [element(1, hb_process_monitor:start(id(N), Options)) || N <- Numbers].
 
-%% A process id for each number.
+%% The process id of a number.
 id(N) ->
     Digits = integer_to_binary(N),
     <<(binary:copy(<<"0">>, 43 - byte_size(Digits)))/binary, Digits/binary>>.
 
 tick(Monitors) -> lists:foreach(fun(Monitor) -> Monitor ! tick end, Monitors).
 
-%% Waits until the polls that were begun have ended, and what they brought is pushed.
+%% Waits until all polls have ended, and their results are pushed.
 settle(#{who := plain}, Monitors) ->
     lists:foreach(fun bench_plain:settle/1, Monitors);
 settle(_, Monitors) ->
-    %% A tick that is on its way becomes a poll first, a poll that has ended leaves pushes.
+    %% A pending tick first becomes a poll, and the end of a poll leaves pushes.
     lists:foreach(fun sys:get_state/1, Monitors),
     bench_run:until(fun() ->
         #{inflight := Inflight, queued := Queued} = counters(),

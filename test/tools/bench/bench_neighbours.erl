@@ -15,13 +15,13 @@
 %% For tracing
 -export([collect/1]).
 
-%% Between the ticks of a monitor, and of one of the sample, in ms.
+%% The time between the ticks of a monitor, and of a sampled one, in ms.
 -define(RATE, 60000).
 -define(SAMPLE_RATE, 1000).
 -define(SAMPLE, 200).
-%% What `long_schedule' reports, in ms: the bound.
+%% The bound of `long_schedule', in ms.
 -define(LONG, 1).
-%% A scheduler that is preempted this much more often than the control's is not to blame alone.
+%% If a scheduler is preempted this much more often than the control's, the machine is not the only cause.
 -define(NOISE, 3).
 
 suite(#{quick := Quick}) ->
@@ -36,7 +36,7 @@ suite(#{quick := Quick}) ->
         bench_runs:say("  ~s~s", [Who, case Pinned of true -> ", one scheduler with a CPU of its own"; false -> "" end]),
         bench_runs:node(?MODULE, Run#{who => Who, pinned => Pinned}, {"data:0", "0"}, ["+P", "4000000", "+c", "false" | Flags], Environment)
     end,
-    %% Without time correction, so that both clocks run alike: the engine's and the traces'.
+    %% Without time correction, so that the clocks of the engine and the traces run alike.
     Late = Node(ours, false, []),
     Control1 = Node(plain, false, []),
     [Ours, Plain] = [Node(Who, true, ["+S", "1:1"]) || Who <- [ours, plain]],
@@ -95,7 +95,7 @@ measured(#{monitors := Count, pinned := Pinned, seconds := Seconds} = Run) ->
     Earliest = maps:map(fun(_, Of) -> earliest(lists:usort([Time rem period() || Time <- Of])) end, Times),
     maps:from_list([{Phase, figures(Raw, Earliest)} || {Phase, Raw} <- Figures]).
 
-%% The earliest place within the period, at which most ticks come: the one after the longest gap of the circle.
+%% The earliest place within the period: the one after the longest gap of the circle, at which most ticks arrive.
 earliest([First | Rest] = Places) ->
     {_, Place} = lists:max(lists:zipwith(fun(Before, After) -> {After - Before, After} end, Places,
                                          Rest ++ [First + period()])),
@@ -120,7 +120,7 @@ ticking(Rate, Due) ->
     _ = erlang:send_after(Due + Rate, self(), tick, [{abs, true}]),
     ticking(Rate, Due + Rate).
 
-%% What happens in a phase goes on from its beginning to its end.
+%% The load of a phase lasts from its beginning to its end.
 phase(Phase, Run, Fleet, Collector, Seconds) ->
     End = begun(Phase, Run, Fleet),
     _ = ask(Collector),
@@ -129,7 +129,7 @@ phase(Phase, Run, Fleet, Collector, Seconds) ->
     bench_run:sleep_until(Begin + Seconds * 1000000),
     Raw = ask(Collector),
     ok = End(),
-    %% What the end leaves behind is over before the next phase.
+    %% Wait for the aftermath of this phase.
     bench_run:sleep_until(bench_run:now_us() + 3000000),
     Raw.
 
@@ -190,7 +190,7 @@ during(_, _) ->
 
 forget() -> receive _ -> forget() end.
 
-%% @private What the traced and the long ones send; the driver takes it and begins anew.
+%% @private Receives the traces and `long_schedule' reports. The driver takes and resets them.
 collect(#{ticks := Ticks, long := Long} = Got) ->
     receive
         {trace_ts, Pid, 'receive', tick, Time} ->
@@ -223,7 +223,7 @@ late(Place, Earliest) -> Place - Earliest + period().
 
 to_ms(Native) -> erlang:convert_time_unit(Native, native, microsecond) / 1000.
 
-%% The scheduler alone on the first CPU, everything else on the others.
+%% The scheduler alone on the first CPU, all other threads on the others.
 pin() ->
     Tasks = "/proc/self/task",
     {ok, Ids} = file:list_dir(Tasks),
@@ -235,5 +235,5 @@ pin() ->
     end, Named),
     ok.
 
-%% As OTP 25 and those since name them.
+%% The names of threads in OTP 25 and later.
 scheduler(Name) -> lists:prefix("1_scheduler", Name) orelse lists:prefix("erts_sched_1", Name).

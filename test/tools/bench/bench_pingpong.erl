@@ -1,21 +1,21 @@
-%%% What a drain costs the rest of the node: two processes play ping-pong on the normal schedulers, a third
-%%% one writes and reads a small file, while a backlog is drained. Each does so at a fixed pace, so that it is
-%%% the drain that loads the node and not what is measured.
+%%% The cost of a drain for the rest of the node: two processes play ping-pong on the normal schedulers, and a
+%%% third writes and reads a small file, while a backlog is drained. They run at a fixed pace, so that the drain
+%%% loads the node and the measurement does not.
 %%%
-%%% Both drains are held by their pushes to the same results per second, half of what plain Erlang can, since
-%%% otherwise the faster one would be measured at more work.
+%%% The pushes limit both drains to the same results per second, half of what plain Erlang can do. Otherwise the
+%%% faster one would be measured under more work.
 -module(bench_pingpong).
 
 -export([suite/1, measured/1]).
 
-%% ms between two round trips, and between two times that the file is written and read.
+%% The time between two round trips, and between two accesses to the file, in ms.
 -define(PING_EVERY, 1).
 -define(FILE_EVERY, 5).
 -define(FILE_BYTES, 4096).
 
 suite(#{quick := Quick}) ->
     {Seconds, Rounds} = case Quick of true -> {1, 1}; false -> {10, 3} end,
-    %% Nobody comes to its end.
+    %% More results than can be drained.
     Cu = {"data:400", "1000000000"},
     Run = #{seconds => Seconds, per_second => infinity, limit => 60000 + Seconds * 1000},
     Drain = fun(More) -> bench_runs:node(?MODULE, maps:merge(Run, More), Cu) end,
@@ -52,7 +52,7 @@ suite(#{quick := Quick}) ->
 measured(#{who := Who, seconds := Seconds, per_second := PerSecond, dir := Dir} = Run) ->
     Push = bench_push:new(#{per_second => PerSecond}),
     Who =:= idle orelse drain(Run, Push),
-    %% The first page is there.
+    %% The first page has arrived.
     Who =:= idle orelse bench_run:until(fun() -> bench_push:pushed(Push) > 0 end),
     Pong = spawn_link(fun pong/0),
     Until = bench_run:now_us() + Seconds * 1000000,
@@ -84,7 +84,7 @@ write_and_read(File, Bytes) ->
     {ok, Bytes} = file:read_file(File),
     ok.
 
-%% In a process of its own, with a pause after each time. How long each took, in us.
+%% Runs in a separate process, with a pause after each time. Returns the times in us.
 played(Every, Until, Play) ->
     spawn_monitor(fun() -> exit({took, play(Every, Until, Play, [])}) end).
 

@@ -1,40 +1,40 @@
-%%% What the library is measured against: monitors in plain Erlang, without a line of Rust of ours. Each is
-%%% a process with a second one beside it that sleeps and sends it ticks, as the module that the library
-%%% replaces is built. At a tick it asks the CU for a page with httpc, decodes it with jiffy, pushes its
-%%% results one by one, and asks for the next page, until one is empty.
+%%% The baseline of the benchmarks: monitors in plain Erlang, without Rust. Like the module that the library
+%%% replaces, each is a process with a second one that sleeps and sends it ticks. At a tick it requests a page from
+%%% the CU with httpc, decodes it with jiffy, pushes its results one by one, and requests the next page, until one
+%%% is empty.
 %%%
-%%% It is meant to be written well: bodies are binaries, connections stay open, up to 64 of them, their
-%%% buffers hold a good part of a page. But it has no retries, no checkpoint and no limits: a request that
-%%% fails ends the run. Nor is it the fastest loop possible: a page is asked for when the one before it is
-%%% pushed, as one process does, and its heap is not made large in advance.
+%%% It is meant to be well written: bodies are binaries, up to 64 connections stay open, and their buffers hold a
+%%% good part of a page. But it has no retries, no checkpoint and no limits: a failed request ends the run. It is
+%%% not the fastest possible loop: a page is requested after the previous one was pushed, in one process, whose
+%%% heap is not enlarged in advance.
 -module(bench_plain).
 
 -export([prepare/0, decoder/0, start/2, settle/1, stop/1]).
-%% Its parts, for what is measured alone
+%% Parts that are measured alone
 -export([body/1, decode/1]).
 
 -define(TIMEOUT, 60000).
 
-%% Everything that happens once in the life of a node: it is not part of what is measured.
+%% Work that is done once in the life of a node, which is not measured.
 prepare() ->
     {ok, _} = application:ensure_all_started(inets),
     {ok, _} = inets:start(httpc, [{profile, ?MODULE}]),
     ok = httpc:set_options([{ipfamily, inet}, {keep_alive_timeout, 120000}, {max_sessions, 64},
                             {socket_opts, [{nodelay, true}, {buffer, 262144}]}], ?MODULE),
     ok = persistent_term:put(?MODULE, decoder()),
-    %% Loading a module on its first call takes time: the client's are loaded now.
+    %% Load the client's modules now: loading them on their first call takes time.
     {ok, Modules} = application:get_key(inets, modules),
     Client = [M || M <- Modules, Prefix <- ["httpc", "http_"], lists:prefix(Prefix, atom_to_list(M))],
     ok = code:ensure_modules_loaded([uri_string, decoder() | Client]).
 
-%% jiffy, or what OTP has since version 27.
+%% jiffy, otherwise OTP's decoder, which exists since version 27.
 decoder() ->
     case code:ensure_loaded(jiffy) of
         {module, jiffy} -> jiffy;
         {error, _} -> json
     end.
 
-%% From the first result on. Linked to its caller, whom a failed request ends.
+%% Starts at the first result. Linked to its caller: a failed request ends both.
 start(ProcId, #{url := Url, limit := Limit, rate := Rate, push := Push}) ->
     Base = <<Url/binary, "/cron/", ProcId/binary, "?">>,
     Rest = <<"limit=", (integer_to_binary(Limit))/binary>>,
@@ -49,13 +49,13 @@ ticker(Rate, Monitor) ->
     Monitor ! tick,
     ticker(Rate, Monitor).
 
-%% Returns once a monitor has done what it was told before.
+%% Returns when a monitor has served all earlier messages.
 settle(Monitor) ->
     Ref = make_ref(),
     Monitor ! {settle, self(), Ref},
     receive Ref -> ok end.
 
-%% Its ticker goes with it.
+%% Its ticker ends with it.
 stop(Monitor) ->
     unlink(Monitor),
     exit(Monitor, kill).
@@ -78,7 +78,7 @@ poll(ProcId, Push, Ask, Cursor) ->
 from(<<>>) -> <<>>;
 from(Cursor) -> [<<"from=">>, uri_string:quote(Cursor), $&].
 
-%% What the CU answers.
+%% Parses the CU's answer.
 body(Url) ->
     {ok, {200, Body}} =
         httpc:request(get, {iolist_to_binary(Url), []},

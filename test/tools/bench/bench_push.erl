@@ -1,23 +1,23 @@
-%%% The push of all benchmarks, the same for the library and for what it is compared to: it checks that
-%%% each result is the next one of its process, and counts. A result that is repeated or out of order ends
-%%% the run, and so does one that is lost, when the next one comes.
+%%% The push of all benchmarks, for the library and the baselines: checks that each result is the next one of its
+%%% process, and counts. A repeated or reordered result ends the run, and so does a lost one when the next result
+%%% arrives.
 %%%
-%%% What it knows of a process is in the dictionary of the monitor, which is the cheapest place there is:
-%%% so a monitor that was started anew begins at the first result again, and fails the run.
+%%% The state of a process is in its monitor's process dictionary, the cheapest place. A restarted monitor begins
+%%% at the first result again, and therefore fails the run.
 -module(bench_push).
 
 -export([new/1, pushed/1, drained/2, function/1]).
 
 -export_type([push/0]).
 
-%% The number of the result that a process had last, and its pace.
+%% The number of the last result of a process, and its pace.
 -define(LAST, bench_last).
 -define(BEGAN, bench_began).
 
 -opaque push() :: {counters:counters_ref(), fun((map(), map()) -> ok)}.
 
-%% `last': the number of each process's last result, of which the caller is told.
-%% `per_second': no more than so many by one process, by making its monitor wait.
+%% `last': the number of each process's last result, which is reported to the caller.
+%% `per_second': the limit on results of one process, which the push enforces by waiting.
 new(Options) ->
     Counted = counters:new(1, [write_concurrency]),
     Driver = self(),
@@ -37,11 +37,11 @@ new(Options) ->
 
 function({_, Fun}) -> Fun.
 
-%% How many results have been pushed.
+%% The number of pushed results.
 pushed({Counted, _}) -> counters:get(Counted, 1).
 
-%% Waits until so many processes have had their last result. Says when the last of them had, at the
-%% earliest at `At'.
+%% Waits until this many processes have had their last result. Returns when the last of them had, but not before
+%% `At'.
 drained(0, At) -> At;
 drained(Processes, At) ->
     receive {drained, Us} -> drained(Processes - 1, max(At, Us)) end.
@@ -54,7 +54,7 @@ pace(PerSecond, Number) ->
         undefined -> put(?BEGAN, Now), Now;
         At -> At
     end,
-    %% A timer knows ms: it waits when it is as much ahead.
+    %% Timers have a resolution of 1 ms, so wait when the lead is as large.
     case (Number * 1000000) div PerSecond - (Now - Began) of
         Ahead when Ahead >= 1000 -> receive after Ahead div 1000 -> ok end;
         _ -> ok

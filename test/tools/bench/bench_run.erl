@@ -1,9 +1,9 @@
-%%% What runs inside a measured OS process: it takes one order from its driver, carries it out, answers
-%%% with figures, and ends. Also what every suite measures with.
+%%% Runs inside a measured OS process: takes one order from the driver, executes it, returns figures, and ends.
+%%% Also has the measurements that all suites share.
 -module(bench_run).
 
 -export([main/1]).
-%% What the operating system and the VM say
+%% Measurements by the operating system and the VM
 -export([cpu_seconds/0, rss_mb/0, peak_mb/0, memory/0, now_us/0]).
 %% Waiting
 -export([until/1, sleep_until/1]).
@@ -11,13 +11,13 @@
 %% `erl -run bench_run main Port': `Port' is where the driver listens.
 main([Port]) ->
     _ = logger:set_primary_config(level, error),
-    %% The process that boots must not be the one that works.
+    %% The booting process must not be the working one.
     _ = spawn(fun() -> obey(os_node:connect(list_to_integer(Port))) end),
     ok.
 
 obey(Line) ->
     {Module, #{limit := Limit} = Run} = os_node:recv(Line),
-    %% It ends by itself, whatever became of its driver.
+    %% It ends by itself, even without its driver.
     _ = spawn(fun() -> _ = gen_tcp:recv(Line, 0), halt(1) end),
     {Pid, Ref} = spawn_monitor(fun() -> exit({figures, Module:measured(Run)}) end),
     receive
@@ -36,7 +36,7 @@ obey(Line) ->
 %% CPU time of this OS process.
 cpu_seconds() ->
     {ok, Stat} = file:read_file("/proc/self/stat"),
-    %% The command's name, in brackets, may hold anything.
+    %% The command's name, in parentheses, may contain any character.
     [_, Fields] = string:split(Stat, ") ", trailing),
     %% Fields 14 and 15 of proc(5), in ticks of 10 ms on every Linux.
     [User, System] = lists:sublist(string:lexemes(Fields, " "), 12, 2),
@@ -46,14 +46,14 @@ rss_mb() -> maps:get(rss_kb, os_node:status(self)) / 1024.
 
 peak_mb() -> maps:get(peak_kb, os_node:status(self)) / 1024.
 
-%% In bytes: what the VM has allocated, and what the system has given to all of the process.
+%% Bytes that the VM has allocated, and bytes that the system has given to the process.
 memory() -> #{vm => erlang:memory(total), rss => maps:get(rss_kb, os_node:status(self)) * 1024}.
 
-%% Since the VM began: never negative.
+%% The time since the VM's start, which is never negative.
 now_us() ->
     erlang:convert_time_unit(erlang:monotonic_time() - erlang:system_info(start_time), native, microsecond).
 
-%% Waits until Fun() is true; the run's limit is the deadline.
+%% Waits until Fun() is true. The run's limit is the deadline.
 until(Fun) ->
     case Fun() of
         true -> ok;
@@ -62,7 +62,7 @@ until(Fun) ->
             until(Fun)
     end.
 
-%% The length of what is measured, or the pace within it.
+%% The length of a measurement, or the pace within it.
 sleep_until(Us) ->
     case Us - now_us() of
         Left when Left > 0 -> receive after (Left + 999) div 1000 -> ok end;

@@ -1,5 +1,5 @@
-%%% Measured runs as the driver sees them. Each is an OS process of its own, with a Compute Unit of its
-%%% own beside it, so that nothing of one run is found by the next: no heap, no file, no connection.
+%%% Measured runs, from the driver's side. Each is a separate OS process with its own Compute Unit, so that runs
+%%% share no heap, file or connection.
 -module(bench_runs).
 
 -export([node/3, node/4, node/5, floor/3, in_turn/2, say/2]).
@@ -8,20 +8,20 @@
 
 -type figures() :: #{atom() => number() | [number()]}.
 
-%% How long a Compute Unit may take to listen, a floor to end, and a node beyond its own limit, in ms.
-%% Only a failure takes this long.
+%% The limits in ms for the start of a Compute Unit, the end of a floor, and a node beyond its own limit. Only a
+%% failure takes this long.
 -define(READY_LIMIT, 20000).
 -define(FLOOR_LIMIT, 300000).
 -define(SPARE, 10000).
 
-%% `Module:measured(Run)' in a node of its own, within `limit' ms of the map.
+%% Runs `Module:measured(Run)' in a separate node, within the `limit' of the map, in ms.
 -spec node(module(), map(), Cu :: {Kind :: string(), Count :: string()}) -> figures().
 node(Module, Run, Cu) -> node(Module, Run, Cu, []).
 
 %% The same, with flags for `erl'.
 node(Module, Run, Cu, Flags) -> node(Module, Run, Cu, Flags, []).
 
-%% The same, with these variables in its environment.
+%% The same, with additional environment variables.
 node(Module, #{limit := Limit} = Run, {Kind, Count}, Flags, Environment) ->
     Dir = string:trim(os:cmd("mktemp -d")),
     try
@@ -52,8 +52,8 @@ decoder_path() ->
         Beam -> ["-pa", filename:dirname(Beam)]
     end.
 
-%% The client without a library: see test/rust/bench/src/bin/floor.rs.
-%% `Least': the fewest results that must come out.
+%% The client without the library: see test/rust/bench/src/bin/floor.rs.
+%% `Least': the least number of results that must arrive.
 -spec floor({Kind :: string(), Count :: string()}, [string()], Least :: pos_integer()) -> figures().
 floor({Kind, Count}, Args, Least) ->
     served_by(Kind, Count, fun(Url) ->
@@ -80,8 +80,7 @@ number(Text) ->
     catch error:badarg -> list_to_integer(Text)
     end.
 
-%% Calls Fun(Url) while a Compute Unit serves. It ends with its standard input, and so with whoever
-%% started it.
+%% Calls Fun(Url) while a Compute Unit serves. The unit ends with its standard input, and therefore with this node.
 served_by(Kind, Count, Fun) ->
     Dir = string:trim(os:cmd("mktemp -d")),
     File = filename:join(Dir, "url"),
@@ -108,8 +107,8 @@ url(Cu, File, Until) ->
 program(Name) ->
     filename:join(os:getenv("BENCH_PROGRAMS"), Name).
 
-%% Each of the runs so many times, A B C A B C …, so that what the machine does meanwhile is shared by all.
-%% All figures of each, in order.
+%% Repeats each of the runs, in the order A B C A B C …, so that varying load of the machine affects all alike.
+%% Returns all figures of each, in order.
 -spec in_turn(Rounds :: pos_integer(), [{Name :: atom(), fun(() -> figures())}]) -> #{Name :: atom() => [figures()]}.
 in_turn(Rounds, Runs) ->
     All = [begin
@@ -118,5 +117,5 @@ in_turn(Rounds, Runs) ->
     end || Round <- lists:seq(1, Rounds), {Name, Run} <- Runs],
     maps:from_list([{Name, [Figures || {Of, Figures} <- All, Of =:= Name]} || {Name, _} <- Runs]).
 
-%% What goes on, beside the results.
+%% The process's activity besides the results.
 say(Format, Args) -> io:format(standard_error, Format ++ "~n", Args).

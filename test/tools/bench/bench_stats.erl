@@ -1,4 +1,4 @@
-%%% Numbers about numbers.
+%%% Statistics.
 -module(bench_stats).
 
 -export([median/1, spread/1, percentile/2, medians/2, ratios/3]).
@@ -8,7 +8,7 @@ median(Numbers) -> percentile(50, Numbers).
 %% Median, least and greatest.
 spread(Numbers) -> {median(Numbers), lists:min(Numbers), lists:max(Numbers)}.
 
-%% The least number that so many in a hundred do not exceed.
+%% The least number that this many in a hundred do not exceed.
 percentile(Percent, Numbers) ->
     Sorted = lists:sort(Numbers),
     Rank = max(1, ceil(length(Sorted) * Percent / 100)),
@@ -17,6 +17,6 @@ percentile(Percent, Numbers) ->
 %% The median of one figure over the runs.
 medians(Key, Runs) -> median([maps:get(Key, Figures) || Figures <- Runs]).
 
-%% Of one figure, pair by pair: the machine's speed may drift, but less between two runs in turn.
+%% The median of one figure, pair by pair: the machine's speed drifts less between two consecutive runs.
 ratios(Key, Runs, Against) ->
     spread(lists:zipwith(fun(#{Key := One}, #{Key := Other}) -> One / max(Other, 1.0e-9) end, Runs, Against)).

@@ -1,5 +1,5 @@
-%%% Monitors that have little to do: each has one new result at every tick, and so two requests, one that
-%%% brings it and one that is empty. What a result costs in CPU time then is mostly what a request costs.
+%%% Monitors with little work: each has one new result at every tick, and so two requests, for the result and for
+%%% an empty page. The CPU time of a result is then mostly that of a request.
 -module(bench_steady).
 
 -export([suite/1, measured/1]).
@@ -52,13 +52,13 @@ measured(#{who := Who, monitors := Count, seconds := Seconds, url := Url} = Run)
     bench_run:sleep_until(From + Seconds * 1000000),
     {Used, Until} = {bench_run:cpu_seconds() - Cpu, bench_run:now_us()},
     {Results, Requests} = {bench_push:pushed(Push) - Pushed, asked(Url) - Asked},
-    %% What falls behind never settles; it ends with its node.
+    %% A monitor that falls behind never settles; it ends with its node.
     _ = Who =:= ours andalso bench_monitors:stop(Run, Monitors),
     PerSecond = Results * 1.0e6 / (Until - From),
     #{per_second => PerSecond, per_tick => PerSecond / Count, cpu_per_result => Used * 1.0e6 / Results,
       requests_per_cpu => Requests / max(Used, 0.01), peak_mb => bench_run:peak_mb()}.
 
-%% How many requests the CU has answered, this one included.
+%% The number of requests that the CU has answered, including this one.
 asked(Url) ->
     #{host := Host, port := Port} = uri_string:parse(Url),
     {ok, Socket} = gen_tcp:connect(binary_to_list(Host), Port, [binary, {active, false}, {packet, http_bin}]),

@@ -1,5 +1,5 @@
-%%% Charts: bars beside each other, and lines over a logarithmic axis. Everything is drawn from zero, so that a
-%%% difference is seen for what it is.
+%%% Charts: bars, and lines over a logarithmic axis. All axes begin at zero, so that differences appear in
+%%% proportion.
 -module(bench_svg).
 
 -export([bars/3, lines/4]).
@@ -30,8 +30,7 @@ bars(Title, Unit, Bars) ->
          text(?LEFT + Length + 6, Top + 15, "start", [bench_table:number(Value), " ", Unit])]
     end || {N, {Label, Value}} <- lists:enumerate(0, Bars)]).
 
-%% One panel for each `{Name, Values}', one below the other, over `Xs', each of which is ten times the one
-%% before it.
+%% One panel for each `{Name, Values}', below each other, over `Xs', each ten times the previous one.
 lines(Title, XName, Xs, Panels) ->
     Height = ?TOP + length(Panels) * (?HEIGHT + ?GAP),
     drawing(Height, Title, [panel(N, XName, Xs, Panel) || {N, Panel} <- lists:enumerate(0, Panels)]).
@@ -49,7 +48,7 @@ panel(N, XName, Xs, {Name, Values}) ->
      text(?LEFT + ?WIDTH + 30, Top + ?HEIGHT + 14, "start", XName),
      text(?LEFT - 20, Top + ?HEIGHT div 2, "end", Name)].
 
-%% Above its point, or below it where there is no room.
+%% Above its point, or below it if there is no room.
 label_y(Y, Top) when Y < Top + 16 -> Y + 16;
 label_y(Y, _) -> Y - 6.
 

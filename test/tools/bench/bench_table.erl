@@ -1,4 +1,4 @@
-%%% Tables in Markdown, aligned, so that they are as good on a terminal as in a file.
+%%% Aligned Markdown tables, readable on a terminal and in a file.
 -module(bench_table).
 
 -export([format/1, number/1, spread/1]).
@@ -7,7 +7,7 @@
 
 -type table() :: {Header :: [iodata()], Rows :: [[iodata() | number() | {number(), number(), number()}]]}.
 
-%% The first column is text and stands left, the others right.
+%% The first column is left-aligned text, the others are right-aligned.
 -spec format(table()) -> iodata().
 format({Header, Rows}) ->
     All = [[unicode:characters_to_list(cell(Cell)) || Cell <- Row] || Row <- [Header | Rows]],
@@ -30,7 +30,7 @@ cell(Text) -> Text.
 %% Median (least-greatest).
 spread({Median, Least, Greatest}) -> [number(Median), " (", number(Least), "-", number(Greatest), ")"].
 
-%% Three digits that say something, more for whole numbers.
+%% Three significant digits, or all digits of an integer.
 number(Number) when is_integer(Number) -> thousands(integer_to_list(Number));
 number(Number) when abs(Number) >= 100 -> number(round(Number));
 number(Number) when abs(Number) >= 10 -> io_lib:format("~.1f", [Number]);

@@ -1,24 +1,24 @@
-%%% How late ticks come, and what they cost.
+%%% The lateness and the cost of ticks.
 %%%
-%%% A registration that never polls gets one tick and no second one: until the poll that answers it, the
-%%% points of its grid count as missed. So what ticks alone cost is measured with many registrations that get
-%%% their one tick each: every process registers ten times, with ten process ids, and notes how long after its
-%%% due time each tick comes. That time is when the registration was asked for plus what the grid adds
-%%% (bench_grid), so that the way of a registration into the engine counts as lateness, too. Only ticks that
-%%% are due after the last registration are counted, and none of a grid's second points lies among them.
+%%% A registration that never polls gets a single tick: until the poll that answers it, the points of its grid
+%%% count as missed. Therefore the cost of ticks alone is measured with many registrations that get one tick each:
+%%% every process registers ten times, with ten process ids, and notes how late each tick arrives. A tick is due at
+%%% the request of the registration plus the offset of the grid (bench_grid), so the time of a registration to
+%%% reach the engine counts as lateness. Only ticks that are due after the last registration count, and the second
+%%% points of the grids lie beyond them.
 %%%
-%%% Beside it: as many processes with as many due times, each sleeping until its next one.
+%%% For comparison, as many processes with as many due times sleep until the next one.
 %%%
-%%% Then monitors as they are, polling a CU that has nothing new: what starting them takes, the memory of
-%%% each, and whether any tick is missed over a rate.
+%%% The suite then measures ordinary monitors that poll a CU without new results: the time to start them, the
+%%% memory of each, and whether they miss ticks.
 -module(bench_ticks).
 
 -export([suite/1, measured/1]).
 
-%% Lateness is counted in steps of so many us; what is more than the last one counts as the last one.
+%% Lateness is counted in steps of this many us. The last step includes everything above.
 -define(STEP, 20).
 -define(STEPS, 50000).
-%% A tick may not come before it is due; two clocks are read in between.
+%% A tick must not arrive before it is due. Two clocks are read in between.
 -define(EARLY, 1000).
 
 suite(#{quick := Quick}) ->
@@ -61,7 +61,7 @@ measured(#{what := alone, who := Who, processes := Processes, each := Each, rate
     Register = registering(Run),
     Self = self(),
     Pids = [spawn_link(fun() -> receiver(Self, Run, Ids, Register, Counts, Window) end) || Ids <- ids(Processes, Each)],
-    %% What is made ready is ready when its answer is here.
+    %% Preparation has ended when its answer arrives.
     [receive {ready, Pid} -> ok end || Pid <- Pids],
     Begin = bench_run:now_us(),
     enlist(Who, Pids, Each, 0),
@@ -74,7 +74,7 @@ measured(#{what := alone, who := Who, processes := Processes, each := Each, rate
     Cpu = bench_run:cpu_seconds(),
     bench_run:sleep_until(Until),
     Used = bench_run:cpu_seconds() - Cpu,
-    %% What is late may still come.
+    %% Late ticks may still arrive.
     bench_run:sleep_until(Until + 1000000),
     0 = counters:get(Counts, ?STEPS + 2),
     All = [counters:get(Counts, N) || N <- lists:seq(1, ?STEPS + 1)],
@@ -83,13 +83,13 @@ measured(#{what := alone, who := Who, processes := Processes, each := Each, rate
     #{per_second => Ticks * 1.0e6 / (Until - From), cpu_per_million => Used * 1.0e6 / Ticks, lost => Due - Ticks,
       p50_ms => within(All, Ticks * 0.5), p99_ms => within(All, Ticks * 0.99), max_ms => within(All, Ticks)}.
 
-%% How many ticks were due.
+%% The number of ticks that were due.
 expected(Pids, From, Until) ->
     [Pid ! {due_between, self(), From, Until} || Pid <- Pids],
     lists:sum([receive {due, Pid, Count} -> Count end || Pid <- Pids]).
 
-%% What registers the calling process. All registrations are alike but for their id: what they say is made
-%% once.
+%% The function that registers the calling process. Registrations differ only in their ids, so everything else is
+%% prepared once.
 registering(#{who := plain}) ->
     fun(_Id) -> none end;
 registering(#{rate := Rate, url := Url} = Run) ->
@@ -106,8 +106,8 @@ registering(#{rate := Rate, url := Url} = Run) ->
 ids(Processes, Each) ->
     [[bench_monitors:id(N * Each + M) || M <- lists:seq(1, Each)] || N <- lists:seq(1, Processes)].
 
-%% In small groups, each of which is in the engine before the next one begins: so the time that a
-%% registration takes to get there is short, and its due time known that much better.
+%% In small groups, each of which reaches the engine before the next one begins. This shortens the time to reach
+%% it, and makes the due times more precise.
 enlist(_, [], _, _) -> ok;
 enlist(Who, Pids, Each, Before) ->
     {Now, Later} = lists:split(min(20, length(Pids)), Pids),
@@ -127,7 +127,7 @@ receiver(Driver, #{who := Who, rate := Rate}, Ids, Register, Counts, Window) ->
     Phases = [{Id, bench_grid:phase(Id, Rate)} || Id <- Ids],
     Driver ! {ready, self()},
     receive register -> ok end,
-    %% A handle that nobody holds ends its registration.
+    %% A registration ends when its handle is garbage-collected.
     {Handles, Due} = lists:unzip([begin
         Now = bench_run:now_us(),
         {Register(Id), Now + Phase}
@@ -165,7 +165,7 @@ came(Due, Counts, Window) ->
         false -> ok
     end.
 
-%% The lateness in ms that so many ticks do not exceed.
+%% The lateness in ms that this share of ticks does not exceed.
 within(Counts, Ticks) -> within(Counts, Ticks, 1).
 
 within([Count | Counts], Ticks, Step) when Count < Ticks, Counts =/= [] -> within(Counts, Ticks - Count, Step + 1);

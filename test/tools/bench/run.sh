@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# What `make bench` runs: it sees to it that plain Erlang has a JSON decoder, builds what is measured and
-# what is measured with, and starts the driver. Everything that the driver starts ends with it.
+# The script of `make bench`: installs a JSON decoder for plain Erlang, builds the measured code and the tools, and
+# starts the driver. Everything that the driver starts ends with it.
 #
-# `run.sh SUITES QUICK SAVE RESULTS`, each of which may be empty.
+# Usage: `run.sh SUITES QUICK SAVE RESULTS`; each may be empty.
 set -euo pipefail
 cd "$(dirname "$0")/../../.."
 
@@ -10,12 +10,12 @@ has_module() {
   erl -noshell -eval "halt(case code:which($1) of non_existing -> 1; _ -> 0 end)."
 }
 
-# Debian's package is for Debian's Erlang; beside another one it would be of no use.
+# Debian's package fits only Debian's Erlang.
 debian_erl() {
   command -v apt-get >/dev/null && dpkg -S "$(readlink -f "$(command -v erl)")" >/dev/null 2>&1
 }
 
-# Plain Erlang decodes with jiffy; where it is not to be had, with what OTP 27 brings.
+# Plain Erlang decodes with jiffy; without it, with OTP's decoder, from version 27 on.
 if ! has_module jiffy; then
   if [ "$(id -u)" -eq 0 ] && debian_erl; then
     echo "bench: installing erlang-jiffy"
@@ -34,7 +34,7 @@ fi
 "${CARGO:-cargo}" build --release --locked --quiet --package bench
 rebar3 as test compile
 
-# A copy, so that a build of the same checkout meanwhile does not change what is measured.
+# A copy, so that a build in this checkout does not change the measured code.
 copy=$(mktemp -d)
 trap 'rm -rf "$copy"' EXIT
 lib=$copy/hb_process_monitor

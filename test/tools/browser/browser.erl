@@ -1,14 +1,14 @@
-%%% A Chromium without a window, driven over its DevTools protocol, which it speaks on a pipe: one JSON text
-%%% after the other with NUL between. It runs scripts in the page, presses keys, takes pictures, and keeps
-%%% whatever the console or the network had to say. What the page should show is page_seen's business.
+%%% A headless Chromium, controlled over its DevTools protocol on a pipe: JSON texts separated by NUL. It evaluates
+%%% scripts in the page, presses keys, takes pictures, and keeps all messages of the console and the network.
+%%% page_seen judges the page.
 -module(browser).
 -export([start/1, stop/1, open/2, value/2, until/2, key/2, dark/2, picture/2]).
 -export([complaints/1, asked/1]).
 
-%% How long anything may take, in ms.
+%% The limit of every step, in ms.
 -define(DEADLINE, 30000).
 
-%% Starts it, with a profile of its own in a directory. The answer is a process.
+%% Starts a browser with a new profile in a directory. Returns its process.
 start(Dir) ->
     Caller = self(),
     {Pid, Ref} = spawn_monitor(fun() -> init(Caller, Dir) end),
@@ -23,7 +23,7 @@ open(Browser, Url) ->
     #{} = command(Browser, <<"Page.navigate">>, #{url => Url}),
     ok.
 
-%% What an expression is in the page.
+%% The value of an expression in the page.
 value(Browser, Expression) ->
     Params = #{expression => unicode:characters_to_binary(Expression), returnByValue => true, awaitPromise => true},
     case command(Browser, <<"Runtime.evaluate">>, Params) of
@@ -66,10 +66,10 @@ picture(Browser, Path) ->
     ok = filelib:ensure_dir(Path),
     file:write_file(Path, base64:decode(Data)).
 
-%% What the console said that was an error, and what was not as it should be.
+%% Errors on the console, and failures of the network.
 complaints(Browser) -> call(Browser, complaints).
 
-%% Where the page sent requests to.
+%% The URLs of all requests.
 asked(Browser) -> call(Browser, asked).
 
 command(Browser, Method, Params) -> call(Browser, {command, Method, Params}).
@@ -122,12 +122,12 @@ loop(#{port := Port} = State) ->
             exit({chromium_ended, Status})
     end.
 
-%% It ends by itself when its pipe does.
+%% The browser ends with its pipe.
 closed(Port) ->
     true = port_close(Port),
     ok.
 
-%% Sends one and takes what comes until it is answered.
+%% Sends a command and handles events until the answer arrives.
 wait(Method, Params, State) ->
     Ref = make_ref(),
     answered(Ref, send(Method, Params, {self(), Ref}, State)).

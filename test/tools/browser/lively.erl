@@ -1,12 +1,12 @@
-%%% A world for the operations page to show: a Compute Unit whose results are of now, monitors that work, and
-%%% one of each that does not. What of it the page must show is page_seen's business.
+%%% A world for the dashboard: a Compute Unit with current results, monitors that work, and one monitor of each
+%%% that does not. page_seen judges what the page shows.
 -module(lively).
 -export([start/0, stop/1, hostile/0]).
 
-%% What a stranger may have a CU and a device say.
+%% Hostile texts that a CU and a device may send.
 hostile() -> <<"</pre><img src=x onerror='document.title=1'><script>document.title=2</script> & \"quoted\" \\">>.
 
-%% Ids that can be told from one another, in the order of their numbers.
+%% Readable ids, sorted by their numbers.
 id(N) ->
     Name = element(N, {"Alpha", "Bravo", "Carol", "Delta", "Hotel", "India", "Kappa", "Oscar"}),
     <<_:6/binary, Rest:37/binary, _/binary>> = base64:encode(crypto:hash(sha256, <<N>>)),
@@ -42,7 +42,7 @@ push(6) -> fun(_, _) -> receive never -> ok end end;
 push(8) -> fun(_, _) -> {error, {device_is_down, hostile()}} end;
 push(_) -> fun(_, _) -> ok end.
 
-%% Results of now, as many as a wave has them; the quiet one gets none, and of one's a few are poison.
+%% Current results, in waves. One process gets none, and some of another are poison.
 produce(Table, Step) ->
     Now = os:system_time(millisecond),
     Wave = round(20 + 16 * math:sin(Step / 60)),
@@ -58,7 +58,7 @@ add(Table, Id, At, Poison) ->
     N = ets:update_counter(Table, {count, Id}, 1, {{count, Id}, 0}),
     true = ets:insert(Table, {{Id, N}, At, Poison}).
 
-%% As a CU does: those behind a cursor, or the latest one.
+%% As a CU does: the results after a cursor, or the latest one.
 answer(Table, #{kind := cron, process := Id, query := Query}) ->
     From = case Query of #{<<"from">> := Cursor} -> number(Cursor); #{} -> 0 end,
     Limit = case Query of #{<<"limit">> := Text} -> binary_to_integer(Text); #{} -> 1000 end,

@@ -1,8 +1,7 @@
-%%% What `make browser' runs: the operations page of a lively node, in a real browser. It must show every
-%%% monitor as it is, draw its charts, show hostile text as text, do what its buttons say, be usable by
-%%% keyboard, and say when the node is gone; the console must have nothing to say, and no request may go
-%%% elsewhere. It ends with exit status 1 if any of it is not so. A picture of the page is left in
-%%% _build/browser, or, if it is to be kept, in docs.
+%%% The driver of `make browser': the dashboard of a busy node, in a real browser. It must show every monitor
+%%% correctly, draw its charts, show hostile text as text, execute its buttons, work by keyboard, and say when the
+%%% node is unreachable. The console must stay empty, and no request may go elsewhere. On a failure the exit status
+%%% is 1. It leaves a picture of the page in _build/browser, or with SAVE=yes in docs.
 -module(page_seen).
 -export([main/1]).
 
@@ -43,9 +42,9 @@ checks(#{ids := Ids}, Url, Save) ->
      {"dark is dark", fun dark/1},
      {"console has nothing to say, and nothing is asked elsewhere", fun(B) -> quiet(Url, B) end},
      {"picture is taken", fun(B) -> picture(Save, B) end},
-     {"node that is gone is told of, with a gap in the charts, and its new URL opens in the same tab", fun(B) -> gone(Url, B) end}].
+     {"unreachable node is reported, with a gap in the charts, and its new URL opens in the same tab", fun(B) -> gone(Url, B) end}].
 
-%% The row of a process, and one of its cells.
+%% The row of a process, and a cell of it.
 row(Id) -> ["document.querySelector('tr[data-process=\"", Id, "\"]')"].
 cell(Id, N) -> [row(Id), ".children[", integer_to_list(N), "].textContent"].
 text(Id) -> ["document.getElementById('", Id, "').textContent"].
@@ -76,7 +75,7 @@ charts(Browser) ->
     true = browser:value(Browser, "[...document.querySelectorAll('#charts svg')].every((svg) => svg.getAttribute('role') === 'img' && svg.getAttribute('aria-label').includes('now: '))"),
     true = browser:value(Browser, "[...document.querySelectorAll('#charts svg')].every((svg) => [...svg.querySelectorAll('text')].some((text) => text.textContent.endsWith('min ago')))"),
     true = browser:value(Browser, "[...document.querySelectorAll('#charts figure:first-child text')].some((text) => text.textContent.endsWith('/s'))"),
-    %% What was never there is no line.
+    %% A series without values has no line.
     false = browser:value(Browser, "[...document.querySelectorAll('#charts path')].some((path) => path.getAttribute('d').includes('NaN'))").
 
 table(Browser) ->
@@ -84,7 +83,7 @@ table(Browser) ->
                                   "[...document.querySelectorAll('thead th')].every((th) => th.scope === 'col' && th.textContent !== '') && "
                                   "[...document.querySelectorAll('#rows tr')].every((row) => row.children[0].scope === 'row')").
 
-%% A select and a field, as a user changes them.
+%% Sets a select or a field, as a user does.
 set(Browser, Id, Value, Event) ->
     browser:value(Browser, ["(() => { const e = document.getElementById('", Id, "'); e.value = '", Value,
                             "'; e.dispatchEvent(new Event('", Event, "', { bubbles: true })); return e.value; })()"]).
@@ -157,7 +156,7 @@ hostile(#{poison := Poison, failing := Failing}, Browser) ->
 letters(Id, Browser) ->
     Button = fun(Nth) -> ["document.querySelectorAll('#letters li:first-child button')[", integer_to_list(Nth), "]"] end,
     Click = fun(Nth) -> undefined = browser:value(Browser, [Button(Nth), ".click()"]) end,
-    %% It is poison still.
+    %% It is still poison.
     Click(0),
     ok = browser:until(Browser, "document.querySelector('#letters li:first-child [role=status]').textContent.startsWith('Failed again')"),
     true = browser:value(Browser, [Button(1), ".focus(), true"]),
@@ -179,7 +178,7 @@ dark(Browser) ->
     ok = browser:dark(Browser, false).
 
 quiet(Url, Browser) ->
-    %% A redelivery that fails is an answer with status 409, which Chromium tells its console of.
+    %% A failed redelivery is an answer with status 409, which Chromium reports on its console.
     [] = [Complaint || Complaint <- browser:complaints(Browser), not is_409(Complaint)],
     [Base, _] = binary:split(Url, <<"/#">>),
     [] = [Asked || Asked <- browser:asked(Browser), binary:longest_common_prefix([Asked, Base]) =/= byte_size(Base),
@@ -188,7 +187,7 @@ quiet(Url, Browser) ->
 is_409(#{<<"entry">> := #{<<"text">> := Text}}) -> binary:match(Text, <<"409">>) =/= nomatch;
 is_409(_) -> false.
 
-%% One that is to be kept is of a page that has been open for a while.
+%% A picture for docs shows a page that has been open for a while.
 picture(Save, Browser) ->
     {Path, Points} = case Save of
         "yes" -> {filename:join("docs", ?PICTURE), 58};

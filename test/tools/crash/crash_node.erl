@@ -1,12 +1,11 @@
-%%% What runs in the node that the crash test kills: it asks its driver for orders, starts monitors
-%%% with a checkpoint, and pushes every result to the driver. It checks nothing: what it did is
-%%% judged by the driver, from what arrived there.
+%%% Runs in the node that the crash test kills: asks its driver for orders, starts monitors with a checkpoint, and
+%%% pushes every result to the driver. The driver judges the results that arrived.
 -module(crash_node).
 -export([main/1]).
 %% The push of its monitors
 -export([push/2, slow_push/2]).
 
-%% The longest that a slow push takes, in ms: more than a checkpoint's interval.
+%% The longest time of a slow push, in ms. It exceeds a checkpoint's interval.
 -define(SLOW, 120).
 
 %% `erl -run crash_node main Port': `Port' is where the driver listens.
@@ -31,13 +30,13 @@ live() ->
     end,
     [{_, _} = hb_process_monitor:start(Id, Options) || {Id, Options} <- Start],
     ok = os_node:send(Line, {ready, Resumed}),
-    %% The driver never says anything more: this returns when it is gone.
+    %% The driver sends nothing more: this returns when it is gone.
     _ = gen_tcp:recv(Line, 0),
     ok.
 
-%% Returns when the driver has recorded the result and has said so: what is pushed is recorded. Along
-%% with it goes how the checkpoint stands: of two pushes of one process, the first one was acked
-%% before the second one's count of commits was read.
+%% Returns when the driver has recorded the result and confirmed it. The push also reports the state of the
+%% checkpoint: of two pushes of one process, the first one was acked before the second one's count of commits was
+%% read.
 push(#{message := Result}, #{proc_id := ProcId}) ->
     {ok, Engine, _} = hb_cron_registry:engine(),
     #{commits := Commits, last_commit_us := Took} = hb_process_monitor_nif:checkpoint_status(Engine),
@@ -46,11 +45,11 @@ push(#{message := Result}, #{proc_id := ProcId}) ->
     recorded = os_node:recv(Line),
     ok.
 
-%% The same, after a while: work that a push has to do first, and that a kill interrupts.
+%% The same after some work, which a kill may interrupt.
 slow_push(Message, State) ->
     receive after rand:uniform(?SLOW) -> push(Message, State) end.
 
-%% Each monitor has a line of its own, for its life.
+%% Each monitor has its own line, for its life.
 line() ->
     case get(?MODULE) of
         undefined ->

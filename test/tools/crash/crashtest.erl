@@ -1,41 +1,39 @@
-%%% The crash test: a node that monitors processes is killed with SIGKILL at random moments, started
-%%% again, and at last let run to the end. Everything it pushes is recorded outside of it, here. Then
-%%% it is judged: nothing lost, nothing out of order, nothing skipped, and nothing pushed twice that
-%%% the checkpoint had promised to keep. It says nothing about a machine that loses power: what the
-%%% kernel had taken is still there after a SIGKILL.
+%%% The crash test: a node with monitors is killed with SIGKILL at random moments, started again, and finally runs
+%%% to the end. This driver, outside the node, records all pushes and judges them: nothing lost, out of order or
+%%% skipped, and nothing repeated that was durable in the checkpoint. Power cuts are not covered: data in the
+%%% kernel survives a SIGKILL.
 %%%
-%%% What may be pushed twice is checked without a clock first: with each push comes how many commits
-%%% had finished. What was acked when C had finished is in commit C + 2 at the latest, for C + 1 may
-%%% have begun before. So what was seen to be in a finished commit must never come again. Then with a
-%%% clock: nothing comes again that was pushed longer before the kill than an interval and some
-%%% commits take.
+%%% Repetitions are first judged without a clock: each push carries the number of finished commits. An ack made
+%%% after C commits is in commit C + 2 at the latest, because C + 1 may have begun before. A result that was seen
+%%% in a finished commit must never be repeated. Then with a clock: a result is not repeated if it was pushed
+%%% longer before the kill than an interval and some commits take.
 -module(crashtest).
 -export([main/1, run/1, judge/2, print/1]).
 
-%% Each process with its results per page. A busy one always has more results than are pushed, so
-%% that a kill strikes in the middle of its pages; so has a slow one, whose pushes take longer than a
-%% commit is away, so that a kill strikes in the middle of a push; a calm one gets one now and then.
+%% Each process with its results per page. A busy one always has more results than are pushed, so that kills strike
+%% within its pages. A slow one also has, and its pushes take longer than the time to a commit, so that kills
+%% strike within a push. A calm one gets a result now and then.
 -define(PROCESSES, [{busy, 1000}, {busy, 3}, {slow, 1000}, {slow, 2}, {calm, 1000}, {calm, 7}, {calm, 1}]).
 -define(AHEAD, #{busy => 200, slow => 3, calm => 0}).
 -define(CALM_EVERY, 5).
 -define(RATE, 20).
 
-%% A kill comes within so many ms after the node is ready, one of so many within LONGER; and one of
-%% so many comes before it is ready.
+%% A kill comes within this time after the node is ready, in ms. One of some kills comes within LONGER, and one of
+%% some comes before the node is ready.
 -define(WITHIN, 400).
 -define(LONGER, 2000).
 -define(LONGER_ONE_OF, 8).
 -define(EARLY_ONE_OF, 6).
 
-%% What a noisy machine may add to the age of what is pushed twice, in ms.
+%% The tolerance for the age of repeated pushes on a noisy machine, in ms.
 -define(SLACK, 500).
-%% How long something may take that should happen soon, in ms. Only a failure takes this long.
+%% The limit for fast reactions, in ms. Only a failure takes this long.
 -define(DEADLINE, 30000).
 
 -type push() :: {Number :: pos_integer(), At :: integer(), Commits :: non_neg_integer(), TookUs :: non_neg_integer()}.
 -type life() :: #{pushes := #{binary() => [push()]}, killed := integer(), not_resumed := [binary()]}.
 
-%% `erl -run crashtest main Kills [Seed]': exit status 1 if anything is violated.
+%% `erl -run crashtest main Kills [Seed]': exit status 1 on a violation.
 main([Kills]) ->
     main([Kills, integer_to_list(os:system_time(microsecond) rem 1000000000)]);
 main([Kills, Seed]) ->
@@ -44,8 +42,8 @@ main([Kills, Seed]) ->
     print(Report),
     halt(case Violations of [] -> 0; _ -> 1 end).
 
-%% Kills a node so many times, and says what came of it. `host': options of the node's host;
-%% `patience': how long the last life may be, in ms, which only matters if something is lost.
+%% Kills a node this many times, and returns the verdict. `host': options of the node's host; `patience': the limit
+%% of the last life in ms, which only matters if something is lost.
 run(#{kills := Kills, seed := Seed} = Options) ->
     _ = rand:seed(exsss, Seed),
     Dir = string:trim(os:cmd("mktemp -d")),
@@ -62,7 +60,7 @@ run(#{kills := Kills, seed := Seed} = Options) ->
         test_cu:stop(Cu)
     end.
 
-%% One life after the other, the last one to the end.
+%% Runs one life after another, the last one to its end.
 lives(Left, #{cu := Cu, boot := Boot, recorded := Recorded, patience := Patience} = World) ->
     _ = test_cu:forget_requests(Cu),
     Orders = #{resume := Resume} = orders(World),
@@ -100,7 +98,7 @@ kill_after() ->
         _ -> rand:uniform(?WITHIN)
     end.
 
-%% The random moment itself: the one thing here that is waited for by time.
+%% The random moment of a kill, the only wait by time in this test.
 pause(Ms, {Port, _}) ->
     Ref = erlang:start_timer(Ms, self(), killing),
     receive
@@ -108,9 +106,9 @@ pause(Ms, {Port, _}) ->
         {Port, {exit_status, Status}} -> error({node_died_by_itself, Status})
     end.
 
-%% What a node is to do. A process of which anything was recorded is in the checkpoint, starting
-%% points being durable before the first fetch: it goes on from there, in either of two ways. The
-%% others begin at their first result.
+%% The orders for a node. If anything of a process was recorded, the process is in the checkpoint, because start
+%% positions are durable before the first fetch: it is continued, in one of two ways. The others begin at their
+%% first result.
 orders(#{cu := Cu, host := Host, processes := Processes, recorded := Recorded}) ->
     Resume = rand:uniform(2) =:= 1,
     Start = [begin
@@ -123,8 +121,8 @@ orders(#{cu := Cu, host := Host, processes := Processes, recorded := Recorded}) 
     end || {Id, Kind, PageLimit} <- Processes, not (Resume andalso is_map_key(Id, Recorded))],
     #{host => Host, resume => Resume, start => Start}.
 
-%% Where pushes are recorded: one process per life, so that all it has from a life is there once the
-%% life is over. What it has not read by then was not answered, and so was not acked.
+%% Records pushes. Each life has its own process, so that its record is complete after the life. Pushes that it has
+%% not read by then were not answered, and so were not acked.
 
 open_sink(Orders, #{cu := Cu, processes := Processes, recorded := Recorded}) ->
     Driver = self(),
@@ -147,7 +145,7 @@ accept(Listen, Sink) ->
             _ = inet:setopts(Socket, [{active, true}]),
             accept(Listen, Sink);
         {error, closed} ->
-            %% The sink is gone.
+            %% The recorder is gone.
             ok
     end.
 
@@ -176,7 +174,7 @@ record(#{driver := Driver, cu := Cu, orders := Orders, processes := Processes, g
             record(tell_if_all(Sink#{growing := false}));
         {Driver, close} ->
             #{pushes := Pushes, recorded := Latest} = Sink,
-            %% The sockets and the acceptor go with this process.
+            %% The sockets and the acceptor end with this process.
             unlink(Driver),
             Driver ! {self(), closed, {maps:map(fun(_, Newest) -> lists:reverse(Newest) end, Pushes), Latest}},
             exit(kill);
@@ -188,7 +186,7 @@ recorded(Id, {Number, _, _, _} = Push, #{pushes := Pushes, recorded := Recorded}
     Sink#{pushes := Pushes#{Id => [Push | maps:get(Id, Pushes, [])]},
           recorded := Recorded#{Id => max(Number, maps:get(Id, Recorded, 0))}}.
 
-%% So many results more than were recorded.
+%% This many more results than were recorded.
 ahead(Kind, Cu, Id, Number) ->
     Missing = Number + maps:get(Kind, ?AHEAD) - test_cu:count(Cu, Id),
     Missing > 0 andalso test_cu:add(Cu, Id, Missing).
@@ -200,7 +198,7 @@ tell_if_all(#{growing := false, driver := Driver, cu := Cu, processes := Process
 tell_if_all(Sink) ->
     Sink.
 
-%% Waits for a word of the sink. What never came is found missing afterwards.
+%% Waits for a message of the recorder. Anything that never arrives is found missing later.
 await(What, Sink, {Node, _}, Limit) ->
     Sink ! {self(), What},
     receive
@@ -215,13 +213,13 @@ close_sink(Sink) ->
     flush(Sink),
     Result.
 
-%% What was said too late to be waited for.
+%% Drops messages that came too late.
 flush(Sink) ->
     receive {Sink, _, _} -> flush(Sink)
     after 0 -> ok
     end.
 
-%% The judgement: plain data in, plain data out
+%% The verdict, as a function of plain data
 
 -spec judge([life()], Counts :: #{binary() => non_neg_integer()}) -> map().
 judge(Lives, Counts) ->
@@ -249,8 +247,8 @@ tally(Keys) -> lists:foldl(fun(Key, Tally) -> maps:update_with(Key, fun(N) -> N 
 median([]) -> 0;
 median(Sorted) -> lists:nth((length(Sorted) + 1) div 2, Sorted).
 
-%% Life after life. `Known': of each number how it was last pushed: how long before the kill, and
-%% whether it was then seen to be durable.
+%% Judges life after life. `Known': for each number, how long before the kill it was last pushed, and whether it
+%% was then seen to be durable.
 judge_process(Id, Lives, Count, Oldest) ->
     {_, Known, Judged} = lists:foldl(fun({Life, #{pushes := Pushes} = Of}, {Last, Known, Judged}) ->
         Mine = maps:get(Id, Pushes, []),

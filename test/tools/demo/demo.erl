@@ -1,13 +1,13 @@
-%%% What `make demo' shows: three monitors on a Compute Unit of the project's own, live; the unit
-%%% goes down and comes back; at the end a count of what was produced and what was pushed. It ends
-%%% by itself within 30 s, with exit status 1 if anything was lost, repeated or out of order.
+%%% The driver of `make demo': shows three monitors on a test Compute Unit, live. The unit goes down and comes
+%%% back. At the end it prints how many results were produced and pushed. It ends within 30 s, with exit status 1
+%%% if a result was lost, repeated or out of order.
 -module(demo).
 -export([main/0]).
 
 -define(PRODUCE_EVERY, 250).
 -define(RATE, 500).
 -define(BACKLOG, 20000).
-%% What happens when, in ms after the start.
+%% The timetable, in ms after the start.
 -define(SCRIPT, [{4000, go_down}, {9000, come_up}, {14000, stop_producing}]).
 -define(DEADLINE, 25000).
 
@@ -66,7 +66,7 @@ loop(#world{cu = Cu, names = Names} = World) ->
             summary(World)
     end.
 
-%% Over once all that was produced is pushed.
+%% Ends when all results are pushed.
 settle(#world{producing = true} = World) ->
     loop(World);
 settle(World) ->
@@ -79,7 +79,7 @@ pushed(Name, Number, #world{next = Next, pushed = Pushed, wrong = Wrong} = World
     Expected = maps:get(Name, Next, 1),
     Miss = case Number of Expected -> 0; _ -> 1 end,
     Count = pushed_of(Name, World) + 1,
-    %% Of a backlog not each one is shown.
+    %% Of a backlog only some results are shown.
     Step = case Name of "C" -> 5000; _ -> 1 end,
     Count rem Step =:= 0 andalso say(World, "~ts   pushed result ~b", [Name, Number]),
     World#world{next = Next#{Name => Number + 1}, pushed = Pushed#{Name => Count}, wrong = Wrong + Miss}.
@@ -104,7 +104,7 @@ pushed_of(Name, #world{pushed = Pushed}) -> maps:get(Name, Pushed, 0).
 
 process_id(Name) -> list_to_binary(lists:duplicate(43, Name)).
 
-%% Stands in for the host's hb_logger: the entries go to the screen.
+%% Takes the place of the host's hb_logger: prints the entries.
 logger_loop(Demo) ->
     receive
         {log, Entry} -> Demo ! {log, Entry};

@@ -1,35 +1,34 @@
-%%% What monitors of a bad CU cost those of a good one: thousands of monitors on one node and one CU
-%%% host, of which a tenth hangs, a tenth drips a byte now and then, and a tenth gets garbage. Of the
-%%% others it is measured how long it takes from a tick to the push of the result that was there by
-%%% then, with the bad ones and without, in turn. The node's threads and memory are watched.
+%%% The effect of a bad CU's monitors on others: thousands of monitors on one node and one CU host, of which a
+%%% tenth hang, a tenth drip bytes, and a tenth get garbage. For the others it measures the time from a tick to the
+%%% push of the result that was ready by then, with and without the bad ones, alternating. It also watches threads
+%%% and memory of the node.
 %%%
-%%% The ticks of the good ones come from here, since that is the only way to know when they came;
-%%% the bad ones tick by themselves. The CU is an OS process of its own.
+%%% This driver sends the ticks of the good monitors, to know their times exactly. The bad ones tick by themselves.
+%%% The CU is a separate OS process.
 -module(fairness).
 -export([main/1, run/1, measure/2, print/1]).
 
-%% For the CU's node
+%% In the CU's node
 -export([serve/3]).
 
-%% ms between the ticks of a monitor.
+%% The time between the ticks of a monitor, in ms.
 -define(RATE, 10000).
-%% How long the time-outs of the bad ones are, in ms: the default.
+%% The time-outs of the bad monitors, in ms: the default.
 -define(TIMEOUT, 60000).
-%% Threads of the library beside those that fetch: 4 resolve names, one writes the checkpoint and one
-%% sends what goes to the logs.
+%% The library's other threads: 4 for name resolution, one for the checkpoint and one that sends log records.
 -define(OTHER_THREADS, 6).
 
 -type figures() :: #{p50 := number(), p99 := number(), max := number(), pushes := non_neg_integer(),
                      threads := non_neg_integer(), rss_kb := non_neg_integer(), lost := non_neg_integer()}.
 
-%% `erl -run fairness main Monitors Seconds': exit status 1 if the bad ones cost too much.
+%% `erl -run fairness main Monitors Seconds': exit status 1 if the bad monitors delay the others too much.
 -spec main([string()]) -> no_return().
 main([Monitors, Seconds]) ->
     Report = run(#{monitors => list_to_integer(Monitors), seconds => list_to_integer(Seconds), rounds => 2}),
     print(Report),
     halt(case Report of #{fair := true} -> 0; #{} -> 1 end).
 
-%% So many monitors, of which 30 in a hundred are bad, for so many seconds in each of the rounds.
+%% Runs rounds of this many seconds with this many monitors, 30 % of which are bad.
 -spec run(#{monitors := pos_integer(), seconds := pos_integer(), rounds := pos_integer()}) -> map().
 run(#{monitors := Monitors, seconds := Seconds, rounds := Rounds}) ->
     _ = logger:set_primary_config(level, none),
@@ -39,7 +38,7 @@ run(#{monitors := Monitors, seconds := Seconds, rounds := Rounds}) ->
     Pairs = [{measure(Good, Seconds), measure(Ids, Seconds)} || _ <- lists:seq(1, Rounds)],
     {Alone, Among} = lists:unzip(Pairs),
     Ratios = [maps:get(p99, B) / maps:get(p99, A) || {A, B} <- Pairs],
-    %% Of the worse round: what a third of bad ones may do once in two runs, they do to an operator too.
+    %% Judges the worse round: an operator may see it, too.
     Ratio = lists:max(Ratios),
     #{cron_max_inflight := Places} = options(),
     Threads = lists:max([T || #{threads := T} <- Alone ++ Among]),
@@ -50,7 +49,7 @@ run(#{monitors := Monitors, seconds := Seconds, rounds := Rounds}) ->
 
 options() -> #{cron_max_inflight => 64, cron_checkpoint => false}.
 
-%% What its process is like says the first letter of an id.
+%% The first letter of an id tells how its process behaves.
 kind(1) -> $H;
 kind(2) -> $D;
 kind(3) -> $X;
@@ -60,12 +59,12 @@ id(Kind) ->
     <<_, Rest/binary>> = hb_cron_process_id:new(crypto:strong_rand_bytes(32)),
     <<Kind, Rest/binary>>.
 
-%% One run: a node with these monitors and nothing else.
+%% One run: a node with only these monitors.
 -spec measure([binary()], pos_integer()) -> figures().
 measure(Ids, Seconds) ->
-    Peer = harness:peer(["-pa" | code_paths()]),
+    Peer = harness:start_peer(["-pa" | code_paths()]),
     Start = os:system_time(millisecond) + 1000,
-    Url = harness:call(Peer, ?MODULE, serve, [self(), Start, ?RATE]),
+    Url = harness:call_peer(Peer, ?MODULE, serve, [self(), Start, ?RATE]),
     hb_opts:set(options()),
     Table = ets:new(?MODULE, [public, set, {write_concurrency, true}]),
     Logger = spawn_link(fun deaf/0),
@@ -73,7 +72,7 @@ measure(Ids, Seconds) ->
         Push = fun(Message, State) -> pushed(Table, Message, State) end,
         Started = [{Id, start(Id, Url, Logger, Push)} || Id <- Ids],
         Good = [Entry || {<<"G", _/binary>>, _} = Entry <- Started],
-        %% Half of the time is for the bad ones to become known.
+        %% The bad ones have half of the time to become known.
         Until = os:system_time(millisecond) + Seconds * 1000,
         ets:insert(Table, {from, (Until - Seconds * 500) * 1000}),
         tick(Good, Start, Until, Table, 0, 0)
@@ -95,7 +94,7 @@ start(Id, Url, Logger, Push) ->
         cron_timeout => ?TIMEOUT}),
     Monitor.
 
-%% Ticks each monitor once in each rate, at its phase, until the time is over.
+%% Ticks each monitor once per rate, at its phase, until the time is over.
 tick(Good, Start, Until, Table, Threads, Rss) ->
     Now = os:system_time(millisecond),
     Slot = 20,
@@ -120,7 +119,7 @@ tick(Good, Start, Until, Table, Threads, Rss) ->
         false -> figures(Table, Threads1, Rss1)
     end.
 
-%% A tick and a result come once in each rate, the result 100 ms before the tick.
+%% A tick and a result come once per rate, the result 100 ms before the tick.
 phase(Id) -> erlang:phash2(Id, ?RATE).
 
 pushed(Table, #{message := #{<<"cursor">> := Cursor}}, #{proc_id := Id, cursor := Last}) ->
@@ -139,7 +138,7 @@ figures(Table, Threads, Rss) ->
     Delays = lists:sort([Delay / 1000 || [Delay] <- ets:match(Table, {{push, '_', '_'}, '$1', true})]),
     Count = length(Delays),
     At = fun(Part) -> lists:nth(max(1, ceil(Count * Part)), Delays) end,
-    %% Numbers that are missing between the first and the last one of a process.
+    %% Missing numbers between the first and the last one of a process.
     Last = ets:foldl(fun({{push, Id, N}, _, _}, Acc) ->
                              maps:update_with(Id, fun({Max, C}) -> {max(Max, N), C + 1} end, {N, 1}, Acc);
                         (_, Acc) -> Acc
@@ -147,7 +146,7 @@ figures(Table, Threads, Rss) ->
     Lost = lists:sum([Max - C || {Max, C} <- maps:values(Last)]),
     #{p50 => At(0.5), p99 => At(0.99), max => At(1), pushes => Count, threads => Threads, rss_kb => Rss, lost => Lost}.
 
-%% On the CU's node: a CU that is good to some and bad to others, until this node is gone.
+%% In the CU's node: a CU that is good for some processes and bad for others, until this node is gone.
 serve(_Caller, Start, Rate) ->
     Self = self(),
     spawn(fun() ->

@@ -1,22 +1,21 @@
-%%% What `make prometheus' runs: a real Prometheus scrapes a node with monitors, some of them in trouble,
-%%% and every query of the dashboard and of the alerts is put to it. Each query of the dashboard must bring
-%%% something, each alert be evaluated, and those fire whose fault is quickly made; over an hour that promtool
-%%% simulates all of them fire. It must be content with the metrics and the rules. It ends with exit status 1
-%%% if any of it is not so.
+%%% The driver of `make prometheus': a real Prometheus scrapes a node with monitors, some of them in trouble, and
+%%% runs every query of the Grafana dashboard and the alerts. Each query must return data, each alert must be
+%%% evaluated, and alerts must fire if their fault is quickly made. All alerts must fire over an hour that promtool
+%%% simulates. promtool must accept the metrics and the rules. On a failure the exit status is 1.
 -module(scraped).
 -export([main/0]).
-%% For httpd: answers a scrape.
+%% Callback of httpd: answers a scrape.
 -export([do/1]).
 
 -include_lib("inets/include/httpd.hrl").
 
-%% How long anything may take, in ms.
+%% The limit of every step, in ms.
 -define(DEADLINE, 90000).
 -define(DASHBOARD, "docs/grafana.json").
 -define(RULES, "docs/alerts.yml").
-%% Each alert in its trouble, over a simulated hour.
+%% Each alert with its fault, over a simulated hour.
 -define(PLAYED, "test/tools/prometheus/alerts.yml").
-%% Those of the rules that the world below must set off.
+%% The alerts that the world below must cause.
 -define(FIRING, ["HbProcessMonitorPushStalled", "HbProcessMonitorDeadLetters", "HbProcessMonitorBreakerOpen",
                  "HbProcessMonitorTicksMissed", "HbProcessMonitorCheckpointFails", "HbProcessMonitorEngineRestarted"]).
 
@@ -82,7 +81,7 @@ produce(Cu, Ids) ->
     [test_cu:add(Cu, Id, 1) || Id <- Ids],
     receive after 50 -> produce(Cu, Ids) end.
 
-%% After the first scrapes: what increases must have been lower before.
+%% After the first scrapes, because increases need a lower earlier value.
 trouble(#{cu := Cu, disk := Disk}) ->
     Poisoned = harness:proc_id(),
     dev_mu:route(Poisoned, fun(Result, _) ->
@@ -102,7 +101,7 @@ trouble(#{cu := Cu, disk := Disk}) ->
     [{_, _} = harness:start(Dead, harness:proc_id(), #{rate => 100, cursor => earliest}) || _ <- lists:seq(1, 10)],
     harness:eventually(fun() -> maps:get(dead_letters_total, hb_process_monitor:metrics()) > 0 end),
     killed = harness:kill(whereis(hb_cron_engine)),
-    %% The disk is full from here on, and there is more to be kept than the file has room for.
+    %% From here on the disk is full, and the file must grow.
     _ = os:cmd("dd if=/dev/zero of=" ++ filename:join(Disk, "full") ++ " bs=64k"),
     _ = os:cmd("dd if=/dev/zero of=" ++ filename:join(Disk, "fuller") ++ " bs=1k"),
     [{_, _} = harness:start(Cu, harness:proc_id(), #{rate => 3600000, cursor => earliest}) || _ <- lists:seq(1, 2000)],
@@ -134,7 +133,8 @@ promtool(What) ->
         nomatch -> error({promtool, What, Said})
     end.
 
-%% Prometheus. The rules are those of the file, but for their waiting: a test has no ten minutes.
+%% Starts Prometheus with the rules of the file, without their waiting times, because the test cannot wait ten
+%% minutes.
 
 prometheus(Dir, NodePort) ->
     {ok, Rules} = file:read_file(?RULES),
@@ -144,7 +144,7 @@ prometheus(Dir, NodePort) ->
     ok = file:write_file(filename:join(Dir, "prometheus.yml"), Config),
     Port = free_port(),
     Url = "http://127.0.0.1:" ++ integer_to_list(Port),
-    %% A shell around it that ends it when this node does.
+    %% A shell ends it when this node ends.
     Command = "prometheus --config.file=prometheus.yml --storage.tsdb.path=data --log.level=error --web.listen-address="
         ++ lists:nthtail(7, Url) ++ " & pid=$!; read -r _; kill $pid; wait $pid",
     Shell = open_port({spawn_executable, "/bin/sh"}, [{args, ["-c", Command]}, {cd, Dir}, exit_status, hide]),
@@ -170,7 +170,7 @@ ask({Url, _}, Path) ->
         {error, Reason} -> {error, Reason}
     end.
 
-%% Until nothing is left of what Fun() says is missing, or there is no more time for it.
+%% Repeats until Fun() reports nothing missing, or the time is over.
 settle(Fun) -> settle(Fun, erlang:monotonic_time(millisecond) + ?DEADLINE).
 
 settle(Fun, Until) ->
@@ -183,14 +183,14 @@ settle(Fun, Until) ->
             end
     end.
 
-%% The dashboard
+%% The Grafana dashboard
 
 dashboard() ->
     {ok, Text} = file:read_file(?DASHBOARD),
     #{<<"panels">> := Panels} = json_text:decode(Text),
     [Expr || #{<<"targets">> := Targets} <- Panels, #{<<"expr">> := Expr} <- Targets].
 
-%% As Grafana fills it in.
+%% Expands Grafana's variables.
 query(Text) ->
     lists:foldl(fun({From, To}, In) -> string:replace(In, From, To, all) end, Text,
                 [{"$instance", ".*"}, {"$__rate_interval", "10s"}]).

@@ -1,9 +1,9 @@
-%%% The soak: a node with a few hundred monitors, in an OS process of its own, works for a while against
-%%% a CU that everything goes wrong with, at random. Every second it is looked at from inside and from
-%%% outside. In the end nothing may have grown, and every result must have been pushed, in order.
+%%% The soak test: a node with a few hundred monitors, in a separate OS process, works for a while against a CU
+%%% with random faults. Every second it is examined from inside and outside. At the end nothing may have grown, and
+%%% every result must have been pushed in order.
 %%%
-%%% It leaves `soak.csv' and `soak.svg' behind, of which the verdict is made. It says nothing of how fast
-%%% anything is: the CU is in this process, and as slow as Erlang.
+%%% Leaves `soak.csv' and `soak.svg', on which the verdict is based. It does not measure speed: the CU runs in this
+%%% process, in Erlang.
 -module(soak).
 -export([main/1]).
 
@@ -11,13 +11,13 @@
 -define(RATE, 1000).
 -define(PAGE_LIMIT, 50).
 -define(SECOND, 1000).
-%% Each second one process of so many gets up to so many results.
+%% Each second one of this many processes gets up to this many results.
 -define(GROWS_ONE_OF, 3).
 -define(GROWS_BY, 5).
-%% How long a fault lasts, and how long after its beginning the next one begins: up to, in s.
+%% The longest duration of a fault, and the longest time from its beginning to that of the next one, in s.
 -define(FAULT_LASTS, 8).
 -define(FAULT_EVERY, 8).
-%% How long all may take to be pushed once the faults are over, in s. Only a failure takes this long.
+%% How long the remaining pushes may take once the faults are over, in s. Only a failure takes this long.
 -define(SETTLES, 180).
 
 %% `erl -run soak main Minutes Monitors Seed': exit status 1 if anything grew or was lost.
@@ -53,13 +53,13 @@ run(Seconds, Monitors) ->
         soak_verdict:print(Samples, Faults, Last, Settled, Violations),
         Violations
     after
-        %% Where something failed it may have ended with its line.
+        %% After a failure the node may have ended with its line.
         try _ = os_node:kill(Node), ok catch _:_ -> ok end,
         test_cu:stop(Cu),
         _ = os:cmd("rm -rf " ++ Dir)
     end.
 
-%% Second by second, with faults coming and going. All of them are over afterwards.
+%% Runs second by second, with recurring faults, all of which are over at the end.
 soaked(Seconds, World) ->
     {ok, Csv} = file:open(filename:join(?OUT, "soak.csv"), [write]),
     ok = file:write(Csv, soak_verdict:csv_header()),
@@ -79,7 +79,7 @@ second(Second, Last, Began, Csv, World, State) ->
     ok = file:write(Csv, soak_verdict:csv_line(Sample)),
     second(Second + 1, Last, Began, Csv, World, Faulty#{samples := [Sample | Samples]}).
 
-%% The clock of the samples: the one thing here that is waited for by time.
+%% The clock of the samples, the only wait by time in this test.
 wait_until(At) ->
     receive after max(0, At - now_ms()) -> ok end.
 
@@ -88,7 +88,7 @@ grow(#{cu := Cu, ids := Ids}) ->
     _ = [test_cu:add(Cu, Id, rand:uniform(?GROWS_BY)) || Id <- Ids, rand:uniform(?GROWS_ONE_OF) =:= 1],
     ok.
 
-%% The CU keeps what it was asked, for tests that look at it.
+%% Forget the CU's record of requests, which only other tests need.
 forgotten(Cu) ->
     true = test_cu:forget_requests(Cu),
     ok.
@@ -113,7 +113,7 @@ begin_one(Second, #{tell := Tell} = World, #{active := Active} = State) ->
 sample(#{tell := Tell, node := Node}) ->
     maps:merge(Tell(sample), os_node:status(os_node:os_pid(Node))).
 
-%% Waits until all is pushed. For each process: what it has, and what was pushed last.
+%% Waits until all is pushed. Returns for each process the number of results, and the last one pushed.
 settled(#{restart := Restart} = World) ->
     ok = Restart(),
     settled(World, now_ms() + ?SETTLES * ?SECOND).

@@ -1,5 +1,4 @@
-%%% Draws the samples of a soak: one panel for each quantity, one below the other, the times of faults in
-%%% all of them. What the lines mean is not judged here.
+%%% Draws the samples of a soak: one panel for each quantity, with the times of faults in all of them.
 -module(soak_chart).
 -export([write/3]).
 
@@ -13,7 +12,7 @@
 -define(TOP, 40).
 -define(RIGHT, 130).
 
-%% `Faults': each with the seconds it began and ended at.
+%% `Faults': each with the seconds of its beginning and end.
 write(File, Samples, Faults) ->
     Last = lists:max([Second || #{second := Second} <- Samples]),
     Names = [Name || {Name, _} <- soak_verdict:quantities()],
@@ -25,7 +24,7 @@ write(File, Samples, Faults) ->
 panel(N, Name, Samples, Faults, Last) ->
     Top = ?TOP + N * (?HEIGHT + ?GAP),
     Values = [maps:get(Name, Sample, 0) || Sample <- Samples],
-    %% From zero, so that growth is seen for what it is.
+    %% From zero, so that growth appears in proportion.
     Max = max(1, lists:max(Values)),
     Points = [{x(Second, Last), Top + ?HEIGHT - ?HEIGHT * maps:get(Name, Sample, 0) / Max}
               || #{second := Second} = Sample <- Samples],

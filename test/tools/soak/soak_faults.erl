@@ -1,6 +1,5 @@
-%%% What goes wrong in a soak: faults of the CU, of the network, of the push and of the node's own parts,
-%%% each for a while, one after the other and sometimes two at once. When all are over is the driver's to
-%%% decide, and what must not come of them.
+%%% The faults of a soak: of the CU, the network, the push and the node's own parts, each for a while, in turn and
+%%% sometimes two at once. The driver decides when they end and what they must not cause.
 -module(soak_faults).
 -export([kinds/0, exclude/2, begins/3, ends/2]).
 
@@ -11,16 +10,16 @@
 -spec kinds() -> [fault()].
 kinds() ->
     [cu_down, hang, slow, drip, reset, garbage, half, html, server_error, retry_after, bad_gzip, other_json,
-     redirect_loop, stuck, too_deep, push_failures, monitors_stop, monitors_die, ticker_dies].
+     redirect_loop, stuck, too_deep, push_failures, monitors_stop, monitors_die, engine_dies].
 
-%% Whether one cannot be while the other is: the CU has one script, and some come alone.
+%% Whether two faults exclude each other: the CU has one script, and some faults come alone.
 -spec exclude(fault(), fault()) -> boolean().
 exclude(Fault, Other) -> Fault =:= Other orelse of_script(Fault) andalso of_script(Other).
 
 of_script(Fault) ->
-    not lists:member(Fault, [cu_down, push_failures, monitors_stop, monitors_die, ticker_dies]).
+    not lists:member(Fault, [cu_down, push_failures, monitors_stop, monitors_die, engine_dies]).
 
-%% Begins a fault. `Tell' has the node obey an order; `World' is the driver's.
+%% Begins a fault. `Tell' sends an order to the node; `World' is the driver's.
 -spec begins(fault(), fun((Order :: term()) -> term()), map()) -> ok.
 begins(cu_down, _Tell, #{cu := Cu}) ->
     test_cu:go_down(Cu);
@@ -30,11 +29,11 @@ begins(monitors_stop, Tell, #{ids := Ids}) ->
     Tell({stop, some(Ids)});
 begins(monitors_die, Tell, #{ids := Ids}) ->
     Tell({kill, some(Ids)});
-begins(ticker_dies, Tell, _World) ->
-    _ = Tell(kill_ticker),
+begins(engine_dies, Tell, _World) ->
+    _ = Tell(kill_engine),
     ok;
 begins(Fault, _Tell, #{cu := Cu}) ->
-    %% Half of the answers: the CU limps.
+    %% Half of the answers fail.
     test_cu:script(Cu, fun(Request) ->
         case rand:uniform(2) of
             1 -> answer(Fault, Request, Cu);
@@ -42,13 +41,13 @@ begins(Fault, _Tell, #{cu := Cu}) ->
         end
     end).
 
-%% Ends it, and makes good what it has broken.
+%% Ends a fault, and repairs its effects.
 -spec ends(fault(), map()) -> ok.
 ends(cu_down, #{cu := Cu}) -> test_cu:come_up(Cu);
 ends(push_failures, #{tell := Tell}) -> Tell({fail_pushes, 0});
-%% Who is monitored already is left alone.
+%% Starts the processes that are not monitored.
 ends(Fault, #{restart := Restart}) when Fault =:= monitors_stop; Fault =:= monitors_die -> Restart();
-ends(ticker_dies, _World) -> ok;
+ends(engine_dies, _World) -> ok;
 ends(_Fault, #{cu := Cu}) -> test_cu:script(Cu, fun(_) -> pass end).
 
 some(Ids) -> [Id || Id <- Ids, rand:uniform(5) =:= 1].
@@ -65,7 +64,7 @@ answer(retry_after, _, _) -> {raw, test_cu:reply(503, [{<<"retry-after">>, <<"2"
 answer(bad_gzip, _, _) -> {raw, test_cu:reply(200, [{<<"content-encoding">>, <<"gzip">>}], rand:bytes(200))};
 answer(other_json, _, _) -> {raw, test_cu:reply(200, <<"{\"edges\":[{\"node\":[],\"cursor\":null}]}">>)};
 answer(redirect_loop, #{path := Path}, _) -> {raw, test_cu:reply(302, [{<<"location">>, Path}], <<>>)};
-%% A page that ends where it was to begin.
+%% A page that ends at its start cursor.
 answer(stuck, #{query := #{<<"from">> := From}}, _) ->
     {raw, test_cu:reply(200, [<<"{\"edges\":[{\"node\":{},\"cursor\":\"">>, From, <<"\"}]}">>])};
 answer(stuck, _, _) -> pass;

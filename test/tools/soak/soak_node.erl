@@ -1,26 +1,26 @@
-%%% The node that `make soak' watches: it does what its driver says on the line, and checks the order of
-%%% what it pushes. It keeps nothing of a result but its number, so that what grows is not its own.
+%%% The node of `make soak': executes its driver's orders, and checks the order of its pushes. It keeps only the
+%%% numbers of results, so that it does not grow itself.
 -module(soak_node).
 -export([main/1]).
 %% The push of its monitors
 -export([push/2]).
 
-%% Each process with the number that was pushed last.
+%% {ProcId, Number}: the last pushed result of each process.
 -define(LAST, soak_last).
-%% What was pushed, pushed again, out of order, and failed on purpose.
+%% Counters: pushed, pushed again, out of order, failed on purpose.
 -define(COUNTS, {?MODULE, counts}).
 -define(KINDS, [pushed, again, out_of_order, failed]).
-%% One push of so many fails; 0 for none.
+%% One push of this many fails; 0 for none.
 -define(FAILING, {?MODULE, failing}).
 
 %% `erl -run soak_node main Port': `Port' is where the driver listens.
 main([Port]) ->
     ok = persistent_term:put(?COUNTS, counters:new(length(?KINDS), [])),
     ok = persistent_term:put(?FAILING, atomics:new(1, [])),
-    %% What is logged is counted and forgotten.
+    %% Log records are dropped.
     _ = logger:set_primary_config(level, none),
     Logger = spawn(fun forget/0),
-    %% It owns what the process that boots would take along.
+    %% A separate process owns the tables, since the booting one ends.
     _ = spawn(fun() ->
         _ = ets:new(?LAST, [named_table, public, {write_concurrency, true}]),
         try serve(os_node:connect(list_to_integer(Port)), Logger)
@@ -30,11 +30,11 @@ main([Port]) ->
     end),
     ok.
 
-%% Stands in for a logger of the host, which would keep all.
+%% Takes the place of a host's logger, which would keep all entries.
 forget() -> receive _ -> forget() end.
 
 serve(Line, Logger) ->
-    %% The driver says something every second.
+    %% The driver sends an order every second.
     Order = os_node:recv(Line),
     ok = os_node:send(Line, obey(Order, Logger)),
     serve(Line, Logger).
@@ -50,7 +50,7 @@ obey({stop, Ids}, _) ->
 obey({kill, Ids}, _) ->
     [exit(Monitor, kill) || {ok, {Monitor, _, _}} <- found(Ids)],
     ok;
-obey(kill_ticker, _) ->
+obey(kill_engine, _) ->
     %% It may be dead already.
     Ticker = whereis(hb_cron_engine),
     is_pid(Ticker) andalso exit(Ticker, kill),
@@ -91,7 +91,7 @@ fail(How) ->
         3 -> throw(on_purpose)
     end.
 
-%% The next one, or one again that was pushed before.
+%% The next result, or one that was pushed before.
 pushed(Id, Number) ->
     Last = case ets:lookup(?LAST, Id) of
         [{_, Known}] -> Known;

@@ -1,14 +1,13 @@
-%%% What the samples of a soak say, as plain data in and plain data out: whether anything grew, and
-%%% whether anything was lost. The first quarter of the time is for warming up; the second one and the
-%%% last are compared by their medians.
+%%% Judges the samples of a soak, as plain data: whether anything grew or was lost. The first quarter is warm-up;
+%%% the medians of the second and the last quarter are compared.
 -module(soak_verdict).
 -export([quantities/0, csv_header/0, csv_line/1, of_samples/1, of_results/2, print/5, median/1]).
 
-%% How much more than in the second quarter there may be in the last one, in percent.
+%% The tolerated growth from the second to the last quarter, in percent.
 -define(TOLERANCE, 15).
 
-%% What is sampled, and what may be added to its tolerance: what is small may double by chance. `none':
-%% it is shown, and not judged.
+%% The quantities, and their additional tolerance, because small values may double by chance. `none': shown without
+%% a verdict.
 quantities() ->
     [{rss_kb, 4096}, {memory_total, 2000000}, {memory_processes, 1000000}, {memory_binary, 1000000},
      {memory_ets, 200000}, {memory_code, 500000}, {memory_atom, 50000}, {memory_system, 1000000}, {atoms, 100},
@@ -18,12 +17,12 @@ quantities() ->
 csv_header() ->
     [lists:join($,, [<<"second">> | [atom_to_binary(Name) || {Name, _} <- quantities()]]), $\n].
 
-%% While the ticker is being started again there is no engine to ask.
+%% While the engine is restarted there is nothing to read.
 csv_line(#{second := Second} = Sample) ->
     Values = [integer_to_binary(maps:get(Name, Sample, 0)) || {Name, _} <- quantities()],
     [lists:join($,, [integer_to_binary(Second) | Values]), $\n].
 
-%% What grew.
+%% The quantities that grew.
 of_samples(Samples) ->
     [{grown, Name, {from, Before}, {to, After}, {allowed, Allowed}}
      || {Name, Before, After, Allowed} <- compared(Samples), is_integer(Allowed), After > Allowed].
@@ -41,8 +40,7 @@ compared(Samples) ->
         {Name, Before, After, Allowed}
      end || {Name, Floor} <- quantities()].
 
-%% What was lost or came out of order. `Settled': of each process, how many results it has and which was
-%% pushed last.
+%% Losses and reorderings. `Settled': the number of results of each process, and the last one pushed.
 of_results(Settled, #{out_of_order := OutOfOrder}) ->
     [{not_pushed, Id, {has, Has}, {last, Last}} || {Id, Has, Last} <- Settled, Has =/= Last]
     ++ [{out_of_order, OutOfOrder} || OutOfOrder > 0].
@@ -61,5 +59,5 @@ print(Samples, Faults, #{pushed := Pushed, again := Again, failed := Failed}, Se
         _ -> io_lib:format("VIOLATED, ~b times:~n~p", [length(Violations), lists:sublist(Violations, 20)])
     end]).
 
-%% Of an even number of numbers the lower one.
+%% The lower one of two middle numbers.
 median(Numbers) -> lists:nth((length(Numbers) + 1) div 2, lists:sort(Numbers)).

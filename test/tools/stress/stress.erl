@@ -1,25 +1,25 @@
-%%% The public calls against each other, and against kills of every part: callers start, stop, pause, resume, forget,
-%%% redeliver, discard, kill and crash at random, on processes of our own supervisor and of a host's, while the restarter,
-%%% the ticker and the tree die beside them. Whatever happens, no result is skipped but those that a caller was told
-%%% are forgotten, no two pushes of a process run at once, and in the end everything arrives.
+%%% The public calls against each other, and against kills of every part: callers start, stop, pause, resume,
+%%% forget, redeliver, discard, kill and crash at random, on processes of the library's supervisor and of a host's,
+%%% while the restarter, the engine process and the tree die. No result may be skipped unless a caller forgot the
+%%% process, no two pushes of a process may run at once, and in the end everything must arrive.
 %%%
-%%% What is checked is in {@link stress_journal}; this module makes the trouble.
+%%% {@link stress_journal} checks the rules; this module makes the trouble.
 -module(stress).
 
 -export([main/1, run/1]).
-%% What monitors push with
+%% Callback: the push of the monitors
 -export([push/2]).
-%% A host's supervisor
+%% Callback: a host's supervisor
 -behaviour(supervisor).
 -export([init/1]).
 
 -define(CALLERS, 8).
 -define(OWN, 6).
 -define(SUPERVISED, 3).
-%% How long everything may take to arrive once nothing is in the way, in ms. Only a failure takes this long.
+%% How long the remaining results may take once the trouble is over, in ms. Only a failure takes this long.
 -define(SETTLE_LIMIT, 120000).
 
-%% `make stress SECONDS= SEED=': with a checkpoint and without, so many seconds each.
+%% `make stress STRESSED= SEED=': this many seconds each with and without a checkpoint.
 main([Seconds, Seed]) ->
     Outcomes = [begin
         Outcome = run(#{seconds => list_to_integer(Seconds), seed => list_to_integer(Seed), checkpoint => Checkpoint}),
@@ -28,7 +28,7 @@ main([Seconds, Seed]) ->
     end || Checkpoint <- [true, false]],
     halt(case [bad || #{violations := [_ | _]} <- Outcomes] of [] -> 0; _ -> 1 end).
 
-%% What was done, and which rules were broken.
+%% The counts of calls, and the broken rules.
 run(#{seconds := Seconds, seed := Seed, checkpoint := Checkpoint}) ->
     Cu = harness:setup(options(Checkpoint)),
     ok = logger:set_handler_config(default, level, none),
@@ -81,7 +81,7 @@ producer(#{cu := Cu} = World, State) ->
     pause(10),
     State.
 
-%% Kills a part, now and then the whole tree.
+%% Kills a part, sometimes the whole tree.
 reaper(_World, State) ->
     pause(700),
     Part = any([hb_cron_restarter, hb_cron_engine, hb_cron_restarter, hb_cron_engine,
@@ -90,7 +90,7 @@ reaper(_World, State) ->
     stress_journal:count(killed_parts),
     State.
 
-%% One call. `Seen': the monitors that this caller has seen, dead or alive.
+%% Makes one call. `Seen': the monitors that this caller has seen, dead or alive.
 caller(World, Seen) ->
     Id = any(all(World)),
     IsOwn = lists:member(Id, maps:get(own, World)),
@@ -100,7 +100,7 @@ caller(World, Seen) ->
     Call = any([start, start, start, start, stop, stop_and_wait, pause, resume, resume, resume, forget, redeliver, discard, kill, crash]),
     _ = call(Call, Id, IsOwn, Monitors, World),
     stress_journal:count(Call),
-    %% So that there is something to disturb: each process is left alone for some 50 ms at a time.
+    %% Leaves each process alone for about 50 ms at a time, so that monitors have work that can be disturbed.
     pause(80),
     Seen#{Id => Monitors}.
 
@@ -115,7 +115,7 @@ call(kill, _, _, Monitors, _) -> exit(any(Monitors), kill);
 call(crash, _, _, Monitors, _) ->
     catch_all(fun() -> sys:terminate(any(Monitors), a_fault_of_its_own, 1000) end);
 call(forget, Id, _, Monitors, _) ->
-    %% It is only forgotten when it is stopped.
+    %% A process can only be forgotten when it is stopped.
     _ = rand:uniform(4) =:= 1 andalso catch_all(fun() -> hb_process_monitor:stop(any(Monitors), 1000) end),
     stress_journal:forgetting(Id, fun() -> catch_all(fun() -> hb_process_monitor:forget(Id) end) end);
 call(redeliver, Id, _, _, _) ->
@@ -148,7 +148,7 @@ any(List) -> lists:nth(rand:uniform(length(List)), List).
 
 pause(Ms) -> receive after rand:uniform(Ms) -> ok end.
 
-%% The host's supervisor. It does not give up however often its children end.
+%% The host's supervisor. It tolerates any number of restarts.
 
 start_supervisor(#{cu := Cu, supervised := Supervised}) ->
     Specs = [hb_process_monitor:child_spec({Id, #{rate => 20, cursor => earliest, cron_node => test_cu:url(Cu)}}) || Id <- Supervised],
@@ -167,15 +167,15 @@ stop_supervisor() ->
             receive {'DOWN', Ref, process, _, _} -> ok end
     end.
 
-%% A push takes a moment, and fails now and then.
+%% A push takes a moment, and sometimes fails.
 push(#{message := #{<<"cursor">> := Cursor}}, #{proc_id := Id}) ->
     stress_journal:pushing(Id, test_cu:number(Cursor), fun() ->
         _ = rand:uniform(10) =:= 1 andalso receive after rand:uniform(3) -> ok end,
         rand:uniform(12) > 1
     end).
 
-%% No more trouble: everything must arrive, and dead letters are there. A process that was forgotten begins after its
-%% latest result, so there is one more for each that is not complete.
+%% Ends the trouble: everything must arrive, or be a dead letter. A forgotten process begins after its latest
+%% result, so each process that is incomplete gets one more.
 settle(#{cu := Cu, own := Own, supervised := Supervised} = World) ->
     Until = erlang:monotonic_time(millisecond) + ?SETTLE_LIMIT,
     await(fun() ->

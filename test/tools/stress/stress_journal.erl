@@ -1,22 +1,22 @@
-%%% What was pushed in a run of {@link stress}, and which rules were broken by it: results are skipped by no process
-%%% but one that was forgotten, and by that once; no two pushes of a process run at once.
+%%% Records the pushes of a {@link stress} run and detects broken rules: results are skipped only after a forget,
+%%% once for each, and no two pushes of a process run at once.
 -module(stress_journal).
 
 -export([create/2, delete/0]).
 -export([pushing/3, forgetting/2, discarding/3]).
 -export([is_complete/1, may_jump/1, given_up/1, standing/1, violations/0, totals/0, count/1]).
 
-%% A push that failed so often may have been given up.
+%% A result may have been given up after this many failures.
 -define(ATTEMPTS, 2).
 
-%% {{process, Id}, High, Forgets}: the highest number pushed, and how many jumps a forget allows.
+%% {{process, Id}, High, Forgets}: the highest number pushed, and the number of skips that forgets allow.
 %% {{pushing, Id}, Pid}. {{failed, Id, Number}, Count}. {{passed, Id, Number}}: given up, and not pushed since.
 %% {{violation, N}, What}. {{count, What}, N}.
 -define(TABLE, ?MODULE).
 
 create(Cu, Ids) ->
     Self = self(),
-    %% In a process of its own: no monitor and no caller owns it.
+    %% Owned by a separate process, because monitors and callers may die.
     Owner = spawn(fun() ->
         ?TABLE = ets:new(?TABLE, [named_table, public, set]),
         true = ets:insert(?TABLE, [{cu, Cu} | [{{process, Id}, 0, 0} || Id <- Ids]]),
@@ -27,7 +27,7 @@ create(Cu, Ids) ->
 
 delete() -> persistent_term:get(?MODULE) ! delete, ok.
 
-%% A push of a result; `Push' says whether it succeeds.
+%% Records a push; `Push' returns whether it succeeds.
 pushing(Id, Number, Push) ->
     alone(Id),
     Succeeds = Push(),
@@ -81,22 +81,22 @@ is_passed(Id, Number) ->
         [] -> false
     end.
 
-%% A caller forgets a process. From before the call on it may jump, once if that says ok.
+%% A caller forgets a process. From before the call on the process may skip results, once if the call succeeds.
 forgetting(Id, Forget) ->
     _ = ets:update_counter(?TABLE, {process, Id}, {3, 1}),
     case Forget() of
         ok ->
             count(forgotten),
-            %% Its dead letters are gone.
+            %% Its dead letters are removed.
             true = ets:match_delete(?TABLE, {{passed, Id, '_'}}),
             ok;
-        %% It may be forgotten, or not.
+        %% The outcome is unknown.
         {error, Reason} when is_binary(Reason) -> ok;
         {raised, _} -> ok;
         {error, monitored} -> ets:update_counter(?TABLE, {process, Id}, {3, -1, 0, 0})
     end.
 
-%% A caller discards a letter, maybe before the result behind it is pushed.
+%% A caller discards a letter, perhaps before the next result is pushed.
 discarding(Id, Number, Discard) ->
     case Discard() of
         {error, not_found} -> ok;
@@ -105,7 +105,7 @@ discarding(Id, Number, Discard) ->
             true = ets:delete(?TABLE, {passed, Id, Number})
     end.
 
-%% Whether all that the CU has was pushed or given up.
+%% Whether all results of the CU were pushed or given up.
 is_complete(Id) ->
     #{high := High, of_all := All, forgets := Forgets} = standing(Id),
     Forgets =:= 0 andalso lists:all(fun(N) -> is_passed(Id, N) end, lists:seq(High + 1, All)).
@@ -113,7 +113,7 @@ is_complete(Id) ->
 %% Whether it was forgotten, and nothing was pushed since.
 may_jump(Id) -> maps:get(forgets, standing(Id)) > 0.
 
-%% Results that were given up and are to be among the dead letters.
+%% Results that were given up and must be dead letters.
 given_up(Id) -> [Number || [Number] <- ets:match(?TABLE, {{passed, Id, '$1'}})].
 
 standing(Id) ->

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# What `make valgrind` runs: a node under valgrind's memcheck, with the library at work in it. An error
-# in which the library has a part, or memory that it lost, fails it.
+# The script of `make valgrind`: runs a node with the busy library under valgrind's memcheck. An error with the
+# library in its stack, or memory that the library has lost, is a failure.
 #
-# The emulator's own code is no concern of this, and valgrind understands it only in part: generated
-# code keeps Erlang's stacks in the heap, and where one was, valgrind takes memory for out of bounds or
-# undefined. So nothing is said here of values that are undefined, and an access to the inside of
-# a block that is allocated, and so is none out of bounds, is passed over (see errors.awk).
+# The emulator's own code is not judged, because valgrind cannot follow all of it: generated code keeps Erlang's
+# stacks in the heap, and valgrind takes memory of former stacks for out of bounds or undefined. Therefore
+# undefined values are not reported, and accesses inside an allocated block, which are not out of bounds, are
+# ignored (see errors.awk).
 set -euo pipefail
 cd "$(dirname "$0")/../../.."
 
@@ -16,9 +16,9 @@ lib=$here/_build/test/lib/hb_process_monitor
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 
-# --smc-check: code is generated. --max-stackframe: to a stack of Erlang's is a switch and no push.
-# +Mea min: the emulator gets each of its blocks from malloc, so that valgrind knows its bounds.
-# +sbwt: valgrind runs one thread at a time; none may spin.
+# --smc-check: code is generated. --max-stackframe: a switch to a stack of Erlang is not a push.
+# +Mea min: the emulator allocates each block with malloc, so that valgrind knows its bounds.
+# +sbwt: valgrind runs one thread at a time, so no thread may spin.
 (cd "$tmp" && ERL_CRASH_DUMP_SECONDS=0 valgrind --quiet \
   --smc-check=all --max-stackframe=65536 --fair-sched=try \
   --undef-value-errors=no --error-limit=no --num-callers=30 \

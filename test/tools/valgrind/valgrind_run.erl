@@ -1,6 +1,6 @@
-%%% What `make valgrind' watches: a node that does all that a node does, with everything going wrong
-%%% now and then. That every result arrives is checked, or it would not be known what was watched;
-%%% everything else about it is other tests' business. Under valgrind all takes 20 times as long.
+%%% The node of `make valgrind': does everything that a node does, with occasional faults. It checks that every
+%%% result arrives, to be sure that it worked; other tests cover everything else. Under valgrind everything takes
+%%% 20 times as long.
 -module(valgrind_run).
 -export([main/0]).
 
@@ -8,10 +8,10 @@
 -define(RESULTS, 400).
 -define(PAGE_LIMIT, 20).
 -define(RATE, 50).
-%% A request and a push of so many fail.
+%% One of this many requests and pushes fails.
 -define(FETCHES, 5).
 -define(PUSHES, 40).
-%% How long anything may take, in ms. Only a failure takes this long.
+%% The limit of every step, in ms. Only a failure takes this long.
 -define(DEADLINE, 600000).
 
 main() ->
@@ -37,7 +37,7 @@ run() ->
     _ = [test_cu:add(Cu, Id, ?RESULTS) || Id <- Ids],
     [First, Second | _] = Monitors = [start(Cu, Id, #{cursor => earliest}) || Id <- Ids],
     all_arrived(Ids, ?RESULTS, Arrived),
-    %% Ends of every kind, each with more to come after it.
+    %% Ends of all kinds, each followed by further results.
     ok = hb_process_monitor:stop(First, ?DEADLINE),
     exit(Second, kill),
     exit(whereis(hb_cron_engine), kill),
@@ -48,7 +48,7 @@ run() ->
     Letters = [{Id, Letter} || Id <- Ids, {ok, Of} <- [hb_process_monitor:dead_letters(Id)], #{id := Letter} <- Of],
     _ = [hb_process_monitor:redeliver(Id, Letter) || {Id, Letter} <- Letters],
     _ = [hb_process_monitor:discard(Id, Letter) || {Id, Letter} <- Letters],
-    %% And once more, as after a restart of the node.
+    %% Once more, as after a restart of the node.
     ok = application:stop(hb_process_monitor),
     [{_, {_, _}} | _] = hb_process_monitor:resume_all(),
     _ = [test_cu:add(Cu, Id, ?PAGE_LIMIT) || Id <- Ids],
@@ -69,7 +69,7 @@ counted(Counter) ->
     ok = counters:add(Counter, 1, 1),
     counters:get(Counter, 1).
 
-%% A result that is given up has arrived as well: as a dead letter.
+%% A result that was given up has arrived, too: as a dead letter.
 push(Id, Result, Number, Arrived) ->
     true = ets:insert(Arrived, {{Id, harness:number(Result)}}),
     case Number rem ?PUSHES of

@@ -1,6 +1,6 @@
-//! What the project is measured with: a Compute Unit that is fast enough not to be what is measured,
-//! and the client side of it that the floor under any drain needs. No part of what ships, and no
-//! double for tests: it cannot be scripted and checks next to nothing.
+//! Tools of the benchmarks: a Compute Unit that is fast enough not to limit a measurement, and the
+//! client for the minimum cost of a drain. It does not ship and is not a test double: it cannot be
+//! scripted and checks almost nothing.
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 

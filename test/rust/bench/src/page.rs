@@ -1,25 +1,25 @@
-//! Pages as a Compute Unit writes them, made by patching numbers into a template: a thousand results
+//! Pages as a Compute Unit sends them, made by patching numbers into a template: a thousand results
 //! of 400 bytes in a tenth of a millisecond. All processes have the same results.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use std::io::Write as _;
 
-/// When the first result was, in ms since the Unix epoch.
+/// The time of the first result, in ms since the Unix epoch.
 const BASE: u64 = 1_760_000_000_000;
-/// The most a CU gives.
+/// The most results per page, as in a CU.
 const MAX_LIMIT: u64 = 1000;
 
-/// What a result looks like.
+/// The kind of a result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// One message with a few tags and data of so many bytes.
+    /// One message with a few tags and this many bytes of data.
     Data(usize),
-    /// Many small strings: a message with so many tags, and data of 64 bytes.
+    /// Many small strings: a message with this many tags, and 64 bytes of data.
     Tags(usize),
 }
 
-/// What each result looks like, but for its numbers.
+/// The template of a result, without its numbers.
 #[derive(Debug)]
 pub struct Results {
     before_anchor: Vec<u8>,
@@ -27,7 +27,7 @@ pub struct Results {
 }
 
 impl Results {
-    /// Results of a kind.
+    /// A template for results of a kind.
     #[must_use]
     pub fn new(kind: Kind) -> Self {
         let (tags, data) = match kind {
@@ -89,7 +89,7 @@ impl Results {
     }
 }
 
-/// The cursor of a result, by its number from 1.
+/// The cursor of a result, from its number, counted from 1.
 #[must_use]
 pub fn cursor(number: u64) -> String {
     STANDARD.encode(format!(

@@ -1,5 +1,5 @@
-//! The Compute Unit's HTTP: a thread per connection, kept alive, on loopback. It answers what a drain
-//! asks, `/cron/{process}` and `/results/{process}`, the same for every process.
+//! The Compute Unit's HTTP server on loopback: a thread per keep-alive connection. It answers
+//! `/cron/{process}` and `/results/{process}`, with the same results for every process.
 
 use crate::page::{Results, number};
 use percent_encoding::percent_decode_str;
@@ -9,16 +9,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// How many results each process has.
+/// The number of results of each process.
 #[derive(Debug, Clone, Copy)]
 pub enum Count {
-    /// So many, for ever.
+    /// A constant number.
     Fixed(u64),
-    /// One more whenever so much time has passed since the server began.
+    /// One more after each interval since the server's start.
     Every(Duration),
 }
 
-/// What there is to serve, and what was.
+/// The served results, and the count of requests.
 #[derive(Debug)]
 pub struct Served {
     results: Results,
@@ -28,7 +28,7 @@ pub struct Served {
 }
 
 impl Served {
-    /// So many results of a kind.
+    /// A server for results of a kind.
     #[must_use]
     pub fn new(results: Results, count: Count) -> Self {
         Self { results, count, began: Instant::now(), requests: AtomicU64::new(0) }
@@ -44,7 +44,7 @@ impl Served {
         }
     }
 
-    /// How many requests have been answered.
+    /// The number of answered requests.
     #[must_use]
     pub fn requests(&self) -> u64 {
         self.requests.load(Ordering::Relaxed)
@@ -77,10 +77,10 @@ impl Served {
     }
 }
 
-/// Serves whoever connects, for ever.
+/// Serves all connections, for ever.
 ///
 /// # Errors
-/// Where the system takes no more connections.
+/// An error if the system accepts no more connections.
 pub fn serve(listener: &TcpListener, served: &Arc<Served>) -> io::Result<()> {
     loop {
         let (stream, _) = listener.accept()?;
@@ -91,7 +91,7 @@ pub fn serve(listener: &TcpListener, served: &Arc<Served>) -> io::Result<()> {
     }
 }
 
-/// One request after the other, until the client closes or says what is no request.
+/// Answers requests until the client closes the connection or sends an invalid request.
 fn connection(mut stream: TcpStream, served: &Served) {
     let _ = stream.set_nodelay(true);
     let mut buffer = Vec::with_capacity(4096);
@@ -111,7 +111,7 @@ fn connection(mut stream: TcpStream, served: &Served) {
     }
 }
 
-/// The next request's target, and how long its head is.
+/// The target of the next request, and the length of its head.
 fn request(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> io::Result<Option<(String, usize)>> {
     let mut chunk = [0; 4096];
     loop {

@@ -1,5 +1,5 @@
-//! What a page costs in allocations: next to none for each of its edges, once the buffer for its terms
-//! has grown to what such a page takes. A test of its own process, since its allocator counts for all.
+//! The allocations for a page: almost none per edge, once the buffer for its terms has grown to
+//! such a page. It runs in a separate OS process, because its allocator counts everything.
 #![allow(clippy::unwrap_used, reason = "test code: what is not as expected must end the test")]
 
 use bench::page::{Kind, Results};
@@ -7,17 +7,17 @@ use cron_engine::{PageRequest, Position, page};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The system's allocator, and how often it was asked for memory.
+/// The system's allocator, with a counter of allocations.
 struct Counting;
 
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
 
 #[allow(unsafe_code, reason = "an allocator cannot be counted otherwise")]
-// SAFETY: everything is handed on to the system's allocator as it came; counting allocates nothing.
+// SAFETY: all calls go unchanged to the system's allocator; counting allocates nothing.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: the caller's promises are those that the system's allocator asks for.
+        // SAFETY: the caller's promises are those that the system's allocator requires.
         unsafe { System.alloc(layout) }
     }
 
@@ -38,7 +38,8 @@ static ALLOCATOR: Counting = Counting;
 
 const EDGES: u64 = 1000;
 
-/// Allocations for one page after `after`, decoded into a buffer that has held such a page before.
+/// The allocations for decoding one page after `after`, into a buffer that has held such a page
+/// before.
 fn allocations(kind: Kind) -> u64 {
     let results = Results::new(kind);
     let first = results.page(0, EDGES, 2 * EDGES);
@@ -54,7 +55,7 @@ fn allocations(kind: Kind) -> u64 {
     made
 }
 
-/// One test, so that no other allocates meanwhile.
+/// A single test, so that no other test allocates meanwhile.
 #[test]
 fn page_in_a_used_buffer_allocates_a_bounded_number_of_times() {
     for (name, kind) in [("data of 400 bytes", Kind::Data(400)), ("30 tags", Kind::Tags(30))] {

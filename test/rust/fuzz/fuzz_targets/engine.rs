@@ -1,6 +1,5 @@
-//! Bytes as a run of an engine: who registers, what is answered, when time goes by. What must be true
-//! of any run is in the checks; what is found goes into `seeds/engine`, where every `cargo test`
-//! plays it.
+//! Interprets bytes as a run of an engine: registrations, answers, passing time. The checks hold
+//! for every run. Add failing inputs to `seeds/engine`, which every `cargo test` replays.
 #![no_main]
 
 #[path = "../../../../native/cron_engine/tests/all/checks/mod.rs"]

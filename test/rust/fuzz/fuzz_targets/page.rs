@@ -1,5 +1,5 @@
-//! Bytes as the body of a CU's answer. What must be true of any is in the checks; what is found
-//! goes into `seeds/page`, where every `cargo test` plays it.
+//! Interprets bytes as the body of a CU's answer. The checks hold for every body. Add failing
+//! inputs to `seeds/page`, which every `cargo test` replays.
 #![no_main]
 
 #[path = "../../../../native/cron_engine/tests/all/checks/mod.rs"]

@@ -1,25 +1,25 @@
-//! What users, monitors and the keeper do in several steps: start, stop and forget a process, register
-//! anew with a new engine. Between any two steps of a call anything may happen, and steps of other
-//! calls for the same process. The steps are those of the Erlang modules `_starting`, `_stopping` and
-//! `_registration`.
+//! The calls of users, monitors and the restarter that take several steps: start, stop and forget a
+//! process, register again with a new engine. Between two steps anything may happen, including
+//! steps of other calls for the same process. The steps are those of the Erlang modules
+//! `hb_cron_start`, `hb_cron_stop` and `hb_cron_registration`.
 
 use crate::monitor::{Monitor, Pid, Process};
 use crate::node::Node;
 use cron_engine::{MonitorId, Position};
 
-/// Where a start wants to begin.
+/// The requested start position.
 #[derive(Debug, Clone)]
 pub(crate) struct Wanted {
     pub(crate) position: Position,
-    /// That is only for a process that the checkpoint does not know.
+    /// Applies only if the checkpoint has no record of the process.
     pub(crate) go_on: bool,
 }
 
 impl Wanted {
-    /// Where it was, or else at the latest result.
+    /// The stored position, otherwise the latest result.
     pub(crate) const STORED: Self = Self { position: Position::Unresolved, go_on: true };
 
-    /// Where to begin, given what is stored.
+    /// The start position for a stored record.
     pub(crate) fn choose(&self, stored: Option<&Position>) -> Position {
         match stored.filter(|stored| **stored != Position::Unresolved) {
             Some(stored) if self.go_on || self.position == Position::Unresolved => stored.clone(),
@@ -30,63 +30,63 @@ impl Wanted {
 
 /// A call under way, at its next step.
 pub(crate) enum Call {
-    /// A user starts a monitor: it takes its process, unless another one has.
+    /// A user starts a monitor, which claims its process unless another monitor has.
     Start { process: usize, wanted: Wanted },
-    /// A monitor of a dead engine ends its registration, to begin anew.
+    /// A monitor of a dead engine ends its registration, to register again.
     Detach { id: MonitorId },
-    /// A registration begins in the checkpoint. A planned restart may have been cancelled.
+    /// A registration begins in the checkpoint, unless a planned restart was cancelled.
     Begin { pid: Pid, process: usize, wanted: Wanted, restart: bool },
-    /// The engine is told of it.
+    /// The engine gets the registration.
     Register { monitor: Box<Monitor>, durable: bool },
-    /// Once the engine is, it is asked when the start is durable.
+    /// After that, the checkpoint is asked when the start is durable.
     Flush { id: MonitorId },
-    /// A user stops a monitor: this is the next registration.
+    /// A user stops a monitor. The number is that of the next registration.
     Fence { pid: Pid, process: usize },
-    /// Its process is free.
+    /// The process is released.
     Release { pid: Pid, process: usize, fence: u64 },
-    /// The checkpoint hears of the stop.
+    /// The checkpoint gets the stop.
     Stopped { pid: Pid, process: usize, fence: u64 },
-    /// The monitor ends, perhaps after the push that was under way.
+    /// The monitor ends, perhaps after the current push.
     End { pid: Pid, pushes: bool },
-    /// A user forgets a process: it must not be monitored.
+    /// A user forgets a process, which must not be monitored.
     Forget { process: usize },
     /// The checkpoint decides.
     Forgotten { process: usize },
 }
 
-/// What becomes of a call.
+/// The result of a step.
 pub(crate) enum Next {
-    /// Its next step.
+    /// The next step.
     Then(Call),
     /// It waits for other calls.
     Waits(Call),
-    /// It is over.
+    /// It is done.
     Over,
 }
 
-/// What calls came to.
+/// Totals of calls.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Counts {
     pub(crate) starts: u64,
     pub(crate) stops: u64,
     pub(crate) forgotten: u64,
-    /// Times that the checkpoint alone knew that the process is monitored.
+    /// How often only the checkpoint knew that the process is monitored.
     pub(crate) monitored: u64,
 }
 
-/// Calls under way, and what all those before came to.
+/// Calls under way, and totals of finished ones.
 #[derive(Default)]
 pub(crate) struct Calls {
     pub(crate) under_way: Vec<Call>,
     pub(crate) counts: Counts,
-    /// A start does not wait for an older monitor of its process to end, as if the application had been
-    /// restarted meanwhile.
+    /// A start does not wait for the end of an older monitor of its process, as if the application
+    /// had been restarted meanwhile.
     pub(crate) overlap: bool,
     last_pid: u64,
 }
 
 impl Calls {
-    /// One call takes one step. False if it waits for others.
+    /// Runs one step of a call. Returns false if it waits for others.
     pub(crate) fn step(
         &mut self,
         index: usize,
@@ -105,7 +105,7 @@ impl Calls {
         true
     }
 
-    /// All calls take their steps until they are over.
+    /// Runs all calls to their ends.
     pub(crate) fn finish(&mut self, node: &mut Node, processes: &mut [Process]) {
         while !self.under_way.is_empty() {
             let count = self.under_way.len();
@@ -132,8 +132,8 @@ impl Calls {
                 Next::Then(Call::Begin { pid, process, wanted, restart: false })
             }
             Call::Begin { pid, process, wanted, restart } => {
-                // What was stopped before it began begins all the same, and ends after that; but none takes
-                // the place of its successor.
+                // A stopped start still begins, and ends afterwards. It must never replace its
+                // successor.
                 if (restart || self.overlap) && processes[process].taken_by != Some(pid) {
                     return Next::Over;
                 }
@@ -192,7 +192,8 @@ impl Calls {
         }
     }
 
-    /// Whether a process has an older monitor than this one, which is to end: a stop had made room for this.
+    /// Whether the process has an older monitor than this one, which is about to end: a stop
+    /// released the process.
     fn has_older(&self, process: usize, pid: Pid, node: &Node) -> bool {
         let older = |of: usize, by: Pid| of == process && by.0 < pid.0;
         let begins = |call: &Call| match call {
@@ -206,7 +207,7 @@ impl Calls {
 }
 
 impl Call {
-    /// Whether a monitor is about to be registered by this call.
+    /// Whether this call is about to register a monitor.
     fn is_start_of(&self, of: Pid) -> bool {
         match self {
             Self::Begin { pid, restart, .. } => *pid == of && !*restart,

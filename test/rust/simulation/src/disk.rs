@@ -1,11 +1,11 @@
-//! A disk that loses what was written and not synced when the power goes.
+//! A disk that loses unsynced writes when the power goes.
 
 use redb::StorageBackend;
 use std::fmt;
 use std::io::{Error, ErrorKind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// The disk, as a node sees it between two power cuts. Clones are the same disk.
+/// The disk between two power cuts, as a node sees it. Clones are the same disk.
 #[derive(Clone, Default)]
 pub(crate) struct Disk {
     platter: Arc<Mutex<Platter>>,
@@ -16,11 +16,11 @@ pub(crate) struct Disk {
 struct Platter {
     seen: Vec<u8>,
     synced: Vec<u8>,
-    /// Which part of `seen` may differ from `synced`.
+    /// The part of `seen` that may differ from `synced`.
     changed: (usize, usize),
     /// Every operation fails.
     broken: bool,
-    /// How often the power went. What an earlier node would write after that is written nowhere.
+    /// The number of power cuts. Later writes of an earlier node have no effect.
     boot: u64,
 }
 
@@ -43,7 +43,7 @@ impl Disk {
         Ok(platter)
     }
 
-    /// The power goes: only what was synced is there when it comes back, on this disk.
+    /// Cuts the power: afterwards only synced data is there.
     pub(crate) fn lose_power(&self) -> Self {
         let mut platter = self.lock();
         let Platter { seen, synced, .. } = &mut *platter;
@@ -54,7 +54,7 @@ impl Disk {
         Self { platter: Arc::clone(&self.platter), boot: platter.boot }
     }
 
-    /// From now on nothing works, or everything does again.
+    /// Makes all operations fail, or work again.
     pub(crate) fn set_broken(&self, broken: bool) {
         self.lock().broken = broken;
     }

@@ -1,6 +1,5 @@
-//! The checkpoint as it ships, on the simulated disk or in memory. What is said to it is written down
-//! in each process's [`Expected`](crate::expected::Expected) as well, and who waits for the disk hears
-//! of it neither too early nor too late.
+//! The real checkpoint, on the simulated disk or in memory. Every change also updates the process's
+//! [`Expected`](crate::expected::Expected), and waiters must run neither too early nor too late.
 
 use crate::calls::Wanted;
 use crate::disk::Disk;
@@ -12,17 +11,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// A registration, and the number of the engine that waits for its start to be durable.
+/// A registration, and the number of the engine that waits until its start is durable.
 pub(crate) type Start = (u64, MonitorId);
 
 /// The checkpoint of a node.
 pub(crate) struct Kept {
     checkpoint: Checkpoint,
-    /// What writes it; `None` if it is in memory.
+    /// The writer; `None` for a checkpoint in memory.
     writer: Option<Writer>,
-    /// Starts that became durable: their waiters leave word here.
+    /// Starts that became durable, reported by their waiters.
     saved: Arc<Mutex<Vec<Start>>>,
-    /// Waiters given to the checkpoint, those that it has called, and those of them at the last commit.
+    /// The numbers of given waiters, of those that ran, and of those that were given before the
+    /// last commit.
     asked: u64,
     told: Arc<AtomicU64>,
     told_at_commit: u64,
@@ -42,12 +42,12 @@ impl Kept {
         Self { checkpoint, writer, saved, asked: 0, told, told_at_commit: 0 }
     }
 
-    /// What is known of a process.
+    /// The record of a process.
     pub(crate) fn known(&self, process: &Process) -> Known {
         Known::of(self.checkpoint.find(&process.id).as_ref())
     }
 
-    /// A registration begins. Says whether its start is durable.
+    /// Begins a registration. Returns whether its start is durable.
     pub(crate) fn begin(
         &self,
         monitor: (Pid, usize),
@@ -65,22 +65,22 @@ impl Kept {
         (Monitor::new(monitor, id, begun.track, position), begun.durable)
     }
 
-    /// An engine has been told where a registration begins.
+    /// An engine has resolved the start of a registration.
     pub(crate) fn located(&mut self, monitor: &Monitor, position: Position) {
         let waiter = self.waiter(Some((monitor.engine, monitor.id)));
         self.checkpoint.located(&monitor.track, position, waiter);
         self.check_told();
     }
 
-    /// Asks when all that was said is durable.
+    /// Requests a report when all changes so far are durable.
     pub(crate) fn flush(&mut self, start: Start) {
         let waiter = self.waiter(Some(start));
         self.checkpoint.flush(waiter);
         self.check_told();
     }
 
-    /// A monitor has pushed the result `number`. What a successor's registration has taken over is the
-    /// successor's to push.
+    /// A monitor has pushed the result `number`. Results that a successor's registration has taken
+    /// over are the successor's.
     pub(crate) fn pushed(&self, monitor: &Monitor, seq: u64, number: u64, process: &mut Process) {
         let epoch = monitor.id.0;
         if self.writer.is_some() && process.expected.is_live(epoch) {
@@ -91,7 +91,7 @@ impl Kept {
         self.checkpoint.acked(&monitor.track, seq, cursor(number));
     }
 
-    /// A registration ends. If it is not to be resumed, its process waits until that is durable.
+    /// Ends a registration. If the process is not resumed later, it waits until that is durable.
     pub(crate) fn ended(&mut self, monitor: &Monitor, process: &mut Process, watched: bool) {
         let waiter = (!watched).then(|| self.waiter(None));
         self.checkpoint.ended(&monitor.track, watched, waiter);
@@ -99,13 +99,13 @@ impl Kept {
         self.check_told();
     }
 
-    /// A process is stopped.
+    /// Stops a process.
     pub(crate) fn stopped(&self, process: &mut Process, fence: u64) {
         self.checkpoint.stopped(&process.id, fence);
         process.expected.stopped(fence);
     }
 
-    /// Forgets a process; false if it is monitored.
+    /// Forgets a process. Returns false if it is monitored.
     pub(crate) fn forget(&mut self, process: &mut Process) -> bool {
         let waiter = self.waiter(None);
         let forgotten = self.checkpoint.forget(process.id, waiter).is_ok();
@@ -116,7 +116,7 @@ impl Kept {
         forgotten
     }
 
-    /// The writer takes its turn. True if all that was said is durable now.
+    /// Runs a turn of the writer. Returns true if all changes are durable.
     pub(crate) fn write(&mut self, processes: &mut [Process]) -> bool {
         let Some(writer) = &mut self.writer else { return false };
         let committed = writer.turn() == Turn::Committed;
@@ -130,7 +130,7 @@ impl Kept {
         committed
     }
 
-    /// The starts that became durable since this was last asked.
+    /// The starts that became durable since the last call.
     pub(crate) fn saved(&self) -> Vec<Start> {
         std::mem::take(&mut *self.saved.lock().expect("one thread"))
     }
@@ -144,7 +144,8 @@ impl Kept {
         })
     }
 
-    /// In memory all is as durable as it will be; on disk it is after a commit, and not before.
+    /// In memory everything counts as durable; on disk it is durable after a commit, and not
+    /// before.
     fn check_told(&self) {
         let durable = if self.writer.is_some() { self.told_at_commit } else { self.asked };
         assert_eq!(

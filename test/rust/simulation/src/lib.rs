@@ -1,11 +1,11 @@
-//! A node in deterministic simulation: engine, checkpoint, disk, Compute Unit and monitor processes,
-//! all in one thread, every choice drawn from one seed. Between any two steps anything may happen:
-//! an answer comes late, twice, out of order or not at all, a push fails, the clock jumps, a process is
-//! started, stopped and forgotten at once, a monitor is killed, the engine is restarted, the node
-//! crashes and its disk loses what was not synced.
+//! A host node in deterministic simulation: engine, checkpoint, disk, Compute Unit and monitors in
+//! one thread, with all choices drawn from one seed. Between two steps anything may happen: an
+//! answer arrives late, twice, out of order or never, a push fails, the clock jumps, a process is
+//! started, stopped and forgotten at once, a monitor is killed, the engine restarts, the node
+//! crashes and its disk loses unsynced writes.
 //!
-//! What must always hold is checked at every step; a broken rule panics with the seed that breaks
-//! it. The real sockets, threads and the BEAM are not in here: those have tests of their own.
+//! The invariants are checked at every step. A broken one panics with its seed. Real sockets,
+//! threads and the BEAM are not simulated: they have their own tests.
 #![forbid(unsafe_code)]
 #![allow(
     clippy::panic,

@@ -1,5 +1,5 @@
-//! A monitor process and the AO process it watches, as the simulation plays them: results have
-//! numbers from 1, and the cursor of a result says its number.
+//! A monitor and its AO process in the simulation. Results are numbered from 1, and a result's
+//! cursor contains its number.
 
 use crate::expected::{Expected, Known};
 use cron_checkpoint::Track;
@@ -7,25 +7,24 @@ use cron_engine::{Cursor, Grid, MonitorId, Position, ProcessId, Time};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-/// Pages that a monitor may hold.
+/// The number of pages that a monitor may hold.
 const CREDIT: usize = 2;
 
-/// A process: what outlives every crash, since it is outside of the node, and what its node must
-/// know of it.
+/// A process: its state outside the node, which survives every crash, and the expected state of the
+/// checkpoint.
 pub(crate) struct Process {
     pub(crate) id: ProcessId,
     pub(crate) results: u64,
-    /// The highest number pushed: what the world outside has seen. What came before a start at the
-    /// latest result counts.
+    /// The highest number pushed. Results before a start at the latest one count as pushed.
     pub(crate) delivered: u64,
-    /// Pushes of what had been pushed before.
+    /// The number of repeated pushes.
     pub(crate) repeats: u64,
-    /// The monitor that has taken it, which may be dead and about to be started again.
+    /// The monitor that has claimed it, which may be dead with a planned restart.
     pub(crate) taken_by: Option<Pid>,
     pub(crate) expected: Expected,
 }
 
-/// A monitor process. It registers anew after the death of an engine.
+/// A monitor process. It registers again after the death of an engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Pid(pub(crate) u64);
 
@@ -48,26 +47,27 @@ pub(crate) fn number(position: &Position) -> u64 {
     })
 }
 
-/// A registered monitor: what a crash of the node takes away.
+/// A registered monitor, which a crash of the node ends.
 pub(crate) struct Monitor {
     pub(crate) pid: Pid,
     pub(crate) process: usize,
     pub(crate) id: MonitorId,
-    /// The engine that it is registered with.
+    /// The engine of the registration.
     pub(crate) engine: u64,
     pub(crate) grid: Grid,
     pub(crate) track: Arc<Track>,
-    /// After the last result acked.
+    /// The position after the last acked result.
     pub(crate) position: Position,
-    /// Pages to push: the number of the first edge in this registration, and the results left.
+    /// The pages to push: the number of the first edge in this registration, and the remaining
+    /// results.
     pub(crate) pages: VecDeque<(u64, VecDeque<u64>)>,
-    /// It was told to tick and has not polled yet.
+    /// It got a tick and has not polled yet.
     pub(crate) ticked: bool,
     next_seq: u64,
 }
 
 impl Monitor {
-    /// A monitor whose registration has begun; no engine knows it yet.
+    /// A monitor whose registration has begun, but is not in an engine yet.
     pub(crate) fn new(
         (pid, process): (Pid, usize),
         id: MonitorId,
@@ -80,7 +80,7 @@ impl Monitor {
         Self { pid, process, id, engine, grid, track, position, pages, ticked, next_seq }
     }
 
-    /// A page comes.
+    /// Adds a page.
     pub(crate) fn receive(&mut self, first_seq: u64, results: VecDeque<u64>) {
         assert_eq!(first_seq, self.next_seq, "edges are numbered through");
         self.next_seq += u64::try_from(results.len()).expect("a short page");
@@ -88,12 +88,12 @@ impl Monitor {
         assert!(self.pages.len() <= CREDIT, "a page beyond the credit");
     }
 
-    /// What is to be pushed next.
+    /// The next result to push.
     pub(crate) fn next(&self) -> Option<u64> {
         self.pages.front().and_then(|(_, results)| results.front().copied())
     }
 
-    /// The next one is pushed: the sequence number to ack, and whether its page ends.
+    /// Pushes the next result. Returns the sequence number to ack, and whether the page ends.
     pub(crate) fn passed(&mut self) -> (u64, bool) {
         let (seq, results) = self.pages.front_mut().expect("something was pushed");
         let number = results.pop_front().expect("something was pushed");

@@ -1,5 +1,5 @@
-//! The node: the engine as it ships, its checkpoint, and the driver around them, which does in this
-//! world what the NIF crate does in the real one.
+//! The node: the real engine, its checkpoint, and the driver around them, which takes the place of
+//! the NIF crate.
 
 use crate::calls::Wanted;
 use crate::disk::Disk;
@@ -13,18 +13,18 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A fetch under way. It outlives its monitor and its engine.
+/// A fetch under way. It may outlive its monitor and its engine.
 pub(crate) struct Fetch {
     pub(crate) engine: u64,
     pub(crate) id: MonitorId,
     pub(crate) request: Request,
 }
 
-/// How a fetch is answered.
+/// The answer to a fetch.
 #[derive(Clone, Copy)]
 pub(crate) struct How {
     pub(crate) fails: bool,
-    /// The engine is told of it once more than it should be.
+    /// The engine gets the answer once more than it should.
     pub(crate) twice: bool,
     /// The most results of a page.
     pub(crate) limit: u64,
@@ -37,7 +37,7 @@ pub(crate) struct Node {
     engine: Engine,
     engine_number: u64,
     pub(crate) kept: Kept,
-    /// Registered monitors. Those of an engine that died push what they have.
+    /// Registered monitors. Those of a dead engine push their remaining results.
     pub(crate) monitors: BTreeMap<MonitorId, Monitor>,
     pub(crate) fetches: Vec<Fetch>,
     epoch: u64,
@@ -46,7 +46,7 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    /// A node that starts on `disk`, or with a checkpoint in memory.
+    /// A node that starts with `disk`, or with a checkpoint in memory.
     pub(crate) fn start(now: Time, rate: Duration, config: Config, disk: Option<&Disk>) -> Self {
         Self {
             now,
@@ -63,7 +63,7 @@ impl Node {
         }
     }
 
-    /// The number that the next registration gets.
+    /// The number of the next registration.
     pub(crate) const fn next_epoch(&self) -> u64 {
         self.epoch + 1
     }
@@ -73,7 +73,7 @@ impl Node {
         self.monitors.values().find(|monitor| monitor.pid == pid).map(|monitor| monitor.id)
     }
 
-    /// A registration begins in the checkpoint. Says whether its start is durable.
+    /// Begins a registration in the checkpoint. Returns whether its start is durable.
     pub(crate) fn begin(
         &mut self,
         monitor: (Pid, usize),
@@ -84,7 +84,7 @@ impl Node {
         self.kept.begin(monitor, MonitorId(self.epoch), process, wanted)
     }
 
-    /// The engine is told of a registration that has begun.
+    /// Passes a registration that has begun to the engine.
     pub(crate) fn register(
         &mut self,
         mut monitor: Monitor,
@@ -101,12 +101,12 @@ impl Node {
         id
     }
 
-    /// Asks when the start of a registration is durable.
+    /// Requests a report when the start of a registration is durable.
     pub(crate) fn flush(&mut self, id: MonitorId) {
         self.kept.flush((self.engine_number, id));
     }
 
-    /// The engine hears which starting points are durable.
+    /// Passes durable starts to the engine.
     pub(crate) fn hear(&mut self) {
         for (engine, id) in self.kept.saved() {
             if engine == self.engine_number {
@@ -115,7 +115,7 @@ impl Node {
         }
     }
 
-    /// A registration ends, with its process or before it.
+    /// Ends a registration, with its process or earlier.
     pub(crate) fn end(
         &mut self,
         id: MonitorId,
@@ -130,8 +130,8 @@ impl Node {
         Some(monitor)
     }
 
-    /// The engine dies, and another one begins, which knows no monitor. Says which were registered
-    /// with the old one.
+    /// Replaces the engine by a new one without monitors. Returns those that were registered with
+    /// the old one.
     pub(crate) fn restart_engine(&mut self) -> Vec<MonitorId> {
         self.engine = Engine::new(self.config);
         let old = self.engine_number;
@@ -139,7 +139,7 @@ impl Node {
         self.monitors.values().filter(|it| it.engine == old).map(|it| it.id).collect()
     }
 
-    /// The clock reaches the next tick, or goes past it by `late`.
+    /// Moves the clock to the next tick, or past it by `late`.
     pub(crate) fn tick(&mut self, late: Duration) {
         let Some(due) = self.engine.poll_timeout() else { return };
         self.now = self.now.max(due) + late;
@@ -161,7 +161,7 @@ impl Node {
         let process = &mut processes[monitor.process];
         let (pushed, at) = (monitor.next().expect("something to push"), number(&monitor.position));
         assert_eq!(pushed, at + 1, "results come in order");
-        // What an older registration pushes after its successor has begun is the successor's to push.
+        // After a successor has begun, its registration counts, not this one.
         if process.expected.is_live(id.0) {
             assert!(pushed <= process.delivered + 1, "a result was skipped");
             process.repeats += u64::from(pushed <= process.delivered);
@@ -186,15 +186,15 @@ impl Node {
         if mine {
             let event = Event::Fetched(id, outcome);
             self.tell(event.clone());
-            // Once more, and too late: what it was an answer to is over, unless another fetch of
-            // the same monitor has begun meanwhile. Each is answered once; this is more than that.
+            // The repeated answer comes too late: its fetch is over, unless the same monitor has
+            // begun another one meanwhile. Each fetch has one answer, so this is one too many.
             if twice && !self.fetches.iter().any(|fetch| fetch.id == id) {
                 self.tell(event);
             }
         }
     }
 
-    /// What is known of a process, for the one who looks into a broken rule.
+    /// The state of a process, to analyse a broken rule.
     pub(crate) fn tell_of(&self, process: &Process) -> String {
         let monitors: Vec<_> =
             self.monitors.values().map(|m| (m.id, m.pid, m.process, &m.position)).collect();
@@ -240,7 +240,8 @@ impl Node {
         self.check();
     }
 
-    /// What holds for all monitors together. With thousands of them it is looked at now and then.
+    /// The invariants of all monitors together. With thousands of them, they are checked now and
+    /// then.
     fn check(&mut self) {
         self.checks += 1;
         if self.monitors.len() > 32 && !self.checks.is_multiple_of(500) {
@@ -250,10 +251,10 @@ impl Node {
         let registered = self.monitors.values().filter(|it| it.engine == self.engine_number);
         let held: usize = registered.map(|monitor| monitor.pages.len()).sum();
         let mine = self.fetches.iter().filter(|fetch| fetch.engine == self.engine_number).count();
-        assert_eq!(counters.inflight, mine, "a fetch that nobody knows of");
+        assert_eq!(counters.inflight, mine, "a fetch without a monitor");
         assert!(mine <= self.config.max_inflight, "too many fetches at once");
-        assert!(held > 0 || counters.buffered == 0, "bytes of pages that nobody holds");
-        // Bodies are of 100 bytes here, and what was under way may come on top of the budget.
+        assert!(held > 0 || counters.buffered == 0, "bytes of pages without a holder");
+        // Bodies have 100 bytes here, and fetches under way may exceed the budget.
         let over = u64::try_from(self.config.max_inflight).expect("few") * 100;
         assert!(
             counters.buffered <= self.config.max_buffered.saturating_add(over),
@@ -262,7 +263,7 @@ impl Node {
     }
 }
 
-/// What the CU answers, and what of it reaches the monitor before the engine hears of it.
+/// The answer of the CU, and the part of it that reaches the monitor before the engine gets it.
 fn serve(monitor: &mut Monitor, process: &mut Process, request: &Request, limit: u64) -> Fetched {
     let Request::Page(PageRequest { from, first_seq, .. }) = request else {
         let latest = (process.results > 0).then(|| crate::monitor::cursor(process.results));
@@ -272,7 +273,7 @@ fn serve(monitor: &mut Monitor, process: &mut Process, request: &Request, limit:
         }
         if process.expected.is_live(monitor.id.0) {
             assert!(process.expected.is_unknown(), "where a known process begins is not looked up");
-            // What came before is not asked for.
+            // Earlier results are not requested.
             process.delivered = process.results;
             process.expected.moved(monitor.id.0, process.results);
         }

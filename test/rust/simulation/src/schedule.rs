@@ -1,5 +1,5 @@
-//! One schedule: a world drawn from a seed, a number of steps in which anything may happen, and at
-//! the end a time without faults, in which everything must arrive.
+//! One schedule: a world drawn from a seed, a number of steps in which anything may happen, and a
+//! final phase without faults, in which everything must arrive.
 
 use crate::calls::{Call, Calls, Wanted};
 use crate::disk::Disk;
@@ -11,7 +11,7 @@ use cron_engine::{Config, MonitorId, Position, Time};
 use fastrand::Rng;
 use std::time::Duration;
 
-/// How large a world is.
+/// The size of a world.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Size {
     /// 1 to 8 monitors.
@@ -20,7 +20,7 @@ pub enum Size {
     Large,
 }
 
-/// Runs the schedule of a seed; panics where a rule is broken.
+/// Runs the schedule of a seed. Panics if a rule is broken.
 #[must_use]
 pub fn run(seed: u64, size: Size) -> Totals {
     let mut world = World::new(Rng::with_seed(seed), size);
@@ -53,8 +53,8 @@ impl World {
             Size::Small => rng.usize(1..=8),
             Size::Large => rng.usize(1000..=4000),
         };
-        // Every other world has a disk. In the others the checkpoint is in memory: it outlives monitors
-        // and engines, and not the node.
+        // Every other world has a disk. In the others the checkpoint is in memory: it survives
+        // monitors and engines, but not the node.
         let disk = rng.bool().then(Disk::default);
         let config = Config {
             max_inflight: rng.usize(1..=4) * if size == Size::Large { 16 } else { 1 },
@@ -70,7 +70,7 @@ impl World {
             (0..count).map(|number| Process::new(number, rng.u64(0..30))).collect();
         let mut node = Node::start(now, rate, config, disk.as_ref());
         let mut calls = Calls::default();
-        // To look for older monitors among thousands takes too long.
+        // Searching for older monitors among thousands takes too long.
         calls.overlap = size == Size::Large || rng.u8(0..4) == 0;
         for process in 0..processes.len() {
             calls.under_way.push(Call::Start { process, wanted: wanted(&mut rng) });
@@ -133,7 +133,7 @@ impl World {
         }
     }
 
-    /// A fetch ends: any of them, in whatever order.
+    /// A random fetch ends.
     fn answer(&mut self) {
         if self.node.fetches.is_empty() {
             return;
@@ -170,7 +170,7 @@ impl World {
         self.totals.commits += u64::from(self.node.kept.write(&mut self.processes));
     }
 
-    /// Calls go on, in whatever order.
+    /// Random calls continue.
     fn go_on(&mut self) {
         for _ in 0..=self.calls.under_way.len() / 16 {
             let count = self.calls.under_way.len();
@@ -192,7 +192,7 @@ impl World {
         });
     }
 
-    /// A monitor is killed, and is to be started again unless it was stopped.
+    /// A monitor is killed. Its restart is planned, unless it was stopped.
     fn kill(&mut self) {
         let Some(id) = self.monitor() else { return };
         self.totals.kills += 1;
@@ -209,7 +209,7 @@ impl World {
         self.calls.under_way.extend(old.into_iter().map(|id| Call::Detach { id }));
     }
 
-    /// The node dies and starts again: what was not synced is lost, and all that was in memory.
+    /// The node dies and starts again: unsynced writes and everything in memory are lost.
     fn crash(&mut self) {
         self.totals.crashes += 1;
         self.reboot();
@@ -238,7 +238,7 @@ impl World {
         }
     }
 
-    /// No more faults: everything must arrive, and then there is nothing to do.
+    /// Without further faults everything must arrive, and then nothing may be left to do.
     fn settle(&mut self) {
         if let Some(disk) = &self.disk {
             disk.set_broken(false);
@@ -249,7 +249,7 @@ impl World {
             self.calls.under_way.push(Call::Start { process, wanted: Wanted::STORED });
         }
         self.calls.finish(&mut self.node, &mut self.processes);
-        // At the worst a page a round, and a few empty ones of each.
+        // In the worst case one page per round, and a few empty ones for each monitor.
         let results: u64 = self.processes.iter().map(|process| process.results).sum();
         for _ in 0..results + 4 * u64::try_from(self.processes.len()).expect("few") + 20 {
             if self.processes.iter().all(|process| process.delivered == process.results) {
@@ -257,7 +257,7 @@ impl World {
             }
             self.write();
             self.node.hear();
-            // Longer than any breaker stays open.
+            // Longer than breakers stay open.
             self.node.now = self.node.now + Duration::from_mins(1);
             self.node.tick(Duration::ZERO);
             while !self.node.fetches.is_empty() {
@@ -301,7 +301,7 @@ impl World {
     }
 }
 
-/// Where a start wants to begin.
+/// A random start position.
 fn wanted(rng: &mut Rng) -> Wanted {
     let position = if rng.bool() { Position::Earliest } else { Position::Unresolved };
     Wanted { position, go_on: rng.bool() }

@@ -1,13 +1,13 @@
-//! What schedules came to, so that a run in which nothing happens shows.
+//! Totals of schedules, which reveal a run in which nothing happens.
 
-/// What a schedule, or many together, came to.
+/// The totals of one or more schedules.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Totals {
     /// Steps taken.
     pub steps: u64,
-    /// Results that were pushed at least once.
+    /// Results pushed at least once.
     pub delivered: u64,
-    /// Pushes of results that had been pushed before: what a crash costs.
+    /// Repeated pushes, the cost of crashes.
     pub repeats: u64,
     /// Ticks sent.
     pub ticks: u64,
@@ -15,22 +15,22 @@ pub struct Totals {
     pub crashes: u64,
     /// Restarts of the engine.
     pub restarts: u64,
-    /// Commits that succeeded.
+    /// Successful commits.
     pub commits: u64,
-    /// Registrations that began.
+    /// Registrations.
     pub starts: u64,
-    /// Monitors that were stopped.
+    /// Stopped monitors.
     pub stops: u64,
-    /// Monitors that were killed.
+    /// Killed monitors.
     pub kills: u64,
-    /// Processes that were forgotten.
+    /// Forgotten processes.
     pub forgotten: u64,
-    /// Processes that were not, since a start came in between.
+    /// Failed forgets, because of a start in between.
     pub monitored: u64,
 }
 
 impl Totals {
-    /// Adds another one.
+    /// Adds other totals.
     pub fn add(&mut self, other: Self) {
         self.steps += other.steps;
         self.delivered += other.delivered;

@@ -1,4 +1,4 @@
-//! A sample of the schedules, for every run of the tests. `make simulate` runs a million.
+//! A sample of schedules for every test run. `make simulate` runs a million.
 
 use simulation::{Size, Totals, run};
 
@@ -8,7 +8,7 @@ fn small_worlds_break_no_rule() {
     for seed in 0..1500 {
         totals.add(run(seed, Size::Small));
     }
-    // The rules would hold in a world in which nothing happens, too.
+    // The rules would also hold in a world in which nothing happens.
     assert!(totals.delivered > 20_000, "{totals:?}");
     assert!(totals.crashes > 500 && totals.restarts > 500, "{totals:?}");
     assert!(totals.commits > 1000 && totals.ticks > 1000, "{totals:?}");

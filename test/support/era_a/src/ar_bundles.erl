@@ -1,4 +1,4 @@
-%%% Double of an early host's items: made from JSON in jiffy's form.
+%%% Double of an early host's items: built from JSON in jiffy's format.
 -module(ar_bundles).
 -export([json_struct_to_item/1]).
 

@@ -1,5 +1,4 @@
-%%% Double of an early host's own push device, which cannot be used: it wants a record that nothing
-%%% makes.
+%%% Double of an early host's own push device, which cannot be used: it expects a record that no code creates.
 -module(dev_mu).
 -export([push/2]).
 

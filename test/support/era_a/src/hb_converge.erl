@@ -1,6 +1,6 @@
-%%% Double of an early host's resolver: the scheduler device and the current slot of a process. A
-%%% message is taken unsigned or tampered with; one that is not a map, or none at all, hangs the caller
-%%% and the process's scheduler for ever; a process of another node's is `ok' all the same.
+%%% Double of an early host's resolver: the scheduler device and the current slot of a process. It accepts unsigned
+%%% and tampered messages. A missing message or one that is not a map hangs the caller and the process's scheduler
+%%% for ever. A process of another node returns `ok' without effect.
 -module(hb_converge).
 -export([resolve/2, resolve/3]).
 

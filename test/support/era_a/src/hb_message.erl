@@ -1,5 +1,4 @@
-%%% Double of an early host's messages: signing, whose codec chokes on an integer of more than 15
-%%% digits.
+%%% Double of an early host's messages: signing, whose codec fails on integers of more than 15 digits.
 -module(hb_message).
 -export([sign/2]).
 

@@ -1,4 +1,4 @@
-%%% Double of an early host's router: reads the option `nodes', and answers with a string.
+%%% Double of an early host's router: reads the option `nodes', and returns a string.
 -module(hb_router).
 -export([find/2, find/3]).
 

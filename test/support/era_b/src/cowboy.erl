@@ -1,5 +1,5 @@
-%%% Double of the HTTP server's library: the environment of a listener, in which a later host keeps the
-%%% node's own options.
+%%% Double of the HTTP server's library: the environment of a listener, in which a later host keeps the options of
+%%% the node.
 -module(cowboy).
 -export([get_env/3]).
 

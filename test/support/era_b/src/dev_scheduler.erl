@@ -1,5 +1,5 @@
-%%% Double of a later host's scheduler: there is no telling two messages of the same content apart, so
-%%% each takes a slot; one that is not committed to takes a slot too and breaks its process for good.
+%%% Double of a later host's scheduler: two messages of the same content are indistinguishable, so each takes a
+%%% slot. An uncommitted message takes a slot too, and breaks its process for good.
 -module(dev_scheduler).
 -export([schedule/3, slot/3]).
 
@@ -14,7 +14,7 @@ schedule(#{} = Base, #{<<"method">> := <<"POST">>, <<"body">> := #{<<"target">> 
             {_, no_scheduler} ->
                 {error, <<"No scheduler information provided.">>};
             {_, foreign} ->
-                %% From a gateway that does not know it either.
+                %% The answer of a gateway that does not know the process either.
                 host_double:take(200),
                 error({badmatch, {error, not_found}});
             {Verified, _} ->

@@ -1,5 +1,5 @@
-%%% Double of a later host's resolver: a push from a slot. A fault of the process's own code is `ok',
-%%% with the text in its data.
+%%% Double of a later host's resolver: a push from a slot. For a fault of the process's code it returns `ok', with
+%%% the text in the data.
 -module(hb_ao).
 -export([resolve/3]).
 

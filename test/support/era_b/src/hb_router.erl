@@ -1,4 +1,4 @@
-%%% Double of a later host's router: it is there, and raises, since nothing sets the option it reads.
+%%% Double of a later host's router: it exists, but raises, because the option that it reads is not set.
 -module(hb_router).
 -export([find/2, find/3]).
 

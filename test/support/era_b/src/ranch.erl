@@ -1,4 +1,4 @@
-%%% Double of the listeners' library, as far as the host's HTTP server is concerned.
+%%% Double of the library of listeners, reduced to the host's HTTP server.
 -module(ranch).
 -export([info/0]).
 

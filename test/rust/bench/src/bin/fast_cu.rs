@@ -1,7 +1,8 @@
-//! The Compute Unit that is measured against, as an OS process: `fast_cu URL_FILE KIND COUNT`.
+//! The Compute Unit of the benchmarks, as an OS process: `fast_cu URL_FILE KIND COUNT`.
 //!
-//! `KIND` is `data:BYTES` or `tags:COUNT`; `COUNT` is a number of results, or `every:MS`, one more each
-//! so many ms. It writes its URL to a file once it listens, and ends with its standard input.
+//! `KIND` is `data:BYTES` or `tags:COUNT`. `COUNT` is a number of results, or `every:MS`, one more
+//! after each interval. The process writes its URL to a file once it listens, and ends with its
+//! standard input.
 
 use bench::page::{Kind, Results};
 use bench::server::{Count, Served, serve};
@@ -30,11 +31,11 @@ fn main() -> Result<(), Failure> {
     let url = format!("http://{}", listener.local_addr()?);
     let served = Arc::new(Served::new(Results::new(kind), count));
     std::thread::spawn(|| {
-        // Whoever started it holds the other end.
+        // The driver holds the other end.
         let _ = std::io::stdin().read_to_end(&mut Vec::new());
         std::process::exit(0);
     });
-    // Whoever waits for the file must not read half of it.
+    // Renamed into place, so that the driver never reads a partial file.
     let beside = format!("{url_file}.new");
     std::fs::write(&beside, url)?;
     std::fs::rename(&beside, url_file)?;

@@ -1,9 +1,9 @@
-//! The floor under any drain: `floor URL LIMIT [PROCESSES [raw]]` asks for page after page with bare
-//! ureq and only skips through the JSON, for the last cursor. It prints the results, the requests, how
-//! many seconds of wall and CPU that took, and the peak memory in MiB.
+//! The minimum cost of a drain: `floor URL LIMIT [PROCESSES [raw]]` fetches page after page with
+//! bare ureq, and skips through the JSON to the last cursor. It prints the numbers of results and
+//! requests, wall and CPU time in seconds, and the peak memory in MiB.
 //!
-//! With `raw` it is the floor of the server: a socket, no client, and what is read is thrown away. The
-//! next cursor is not looked for but computed, so that the pages must be full, the last one too.
+//! With `raw` it measures the server alone: a socket without a client, whose input is dropped. The
+//! next cursor is computed instead of read, so all pages must be full.
 
 use bench::page::{cursor, number};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -42,7 +42,8 @@ fn main() -> Result<(), Failure> {
         ureq::Agent::config_builder()
             .max_idle_connections(64)
             .max_idle_connections_per_host(64)
-            // One for the whole call would have it resolve the name on a thread of its own each time.
+            // A limit for the whole call would make ureq resolve the name on a new thread each
+            // time.
             .timeout_recv_response(Some(Duration::from_mins(1)))
             .proxy(None)
             .build(),
@@ -91,7 +92,7 @@ fn drain(agent: &ureq::Agent, url: &str, process: u32, limit: u64) -> Result<(u6
     }
 }
 
-/// Page after page over one socket, with nothing but its length looked at.
+/// Fetches page after page over one socket, and reads only their lengths.
 fn skim(url: &str, process: u32, limit: u64) -> Result<(u64, u64), Failure> {
     let host = url.strip_prefix("http://").ok_or("no http")?;
     let mut stream = TcpStream::connect(host)?;
@@ -113,10 +114,10 @@ fn skim(url: &str, process: u32, limit: u64) -> Result<(u64, u64), Failure> {
     }
 }
 
-/// No edge is as short, and no empty page as long.
+/// Shorter than any edge, longer than an empty page.
 const EDGE: usize = 100;
 
-/// How long the response's body was.
+/// Returns the length of the response's body.
 fn skip_response(stream: &mut TcpStream, buffer: &mut [u8]) -> Result<usize, Failure> {
     let mut filled = 0;
     let (head, body) = loop {
@@ -149,7 +150,7 @@ fn skip_response(stream: &mut TcpStream, buffer: &mut [u8]) -> Result<usize, Fai
     Ok(body)
 }
 
-/// The most memory that this process has had, from proc(5).
+/// The peak memory of this process, from proc(5).
 fn peak_mib() -> Result<f64, Failure> {
     let status = std::fs::read_to_string("/proc/self/status")?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("no peak")?;

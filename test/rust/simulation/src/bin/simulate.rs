@@ -1,6 +1,6 @@
-//! Runs schedules: `simulate COUNT [SEED]`, or the one of a seed: `simulate --seed SEED [--large]`.
-//! Every hundredth of a percent of COUNT, at least one, is a large one. A broken rule ends it with
-//! the seed that breaks it.
+//! Runs schedules: `simulate COUNT [SEED]`, or that of one seed: `simulate --seed SEED [--large]`.
+//! A hundredth of a percent of COUNT, at least one, are large. A broken rule ends the run and
+//! prints the seed.
 
 use simulation::{Size, Totals, run};
 use std::panic::catch_unwind;
@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-/// One schedule in so many is of thousands of monitors.
+/// One schedule of this many has thousands of monitors.
 const LARGE_EVERY: u64 = 10_000;
 
 fn size(number: u64) -> Size {
@@ -39,7 +39,7 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Runs them on all cores, until one breaks a rule.
+/// Runs schedules on all cores, until a rule is broken.
 fn all(first: u64, count: u64) -> (Totals, Option<(u64, Size)>) {
     let next = AtomicU64::new(0);
     let threads = std::thread::available_parallelism().map_or(1, Into::into);
