@@ -1,7 +1,8 @@
 %%% @doc Reports pushes and commits that do not return. No time-out ends a push, because its effect is unknown; it
 %%% is logged once. A monitor that begins to push enters itself, and is checked once a second while it is found in
 %%% a push. Idle monitors, which are nearly all, cost nothing.
-%%% || A commit of the checkpoint that hangs is logged repeatedly, each time that its duration has doubled.
+%%%
+%%% A commit of the checkpoint that hangs is logged repeatedly, each time that its duration has doubled.
 -module(hb_cron_hung_pushes).
 -behaviour(gen_server).
 

@@ -1,7 +1,8 @@
 %%% @doc Restarts monitors that ended without a stop. Any such end is a crash, a kill included: the VM kills
 %%% processes if code is purged or a heap grows too large. The monitor is restarted from its acked cursor, with
 %%% backoff, and on its own: monitors share no restart intensity.
-%%% || This process holds no state of importance: planned restarts are in {@link hb_cron_restarts}, and its
+%%%
+%%% This process holds no state of importance: planned restarts are in {@link hb_cron_restarts}, and its
 %%% successor carries them out.
 -module(hb_cron_restarter).
 -behaviour(gen_server).

@@ -1,7 +1,8 @@
 %%% @doc Events, `[hb_process_monitor, poll | page | push | checkpoint | breaker, start | stop | exception]', for
 %%% tracing and counting. docs/events.md describes them. This module sends them, and is the behaviour of receivers:
 %%% the host's library `telemetry', or none.
-%%% || While there is no handler, no event is made: a monitor looks up the receiver once for each part of a page,
+%%%
+%%% While there is no handler, no event is made: a monitor looks up the receiver once for each part of a page,
 %%% and the library checks a flag for each fetch. {@link hb_cron_observer} chooses the receiver.
 -module(hb_cron_events).
 

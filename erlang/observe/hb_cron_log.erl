@@ -1,6 +1,7 @@
 %%% @doc Passes the library's log records to OTP's logger, and makes OTP's own handler show what this application
 %%% logs. {@link hb_process_monitor_log_format} formats the records.
-%%% || If the node's logger was not configured, the handler `default' drops every domain but OTP's. The application
+%%%
+%%% If the node's logger was not configured, the handler `default' drops every domain but OTP's. The application
 %%% then adds a filter to it that accepts `[hb_process_monitor]', and removes the filter when it stops. A handler
 %%% with other filters is left alone. An operator who wants less adds a filter of their own.
 -module(hb_cron_log).

@@ -1,6 +1,7 @@
 %%% @doc Counts in Erlang: pushes, and what is noticed of them. Counters live as long as the node. {@link
 %%% hb_cron_metrics} has their names and units.
-%%% || A quick push, as nearly all are, costs a comparison and an addition: a {@link tally()} is carried along and
+%%%
+%%% A quick push, as nearly all are, costs a comparison and an addition: a {@link tally()} is carried along and
 %%% counted when the loop ends.
 %%% carried along and counted when the loop that carries it ends.
 -module(hb_cron_push_meter).

@@ -1,7 +1,8 @@
 %%% @doc Formats the library's log records: in one line for any formatter, as their `report_cb'; and, as a
 %%% formatter, in columns for a console: time, level, type, process, details. Records of other domains are left to
 %%% OTP's own formatter.
-%%% || To use the columns: `logger:update_handler_config(default, formatter, {hb_process_monitor_log_format,
+%%%
+%%% To use the columns: `logger:update_handler_config(default, formatter, {hb_process_monitor_log_format,
 %%% #{}})'; the map is {@link logger_formatter}'s, for all other records.
 -module(hb_process_monitor_log_format).
 
