@@ -9,29 +9,29 @@ pub(crate) const FREE_BYTES: u64 = 1 << 20;
 
 /// The budget for all bodies under way, without the first MiB of each.
 #[derive(Debug)]
-pub struct Room {
-    budget: u64,
+pub struct BodyBudget {
+    bytes: u64,
     taken: AtomicU64,
 }
 
 /// The share of one body, returned when it is dropped.
 #[derive(Debug)]
-pub struct Share<'r> {
-    room: &'r Room,
+pub struct Share<'b> {
+    budget: &'b BodyBudget,
     bytes: u64,
 }
 
-impl Room {
-    /// A budget of `budget` bytes.
+impl BodyBudget {
+    /// A budget of `bytes`.
     #[must_use]
-    pub const fn new(budget: u64) -> Self {
-        Self { budget, taken: AtomicU64::new(0) }
+    pub const fn new(bytes: u64) -> Self {
+        Self { bytes, taken: AtomicU64::new(0) }
     }
 
     /// A share for a body that is about to arrive.
     #[must_use]
     pub const fn share(&self) -> Share<'_> {
-        Share { room: self, bytes: 0 }
+        Share { budget: self, bytes: 0 }
     }
 }
 
@@ -47,16 +47,16 @@ impl Share<'_> {
     /// Adds this many bytes to the share, while complete pages take `buffered`. Returns false if
     /// that exceeds the budget, unless this is the only large body: one page is always allowed.
     pub fn grow(&mut self, bytes: u64, buffered: u64) -> bool {
-        let before = self.room.taken.fetch_add(bytes, Ordering::AcqRel);
+        let before = self.budget.taken.fetch_add(bytes, Ordering::AcqRel);
         self.bytes += bytes;
         let all = before.saturating_add(bytes).saturating_add(buffered);
-        all <= self.room.budget || before + bytes == self.bytes
+        all <= self.budget.bytes || before + bytes == self.bytes
     }
 }
 
 impl Drop for Share<'_> {
     fn drop(&mut self) {
-        self.room.taken.fetch_sub(self.bytes, Ordering::AcqRel);
+        self.budget.taken.fetch_sub(self.bytes, Ordering::AcqRel);
     }
 }
 
@@ -66,8 +66,8 @@ mod tests {
 
     #[test]
     fn room_for_many_bodies_ends_at_the_budget() {
-        let room = Room::new(10);
-        let (mut first, mut second) = (room.share(), room.share());
+        let budget = BodyBudget::new(10);
+        let (mut first, mut second) = (budget.share(), budget.share());
         assert!(first.grow(4, 0) && second.grow(6, 0));
         assert!(!first.grow(1, 0));
         drop(first);
@@ -76,33 +76,37 @@ mod tests {
 
     #[test]
     fn room_is_shared_with_the_pages_that_wait() {
-        let room = Room::new(10);
-        let (mut first, mut second) = (room.share(), room.share());
+        let budget = BodyBudget::new(10);
+        let (mut first, mut second) = (budget.share(), budget.share());
         assert!(first.grow(1, 0));
         assert!(!second.grow(1, 9));
     }
 
     #[test]
     fn share_covers_what_a_body_takes_decoded_beyond_what_it_has() {
-        let room = Room::new(10);
-        let (mut first, mut second) = (room.share(), room.share());
+        let budget = BodyBudget::new(10);
+        let (mut first, mut second) = (budget.share(), budget.share());
         assert!(first.grow(4, 0) && first.cover(FREE_BYTES + 3, 0));
-        assert_eq!(room.taken.load(Ordering::Acquire), 4);
+        assert_eq!(budget.taken.load(Ordering::Acquire), 4);
         assert!(first.cover(FREE_BYTES + 8, 0) && second.cover(FREE_BYTES, 0));
         assert!(!second.cover(FREE_BYTES + 3, 0));
-        assert_eq!(room.taken.load(Ordering::Acquire), 11, "what was refused is given back later");
+        assert_eq!(
+            budget.taken.load(Ordering::Acquire),
+            11,
+            "what was refused is given back later"
+        );
         drop(second);
-        assert_eq!(room.taken.load(Ordering::Acquire), 8);
+        assert_eq!(budget.taken.load(Ordering::Acquire), 8);
     }
 
     #[test]
     fn only_body_is_always_allowed_and_the_next_one_is_not() {
-        let room = Room::new(10);
-        let (mut first, mut second) = (room.share(), room.share());
+        let budget = BodyBudget::new(10);
+        let (mut first, mut second) = (budget.share(), budget.share());
         assert!(first.grow(100, 1000));
         assert!(!second.grow(1, 0));
         drop((first, second));
-        assert!(room.share().grow(1, 0));
-        assert_eq!(room.taken.load(Ordering::Acquire), 0);
+        assert!(budget.share().grow(1, 0));
+        assert_eq!(budget.taken.load(Ordering::Acquire), 0);
     }
 }

@@ -39,7 +39,7 @@ impl<C: Connector> Connector for Connections<C> {
         details: &ConnectionDetails<'_>,
         chained: Option<()>,
     ) -> Result<Option<Self::Out>, Error> {
-        pool::waits();
+        pool::before_wait();
         // `None` if there is no limit, which is too far away to be an instant.
         let deadline = Instant::now().checked_add(*details.timeout.after);
         let made = Arc::new(AtomicBool::new(false));

@@ -70,7 +70,7 @@ impl<T: Transport> Transport for Reusable<T> {
             // The buffer is full. A read of zero bytes would look like the end of the connection.
             return Err(Trouble::Endless.into());
         }
-        pool::waits();
+        pool::before_wait();
         let input = self.inner.await_input(timeout);
         match (self.classify(input)?, &self.state) {
             (true, _) => self.state = State::Answered,

@@ -31,7 +31,7 @@ mod target_error;
 mod tcp;
 mod url;
 
-pub use body_budget::{Room, Share};
+pub use body_budget::{BodyBudget, Share};
 pub use client::{Client, ClientOptions};
 pub use head::MAX_RETRY_AFTER;
 pub use limits::Limits;

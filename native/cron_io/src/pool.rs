@@ -44,7 +44,7 @@ struct State<J> {
     /// The number of threads that were woken or started for a job, or run one, and have not waited
     /// for the network since. While a job waits there is at least one, unless all threads that the
     /// bound allows run jobs.
-    setting_out: usize,
+    starting: usize,
 }
 
 /// A unit of work.
@@ -59,21 +59,21 @@ pub trait Job: Send + 'static {
     fn refuse(self, error: &std::io::Error);
 }
 
-/// Is notified when a thread waits for the network.
-trait Watcher {
-    fn waits(self: Arc<Self>);
+/// A pool, whatever its jobs. It is notified when a thread waits for the network.
+trait Starter {
+    fn start_next(self: Arc<Self>);
 }
 
 thread_local! {
     /// The pool to notify when the current job first waits; empty if it was notified.
-    static UNTOLD: Cell<Option<Arc<dyn Watcher>>> = const { Cell::new(None) };
+    static STARTER: Cell<Option<Arc<dyn Starter>>> = const { Cell::new(None) };
 }
 
 /// Call this before waiting for the network: it lets the pool of this thread, if any, start the
 /// next job. A job that waits without it delays later jobs.
-pub(crate) fn waits() {
-    if let Some(pool) = UNTOLD.take() {
-        pool.waits();
+pub(crate) fn before_wait() {
+    if let Some(pool) = STARTER.take() {
+        pool.start_next();
     }
 }
 
@@ -86,7 +86,7 @@ impl<J: Job> Pool<J> {
             threads: 0,
             bounds: Vec::new(),
             idle: Vec::new(),
-            setting_out: 0,
+            starting: 0,
         };
         Self { inner: Arc::new(Inner { state: Mutex::new(state), name }) }
     }
@@ -105,7 +105,7 @@ impl<J: Job> Lease<J> {
     pub fn submit(&self, job: J) {
         let mut state = self.inner.lock();
         state.jobs.push_back(job);
-        self.inner.send_out(state);
+        self.inner.start(state);
     }
 
     /// Drops matching jobs that have not started.
@@ -121,7 +121,7 @@ impl<J: Job> Lease<J> {
     /// Tries again to start a thread that the system refused earlier. Call it periodically.
     pub fn retry(&self) {
         let state = self.inner.lock();
-        self.inner.send_out(state);
+        self.inner.start(state);
     }
 
     /// The number of threads.
@@ -140,11 +140,11 @@ impl<J: Job> Drop for Lease<J> {
     }
 }
 
-impl<J: Job> Watcher for Inner<J> {
-    fn waits(self: Arc<Self>) {
+impl<J: Job> Starter for Inner<J> {
+    fn start_next(self: Arc<Self>) {
         let mut state = self.lock();
-        state.setting_out -= 1;
-        self.send_out(state);
+        state.starting -= 1;
+        self.start(state);
     }
 }
 
@@ -154,12 +154,12 @@ impl<J: Job> Inner<J> {
     }
 
     /// Wakes or starts a thread if a job waits and no other thread is on its way.
-    fn send_out(self: &Arc<Self>, mut state: MutexGuard<'_, State<J>>) {
-        if state.jobs.is_empty() || state.setting_out > 0 {
+    fn start(self: &Arc<Self>, mut state: MutexGuard<'_, State<J>>) {
+        if state.jobs.is_empty() || state.starting > 0 {
             return;
         }
         if let Some(thread) = state.idle.pop() {
-            state.setting_out += 1;
+            state.starting += 1;
             drop(state);
             return thread.unpark();
         }
@@ -171,7 +171,7 @@ impl<J: Job> Inner<J> {
         match thread.spawn(move || inner.work()) {
             Ok(_) => {
                 state.threads += 1;
-                state.setting_out += 1;
+                state.starting += 1;
             }
             // An existing thread takes the job, or `retry` starts another one.
             Err(_) if state.threads > 0 => {}
@@ -187,30 +187,30 @@ impl<J: Job> Inner<J> {
 
     fn work(self: Arc<Self>) {
         let mut scratch = J::Scratch::default();
-        let mut sets_out = true;
-        while let Some(job) = self.next(sets_out) {
-            UNTOLD.set(Some(Arc::clone(&self) as Arc<dyn Watcher>));
+        let mut is_starting = true;
+        while let Some(job) = self.next(is_starting) {
+            STARTER.set(Some(Arc::clone(&self) as Arc<dyn Starter>));
             // Jobs report their own panics. Catching one here keeps the thread counts right.
             if catch_unwind(AssertUnwindSafe(|| job.run(&mut scratch))).is_err() {
                 scratch = J::Scratch::default();
             }
-            sets_out = UNTOLD.take().is_some();
+            is_starting = STARTER.take().is_some();
         }
     }
 
-    /// The next job for this thread, which `sets_out` says is still counted as setting out. `None`
+    /// The next job for this thread, which `is_starting` says is still counted as starting. `None`
     /// ends the thread, which is then no longer counted.
-    fn next(&self, sets_out: bool) -> Option<J> {
+    fn next(&self, is_starting: bool) -> Option<J> {
         let me = thread::current();
         let mut state = self.lock();
-        if !sets_out {
-            state.setting_out += 1;
+        if !is_starting {
+            state.starting += 1;
         }
         loop {
             if let Some(job) = state.jobs.pop_front() {
                 return Some(job);
             }
-            state.setting_out -= 1;
+            state.starting -= 1;
             state.idle.push(me.clone());
             let woken;
             (state, woken) = self.sleep(state, &me);
@@ -219,13 +219,13 @@ impl<J: Job> Inner<J> {
                     state.threads -= 1;
                     return None;
                 }
-                state.setting_out += 1;
+                state.starting += 1;
             }
         }
     }
 
     /// Waits until this thread is woken. Returns true if it was: it is then off the idle list and
-    /// counted as setting out. After [`MAX_IDLE`] it removes itself from the list and returns
+    /// counted as starting. After [`MAX_IDLE`] it removes itself from the list and returns
     /// false.
     fn sleep<'a>(
         &'a self,
@@ -267,7 +267,7 @@ mod tests {
             match self {
                 Self::Answer(done) => done.send(()).unwrap(),
                 Self::Block(started, go) => {
-                    waits();
+                    before_wait();
                     started.send(()).unwrap();
                     let _ = go.recv();
                 }

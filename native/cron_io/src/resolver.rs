@@ -103,7 +103,7 @@ impl CachingResolver {
             if left.is_zero() {
                 return Err(ureq::Error::Timeout(ureq::Timeout::Resolve));
             }
-            pool::waits();
+            pool::before_wait();
             let pause = if state.short { left.min(RETRY) } else { left };
             let waited = self.inner.answered.wait_timeout(state, pause);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;

@@ -12,7 +12,7 @@ use cron_engine::{
     page::{self, Page, PageError},
     request,
 };
-use cron_io::{Client, Limits, Pool, Room, Share, Target};
+use cron_io::{BodyBudget, Client, Limits, Pool, Share, Target};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
@@ -28,14 +28,14 @@ const MAX_KEPT_BYTES: usize = 1 << 20;
 pub(crate) struct Fetching {
     inbox: Arc<Inbox>,
     pub(crate) client: Client,
-    room: Room,
+    budget: BodyBudget,
     /// The bytes of pages that are not acked, as the engine counted them last.
     pub(crate) buffered: AtomicU64,
 }
 
 impl Fetching {
     pub(crate) const fn new(inbox: Arc<Inbox>, client: Client, max_buffered: u64) -> Self {
-        Self { inbox, client, room: Room::new(max_buffered), buffered: AtomicU64::new(0) }
+        Self { inbox, client, budget: BodyBudget::new(max_buffered), buffered: AtomicU64::new(0) }
     }
 
     fn buffered(&self) -> u64 {
@@ -84,7 +84,7 @@ impl cron_io::Job for Job {
             return self.answer(Err(gone));
         }
         // Until the engine counts the page itself.
-        let mut share = self.fetching.room.share();
+        let mut share = self.fetching.budget.share();
         let since = self.note_start();
         let outcome = catch_unwind(AssertUnwindSafe(|| self.fetch(scratch, &mut share)))
             .unwrap_or_else(|_| Err(Failure::new(Class::Internal, "a fetch panicked")))
