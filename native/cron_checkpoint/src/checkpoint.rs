@@ -5,7 +5,7 @@ use crate::book::{Book, Full, Monitored};
 use crate::record::{Letter, Record};
 use crate::settings::Settings;
 use crate::state::{LettersAnswer, Question, State, Status, Waiter};
-use crate::store::Page;
+use crate::store::LetterRange;
 use crate::track::{Noted, Track};
 use cron_engine::{Cursor, Position, ProcessId};
 use std::path::PathBuf;
@@ -210,11 +210,11 @@ impl Checkpoint {
     }
 
     /// Requests dead letters of a process, oldest first. The writer answers between two commits.
-    pub fn letters(&self, process: ProcessId, page: Page, answer: LettersAnswer) {
+    pub fn letters(&self, process: ProcessId, range: LetterRange, answer: LettersAnswer) {
         if self.lock().book.is_in_memory() {
             return answer(Ok((Vec::new(), false)));
         }
-        let question = Question::new(process, page, answer);
+        let question = Question::new(process, range, answer);
         // If the file is closed, the reply is dropped here, outside the lock, and so answers with
         // an error.
         let unasked = self.change(None, |state| {

@@ -36,6 +36,6 @@ pub use commit_metrics::{COMMITS, Commit, Meter};
 pub use record::{Letter, Record};
 pub use settings::{LetterLimits, Settings, UNWRITTEN_LETTERS};
 pub use state::{LettersAnswer, Status, Waiter};
-pub use store::{OpenError, Page, Store, StoreError};
+pub use store::{LetterRange, OpenError, Store, StoreError};
 pub use track::Track;
 pub use writer::{Turn, Writer};

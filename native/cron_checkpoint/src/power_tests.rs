@@ -3,7 +3,7 @@
 //! cuts, `POWER_SEED` the first seed.
 
 use crate::store::Contents;
-use crate::{Batch, Letter, OpenError, Page, Record, Store};
+use crate::{Batch, Letter, LetterRange, OpenError, Record, Store};
 use cron_engine::{Cursor, Position, ProcessId};
 use redb::StorageBackend;
 use std::collections::BTreeMap;
@@ -168,7 +168,7 @@ impl Model {
         let Contents { records, letters: known, last_letter, written } = store.load().unwrap();
         let mut letters = BTreeMap::new();
         for process in (0..3).map(process) {
-            for letter in store.letters(&process, Page::ALL).unwrap().0 {
+            for letter in store.letters(&process, LetterRange::ALL).unwrap().0 {
                 letters.insert((process, letter.id), letter);
             }
         }

@@ -3,7 +3,7 @@
 
 use crate::book::Book;
 use crate::record::Letter;
-use crate::store::{Page, Store, StoreError};
+use crate::store::{LetterRange, Store, StoreError};
 use crate::track::Track;
 use cron_engine::ProcessId;
 use std::sync::Arc;
@@ -58,18 +58,18 @@ pub struct Status {
 /// A read that only the writer can do. If dropped without an answer, it answers with an error.
 pub(crate) struct Question {
     process: ProcessId,
-    page: Page,
+    range: LetterRange,
     answer: Option<LettersAnswer>,
 }
 
 impl Question {
-    pub(crate) fn new(process: ProcessId, page: Page, answer: LettersAnswer) -> Self {
-        Self { process, page, answer: Some(answer) }
+    pub(crate) fn new(process: ProcessId, range: LetterRange, answer: LettersAnswer) -> Self {
+        Self { process, range, answer: Some(answer) }
     }
 
     pub(crate) fn ask(mut self, store: &Store) {
         if let Some(answer) = self.answer.take() {
-            answer(store.letters(&self.process, self.page));
+            answer(store.letters(&self.process, self.range));
         }
     }
 }

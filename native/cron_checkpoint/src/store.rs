@@ -60,7 +60,7 @@ impl StoreError {
 /// Which dead letters of a process to read, and how many at once, so that a read does not delay
 /// commits for long.
 #[derive(Debug, Clone, Copy)]
-pub struct Page {
+pub struct LetterRange {
     /// Letters with greater numbers than this.
     pub after: u64,
     /// At most this many letters.
@@ -69,7 +69,7 @@ pub struct Page {
     pub bytes: usize,
 }
 
-impl Page {
+impl LetterRange {
     /// All letters.
     pub const ALL: Self = Self { after: 0, letters: usize::MAX, bytes: usize::MAX };
 }
@@ -179,7 +179,7 @@ impl Store {
     pub(crate) fn letters(
         &self,
         process: &ProcessId,
-        page: Page,
+        range: LetterRange,
     ) -> Result<(Vec<Letter>, bool), StoreError> {
         self.run(|database| {
             let transaction = database.begin_read()?;
@@ -188,8 +188,8 @@ impl Store {
                 return Ok((letters, false));
             };
             let key = process.as_str().as_bytes();
-            for entry in table.range((key, page.after.saturating_add(1))..=(key, u64::MAX))? {
-                if letters.len() >= page.letters || bytes >= page.bytes {
+            for entry in table.range((key, range.after.saturating_add(1))..=(key, u64::MAX))? {
+                if letters.len() >= range.letters || bytes >= range.bytes {
                     return Ok((letters, true));
                 }
                 let (key, value) = entry?;

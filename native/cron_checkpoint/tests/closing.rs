@@ -2,7 +2,7 @@
 //! be opened again.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
-use cron_checkpoint::{Checkpoint, Page, Settings};
+use cron_checkpoint::{Checkpoint, LetterRange, Settings};
 use cron_engine::Position;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -88,7 +88,7 @@ fn change_before_the_close_is_durable_with_a_busy_writer() {
     close(&checkpoint);
     look(&copy(&path), |copy| {
         assert_eq!(number(&copy.find(&process(0)).unwrap()), 2);
-        assert_eq!(read_letters(copy, process(0), Page::ALL).unwrap().0.len(), 1);
+        assert_eq!(read_letters(copy, process(0), LetterRange::ALL).unwrap().0.len(), 1);
     });
 }
 
@@ -153,7 +153,7 @@ fn letters_of_a_closed_file_are_refused_at_once() {
     let checkpoint = open(&dir.path().join("checkpoint"), NEVER);
     close(&checkpoint);
     let started = Instant::now();
-    assert!(read_letters(&checkpoint, process(0), Page::ALL).is_err());
+    assert!(read_letters(&checkpoint, process(0), LetterRange::ALL).is_err());
     assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
 }
 

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 #![allow(clippy::indexing_slicing, reason = "test code")]
 
-use cron_checkpoint::{Checkpoint, OpenError, Page, Record, Settings};
+use cron_checkpoint::{Checkpoint, LetterRange, OpenError, Record, Settings};
 use cron_engine::Position;
 use std::path::{Path, PathBuf};
 use tempfile::tempdir;
@@ -35,7 +35,7 @@ fn said(checkpoint: &Checkpoint) -> Said {
         assert_eq!(record.options, options(1), "of {index}");
         Some(number(&record))
     };
-    let letters = read_letters(checkpoint, process(0), Page::ALL).unwrap().0;
+    let letters = read_letters(checkpoint, process(0), LetterRange::ALL).unwrap().0;
     ((0..20).map(stands).collect(), letters.into_iter().map(|letter| letter.result).collect())
 }
 

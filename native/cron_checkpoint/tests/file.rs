@@ -2,7 +2,7 @@
 //! across closing and reopening.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
-use cron_checkpoint::{Checkpoint, Full, Page, Settings, Waiter};
+use cron_checkpoint::{Checkpoint, Full, LetterRange, Settings, Waiter};
 use cron_engine::Position;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -39,12 +39,15 @@ fn letters_are_read_page_by_page_within_a_number_and_a_size() {
         let (letters, more) = read_letters(&checkpoint, it, page).unwrap();
         (letters.iter().map(|letter| letter.id).collect::<Vec<_>>(), more)
     };
-    assert_eq!(page(Page { letters: 3, ..Page::ALL }), (ids[..3].to_vec(), true));
-    assert_eq!(page(Page { after: ids[0], letters: 3, ..Page::ALL }), (ids[1..].to_vec(), false));
-    assert_eq!(page(Page { after: ids[3], ..Page::ALL }), (vec![], false));
-    assert_eq!(page(Page { after: u64::MAX, ..Page::ALL }), (vec![], false));
+    assert_eq!(page(LetterRange { letters: 3, ..LetterRange::ALL }), (ids[..3].to_vec(), true));
+    assert_eq!(
+        page(LetterRange { after: ids[0], letters: 3, ..LetterRange::ALL }),
+        (ids[1..].to_vec(), false)
+    );
+    assert_eq!(page(LetterRange { after: ids[3], ..LetterRange::ALL }), (vec![], false));
+    assert_eq!(page(LetterRange { after: u64::MAX, ..LetterRange::ALL }), (vec![], false));
     // The first letter is returned whatever its size. Otherwise no caller could get past it.
-    assert_eq!(page(Page { bytes: 1, ..Page::ALL }), (ids[..1].to_vec(), true));
+    assert_eq!(page(LetterRange { bytes: 1, ..LetterRange::ALL }), (ids[..1].to_vec(), true));
     close(&checkpoint);
 }
 
@@ -75,7 +78,7 @@ fn everything_said_then_closed_is_found_when_opened() {
     let mut watched = checkpoint.watched();
     watched.sort();
     assert_eq!(watched, [(acking, options(1)), (locating, options(3))]);
-    let letters = read_letters(&checkpoint, acking, Page::ALL).unwrap().0;
+    let letters = read_letters(&checkpoint, acking, LetterRange::ALL).unwrap().0;
     let found: Vec<_> = letters.iter().map(|letter| letter.id).collect();
     assert_eq!(found, [ids[0], ids[2]]);
     let expected = letter(4);
@@ -83,7 +86,7 @@ fn everything_said_then_closed_is_found_when_opened() {
     assert_eq!((&letters[1].cursor, &letters[1].error), (&expected.cursor, &expected.error));
     assert_eq!(letters[1].attempts, expected.attempts);
     assert!(letters[1].at > 0);
-    assert!(read_letters(&checkpoint, forgotten, Page::ALL).unwrap().0.is_empty());
+    assert!(read_letters(&checkpoint, forgotten, LetterRange::ALL).unwrap().0.is_empty());
     assert_eq!(checkpoint.status().letters, 2);
     close(&checkpoint);
 }
@@ -163,12 +166,14 @@ fn waiter_of_each_call_runs_when_its_change_is_in_the_file() {
     checkpoint.flush(waiter);
     look(&wait(&copied), |copy| {
         assert_eq!(copy.find(&it).unwrap().position, after(2));
-        assert_eq!(read_letters(copy, it, Page::ALL).unwrap().0[0].id, id);
+        assert_eq!(read_letters(copy, it, LetterRange::ALL).unwrap().0[0].id, id);
     });
 
     let (waiter, copied) = copying(&path);
     assert!(checkpoint.discard(it, id, waiter));
-    look(&wait(&copied), |copy| assert!(read_letters(copy, it, Page::ALL).unwrap().0.is_empty()));
+    look(&wait(&copied), |copy| {
+        assert!(read_letters(copy, it, LetterRange::ALL).unwrap().0.is_empty());
+    });
 
     let (waiter, copied) = copying(&path);
     checkpoint.acked(&track, 3, cursor(3));
@@ -202,7 +207,7 @@ fn older_registration_changes_nothing_and_a_later_one_may_begin_further_back() {
     let check = |copy: &Checkpoint| {
         let record = copy.find(&process(0)).unwrap();
         assert_eq!((number(&record), record.watched, record.options), (10, true, options(2)));
-        assert!(read_letters(copy, process(0), Page::ALL).unwrap().0.is_empty());
+        assert!(read_letters(copy, process(0), LetterRange::ALL).unwrap().0.is_empty());
     };
     look(&copy(&path), check);
     checkpoint.acked(&new, 1, cursor(11));
@@ -230,7 +235,7 @@ fn letter_too_many_is_refused_and_its_result_is_not_acked() {
     let third = checkpoint.give_up(&track, 1, letter(2)).unwrap();
     assert!(third > second, "{third} was given already");
     assert_eq!(checkpoint.give_up(&track, 2, letter(3)), Err(Full));
-    let ids: Vec<_> = read_letters(&checkpoint, process(0), Page::ALL)
+    let ids: Vec<_> = read_letters(&checkpoint, process(0), LetterRange::ALL)
         .unwrap()
         .0
         .iter()
@@ -261,9 +266,9 @@ fn forgotten_process_stays_so_whatever_its_old_registration_says() {
     close(&checkpoint);
     look(&copy(&path), |copy| {
         assert_eq!(copy.find(&process(0)), None);
-        assert!(read_letters(copy, process(0), Page::ALL).unwrap().0.is_empty());
+        assert!(read_letters(copy, process(0), LetterRange::ALL).unwrap().0.is_empty());
         assert_eq!(
-            read_letters(copy, process(1), Page::ALL).unwrap().0.len(),
+            read_letters(copy, process(1), LetterRange::ALL).unwrap().0.len(),
             1,
             "of another process"
         );

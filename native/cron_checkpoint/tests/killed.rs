@@ -9,7 +9,7 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 use tempfile::tempdir;
 
-use cron_checkpoint::{Checkpoint, Page, Settings};
+use cron_checkpoint::{Checkpoint, LetterRange, Settings};
 
 #[allow(dead_code, reason = "each test crate uses its own part")]
 mod util;
@@ -87,7 +87,7 @@ fn process_killed_at_any_moment_leaves_letters_and_cursor_together() {
         let (checkpoint, _) = Checkpoint::open(&path, Settings::new(NEVER, 1_000_000)).unwrap();
         let found = number(&checkpoint.find(&process(0)).unwrap());
         assert!(found >= durable, "round {round}: {found} is found, {durable} was called durable");
-        let letters = read_letters(&checkpoint, process(0), Page::ALL).unwrap().0;
+        let letters = read_letters(&checkpoint, process(0), LetterRange::ALL).unwrap().0;
         let given_up = letters.iter().map(|letter| letter.cursor.clone());
         let passed = (1..=found).filter(|result| result % GIVEN_UP == 0);
         let passed = passed.map(|result| result.to_string().into_bytes());

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 #![allow(clippy::indexing_slicing, reason = "test code")]
 
-use cron_checkpoint::{Checkpoint, Page, Settings, Track};
+use cron_checkpoint::{Checkpoint, LetterRange, Settings, Track};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -228,7 +228,7 @@ fn find(checkpoint: &Checkpoint) -> Entries {
 fn seen(checkpoint: &Checkpoint) -> (Entries, BTreeSet<(usize, u64)>) {
     let mut letters = BTreeSet::new();
     for index in 0..PROCESSES {
-        let of = read_letters(checkpoint, process(index), Page::ALL).unwrap().0;
+        let of = read_letters(checkpoint, process(index), LetterRange::ALL).unwrap().0;
         letters.extend(of.into_iter().map(|letter| (index, letter.id)));
     }
     (find(checkpoint), letters)

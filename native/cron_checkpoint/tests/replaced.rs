@@ -2,7 +2,7 @@
 //! finds all acks.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
-use cron_checkpoint::Page;
+use cron_checkpoint::LetterRange;
 use cron_engine::Position;
 use std::path::Path;
 use tempfile::tempdir;
@@ -29,7 +29,7 @@ fn replaced_by(replace: impl FnOnce(&Path)) {
     look(&copy(&path), |copy| {
         assert_eq!(number(&copy.find(&process(0)).unwrap()), 3);
         assert_eq!(number(&copy.find(&process(1)).unwrap()), 7);
-        let letters = read_letters(copy, process(0), Page::ALL).unwrap().0;
+        let letters = read_letters(copy, process(0), LetterRange::ALL).unwrap().0;
         let results: Vec<_> = letters.into_iter().map(|letter| letter.result).collect();
         assert_eq!(results, [letter(1).result, letter(3).result]);
     });

@@ -2,7 +2,7 @@
 //! full.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
-use cron_checkpoint::{Checkpoint, OpenError, Page, Settings};
+use cron_checkpoint::{Checkpoint, LetterRange, OpenError, Settings};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -150,7 +150,7 @@ fn full_disk_holds_up_everything_and_loses_nothing() {
     look(&copy(&disk.path()), |copy| {
         for index in 0..10 {
             assert_eq!(number(&copy.find(&process(index)).unwrap()), 2);
-            let letters = read_letters(copy, process(index), Page::ALL).unwrap().0;
+            let letters = read_letters(copy, process(index), LetterRange::ALL).unwrap().0;
             assert_eq!(letters.first().map(|letter| letter.result.len()), Some(200_000));
         }
         assert_eq!(number(&copy.find(&process(20)).unwrap()), 1);

@@ -10,7 +10,7 @@ use crate::handle::Handle;
 use crate::inquiry::next_question;
 use crate::outbox::OUTBOX;
 use crate::terms::{bytes_term, millis, named};
-use cron_checkpoint::{Checkpoint, Letter, Page, Waiter};
+use cron_checkpoint::{Checkpoint, Letter, LetterRange, Waiter};
 use cron_engine::ProcessId;
 use cron_engine::histogram::micros;
 use rustler::{Atom, Binary, Encoder, Env, Error, LocalPid, NifResult, ResourceArc, Term};
@@ -129,7 +129,11 @@ fn letters<'a>(
             (atoms::hb_cron_answer(), number, answer).encode(env)
         });
     };
-    engine.resources.checkpoint.letters(process, Page { after, letters, bytes }, Box::new(answer));
+    engine.resources.checkpoint.letters(
+        process,
+        LetterRange { after, letters, bytes },
+        Box::new(answer),
+    );
     Ok(number)
 }
 

@@ -1,6 +1,8 @@
 //! Shared helpers of the checkpoint's tests: short constructors, and waiting with a deadline.
 
-use cron_checkpoint::{Checkpoint, Letter, Page, Record, Settings, StoreError, Track, Waiter};
+use cron_checkpoint::{
+    Checkpoint, Letter, LetterRange, Record, Settings, StoreError, Track, Waiter,
+};
 use cron_engine::{Cursor, Position, ProcessId};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -78,10 +80,10 @@ pub(crate) fn begin(
 pub(crate) fn read_letters(
     checkpoint: &Checkpoint,
     process: ProcessId,
-    page: Page,
+    range: LetterRange,
 ) -> Result<(Vec<Letter>, bool), StoreError> {
     let (said, heard) = sync_channel(1);
-    checkpoint.letters(process, page, Box::new(move |letters| said.send(letters).unwrap()));
+    checkpoint.letters(process, range, Box::new(move |letters| said.send(letters).unwrap()));
     wait(&heard)
 }
 
