@@ -230,10 +230,10 @@ push_that_outlives_the_application_holds_up_other_starts(Cu) ->
     with_pushed(Cu, Id, 3, #{}, fun(Supervisor, Old) ->
         %% It ends: the place of its monitor is taken.
         true = unlink(Supervisor),
-        Held = harness:held_pushes(Id),
+        Held = harness:hold_pushes(Id),
         test_cu:add(Cu, Id, 1),
         Old ! tick,
-        Push = harness:held(Held, 4),
+        Push = harness:await_push(Held, 4),
         killed = harness:kill(whereis(hb_cron_sup)),
         harness:eventually(fun() -> not lists:keymember(hb_process_monitor, 1, application:which_applications()) end),
         {New, _} = harness:start(Cu, Id, #{}),
@@ -241,10 +241,10 @@ push_that_outlives_the_application_holds_up_other_starts(Cu) ->
         %% It has been served, and waits.
         _ = sys:get_state(New),
         ?assertMatch(#{state := starting}, hb_process_monitor:info(Id)),
-        harness:nothing_held(Held),
-        harness:let_go(Push),
+        harness:no_push_held(Held),
+        harness:release_push(Push),
         %% The push was not acked before the application died: it is repeated, after the first one.
-        harness:let_go(harness:held(Held, 4)),
+        harness:release_push(harness:await_push(Held, 4)),
         ok = hb_process_monitor:stop(New, deadline:ms())
     end).
 
