@@ -101,10 +101,9 @@ crates_have_the_version_of_the_application_test() ->
     {match, [Version]} = re:run(Cargo, "^version = \"(.*)\"$", [multiline, {capture, all_but_first, list}]),
     ?assertEqual(proplists:get_value(vsn, Specified), Version).
 
-%% With all of them running: the dashboard is started when it is asked for.
+%% The dashboard, which starts the application too, is the last of them to be started.
 application_registers_the_names_it_declares_test_() ->
     {setup, fun harness:setup/0, fun harness:cleanup/1, fun(_) -> {with, none, [fun(none) ->
-        {ok, _} = application:ensure_all_started(hb_process_monitor),
         {ok, _} = hb_process_monitor:dashboard(0),
         {application, _, Specified} = hb_cron_loader:specification(),
         Registered = [Name || Name <- registered(), Pid <- [whereis(Name)], is_pid(Pid),
