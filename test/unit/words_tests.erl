@@ -55,7 +55,6 @@ files() ->
     Below = [File || Pattern <- ?FILES, File <- filelib:wildcard(Pattern, Root), not is_excluded(filename:split(File))],
     lists:usort(Below).
 
-is_excluded(["native", "hb_process_monitor_nif" | _]) -> true;
 %% Build results of cargo.
 is_excluded(Parts) -> lists:member("target", Parts).
 
