@@ -158,7 +158,7 @@ purge(Modules, Until) ->
     SoftPurge = fun() -> [Module || Module <- Modules, not code:soft_purge(Module)] end,
     %% Purging asks every process, and the engine's process answers between two slices: suspended, it answers at
     %% once.
-    case hb_cron_engine:while_suspended(SoftPurge) of
+    case hb_cron_engine:without_loop(SoftPurge) of
         [] ->
             [];
         Busy ->

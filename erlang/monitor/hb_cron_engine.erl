@@ -4,7 +4,7 @@
 -module(hb_cron_engine).
 -behaviour(gen_server).
 
--export([start_link/0, register_with/1, read_mail/0, counters/0, while_suspended/1]).
+-export([start_link/0, register_with/1, read_mail/0, counters/0, without_loop/1]).
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2, handle_continue/2, terminate/2, format_status/1]).
 
 %% How long a slice may last, in ms. A slice queues behind the host's file operations, so it ends early only if
@@ -61,8 +61,8 @@ counters() ->
 
 %% @doc Calls a function while this process is suspended and the loop does not run. The function must be brief:
 %% nothing ticks meanwhile.
--spec while_suspended(fun(() -> Answer)) -> Answer.
-while_suspended(Fun) ->
+-spec without_loop(fun(() -> Answer)) -> Answer.
+without_loop(Fun) ->
     %% In a process of its own, which resumes this one even if the caller is killed: otherwise nothing would tick
     %% any more.
     Caller = self(),

@@ -195,7 +195,7 @@ processes_that_are_not_delivered_are_named(Cu) ->
 
 monitors_of_an_engine_that_does_not_answer_are_unknown(Cu) ->
     {_, _} = harness:start(Cu, harness:proc_id(), #{cursor => earliest}),
-    Findings = hb_cron_engine:while_suspended(fun() -> hb_process_monitor:doctor(#{probe => false}) end),
+    Findings = hb_cron_engine:without_loop(fun() -> hb_process_monitor:doctor(#{probe => false}) end),
     ?assertMatch(#{monitors := #{states := #{unknown := 1}}}, Findings),
     found(attention, <<"did not answer for 1 monitors">>, Findings),
     %% The answer arrives after resumption, and stays in no mailbox.

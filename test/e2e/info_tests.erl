@@ -175,7 +175,7 @@ monitor_without_an_engine_shows_as_starting(Cu) ->
 monitor_of_an_engine_that_does_not_answer_shows_as_unknown(Cu) ->
     Id = harness:proc_id(),
     {_, _} = harness:start(Cu, Id, #{cursor => earliest}),
-    {#{state := State, cursor := Cursor}, [#{state := Listed}]} = hb_cron_engine:while_suspended(fun() ->
+    {#{state := State, cursor := Cursor}, [#{state := Listed}]} = hb_cron_engine:without_loop(fun() ->
         {hb_process_monitor:info(Id), hb_process_monitor:list()}
     end),
     ?assertEqual({unknown, unknown, earliest}, {State, Listed, Cursor}),

@@ -150,7 +150,7 @@ killed(#{cu := Cu}) ->
     harness:await_results(1, 1),
     Self = self(),
     Caller = spawn(fun() ->
-        hb_cron_engine:while_suspended(fun() -> Self ! asleep, receive never -> ok end end)
+        hb_cron_engine:without_loop(fun() -> Self ! asleep, receive never -> ok end end)
     end),
     receive asleep -> ok end,
     _ = harness:kill(Caller),

@@ -51,7 +51,7 @@ pub(crate) struct InHand(Mutex<Queue>);
 #[derive(Default)]
 struct Queue {
     pages: Vec<Page>,
-    /// The monitor works on a part, or was told that there is one.
+    /// The monitor works on a part, or has the message that there is one.
     busy: bool,
     /// The monitor takes nothing more: its registration has ended, or a part is lost.
     closed: bool,
