@@ -28,7 +28,7 @@ cat >"$hb/rebar.config" <<'TEXT'
 {pre_hooks, [{"(linux|darwin|freebsd)", compile, "touch theirs"}]}.
 TEXT
 refused "$hb" 'no src/'
-refused "$tmp/none" 'no directory'
+refused "$tmp/none" 'not a directory'
 mkdir "$hb/src"
 cat >"$hb/src/hb.app.src" <<'TEXT'
 {application, hb, [{description, "A host"}, {vsn, "0.0.1"}, {registered, []}, {applications, [kernel, stdlib]}]}.
