@@ -2,7 +2,7 @@
 %%% holds no scheduler. Acks of a monitor go to the library directly.
 -module(hb_cron_checkpoint).
 
--export([letters/4, discard/3, forget/2, stopped/3, flush/2]).
+-export([letters/4, discard/3, forget/2, flush/2]).
 
 %% How long a change may take to become durable before its caller gets an error, in ms. Reading a letter waits for
 %% the commit under way likewise.
@@ -40,10 +40,6 @@ forget(Engine, ProcId) ->
             Number -> Number
         end
     end, ?LIMIT).
-
-%% @doc A process was stopped: it is not to be resumed, unless it was registered since `Fence'. Does not wait.
--spec stopped(hb_process_monitor_nif:engine(), ProcId :: binary(), Fence :: hb_process_monitor_nif:epoch()) -> ok.
-stopped(Engine, ProcId, Fence) -> hb_process_monitor_nif:stopped(Engine, ProcId, Fence).
 
 %% @doc Waits until every earlier change is durable, at most `Timeout' ms.
 -spec flush(hb_process_monitor_nif:engine(), timeout()) -> ok | {error, Reason :: binary()}.

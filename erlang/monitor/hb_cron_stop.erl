@@ -36,7 +36,7 @@ begin_stop(Monitor) ->
     Fence = fence(),
     Stopped = hb_cron_registry:stop(Monitor),
     ok = case {Stopped, hb_cron_registry:engine()} of
-        {{ok, ProcId, _}, {ok, Engine, _}} -> hb_cron_checkpoint:stopped(Engine, ProcId, Fence);
+        {{ok, ProcId, _}, {ok, Engine, _}} -> hb_process_monitor_nif:stopped(Engine, ProcId, Fence);
         _ -> ok
     end,
     Current = case Stopped of
