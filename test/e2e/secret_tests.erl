@@ -1,10 +1,9 @@
 %%% Passwords in URLs: they are used, and never printed, whatever crashes.
 -module(secret_tests).
--behaviour(supervisor).
 -include_lib("eunit/include/eunit.hrl").
 
-%% Callbacks of the host's supervisor and of OTP's logger.
--export([init/1, log/2]).
+%% A handler of OTP's logger.
+-export([log/2]).
 
 -define(S, hb_cron_secret).
 -define(PASSWORD, <<"open-sesame">>).
@@ -43,8 +42,6 @@ cleanup(#{cu := Cu, seen := Seen, levels := {Level, Primary}}) ->
 log(#{meta := Meta} = Event, #{config := Seen}) ->
     true = ets:insert(Seen, {maps:get(domain, Meta, []), Event}),
     ok.
-
-init(Specs) -> {ok, {#{strategy => one_for_one, intensity => 10, period => 10}, Specs}}.
 
 with_password(Cu) ->
     <<"http://", Host/binary>> = test_cu:url(Cu),
@@ -115,7 +112,7 @@ supervised_monitor_that_crashes_prints_no_password(#{cu := Cu} = World) ->
     test_cu:add(Cu, Id, 1),
     Spec = hb_process_monitor:child_spec({Id, #{rate => 3600000, cursor => earliest, cron_node => [with_password(Cu)]}}),
     is_clean(spec, Spec),
-    with_supervisor([Spec], fun(Supervisor) ->
+    test_supervisor:with([Spec], fun(Supervisor) ->
         {ok, {Monitor, _, _}} = hb_cron_registry:find(Id),
         Monitor ! tick,
         harness:await_results(1, 1),
@@ -132,22 +129,12 @@ supervisor_that_cannot_start_it_prints_no_password(World) ->
     Node = <<"ftp://user:", ?PASSWORD/binary, "@cu">>,
     Spec = hb_process_monitor:child_spec({harness:proc_id(), #{cron_node => Node}}),
     Trapping = process_flag(trap_exit, true),
-    {error, Reason} = supervisor:start_link(?MODULE, [Spec]),
+    {error, Reason} = test_supervisor:start_link([Spec]),
     %% Since OTP 26 start_link/2 takes the message itself.
     receive {'EXIT', _, Reason} -> ok after 0 -> ok end,
     true = process_flag(trap_exit, Trapping),
     is_clean(reason, Reason),
     logged_is_clean(World, fun(#{msg := {report, #{label := {supervisor, start_error}}}}) -> true; (_) -> false end).
-
-with_supervisor(Specs, Test) ->
-    {ok, Supervisor} = supervisor:start_link(?MODULE, Specs),
-    try Test(Supervisor)
-    after
-        true = unlink(Supervisor),
-        Ref = monitor(process, Supervisor),
-        exit(Supervisor, shutdown),
-        receive {'DOWN', Ref, process, _, _} -> ok end
-    end.
 
 configured_process_that_is_refused_prints_no_password(#{cu := Cu} = World) ->
     Bad = <<"ftp://user:", ?PASSWORD/binary, "@cu">>,

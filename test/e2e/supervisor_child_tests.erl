@@ -1,11 +1,7 @@
 %%% Monitors in a supervisor of their host: it restarts them, and the restarter does not. They continue after the
 %%% last acked result, and end with the application.
 -module(supervisor_child_tests).
--behaviour(supervisor).
 -include_lib("eunit/include/eunit.hrl").
-
-%% Callback of the host's supervisor.
--export([init/1]).
 
 eunit_wrapper_(Tests) -> deadline:each(Tests).
 
@@ -32,19 +28,6 @@ all_test_() ->
         fun start_link_takes_what_start_takes/1
     ]).
 
-init(Specs) -> {ok, {#{strategy => one_for_one, intensity => 10, period => 10}, Specs}}.
-
-%% Runs a test with a supervisor of these monitors, and ends the supervisor.
-with_supervisor(Specs, Test) ->
-    {ok, Supervisor} = supervisor:start_link(?MODULE, Specs),
-    try Test(Supervisor)
-    after
-        true = unlink(Supervisor),
-        Ref = monitor(process, Supervisor),
-        exit(Supervisor, shutdown),
-        receive {'DOWN', Ref, process, _, _} -> ok end
-    end.
-
 spec(Cu, Id, Options) ->
     hb_process_monitor:child_spec({Id, maps:merge(#{rate => 3600000, cron_node => test_cu:url(Cu), cursor => earliest}, Options)}).
 
@@ -56,7 +39,7 @@ child(Supervisor) ->
 with_pushed(Cu, Id, Count, Options, Test) ->
     harness:report_pushes(Id),
     test_cu:add(Cu, Id, Count),
-    with_supervisor([spec(Cu, Id, Options)], fun(Supervisor) ->
+    test_supervisor:with([spec(Cu, Id, Options)], fun(Supervisor) ->
         Monitor = child(Supervisor),
         Monitor ! tick,
         harness:await_results(1, Count),
@@ -113,7 +96,7 @@ cursor_of_the_arguments_is_for_the_first_start_alone(Cu) ->
     Id = harness:proc_id(),
     with_pushed(Cu, Id, 3, #{}, fun(_, _) -> ok end),
     %% Another supervisor, as after a restart of the node, with the same arguments and cursor.
-    with_supervisor([spec(Cu, Id, #{})], fun(Supervisor) -> goes_on(Cu, Id, child(Supervisor), 4, 5) end).
+    test_supervisor:with([spec(Cu, Id, #{})], fun(Supervisor) -> goes_on(Cu, Id, child(Supervisor), 4, 5) end).
 
 stale_checkpoint_begins_at_the_arguments_and_is_logged(Cu) ->
     Id = harness:proc_id(),
@@ -122,7 +105,7 @@ stale_checkpoint_begins_at_the_arguments_and_is_logged(Cu) ->
     harness:eventually(fun() -> os:system_time(millisecond) > Ended + 2 end),
     Logger = hb_logger:start(),
     Options = #{cron_stale_after => 1, cursor => test_cu:cursor(1), logger => Logger},
-    with_supervisor([spec(Cu, Id, Options)], fun(Supervisor) ->
+    test_supervisor:with([spec(Cu, Id, Options)], fun(Supervisor) ->
         child(Supervisor) ! tick,
         harness:await_results(2, 3)
     end),
@@ -144,7 +127,7 @@ killed_without_a_checkpoint_keeps_where_it_begins(Cu) ->
     Id = harness:proc_id(),
     harness:report_pushes(Id),
     test_cu:add(Cu, Id, 3),
-    with_supervisor([spec(Cu, Id, #{cursor => undefined})], fun(Supervisor) ->
+    test_supervisor:with([spec(Cu, Id, #{cursor => undefined})], fun(Supervisor) ->
         Old = child(Supervisor),
         harness:eventually(fun() -> maps:get(state, hb_process_monitor:info(Id)) =:= idle end),
         test_cu:add(Cu, Id, 2),
@@ -157,7 +140,7 @@ forgotten_process_begins_at_the_cursor_of_the_arguments(Cu) ->
     Id = harness:proc_id(),
     with_pushed(Cu, Id, 3, #{}, fun(_, _) -> ok end),
     ok = hb_process_monitor:forget(Id),
-    with_supervisor([spec(Cu, Id, #{cursor => test_cu:cursor(1)})], fun(Supervisor) ->
+    test_supervisor:with([spec(Cu, Id, #{cursor => test_cu:cursor(1)})], fun(Supervisor) ->
         child(Supervisor) ! tick,
         harness:await_results(2, 3)
     end).
