@@ -11,7 +11,7 @@
 
 %% How often monitors in a push are checked, in ms.
 -define(CHECK_MS, 1000).
-%% A commit that takes longer, in ms, hangs. The doctor uses the same limit.
+%% A commit that takes longer, in ms, hangs. structure_tests compares the limit with the doctor's.
 -define(COMMIT_HANGS, 5000).
 
 %% {Monitor, StatusWords, LimitMs, Reported}: a monitor that pushed lately, how long its push may take, and the

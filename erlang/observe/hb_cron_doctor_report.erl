@@ -7,7 +7,7 @@
 %% The number of failures in a row from which a process is in trouble.
 -define(IN_TROUBLE, 3).
 %% A commit that takes longer, in ms, hangs.
--define(HANGS, 5000).
+-define(COMMIT_HANGS, 5000).
 -define(PUSH_ADVICE, "check the function of cron_push; pushes are retried, at once with Monitor ! tick").
 %% The depth to which a term is shown.
 -define(DEPTH, 12).
@@ -57,7 +57,7 @@ checkpoint(#{checkpoint := #{path := none}}) ->
 checkpoint(#{checkpoint := #{failing := 1, path := Path}}) ->
     [{wrong, {"the checkpoint ~ts cannot be written", [Path]},
       "check for a full or read-only disk; pushing continues, but a crash would repeat results acked since"}];
-checkpoint(#{checkpoint := #{writing_for_ms := For, path := Path}}) when For >= ?HANGS ->
+checkpoint(#{checkpoint := #{writing_for_ms := For, path := Path}}) when For >= ?COMMIT_HANGS ->
     [{wrong, {"a commit of the checkpoint ~ts has not returned for ~ts", [Path, hb_cron_table:duration(For)]},
       "check the disk: pushing continues, but stops wait, and a crash would repeat results acked since"}];
 checkpoint(#{checkpoint := #{writable := false, path := Path}}) ->

@@ -2,7 +2,7 @@
 %%% constants. It knows as much of the language as this project's sources need.
 -module(rust_source).
 
--export([crate/1, imports/1, circles/1, nifs/1, constant/2]).
+-export([crate/1, imports/1, circles/1, graph_circles/1, nifs/1, constant/2]).
 
 -type path() :: [string()].
 %% A module of a crate: ["monitor", "gap"] is src/monitor/gap.rs, and [] is src/lib.rs.
@@ -38,6 +38,8 @@ imports(Crate) ->
 circles(Crate) ->
     graph_circles(imports(Crate)).
 
+%% The same for any pairs.
+-spec graph_circles([{Vertex, Vertex}]) -> [[Vertex]].
 graph_circles(Pairs) ->
     Graph = digraph:new(),
     [digraph:add_vertex(Graph, V) || {From, To} <- Pairs, V <- [From, To]],

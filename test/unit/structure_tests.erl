@@ -39,7 +39,7 @@ erlang_modules_call_without_a_circle_test() ->
     Beams = [filename:join(Ebin, atom_to_list(Module) ++ ".beam") || Module <- hb_cron_loader:modules()],
     Calls = calls(Beams),
     ?assert(lists:member({hb_cron_push_loop, hb_process_monitor_nif}, Calls)),
-    ?assertEqual([], circles(Calls)).
+    ?assertEqual([], rust_source:graph_circles(Calls)).
 
 erlang_modules_in_a_circle_are_found_test() ->
     Dir = string:trim(os:cmd("mktemp -d")),
@@ -47,7 +47,7 @@ erlang_modules_in_a_circle_are_found_test() ->
         Beams = [compiled(Dir, Module, Called)
                  || {Module, Called} <- [{structure_a, structure_b}, {structure_b, structure_c}, {structure_c, structure_a},
                                          {structure_d, structure_a}]],
-        ?assertEqual([[structure_a, structure_b, structure_c]], circles(calls(Beams)))
+        ?assertEqual([[structure_a, structure_b, structure_c]], rust_source:graph_circles(calls(Beams)))
     after
         os:cmd("rm -rf " ++ Dir)
     end.
@@ -72,14 +72,6 @@ calls(Beams) ->
     after
         xref:stop(?MODULE)
     end.
-
-circles(Calls) ->
-    Graph = digraph:new(),
-    [digraph:add_vertex(Graph, Module) || {From, To} <- Calls, Module <- [From, To]],
-    [digraph:add_edge(Graph, From, To) || {From, To} <- Calls],
-    Circles = digraph_utils:cyclic_strong_components(Graph),
-    digraph:delete(Graph),
-    lists:sort([lists:sort(Circle) || Circle <- Circles]).
 
 %% Lists that exist twice
 
@@ -154,6 +146,10 @@ page_limit_is_as_high_in_erlang_as_in_rust_test() ->
 snapshots_takes_as_many_monitors_as_it_says_test() ->
     Most = constant("hb_process_monitor_nif/src/inspection_nifs.rs", "MOST"),
     ?assert(macro("erlang/observe/hb_cron_info.erl", "BATCH") =< Most).
+
+commit_hangs_for_the_doctor_when_it_is_logged_test() ->
+    ?assertEqual(macro("erlang/monitor/hb_cron_hung_pushes.erl", "COMMIT_HANGS"),
+                 macro("erlang/observe/hb_cron_doctor_report.erl", "COMMIT_HANGS")).
 
 bound_that_differs_is_found_test() ->
     UpTo = fun(Highest) -> fun(N) when N =< Highest -> ok end end,
