@@ -16,7 +16,7 @@
     hb_cron_events_none, hb_cron_events_telemetry, hb_cron_host, hb_cron_host_ao, hb_cron_host_calls,
     hb_cron_host_converge, hb_cron_host_logger, hb_cron_host_mu, hb_cron_hung_pushes, hb_cron_info,
     hb_cron_inspection, hb_cron_json, hb_cron_library, hb_cron_loader, hb_cron_log, hb_cron_message,
-    hb_cron_metrics, hb_cron_monitor, hb_cron_observer, hb_cron_option_table, hb_cron_options, hb_cron_process_id,
+    hb_cron_metrics, hb_cron_monitor, hb_cron_node_message, hb_cron_observer, hb_cron_option_table, hb_cron_options, hb_cron_process_id,
     hb_cron_prometheus, hb_cron_push_loop, hb_cron_push_meter, hb_cron_redelivery, hb_cron_registration,
     hb_cron_registry, hb_cron_restarter, hb_cron_restarts, hb_cron_retry, hb_cron_retry_policy, hb_cron_router,
     hb_cron_run_state, hb_cron_schedule, hb_cron_secret, hb_cron_server, hb_cron_settings, hb_cron_start,

@@ -20,27 +20,13 @@ is_available() -> hb_cron_host_calls:is_exported(hb_ao, resolve, 3).
 push(Result, State, _What, Options) ->
     hb_cron_schedule:push(?MODULE, Result, State, Options).
 
-%% The node's own options belong to its HTTP listener. Without one, the wallet is all that is needed.
+%% Without a listener, the wallet is all that is needed.
 %% @private
 -spec context() -> hb_cron_schedule:context().
 context() ->
-    case [Opts || Listener <- listeners(), Opts <- [node_message(Listener)], is_map(Opts)] of
-        [Opts | _] -> #{opts => Opts};
-        [] -> #{opts => #{priv_wallet => call(hb, wallet, [])}}
-    end.
-
-listeners() ->
-    try call(ranch, info, []) of
-        #{} = ByRef -> maps:keys(ByRef);
-        List -> [Ref || {Ref, _} <- List]
-    catch
-        %% No listener, or no ranch.
-        _:_ -> []
-    end.
-
-node_message(Listener) ->
-    try call(cowboy, get_env, [Listener, node_msg, undefined])
-    catch _:_ -> undefined
+    case hb_cron_node_message:get() of
+        none -> #{opts => #{priv_wallet => call(hb, wallet, [])}};
+        Opts -> #{opts => Opts}
     end.
 
 %% `data-protocol', as this host writes its keys.
