@@ -8,7 +8,7 @@
 %% Pushing
 -export([device/1, device_name/1, push/4, adapters/0]).
 
--export_type([device/0, push_state/0, outcome/0]).
+-export_type([device/0, push_state/0, outcome/0, host_state/0]).
 
 -define(DEVICE, {?MODULE, device}).
 
@@ -18,9 +18,12 @@
 -type push_state() :: #{proc_id := binary(), cursor := hb_cron_options:cursor(), logger := hb_cron_host_logger:logger()}.
 %% What a push gets beside the result; `cursor' is that of the last ack.
 
--type outcome() :: ok | {error, Reason :: term(), Left :: map(), Host :: works | unknown}.
-%% The outcome of a push that failed: what is left of the result, and whether the host is known to work, so that
-%% the fault is the result's.
+-type outcome() :: ok | {error, Reason :: term(), Left :: map(), host_state()}.
+%% Of a push that failed: why, and what is left of the result.
+
+-type host_state() :: works | unknown | broken.
+%% What a failed push says of the host. `works': it accepted or refused an item, so the fault is an item's. `broken':
+%% it cannot push whatever the item is, so no result is given up.
 
 -callback is_available() -> boolean().
 %% Whether the host has what this adapter calls.

@@ -12,7 +12,7 @@
 %% The engine
 -export([set_engine/3, engine/0, node_options/0]).
 %% Push devices
--export([device/1]).
+-export([device/1, set_host_fault/1, host_fault/0]).
 
 -export_type([entry/0, trouble/0]).
 
@@ -44,6 +44,7 @@ create() ->
     ?LEAVING = ets:new(?LEAVING, [bag | Options]),
     ?TROUBLE = ets:new(?TROUBLE, [set | Options]),
     ?ENGINE = ets:new(?ENGINE, [set | Options]),
+    ok = hb_cron_push_notes:create(),
     %% Whether the application crashed. Otherwise no monitor is left.
     _ = hb_cron_run_state:is_stopping() orelse ets:insert(?LEAVING, survivors()),
     ok.
@@ -220,6 +221,7 @@ leave(Monitor) ->
         case ets:lookup(?NAMES, Monitor) of
             [{_, ProcId, _}] ->
                 true = ets:delete(?TROUBLE, Monitor),
+                ok = hb_cron_push_notes:forget(ProcId),
                 ok = release(ProcId, Monitor),
                 true = ets:delete(?NAMES, Monitor),
                 Own = [Logger || {_, Pid, Logger} <- ets:lookup(?LEAVING, ProcId), Pid =:= Monitor],
@@ -360,6 +362,25 @@ device(Push) ->
         [] ->
             _ = ets:insert_new(?ENGINE, {{device, Push}, new_device()}),
             ets:lookup_element(?ENGINE, {device, Push}, 2)
+    end.
+
+%% @doc A push failed because the host cannot push at all.
+-spec set_host_fault(Reason :: binary()) -> ok.
+set_host_fault(Reason) ->
+    unless_gone(fun() -> true = ets:insert(?ENGINE, {host_fault, Reason, erlang:monotonic_time(millisecond)}), ok end).
+
+%% @doc Why the host could not push, and when, in ms of the monotonic clock; `none' if a push has succeeded since.
+-spec host_fault() -> {Reason :: binary(), At :: integer()} | none.
+host_fault() ->
+    case rows(?ENGINE, host_fault) of
+        [{_, Reason, At}] ->
+            Devices = ets:select(?ENGINE, [{{{device, '_'}, '$1'}, [], ['$1']}]),
+            case lists:any(fun(Ref) -> atomics:get(Ref, 1) > At end, Devices) of
+                true -> none;
+                false -> {Reason, At}
+            end;
+        [] ->
+            none
     end.
 
 new_device() ->

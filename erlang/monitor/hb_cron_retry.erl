@@ -18,8 +18,8 @@
 
 -opaque retrying() :: #retrying{}.
 
--type failure() :: {Left :: map(), Host :: works | unknown}.
-%% What is left of the result, and whether the host is known to work.
+-type failure() :: {Left :: map(), hb_cron_host:host_state()}.
+%% What is left of the result, and what the failure says of the host.
 
 -type decision() :: {retry, retrying()} | {give_up, GivenUp :: retrying(), Refused :: retrying()}.
 %% The state after it was given up, with another result next; or after there was no room for it, so that it is
@@ -59,7 +59,11 @@ failed(Result, {Left, Host}, Now, WorksSince, #retrying{delivery = Before} = Ret
         _ -> Retrying#retrying.since
     end,
     Next = Retrying#retrying{since = Since, remains = Remains},
-    Decision = case hb_cron_retry_policy:failed(Host =:= works orelse WorksSince(Since), Delivery) of
+    Evidence = case Host =:= unknown andalso WorksSince(Since) of
+        true -> works;
+        false -> Host
+    end,
+    Decision = case hb_cron_retry_policy:failed(Evidence, Delivery) of
         {retry, Failed} ->
             {retry, Next#retrying{delivery = Failed}};
         {give_up, GivenUp} ->

@@ -3,7 +3,7 @@
 %%%
 %%% A result that fails while others can be pushed is poison, and is given up after a number of tries. If the next
 %%% one fails too, the device is broken: no result is given up until a push succeeds, of this monitor or another
-%%% one with the same device.
+%%% one with the same device. A failure that shows that the host is broken is no try.
 -module(hb_cron_retry_policy).
 
 -export([new/2, succeeded/1, failed/2, refused/1, failures/1, ceiling/2]).
@@ -17,8 +17,9 @@
 -record(delivery, {
     max :: pos_integer() | infinity,
     backoff :: backoff(),
-    %% Failed pushes of the next result.
+    %% Failed pushes of the next result, and those of them that the host's state does not explain.
     failures = 0 :: non_neg_integer(),
+    tries = 0 :: non_neg_integer(),
     %% The previous result was given up, and nothing was pushed since.
     suspect = false :: boolean()
 }).
@@ -33,23 +34,24 @@ new(Max, Backoff) ->
 %% @doc A push succeeded.
 -spec succeeded(delivery()) -> delivery().
 succeeded(#delivery{failures = 0, suspect = false} = Delivery) -> Delivery;
-succeeded(Delivery) -> Delivery#delivery{failures = 0, suspect = false}.
+succeeded(Delivery) -> Delivery#delivery{failures = 0, tries = 0, suspect = false}.
 
-%% @doc A push failed. `DeviceWorks': another monitor has pushed with the same device since this result began to
-%% fail.
--spec failed(DeviceWorks :: boolean(), delivery()) -> {retry | give_up, delivery()}.
-failed(DeviceWorks, #delivery{failures = Before, max = Max, suspect = Suspect} = Delivery) ->
-    Failures = Before + 1,
-    Failed = Delivery#delivery{failures = Failures},
-    case is_integer(Max) andalso Failures >= Max andalso (DeviceWorks orelse not Suspect) of
-        true -> {give_up, Failed#delivery{failures = 0, suspect = true}};
-        false -> {retry, Failed}
+%% @doc A push failed. `works': the host, or another monitor that has pushed with the same device since this result
+%% began to fail, shows that pushing works.
+-spec failed(hb_cron_host:host_state(), delivery()) -> {retry | give_up, delivery()}.
+failed(broken, #delivery{failures = Failures} = Delivery) ->
+    {retry, Delivery#delivery{failures = Failures + 1}};
+failed(Host, #delivery{failures = Failures, tries = Before, max = Max, suspect = Suspect} = Delivery) ->
+    Tries = Before + 1,
+    case is_integer(Max) andalso Tries >= Max andalso (Host =:= works orelse not Suspect) of
+        true -> {give_up, Delivery#delivery{failures = 0, tries = 0, suspect = true}};
+        false -> {retry, Delivery#delivery{failures = Failures + 1, tries = Tries}}
     end.
 
 %% @doc There is no room for the dead letter: the result is retried.
 -spec refused(delivery()) -> delivery().
-refused(#delivery{max = Max} = Delivery) ->
-    Delivery#delivery{failures = Max}.
+refused(#delivery{max = Max, failures = Failures} = Delivery) ->
+    Delivery#delivery{failures = max(Max, Failures + 1), tries = Max}.
 
 %% @doc Failed pushes of the next result.
 -spec failures(delivery()) -> non_neg_integer().

@@ -381,6 +381,7 @@ failed(Reason, Left, Host, #state{part = {Seq, [Result | Rest], EndsPage}, pushi
         hb_cron_retry:failed(Result, {Left, Host}, now_ms(), WorksSince, State#state.retrying),
     _ = hb_cron_retry_policy:is_reported(Failures) andalso
         log(error, push_failed, {State#state.proc_id, maps:get(<<"cursor">>, Left), Reason, Failures}, State),
+    _ = Host =:= broken andalso hb_cron_registry:set_host_fault(hb_cron_sys_status:reason(Reason)),
     Next = State#state{part = {Seq, [Left | Rest], EndsPage}},
     case Decision of
         {retry, Retrying} -> retry_later(Reason, Next#state{retrying = Retrying});
@@ -397,17 +398,24 @@ retry_later(Reason, #state{retrying = Retrying} = State) ->
 give_up(Reason, GivenUp, Refused, #state{part = {Seq, [#{<<"cursor">> := Cursor} = Result | Rest], EndsPage}} = State) ->
     #state{engine = {Handle, _, _}, proc_id = ProcId, options = Options} = State,
     #{cron_push_attempts := Attempts} = hb_cron_options:settings(Options),
-    case hb_cron_push_loop:give_up(Handle, Seq, Cursor, EndsPage andalso Rest =:= [], Attempts, Result, Reason) of
-        ok ->
-            ok = hb_cron_registry:set_trouble(self(), none),
-            ok = hb_cron_push_meter:given_up(),
-            log(error, dead_letter, {ProcId, Cursor, Reason, Attempts}, State),
-            Passed = State#state{cursor = Cursor, retrying = GivenUp},
-            Part = case Rest of [] -> none; _ -> {Seq + 1, Rest, EndsPage} end,
-            go_on(Passed#state{part = Part});
+    IsLast = EndsPage andalso Rest =:= [],
+    Outcome = case hb_cron_message:undelivered(fun(What) -> not hb_cron_delivery:has_slot(What) end, Result) of
+        none -> ok = hb_cron_push_loop:pass(Handle, Seq, Cursor, IsLast), push_unfinished;
+        Left ->
+            case hb_cron_push_loop:give_up(Handle, Seq, Cursor, IsLast, Attempts, Left, Reason) of
+                ok -> ok = hb_cron_push_meter:given_up(), dead_letter;
+                full -> full
+            end
+    end,
+    case Outcome of
         full ->
             log(error, dead_letters_full, {ProcId, Cursor, Reason}, State),
-            retry_later(Reason, State#state{retrying = Refused})
+            retry_later(Reason, State#state{retrying = Refused});
+        Passed ->
+            ok = hb_cron_registry:set_trouble(self(), none),
+            log(error, Passed, {ProcId, Cursor, Reason, Attempts}, State),
+            Part = case Rest of [] -> none; _ -> {Seq + 1, Rest, EndsPage} end,
+            go_on(State#state{cursor = Cursor, retrying = GivenUp, part = Part})
     end.
 
 %% So many pushes have succeeded.

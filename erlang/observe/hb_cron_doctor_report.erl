@@ -46,6 +46,9 @@ options(#{options := Options, changed := Changed}) ->
     ++ [{attention, {"hb_opts: the changed value of ~s is not in force", [Key]}, "restart the application to apply it"}
         || Key <- Changed].
 
+push(#{host := #{push_works := true, fault := {Reason, At}}}) ->
+    [{wrong, {"the host cannot push since ~b s: ~ts", [(erlang:monotonic_time(millisecond) - At) div 1000, Reason]},
+      "repair the host; pushes are retried without end, and no result is given up for it"}];
 push(#{host := #{push_works := true}}) -> [];
 push(#{host := #{push := Push}}) ->
     [{wrong, {"cron_push is ~0tp, which the host does not export", [Push]},

@@ -75,18 +75,20 @@ prop_part() ->
     end)).
 
 holds(Item, Holds) ->
-    case ?M:from_item(Item, ?SOURCE, fun(Lower) -> Lower end) of
-        {ok, ?TARGET, Message} ->
+    Own = #{<<"from-process">> => ?SOURCE, <<"type">> => <<"Message">>, <<"data-protocol">> => <<"ao">>},
+    case ?M:from_item(Item, Own, fun(Lower) -> Lower end) of
+        {ok, ?TARGET, Message, []} ->
             #{<<"from-process">> := ?SOURCE, <<"target">> := ?TARGET, <<"type">> := <<"Message">>} = Message,
             Holds(Message);
         {error, {Why, _}} ->
-            %% Only items that break out of their line are refused.
+            %% Only items that break out of their line, or out of their key, are refused.
             lists:member(Why, [bad_tags, bad_field]) andalso breaks(Item)
     end.
 
 breaks(#{<<"Tags">> := Tags, <<"Anchor">> := Anchor}) ->
     lists:any(fun(Text) -> is_binary(Text) andalso binary:match(Text, [<<"\r\n">>, <<": ">>]) =/= nomatch end,
-              [Anchor | lists:append([[Name, Value] || #{<<"name">> := Name, <<"value">> := Value} <- Tags])]).
+              [Anchor | lists:append([[Name, Value] || #{<<"name">> := Name, <<"value">> := Value} <- Tags])])
+        orelse lists:any(fun(#{<<"name">> := Name}) -> binary:match(Name, [<<"/">>, <<"+">>]) =/= nomatch end, Tags).
 
 %% The model: an HTTP message as a map of headers, and a body.
 
@@ -113,7 +115,8 @@ read({Headers, Body}) ->
             end
     end,
     %% Empty values are listed among the types of the fields.
-    Empty = case maps:is_key(Inline, Parts) orelse maps:is_key(<<"content-type">>, Headers) of
+    Empty = case maps:is_key(Inline, Parts) orelse maps:is_key(<<"content-type">>, Headers)
+            orelse not maps:is_key(<<"inline-body-key">>, Headers) of
         true -> #{};
         false -> #{Inline => <<>>}
     end,

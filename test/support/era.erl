@@ -5,14 +5,14 @@
 
 -export([load/1, unload/1]).
 %% The fixture of a test
--export([suite/2, target/1, start/2, start/3, letter_errors/2]).
+-export([suite/2, target/1, target/2, start/2, start/3, letter_errors/2]).
 -export([message/2, message/3, result/1, result/2]).
 
 %% Only in a release of the doubles.
 -define(NOT_HERE, [hb_app, hb_sup, hb_process_monitor]).
 
 %% Returns the modules, for unload/1.
--spec load(era_a | era_b) -> [module()].
+-spec load(era_a | era_b | era_c | era_d) -> [module()].
 load(Era) ->
     ok = host_double:start(),
     Files = filelib:wildcard(filename:join(["test", "support", Era, "src", "*.erl"])),
@@ -46,9 +46,12 @@ cleanup(#{cu := Cu, modules := Modules}) ->
     harness:cleanup(Cu).
 
 %% A target process of the host.
-target(Kind) ->
+target(Kind) -> target(Kind, #{}).
+
+%% The same, with these fields in its message.
+target(Kind, Fields) ->
     Id = harness:proc_id(),
-    true = host_double:process(Id, Kind),
+    true = host_double:process(Id, Kind, Fields),
     Id.
 
 %% Starts a monitor for results with these contents, and polls.

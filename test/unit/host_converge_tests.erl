@@ -21,7 +21,7 @@ key_test_() ->
     [?_assertEqual(Title, ?ADAPTER:key(Lower)) || {Lower, Title} <- [
         {<<"target">>, <<"Target">>}, {<<"data-protocol">>, <<"Data-Protocol">>}, {<<"x">>, <<"X">>},
         {<<"from-process">>, <<"From-Process">>}, {<<"a--b-">>, <<"A--B-">>}, {<<"1st-a_b">>, <<"1st-A_b">>},
-        {<<"übung"/utf8>>, <<"übung"/utf8>>}]].
+        {<<"übung"/utf8>>, unwritable}]].
 
 start(World, Targets) -> start(World, Targets, #{}).
 
@@ -76,10 +76,11 @@ no_slot(World) ->
 
 no_map(World) ->
     Target = era:target(local),
-    host_double:on({hb_message, sign}, host_double:first(2, fun(_) -> {error, no_message} end)),
+    Signed = host_double:first(2, fun(_) -> {error, no_message} end),
+    host_double:on({hb_message, sign}, fun([#{<<"Target">> := _} | _] = Args) -> Signed(Args); (_) -> pass end),
     _ = start(World, [Target, Target]),
     in_schedule(Target, 1),
-    ?assertEqual([{error, function_clause}], era:letter_errors(World, 1)),
+    ?assertEqual([{not_signed, {error, function_clause}}], era:letter_errors(World, 1)),
     ?assertEqual(1, length(host_double:asked(?SCHEDULE))).
 
 slow_wallet(World) ->

@@ -3,7 +3,7 @@
 -module(retry_policy_props_tests).
 -include_lib("eunit/include/eunit.hrl").
 %% Debian packages PropEr's header separately; only these functions of it are needed.
--import(proper_types, [boolean/0, frequency/1, list/1, oneof/1, range/2]).
+-import(proper_types, [frequency/1, list/1, oneof/1, range/2]).
 -define(FORALL(Values, Type, Holds), proper:forall(Type, fun(Values) -> Holds end)).
 
 -define(D, hb_cron_retry_policy).
@@ -17,6 +17,7 @@ rules_test_() ->
     end} || {Name, Prop} <- [
         {gives_up_no_sooner_than_after_so_many_failures_in_a_row, prop_patient()},
         {gives_up_once_and_then_only_while_the_device_works, prop_suspicious()},
+        {broken_host_gives_nothing_up, prop_broken()},
         {gives_up_at_the_first_chance, prop_prompt()},
         {without_a_bound_nothing_is_given_up, prop_endless()},
         {counts_the_failures_of_the_next_result, prop_counts()},
@@ -24,9 +25,11 @@ rules_test_() ->
         {ceiling_doubles_up_to_the_longest, prop_ceiling()}
     ]].
 
-%% Random pushes: each succeeds, or fails with or without pushes of other monitors meanwhile, and with or without
-%% room for a dead letter.
-pushes() -> list(frequency([{5, {failed, boolean(), frequency([{4, true}, {1, false}])}}, {1, succeeded}])).
+%% Random pushes: each succeeds, or fails with what this says of the host, and with or without room for a dead
+%% letter.
+pushes() -> list(frequency([{5, {failed, host(), frequency([{4, true}, {1, false}])}}, {1, succeeded}])).
+
+host() -> frequency([{2, works}, {2, unknown}, {1, broken}]).
 
 max() -> range(1, 6).
 
@@ -41,8 +44,8 @@ decided(Pushes, Max) ->
 decide(succeeded, Delivery) ->
     After = ?D:succeeded(Delivery),
     {{succeeded, ok, ?D:failures(After)}, After};
-decide({failed, Works, Room} = Push, Delivery) ->
-    {What, After} = case ?D:failed(Works, Delivery) of
+decide({failed, Host, Room} = Push, Delivery) ->
+    {What, After} = case ?D:failed(Host, Delivery) of
         {give_up, GivenUp} when Room -> {given_up, GivenUp};
         %% It was not given up, so the decision concerns the previous state.
         {give_up, _} -> {refused, ?D:refused(Delivery)};
@@ -70,20 +73,26 @@ suspect(Before) ->
 
 prop_patient() ->
     ?FORALL({Max, Pushes}, {max(), pushes()},
-        lists:all(fun({_, Before}) -> length(in_a_row(Before)) >= Max - 1 end, given_up(decided(Pushes, Max)))).
+        lists:all(fun({_, Before}) -> tries(in_a_row(Before)) >= Max - 1 end, given_up(decided(Pushes, Max)))).
+
+%% Failures of a broken host are no tries.
+tries(Row) -> length([Host || {{failed, Host, _}, _, _} <- Row, Host =/= broken]).
+
+prop_broken() ->
+    ?FORALL({Max, Pushes}, {max(), pushes()},
+        lists:all(fun({{{failed, Host, _}, _, _}, _}) -> Host =/= broken end, given_up(decided(Pushes, Max)))).
 
 prop_suspicious() ->
     ?FORALL({Max, Pushes}, {max(), pushes()},
-        lists:all(fun({{{failed, Works, _}, _, _}, Before}) -> Works orelse not suspect(Before) end,
+        lists:all(fun({{{failed, Host, _}, _, _}, Before}) -> Host =:= works orelse not suspect(Before) end,
                   given_up(decided(Pushes, Max)))).
 
 %% Without refusals, a result is given up as soon as the rules allow it.
 prop_prompt() ->
     ?FORALL({Max, Pushes}, {max(), pushes()},
-        lists:all(fun({{{failed, Works, _}, retry, _}, Before}) ->
+        lists:all(fun({{{failed, Host, _}, retry, _}, Before}) ->
                           Row = in_a_row(Before),
-                          length(Row) + 1 < Max orelse (suspect(Before) andalso not Works)
-                              orelse lists:keymember(refused, 2, Row);
+                          may_wait(Host, Row, Before, Max) orelse lists:keymember(refused, 2, Row);
                      (_) -> true
                   end, with_before(decided(Pushes, Max)))).
 
@@ -91,10 +100,12 @@ prop_prompt() ->
 %% for another monitor.
 prop_refused() ->
     ?FORALL({Max, Pushes}, {max(), pushes()},
-        lists:all(fun({{{failed, Works, _}, retry, _}, Before}) ->
-                          length(in_a_row(Before)) + 1 < Max orelse (suspect(Before) andalso not Works);
+        lists:all(fun({{{failed, Host, _}, retry, _}, Before}) -> may_wait(Host, in_a_row(Before), Before, Max);
                      (_) -> true
                   end, with_before(decided(Pushes, Max)))).
+
+may_wait(Host, Row, Before, Max) ->
+    Host =:= broken orelse tries(Row) + 1 < Max orelse (suspect(Before) andalso Host =/= works).
 
 with_before(Decided) ->
     {All, _} = lists:mapfoldl(fun(One, Before) -> {{One, Before}, [One | Before]} end, [], Decided),

@@ -1,14 +1,15 @@
 %%% Shared state of the doubles of a HyperBEAM host: its processes, their schedules, recorded calls, and injected
 %%% faults. The doubles have the exports, data shapes and faults of a real host's modules: an early host in era_a,
-%%% a later one in era_b.
+%%% later ones in era_b, era_c and era_d, which share later_host.
 -module(host_double).
 
 %% For tests
--export([start/0, stop/0, process/2, on/2, first/2, scheduled/1, pushed/1, asked/1, died/0]).
+-export([start/0, stop/0, process/2, process/3, locate/2, on/2, first/2, scheduled/1, pushed/1, asked/1, died/0]).
 %% For the doubles
--export([call/3, kind/1, schedule/2, push/2, break/1, is_broken/1, take/1]).
+-export([call/3, kind/1, fields/1, location/1, schedule/2, push/2, take/1]).
 
--type kind() :: local | foreign | no_scheduler | lua_error.
+%% `legacy': its scheduler takes ANS-104 alone. `lua_error' and `failing': its own code fails.
+-type kind() :: local | foreign | legacy | no_scheduler | lua_error | failing.
 
 %% Creates a host without processes, which ends with the caller.
 start() ->
@@ -44,7 +45,14 @@ stop() ->
 
 %% Adds a process to the host.
 -spec process(Id :: binary(), kind()) -> true.
-process(Id, Kind) -> ets:insert(?MODULE, {{process, Id}, Kind}).
+process(Id, Kind) -> process(Id, Kind, #{}).
+
+%% The same, with these fields in its message.
+-spec process(Id :: binary(), kind(), Fields :: map()) -> true.
+process(Id, Kind, Fields) -> ets:insert(?MODULE, [{{process, Id}, Kind}, {{fields, Id}, Fields}]).
+
+%% The URL of the scheduler with this address.
+locate(Address, Url) -> ets:insert(?MODULE, {{location, Address}, Url}).
 
 %% `Does(Args)' replaces a call of the host, or returns `pass'. The atom `pass' ends the replacement.
 on(Call, Does) -> ets:insert(?MODULE, {{on, Call}, Does}).
@@ -92,6 +100,18 @@ kind(Id) ->
         [] -> not_found
     end.
 
+fields(Id) ->
+    case ets:lookup(?MODULE, {fields, Id}) of
+        [{_, Fields}] -> Fields;
+        [] -> #{}
+    end.
+
+location(Address) ->
+    case ets:lookup(?MODULE, {location, Address}) of
+        [{_, Url}] -> Url;
+        [] -> none
+    end.
+
 %% As on a real host: a process's scheduler is linked to its first caller, answers when it is free, and leaves a
 %% message in the caller's mailbox.
 schedule(Id, Message) ->
@@ -131,11 +151,6 @@ scheduler_loop(Id) ->
 
 push(Id, Slot) ->
     true = ets:insert(?MODULE, {{pushed, Id, erlang:unique_integer([monotonic])}, Slot}).
-
-%% Breaks a process for good.
-break(Id) -> ets:insert(?MODULE, {{broken, Id}, true}).
-
-is_broken(Id) -> ets:member(?MODULE, {broken, Id}).
 
 %% The time that a real host takes, in ms.
 take(Ms) -> receive after Ms -> ok end.

@@ -1,20 +1,12 @@
-%%% Double of a later host's resolver: a push from a slot. For a fault of the process's code it returns `ok', with
-%%% the text in the data.
+%%% Double of the resolver of a host of May 2025: the devices that are used of it.
 -module(hb_ao).
--export([resolve/3]).
+-export([resolve/2, resolve/3, get/4, set/3]).
 
-resolve({as, <<"process@1.0">>, #{<<"process">> := #{<<"id">> := Id}}} = Base,
-        #{<<"path">> := <<"push">>, <<"slot">> := Slot} = Request, #{} = Opts) ->
-    host_double:call({hb_ao, resolve}, [Base, Request, Opts], fun() ->
-        host_double:take(65),
-        case {host_double:is_broken(Id), host_double:kind(Id)} of
-            {true, _} ->
-                {error, #{<<"status">> => 500, <<"body">> => <<"Compute failed.">>}};
-            {false, lua_error} ->
-                host_double:push(Id, Slot),
-                {ok, #{<<"data">> => <<"[string \"aos\"]:1: attempt to index a nil value">>}};
-            {false, _} ->
-                host_double:push(Id, Slot),
-                {ok, #{<<"slot">> => Slot}}
-        end
-    end).
+%% A policy resolves to itself.
+resolve(Policy, _Opts) -> {ok, Policy}.
+
+resolve(Base, Request, Opts) -> later_host:resolve(era_b, Base, Request, Opts).
+
+get(Key, Message, Default, Opts) -> later_host:get(Key, Message, Default, Opts).
+
+set(Message, Fields, Opts) -> later_host:set(Message, Fields, Opts).

@@ -1,11 +1,5 @@
-%%% Double of a later host's store.
+%%% Double of the store of a host of May 2025.
 -module(hb_cache).
 -export([read/2]).
 
-read(Id, Opts) when is_map(Opts) ->
-    host_double:call({hb_cache, read}, [Id, Opts], fun() ->
-        case host_double:kind(Id) of
-            not_found -> not_found;
-            _ -> {ok, #{<<"id">> => Id, <<"type">> => <<"Process">>, <<"device">> => <<"process@1.0">>}}
-        end
-    end).
+read(Id, Opts) -> later_host:read(era_b, Id, Opts).

@@ -1,21 +1,19 @@
-%%% Double of a later host's messages: a commitment needs the node's wallet.
+%%% Double of the messages of a host of May 2025.
 -module(hb_message).
--export([commit/2]).
-%% For dev_scheduler
--export([verify/1]).
+-export([commit/2, commit/3, verify/1, verify/2, signers/1, id/3, with_only_committed/2, uncommitted/1]).
 
-commit(#{} = Message, Opts) ->
-    host_double:call({hb_message, commit}, [Message, Opts], fun() ->
-        #{priv_wallet := {wallet, _}} = Opts,
-        Message#{<<"commitments">> => #{<<"id">> => hash(Message)}}
-    end).
+commit(Message, Opts) -> commit(Message, Opts, <<"httpsig@1.0">>).
 
-verify(#{<<"commitments">> := #{<<"id">> := Hash}} = Message) ->
-    case hash(maps:remove(<<"commitments">>, Message)) of
-        Hash -> true;
-        _ -> false
-    end;
-verify(#{}) ->
-    unsigned.
+commit(Message, Opts, Codec) -> later_host:commit(era_b, Message, Opts, Codec).
 
-hash(Message) -> crypto:hash(sha256, term_to_binary(Message)).
+verify(Message) -> verify(Message, signers).
+
+verify(Message, signers) -> later_host:verify(era_b, Message, #{}).
+
+signers(Message) -> later_host:signers(Message, #{}).
+
+id(Message, Committers, Opts) -> later_host:id(Message, Committers, Opts).
+
+with_only_committed(Message, Opts) -> later_host:with_only_committed(Message, Opts).
+
+uncommitted(Message) -> later_host:uncommitted(Message).

@@ -1,0 +1,18 @@
+%%% Double of the option store of a host of November 2025: the shared one, and identities.
+-module(hb_opts).
+-export([get/1, get/2, get/3, as/2]).
+-export([set/1, reset/0]).
+
+get(Key) -> get(Key, undefined).
+
+get(Key, Default) -> get(Key, Default, #{}).
+
+get(Key, Default, Opts) ->
+    maps:get(Key, Opts, maps:get(Key, persistent_term:get(?MODULE, #{}), Default)).
+
+as(Address, Opts) -> later_host:as(era_c, Address, Opts).
+
+%% For tests: sets the host's options.
+set(Options) -> persistent_term:put(?MODULE, Options).
+
+reset() -> persistent_term:erase(?MODULE).
