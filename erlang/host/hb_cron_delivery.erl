@@ -120,8 +120,8 @@ new(Adapter, Context, #{proc_id := Id, logger := Logger}, Cursor) ->
 with_origin(Process, #source{adapter = Adapter, context = Context} = Source) ->
     try {ok, Source#source{origin = Adapter:origin(Process, Context)}}
     catch
-        Class:Reason ->
-            {Fault, Short} = hb_cron_fault:raised(Class, Reason),
+        Class:Reason:Stack ->
+            {Fault, Short} = hb_cron_fault:raised(Class, Reason, Stack),
             {fault, Short, Fault}
     end.
 
@@ -160,11 +160,8 @@ steps([Step | Rest], Of, Source, Tell) ->
 step(Step, Source) ->
     try do(Step, Source)
     catch
-        %% Evaluating a message may end so because of what the message says.
-        error:badarg when element(1, Step) =:= push ->
-            {fault, {error, badarg}, unknown};
-        Class:Reason ->
-            {Fault, Short} = hb_cron_fault:raised(Class, Reason),
+        Class:Reason:Stack ->
+            {Fault, Short} = hb_cron_fault:raised(Class, Reason, Stack),
             {fault, Short, Fault}
     end.
 
@@ -278,8 +275,8 @@ sign(Sign, #source{adapter = Adapter, context = Context}) ->
         {error, Reason} -> {fault, Reason, item};
         Other -> Other
     catch
-        Class:Reason ->
-            case hb_cron_fault:raised(Class, Reason) of
+        Class:Reason:Stack ->
+            case hb_cron_fault:raised(Class, Reason, Stack) of
                 {host, Short} -> {fault, Short, host};
                 {_, Short} ->
                     case Adapter:can_sign(Context) of
@@ -299,8 +296,8 @@ with_process(Id, Source, Then) ->
 read(Id, #source{adapter = Adapter, context = Context}) ->
     try Adapter:read(Id, Context)
     catch
-        Class:Reason ->
-            {_, Short} = hb_cron_fault:raised(Class, Reason),
+        Class:Reason:Stack ->
+            {_, Short} = hb_cron_fault:raised(Class, Reason, Stack),
             {fault, Short}
     end.
 

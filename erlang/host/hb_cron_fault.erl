@@ -5,7 +5,7 @@
 %%% item will most likely fail as well. `unknown': the error shows neither.
 -module(hb_cron_fault).
 
--export([raised/2, returned/1, short/1]).
+-export([raised/3, returned/1, short/1]).
 
 -export_type([fault/0]).
 
@@ -18,9 +18,17 @@
 -define(DEPTH, 15).
 
 %% @doc The fault of a call that raised.
--spec raised(error | exit | throw, Reason :: term()) -> {fault(), Short :: term()}.
-raised(throw, {process_not_available, Id}) -> {item, {target_not_found, Id}};
-raised(Class, Reason) -> {is_hosts(Reason, raised), {Class, short(Reason)}}.
+-spec raised(error | exit | throw, Reason :: term(), Stack :: [tuple()]) -> {fault(), Short :: term()}.
+raised(throw, {process_not_available, Id}, _Stack) -> {item, {target_not_found, Id}};
+raised(error, badarg, [{Module, Function, _, _} | _]) -> {badarg(Module, Function), {error, badarg}};
+raised(Class, Reason, _Stack) -> {is_hosts(Reason, raised), {Class, short(Reason)}}.
+
+%% A table or a process of the host is gone. Elsewhere `badarg' may come from what is converted.
+badarg(ets, _) -> host;
+badarg(persistent_term, _) -> host;
+badarg(erlang, send) -> host;
+badarg(erlang, '!') -> host;
+badarg(_, _) -> unknown.
 
 %% @doc The fault of a call that returned something other than a success.
 -spec returned(Answer :: term()) -> {fault(), Short :: term()}.
@@ -33,7 +41,6 @@ returned(Answer) -> {item, short(Answer)}.
 %% process or a table of it is gone. Each is wrapped in many ways.
 is_hosts(undef, raised) -> host;
 is_hosts(noproc, raised) -> host;
-is_hosts(badarg, raised) -> host;
 is_hosts({undef, _}, _) -> host;
 is_hosts({noproc, _}, _) -> host;
 is_hosts({timeout, _}, raised) -> host;

@@ -17,7 +17,7 @@ is_known() -> is_exported(hb_opts, as, 2).
 origin(Process, Options) ->
     Of = fun(Key) -> value(Key, Process, Options) end,
     {Module, Scheduler, Authority} = {Of(<<"module">>), Of(<<"scheduler">>), Of(<<"authority">>)},
-    Fields = [{<<"from-module">>, Module} | case is_known() of
+    Fields = [{<<"from-module">>, text(Module)} | case is_known() of
         true ->
             {ok, Committed} = call(hb_message, with_only_committed, [Process, Options]),
             %% The scheduler and the authority of a process may differ from those of one with the same base.

@@ -100,9 +100,9 @@ work(SourceOf, Items, TellOf) ->
 
 source(Adapter, State, Cursor) ->
     Context = try Adapter:context()
-    catch Class:Reason ->
+    catch Class:Reason:Stack ->
         %% Without the host's options and wallet nothing can be sent.
-        {_, Short} = hb_cron_fault:raised(Class, Reason),
+        {_, Short} = hb_cron_fault:raised(Class, Reason, Stack),
         exit({fault, host, Short})
     end,
     case hb_cron_delivery:new(Adapter, Context, State, Cursor) of

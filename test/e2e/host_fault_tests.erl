@@ -21,6 +21,8 @@ suite(Era) ->
         {message_that_cannot_be_verified_is_never_scheduled, fun not_verified/1},
         {store_that_fails_gives_nothing_up, fun store_fails/1},
         {missing_code_of_the_host_gives_nothing_up, fun missing_code/1},
+        {table_of_the_host_that_is_gone_gives_nothing_up, fun no_table/1},
+        {badarg_of_the_content_is_a_dead_letter, fun badarg/1},
         {device_that_is_not_loadable_gives_nothing_up, fun not_loadable/1},
         {late_scheduler_gives_nothing_up, fun late_scheduler/1},
         {node_without_wallet_gives_nothing_up, fun no_wallet/1},
@@ -108,6 +110,18 @@ store_fails(World) ->
     gives_nothing_up(World, ?READ, fun([Id, _]) -> error({necessary_message_not_found, Id, #{}}) end).
 
 missing_code(World) -> gives_nothing_up(World, ?SCHEDULE, fun(_) -> error(undef) end).
+
+no_table(World) -> gives_nothing_up(World, ?SCHEDULE, fun(_) -> ets:lookup(no_such_table, key) end).
+
+badarg(World) ->
+    [Target, After] = [era:target(local), era:target(local)],
+    host_double:on(?SCHEDULE, fun
+        ([{as, _, #{<<"id">> := Id}}, _, _]) when Id =:= Target -> binary_to_integer(Id);
+        (_) -> pass
+    end),
+    _ = start(World, [Target, After]),
+    await(After, [<<"2">>]),
+    ?assertMatch([#{error := {error, badarg}}], letters(World)).
 
 not_loadable(World) ->
     gives_nothing_up(World, ?SCHEDULE, fun(_) -> throw({error, {device_not_loadable, <<"scheduler@1.0">>, not_loadable}}) end).

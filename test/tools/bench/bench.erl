@@ -36,10 +36,14 @@ suite(Suite, Options, Save) ->
     Machine = bench_machine:describe(["make bench SUITES=", Suite, [" QUICK=yes" || #{quick := true} <- [Options]],
                                       [io_lib:format(" RESULTS=~b", [Results]) || #{results := Results} <- [Options]]]),
     io:put_chars(["\n", Machine]),
-    Sections = (module(Suite)):suite(Options),
+    {Sections, Check} = case (module(Suite)):suite(Options) of
+        %% Checked after the figures are printed, which say why.
+        {_, _} = WithCheck -> WithCheck;
+        Unchecked -> {Unchecked, fun() -> ok end}
+    end,
     [io:put_chars(text(Section)) || Section <- Sections],
     _ = Save andalso save(Suite, Machine, Sections),
-    ok.
+    Check().
 
 module(Suite) -> list_to_atom("bench_" ++ Suite).
 
