@@ -39,10 +39,11 @@ register_with(Logger) ->
     _ = safely(hb_logger, register, [Logger]),
     ok.
 
-%% @doc Logs to the monitor's logger, and to OTP's.
+%% @doc Logs to the monitor's logger, and to OTP's. Large details are cut: the host's logger keeps every entry.
 -spec log(logger(), entry()) -> ok.
-log(Logger, {Status, Type, Details} = Entry) ->
-    _ = is_pid(Logger) andalso safely(hb_logger, log, [Logger, Entry]),
+log(Logger, {Status, Type, All}) ->
+    Details = hb_cron_excerpt:details(All),
+    _ = is_pid(Logger) andalso safely(hb_logger, log, [Logger, {Status, Type, Details}]),
     Report = #{what => Type, details => Details},
     Meta = #{domain => [hb_process_monitor], report_cb => fun hb_process_monitor_log_format:report/2},
     Level = level(Status, Type),

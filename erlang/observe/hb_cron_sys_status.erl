@@ -4,10 +4,8 @@
 
 -export([label/1, options/1, short/1, reason/1]).
 
-%% The longest reason of a failed push, in bytes.
+%% The longest reason of a failed push, in characters.
 -define(REASON, 200).
-%% The depth to which a term is shown.
--define(DEPTH, 12).
 
 %% @doc Labels the calling process, since OTP 27. A label takes about 150 bytes.
 -spec label(Label :: term()) -> ok.
@@ -45,9 +43,4 @@ without_results(Other) ->
 
 %% @doc Why a push failed, in one short line.
 -spec reason(term()) -> binary().
-reason(Reason) ->
-    Text = unicode:characters_to_binary(io_lib:format("~0tP", [Reason, ?DEPTH])),
-    case string:length(Text) > ?REASON of
-        true -> <<(string:slice(Text, 0, ?REASON))/binary, "...">>;
-        false -> Text
-    end.
+reason(Reason) -> hb_cron_excerpt:text(Reason, ?REASON).
