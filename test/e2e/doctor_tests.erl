@@ -26,6 +26,7 @@ all_test_() ->
         fun processes_that_are_not_delivered_are_named/1,
         fun monitors_of_an_engine_that_does_not_answer_are_unknown/1,
         fun examination_changes_nothing/1,
+        fun examination_changes_no_metric/1,
         fun probe_uses_the_configured_process/1,
         fun function_to_push_with_is_shown_and_works/1,
         fun unusable_certificates_prevent_the_probe/1,
@@ -214,6 +215,25 @@ examination_changes_nothing(Cu) ->
         ?assertNot(hb_cron_host_calls:has(hb_router, find, 2))
     after harness:unload_router()
     end.
+
+%% While the application runs, and while it does not. The probe needs an engine, which is not counted.
+examination_changes_no_metric(Cu) ->
+    {_, _} = harness:start_and_push(Cu, harness:proc_id(), 1),
+    harness:eventually(fun() -> maps:get(inflight, hb_cron_engine:counters()) =:= 0 end),
+    [begin
+        Before = settled_metrics(),
+        #{cu := [#{answer := {ok, _}}]} = hb_process_monitor:doctor(#{}),
+        ?assertEqual(Before, hb_process_monitor:metrics())
+     end || Prepare <- [fun() -> ok end, fun() -> application:stop(hb_process_monitor) end], ok <- [Prepare()]].
+
+%% Once the commit of the last ack is counted.
+settled_metrics() ->
+    harness:eventually(fun() ->
+        Before = hb_process_monitor:metrics(),
+        receive after 100 -> ok end,
+        Before =:= hb_process_monitor:metrics()
+    end),
+    hb_process_monitor:metrics().
 
 probe_uses_the_configured_process(Cu) ->
     Id = harness:proc_id(),

@@ -53,7 +53,7 @@ pub(crate) static METRICS: Metrics = Metrics {
 };
 
 impl Metrics {
-    /// An engine begins.
+    /// An engine's loop begins.
     pub(crate) fn engine_started(&self) {
         add(&self.engines, 1);
     }

@@ -30,7 +30,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Resources {
     pub(crate) fn new(config: &Config, client: Client, checkpoint: Checkpoint) -> Self {
-        METRICS.engine_started();
         let inbox = Arc::new(Inbox::default());
         Self {
             fetching: Arc::new(Fetching::new(Arc::clone(&inbox), client, config.max_buffered)),

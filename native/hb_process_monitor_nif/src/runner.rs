@@ -40,6 +40,8 @@ pub(crate) fn saved(inbox: &Arc<Inbox>, id: MonitorId) -> Waiter {
 /// The engine, and the registrations of its monitors.
 pub(crate) struct Runner {
     engine: Engine,
+    /// Whether a slice has run. An engine that only probes has none, and is not counted.
+    has_run: bool,
     /// When the engine's clock started.
     started: Instant,
     registrations: FxHashMap<MonitorId, (Arc<Registration>, Arc<Nodes>)>,
@@ -56,6 +58,7 @@ impl Runner {
         let engine = Engine::new(config);
         Self {
             engine,
+            has_run: false,
             started: Instant::now(),
             registrations: FxHashMap::default(),
             commands: Vec::new(),
@@ -80,6 +83,9 @@ impl Runner {
                 let config = Config { max_inflight: 1, max_buffered: 1, seed: 0 };
                 *self = Self::new(config);
                 return Slice::Stopped;
+            }
+            if !std::mem::replace(&mut self.has_run, true) {
+                METRICS.engine_started();
             }
             self.step(&mut sender, resources);
             resources.publish(self.engine.counters());
