@@ -198,19 +198,22 @@ i(MonitorOrProcID) ->
     hb_cron_console:print(hb_cron_table:one(hb_cron_info:info(MonitorOrProcID))).
 
 %% @doc Pauses a monitor: after its current result it pushes and polls nothing, and a tick does nothing, until
-%% {@link resume/1}. It keeps its cursor; pages that were fetched are fetched again then. Does not wait: until it
-%% has paused, its state is `pausing'. A pause outlives the engine, crashes of the monitor, and the node if {@link
-%% resume_all/0} starts the process again; {@link start/1} starts it unpaused.
--spec pause(Monitor :: pid() | process_id()) -> ok | {error, not_monitored}.
+%% {@link resume/1}. It keeps its cursor; pages that were fetched are fetched again then. The monitor is not waited for:
+%% until it has paused, its state is `pausing'. A pause outlives the engine, crashes of the monitor, and the node if
+%% the process is resumed; {@link start/1} starts it unpaused. `ok': that is durable. `{error, not_durable}': it
+%% pauses, but the checkpoint cannot be written at present: if the node ends before it can, the process is resumed
+%% unpaused.
+-spec pause(Monitor :: pid() | process_id()) -> ok | {error, not_monitored | not_durable}.
 pause(MonitorOrProcID) ->
     ok = ensure_loaded(),
-    hb_cron_info:pause(MonitorOrProcID).
+    hb_cron_pause:pause(MonitorOrProcID).
 
-%% @doc Resumes a monitor that has paused. It polls at once.
--spec resume(Monitor :: pid() | process_id()) -> ok | {error, not_monitored}.
+%% @doc Resumes a monitor that has paused. It polls at once. `{error, not_durable}': it continues, but if the node ends
+%% now, the process is resumed paused.
+-spec resume(Monitor :: pid() | process_id()) -> ok | {error, not_monitored | not_durable}.
 resume(MonitorOrProcID) ->
     ok = ensure_loaded(),
-    hb_cron_info:resume(MonitorOrProcID).
+    hb_cron_pause:resume(MonitorOrProcID).
 
 %% @doc Prints the options, what the node finds of its host, whether the CU answers, and what to do about what is
 %% wrong. Starts nothing, and shows no secret.

@@ -9,8 +9,8 @@
 %% A registration, for its monitor
 -export([register/2, poll/1, next_part/3, large_part/3, ack/4, give_up/7, give_up_large/7, move_to/2, remove/2]).
 %% The checkpoint
--export([letters/4, has_letter/3, discard/3, forget/2, stopped/3, keep_options/3, flush/1, watched/1,
-         checkpoint_status/1, close_checkpoints/1, drop_memory/0]).
+-export([letters/4, has_letter/3, discard/3, forget/2, stopped/3, keep_options/3,
+         keep_live_options/4, flush/1, watched/1, checkpoint_status/1, close_checkpoints/1, drop_memory/0]).
 %% Inspection
 -export([snapshots/2, census/1, probe/4, library_version/0]).
 %% Metrics and events of all engines
@@ -24,8 +24,8 @@
 -on_load(on_load/0).
 -nifs([new/1, run/2, interrupt/1, mail/1, stop/1, counters/1, next_epoch/0,
        register/2, poll/1, next_part/3, large_part/3, ack/4, give_up/7, give_up_large/7, move_to/2, remove/2,
-       letters/4, has_letter/3, discard/3, forget/2, stopped/3, keep_options/3, flush/1, watched/1,
-       checkpoint_status/1, close_checkpoints/1, drop_memory/0,
+       letters/4, has_letter/3, discard/3, forget/2, stopped/3, keep_options/3,
+       keep_live_options/4, flush/1, watched/1, checkpoint_status/1, close_checkpoints/1, drop_memory/0,
        snapshots/2, census/1, probe/4, library_version/0, metrics/0, events_to_self/1, check_node/1, log_to_self/1]).
 
 -define(LIBRARY, "hb_process_monitor_nif").
@@ -295,6 +295,11 @@ stopped(_Engine, _ProcId, _Fence) -> erlang:nif_error(not_loaded()).
 %% @doc A process without a registration is to be resumed with these options.
 -spec keep_options(engine(), ProcId :: binary(), Kept :: binary()) -> ok.
 keep_options(_Engine, _ProcId, _Kept) -> erlang:nif_error(not_loaded()).
+
+%% @doc The process of the registration with this number is to be resumed with these options. False: the
+%% registration has ended, or there is a later one.
+-spec keep_live_options(engine(), ProcId :: binary(), epoch(), Kept :: binary()) -> boolean().
+keep_live_options(_Engine, _ProcId, _Epoch, _Kept) -> erlang:nif_error(not_loaded()).
 
 %% @doc The calling process is sent `{hb_cron_answer, Number, ok | {error, Reason}}' once every earlier change is
 %% durable.

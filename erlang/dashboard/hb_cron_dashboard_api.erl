@@ -80,6 +80,7 @@ answered({discard, ProcID, Id}, _Query) ->
 done(ok) -> {ok, #{done => true}};
 done(waiting) -> {ok, #{done => false}};
 done({error, not_monitored}) -> not_monitored();
+done({error, not_durable}) -> {error, 500, not_durable, <<"Done, but the checkpoint cannot be written at present.">>};
 done({error, not_found}) -> {error, 404, not_found, <<"This dead letter does not exist, or no longer.">>};
 done({error, {push_failed, Reason}}) -> {error, 409, push_failed, <<"Failed again: ", (term(Reason))/binary>>};
 done({error, Reason}) -> {error, 500, failed, cut(Reason)}.

@@ -4,8 +4,6 @@
 -module(hb_cron_info).
 
 -export([info/1, list/1, all/0, count/0, states/0]).
-%% Pausing
--export([pause/1, resume/1]).
 
 -export_type([info/0, summary/0, state/0, trouble/0, list_options/0, id/0]).
 
@@ -300,63 +298,3 @@ or_undefined(none) -> undefined;
 or_undefined(Value) -> Value.
 
 now_ms() -> erlang:monotonic_time(millisecond).
-
-%% @doc Has a monitor pause.
--spec pause(id()) -> ok | {error, not_monitored}.
-pause(Id) ->
-    with_monitor(Id, true, fun(Monitor, Words) ->
-        ok = hb_cron_status_words:request_pause(Words),
-        hb_cron_monitor:pause(Monitor)
-    end).
-
-%% @doc Has a paused monitor continue.
--spec resume(id()) -> ok | {error, not_monitored}.
-resume(Id) ->
-    with_monitor(Id, false, fun(Monitor, _Marks) -> hb_cron_monitor:resume(Monitor) end).
-
-with_monitor(Id, Paused, Do) ->
-    case words_of(Id) of
-        {ok, Monitor, Words} -> Do(Monitor, Words);
-        none -> crashed(Id, Paused, Do)
-    end.
-
-%% One that is stopping is no longer the process's monitor.
-words_of(Monitor) when is_pid(Monitor) ->
-    case hb_cron_registry:words(Monitor) of
-        {ok, ProcId, Words} ->
-            case is_leaving(ProcId, Monitor) of
-                false -> {ok, Monitor, Words};
-                true -> none
-            end;
-        none -> none
-    end;
-words_of(ProcID) ->
-    case hb_cron_registry:listing_of(hb_cron_process_id:new(ProcID)) of
-        [{_, Monitor}] -> words_of(Monitor);
-        [] -> none
-    end.
-
-%% After a crash: pauses the planned restart, or the monitor that runs by now.
-crashed(Monitor, Paused, Do) when is_pid(Monitor) ->
-    case hb_cron_restarts:crashed(Monitor) of
-        {ok, ProcId} -> with_monitor(ProcId, Paused, Do);
-        none -> {error, not_monitored}
-    end;
-crashed(ProcID, Paused, Do) ->
-    ProcId = hb_cron_process_id:new(ProcID),
-    Change = fun({monitor, Options}) -> {monitor, hb_cron_options:set_paused(Paused, Options)}; (Start) -> Start end,
-    case hb_cron_restarts:set_options(ProcId, Change) of
-        {ok, {monitor, #{kept := Kept}}} ->
-            ok = case hb_cron_registry:engine() of
-                {ok, Engine, _} -> hb_process_monitor_nif:keep_options(Engine, ProcId, hb_cron_options:pack(Kept));
-                none -> ok
-            end;
-        {ok, _} ->
-            {error, not_monitored};
-        none ->
-            %% It may have been started since.
-            case words_of(ProcId) of
-                {ok, Started, Words} -> Do(Started, Words);
-                none -> {error, not_monitored}
-            end
-    end.

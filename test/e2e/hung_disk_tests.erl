@@ -19,7 +19,7 @@ disk_that_hangs_holds_up_only_what_has_to_be_durable_test_() ->
 
 cases() ->
     [calls_that_wait_leave_ticks_and_files_alone, stop_says_ok_once_all_is_durable,
-     stop_that_cannot_be_durable_says_so, commit_that_hangs_is_seen_while_it_hangs, clean_stop_reports_no_deaths, application_stop_names_the_checkpoint].
+     stop_that_cannot_be_durable_says_so, pause_that_cannot_be_durable_says_so, commit_that_hangs_is_seen_while_it_hangs, clean_stop_reports_no_deaths, application_stop_names_the_checkpoint].
 
 main([Port]) ->
     preloaded_node:main(Port, cases(), fun() -> {fun run_alone/1, fun() -> ok end} end).
@@ -67,6 +67,15 @@ run(stop_that_cannot_be_durable_says_so, Cu) ->
     Answer = hb_process_monitor:stop(Monitor, deadline:ms()),
     true = lists:member(Answer, [{error, not_durable}, {error, timeout}]),
     harness:await_logged(Logger, fun({error, not_durable, {_, _}}) -> true end);
+run(pause_that_cannot_be_durable_says_so, Cu) ->
+    Id = harness:proc_id(),
+    {_, _} = harness:start_and_push(Cu, Id, 1),
+    hang(),
+    {error, not_durable} = hb_process_monitor:pause(Id),
+    %% It pauses all the same.
+    harness:await_state(Id, paused),
+    preloaded_node:allow(?VARIABLE),
+    hb_process_monitor:resume(Id);
 run(commit_that_hangs_is_seen_while_it_hangs, Cu) ->
     Id = harness:proc_id(),
     {Monitor, _} = harness:start_and_push(Cu, Id, 3),

@@ -17,6 +17,9 @@ all_test_() ->
         fun paused_monitor_outlives_the_engine_paused/1,
         fun paused_monitor_that_crashes_comes_back_paused/1,
         fun paused_monitor_of_a_node_is_resumed_paused_with_it/1,
+        fun pause_that_returned_is_in_the_checkpoint/1,
+        fun pause_during_a_push_is_in_the_checkpoint/1,
+        fun resume_that_returned_is_in_the_checkpoint/1,
         fun paused_monitor_started_after_a_restart_is_not_paused/1,
         fun paused_monitor_that_is_stopped_stays_stopped/1,
         fun started_paused_waits_for_resume/1,
@@ -197,6 +200,54 @@ paused_monitor_of_a_node_is_resumed_paused_with_it(Cu) ->
     node_again(),
     _ = hb_process_monitor:resume_all(),
     harness:await_state(Paused, idle).
+
+%% What a node would find in the checkpoint if it were killed now. No commit happens by itself for a minute.
+killed_now(Id) ->
+    Copy = harness:checkpoint() ++ ".copy",
+    {ok, _} = file:copy(harness:checkpoint(), Copy),
+    ok = application:stop(hb_process_monitor),
+    harness:host(#{cron_checkpoint => Copy}),
+    ?assertMatch([{Id, {_, _}}], hb_process_monitor:resume_all()).
+
+start_and_commit_rarely(Cu, Id) ->
+    harness:host(#{cron_checkpoint_interval => 60000}),
+    {Monitor, _} = harness:start_and_push(Cu, Id, 2),
+    harness:await_state(Id, idle),
+    Monitor.
+
+pause_that_returned_is_in_the_checkpoint(Cu) ->
+    Id = harness:proc_id(),
+    _ = start_and_commit_rarely(Cu, Id),
+    ok = hb_process_monitor:pause(Id),
+    killed_now(Id),
+    harness:await_state(Id, paused).
+
+pause_during_a_push_is_in_the_checkpoint(Cu) ->
+    Id = harness:proc_id(),
+    Monitor = start_and_commit_rarely(Cu, Id),
+    Push = harness:hold_pushes(Id),
+    test_cu:add(Cu, Id, 1),
+    Monitor ! tick,
+    Held = harness:await_push(Push, 3),
+    ok = hb_process_monitor:pause(Monitor),
+    ?assertMatch(#{state := pausing}, hb_process_monitor:info(Id)),
+    Copy = harness:checkpoint() ++ ".held",
+    {ok, _} = file:copy(harness:checkpoint(), Copy),
+    ok = harness:release_push(Held),
+    harness:await_state(Id, paused),
+    ok = application:stop(hb_process_monitor),
+    harness:host(#{cron_checkpoint => Copy}),
+    [{Id, {_, _}}] = hb_process_monitor:resume_all(),
+    harness:await_state(Id, paused).
+
+resume_that_returned_is_in_the_checkpoint(Cu) ->
+    Id = harness:proc_id(),
+    _ = start_and_commit_rarely(Cu, Id),
+    ok = hb_process_monitor:pause(Id),
+    harness:await_state(Id, paused),
+    ok = hb_process_monitor:resume(Id),
+    killed_now(Id),
+    harness:await_state(Id, idle).
 
 paused_monitor_started_after_a_restart_is_not_paused(Cu) ->
     Id = harness:proc_id(),

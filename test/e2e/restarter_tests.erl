@@ -239,8 +239,8 @@ pause_reaches_a_crashed_monitor_that_waits_to_be_started(Cu) ->
     go_on(),
     _ = harness:await_monitor_after(Id, Old),
     ?assertMatch(#{state := paused}, hb_process_monitor:info(Id)),
-    ?assertEqual(ok, hb_process_monitor:resume(Id)),
     test_cu:add(Cu, Id, 2),
+    ?assertEqual(ok, hb_process_monitor:resume(Id)),
     harness:await_results(4, 5).
 
 logger_of_its_own_outlives_a_crash_and_ends_with_a_stop(Cu) ->

@@ -240,6 +240,20 @@ impl Book {
         }
     }
 
+    /// Replaces the options of a registration. Returns false if it has ended or is not the latest.
+    pub(crate) fn set_live_options(
+        &mut self,
+        process: &ProcessId,
+        epoch: u64,
+        options: Arc<[u8]>,
+    ) -> bool {
+        let is_live = self.is_live(process, epoch);
+        if is_live {
+            self.change(process, epoch, |entry| entry.record.options = options);
+        }
+        is_live
+    }
+
     fn change(&mut self, process: &ProcessId, epoch: u64, change: impl FnOnce(&mut Entry)) {
         if let Some(entry) = self.entries.get_mut(process).filter(|entry| entry.epoch == epoch) {
             change(entry);

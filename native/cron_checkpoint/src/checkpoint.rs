@@ -180,6 +180,19 @@ impl Checkpoint {
         self.change(None, |state| state.book.set_options(process, options));
     }
 
+    /// Replaces the options of the registration with this epoch. Returns false if it has ended or
+    /// is not the latest.
+    #[must_use]
+    pub fn set_live_options(
+        &self,
+        process: &ProcessId,
+        epoch: u64,
+        options: impl Into<Arc<[u8]>>,
+    ) -> bool {
+        let options = options.into();
+        self.change(None, |state| state.book.set_live_options(process, epoch, options))
+    }
+
     /// Forgets a process and its dead letters.
     ///
     /// # Errors

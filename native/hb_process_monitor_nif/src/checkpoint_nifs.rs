@@ -210,6 +210,19 @@ fn keep_options(
     Ok(atoms::ok())
 }
 
+/// Sets the options with which the process of a registration is resumed. Returns false if the registration has
+/// ended or is not the latest.
+#[rustler::nif]
+fn keep_live_options(
+    engine: ResourceArc<EngineHandle>,
+    process: Binary<'_>,
+    epoch: u64,
+    kept: Binary<'_>,
+) -> NifResult<bool> {
+    let process = process_id(&process)?;
+    Ok(engine.resources.checkpoint.set_live_options(&process, epoch, kept.as_slice()))
+}
+
 /// The processes to be resumed, and the options that were kept of each.
 #[rustler::nif(schedule = "DirtyCpu")]
 fn watched(env: Env<'_>, engine: ResourceArc<EngineHandle>) -> Vec<(Term<'_>, Term<'_>)> {

@@ -125,6 +125,23 @@ fn stopped_process_is_not_resumed_however_its_registration_ends() {
 }
 
 #[test]
+fn options_of_a_live_registration_are_replaced_until_it_ends() {
+    let mut book = book();
+    begin(&mut book, 1, after("a"));
+    let options = |text: &str| Arc::from(text.as_bytes());
+    let kept = |book: &mut Book| book.find(&process(), 0).unwrap().options.to_vec();
+    assert!(book.set_live_options(&process(), 1, options("paused")));
+    assert_eq!(b"paused".to_vec(), kept(&mut book));
+    assert!(book.has_pending());
+    // A later registration has its own.
+    begin(&mut book, 2, after("a"));
+    assert!(!book.set_live_options(&process(), 1, options("late")));
+    book.ended(&process(), 2, true, 0);
+    assert!(!book.set_live_options(&process(), 2, options("late")));
+    assert_ne!(b"late".to_vec(), kept(&mut book));
+}
+
+#[test]
 fn letters_beyond_a_limit_in_number_or_bytes_are_refused() {
     let mut book = book();
     begin(&mut book, 1, Position::Earliest);
