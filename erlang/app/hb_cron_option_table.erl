@@ -1,12 +1,12 @@
-%%% @doc The table of options: key, scope, default, check, allowed values and meaning of each. docs/options.md is
+%%% @doc The table of options: key, scope, default, type, allowed values and meaning of each. docs/options.md is
 %%% generated from it (`make docs'). {@link hb_cron_options} reads options; this module declares them.
 -module(hb_cron_option_table).
 
--export([entries/0, rate/0, is_valid/2]).
+-export([entries/0, rate/0, all/0]).
 
 -export_type([entry/0]).
 
--type entry() :: {Key :: atom(), Scope :: monitor | node, Default :: term(), Check :: fun((term()) -> boolean()),
+-type entry() :: {Key :: atom(), Scope :: monitor | node, Default :: term(), hb_cron_option_type:type(),
                   Values :: string(), Meaning :: string()}.
 %% Scope `monitor': may be given to `start/2', too. `node': for the host to set.
 
@@ -16,91 +16,92 @@
 -spec entries() -> [entry(), ...].
 entries() ->
     [
-     {cron_node, monitor, undefined, fun is_nodes/1,
+     {cron_node, monitor, undefined, nodes,
       "URL or list of URLs",
       "Base URL of the CU. After a failure the next URL is used at once. By default the host decides: "
-      "`hb_router:find(compute, ProcID)`, else its option `nodes`, else the first of its `routes` whose "
-      "template fits `/cron/ProcID` or `/result/ProcID`, else `http://localhost:6363`. `user:password@` "
-      "before the host, in percent encoding, is sent as `Authorization: Basic` and never printed."},
-     {cron_page_limit, monitor, 1000, range(1, 1000),
+      "`hb_router:find(compute, ProcID)`, else its option `nodes`, else the first of the operator's `routes` "
+      "whose template fits `/cron/ProcID` or `/result/ProcID`, else `http://localhost:PORT` with the host's "
+      "`genesis_wasm_port`, else its built-in `routes`, else `http://localhost:6363`. `user:password@` before "
+      "the host, in percent encoding, is sent as `Authorization: Basic` and never printed."},
+     {cron_page_limit, monitor, 1000, {range, 1, 1000},
       "1 to 1000",
       "Results asked for per page. Small pages cost a CU more."},
-     {cron_push, monitor, undefined, fun is_push/1,
+     {cron_push, monitor, undefined, push,
       "`ao`, `converge`, `mu`, `{Module, Function}` or a fun of two arguments",
       "How results are pushed: see [pushing](pushing.md). By default the host decides."},
-     {cron_result_format, monitor, undefined, one_of([map, record]),
+     {cron_result_format, monitor, undefined, {one_of, [map, record]},
       "`map` or `record`",
       "What `dev_mu` or your own function gets. By default the host decides."},
-     {cron_push_timeout, monitor, 60000, range(1, ?MAX_U32),
+     {cron_push_timeout, monitor, 60000, {range, 1, ?MAX_U32},
       "ms",
       "Time for one result with `ao` and `converge`. What was sent by then is not sent again."},
-     {cron_push_attempts, monitor, 5, or_infinity(range(1, ?MAX_U32)),
+     {cron_push_attempts, monitor, 5, {infinity_or, {range, 1, ?MAX_U32}},
       "number or `infinity`",
       "Tries before a result becomes a dead letter. Without a checkpoint there are no dead letters, and a "
       "push is retried without end."},
-     {cron_push_backoff, monitor, {1000, 300000}, fun is_backoff/1,
+     {cron_push_backoff, monitor, {1000, 300000}, backoff,
       "`{First, Longest}` in ms",
       "Pause between two tries: drawn evenly from below a bound that doubles from the first value to the "
       "second."},
-     {cron_push_stall, monitor, 300000, range(1, ?MAX_U32),
+     {cron_push_stall, monitor, 300000, {range, 1, ?MAX_U32},
       "ms",
       "A push that takes longer is logged. Nothing ends it, because its effect is unknown."},
-     {cron_walk_after, monitor, 60000, range(1, ?MAX_U32),
+     {cron_walk_after, monitor, 60000, {range, 1, ?MAX_U32},
       "ms",
       "After so long with empty pages the newest cursor is probed, to find results behind a run of errors. "
       "Also the least time between two walks."},
-     {cron_stale_after, monitor, infinity, or_infinity(range(1, 1 bsl 53)),
+     {cron_stale_after, monitor, infinity, {infinity_or, {range, 1, 1 bsl 53}},
       "ms or `infinity`",
       "A stored cursor that is older is not resumed from. Cursors do not age while a node runs."},
-     {cron_max_ahead, monitor, 3600000, or_infinity(range(1, 1 bsl 53)),
+     {cron_max_ahead, monitor, 3600000, {infinity_or, {range, 1, 1 bsl 53}},
       "ms or `infinity`",
       "A result dated further ahead of the node's clock is held back and logged as `future_cursor`."},
-     {cron_connect_timeout, monitor, 5000, range(1, ?MAX_U32),
+     {cron_connect_timeout, monitor, 5000, {range, 1, ?MAX_U32},
       "ms",
       "Time for a connection: name, proxy and TLS included."},
-     {cron_first_byte_timeout, monitor, 60000, range(1, ?MAX_U32),
+     {cron_first_byte_timeout, monitor, 60000, {range, 1, ?MAX_U32},
       "ms",
       "Time from the request to the end of the response's head."},
-     {cron_timeout, monitor, 60000, range(1, ?MAX_U32),
+     {cron_timeout, monitor, 60000, {range, 1, ?MAX_U32},
       "ms",
       "Time for a whole response, redirects included."},
-     {cron_max_page_bytes, monitor, 67108864, range(1024, ?MAX_U32),
+     {cron_max_page_bytes, monitor, 67108864, {range, 1024, ?MAX_U32},
       "bytes",
       "Largest body, as sent and as inflated."},
-     {cron_max_inflight, node, 64, range(1, 1024),
+     {cron_max_inflight, node, 64, {range, 1, 1024},
       "1 to 1024",
       "Fetches at once, and threads for them."},
-     {cron_max_buffered_bytes, node, 268435456, range(1, 1 bsl 53),
+     {cron_max_buffered_bytes, node, 268435456, {range, 1, 1 bsl 53},
       "bytes",
       "Memory of pages that wait to be pushed. While it is used up, no fetch begins. In all, pages take at most "
       "3 times as much, and 1 MiB for each fetch thread. One page is always allowed."},
-     {cron_cacertfile, node, undefined, fun is_path/1,
+     {cron_cacertfile, node, undefined, path,
       "path",
       "PEM file of certificates to trust beside the built-in ones (Mozilla's)."},
-     {cron_checkpoint, node, <<"cron-checkpoint.redb">>, fun(V) -> V =:= false orelse is_path(V) end,
+     {cron_checkpoint, node, <<"cron-checkpoint.redb">>, {false_or, path},
       "path or `false`",
       "File of cursors and dead letters, relative to the node's working directory. `false`: cursors are "
       "kept in memory until the application stops, and there are no dead letters."},
-     {cron_checkpoint_interval, node, 50, range(1, ?MAX_U32),
+     {cron_checkpoint_interval, node, 50, {range, 1, ?MAX_U32},
       "ms",
       "Least time between two commits, unless a caller waits for one."},
-     {cron_dead_letters_max, node, 10000, range(0, 1 bsl 53),
+     {cron_dead_letters_max, node, 10000, {range, 0, 1 bsl 53},
       "number",
       "Dead letters kept. While there are as many, a push that fails is retried without end."},
-     {cron_dead_letters_max_bytes, node, 268435456, range(0, 1 bsl 53),
+     {cron_dead_letters_max_bytes, node, 268435456, {range, 0, 1 bsl 53},
       "bytes",
       "Size of dead letters kept, likewise."},
-     {cron_forget_stopped_after, node, infinity, or_infinity(range(1, 1 bsl 53)),
+     {cron_forget_stopped_after, node, infinity, {infinity_or, {range, 1, 1 bsl 53}},
       "ms or `infinity`",
       "A stopped process without dead letters is forgotten after this time."},
-     {cron_processes, node, [], fun is_processes/1,
-      "list of ids or `{Id, Options}`",
+     {cron_processes, node, [], processes,
+      "list of ids, `{Id, Options}` or objects with `id`",
       "Processes to monitor from the start of the application."},
-     {cron_events, node, auto, one_of([auto, true, false]),
+     {cron_events, node, auto, {one_of, [auto, true, false]},
       "`auto`, `true`, `false`",
       "Telemetry events: `auto` while a handler is attached, `true` whenever the host has `telemetry`, "
       "`false` never. See [events](events.md)."},
-     {cron_log_level, node, info, one_of([none, error, warning, info, debug, trace]),
+     {cron_log_level, node, info, {one_of, [none, error, warning, info, debug, trace]},
       "level or `none`",
       "Which log records of the library OTP's logger gets."}
     ].
@@ -108,49 +109,10 @@ entries() ->
 %% @doc The host's option for the rate. In a caller's map it is named `rate'.
 -spec rate() -> entry().
 rate() ->
-    {default_cron_rate, monitor, 10000, range(1, ?MAX_U32),
+    {default_cron_rate, monitor, 10000, {range, 1, ?MAX_U32},
      "ms",
      "Time between two ticks. In the map of `start/2` its name is `rate`."}.
 
-%% @doc Whether a value is allowed.
--spec is_valid(entry(), Value :: term()) -> boolean().
-is_valid({_, _, _, Check, _, _}, Value) -> Check(Value).
-
-is_nodes(Nodes) when is_list(Nodes), Nodes =/= [] ->
-    case io_lib:char_list(Nodes) of
-        true -> is_node(Nodes);
-        false -> lists:all(fun is_node/1, Nodes)
-    end;
-is_nodes(Node) ->
-    is_node(Node).
-
-is_node(Node) when is_binary(Node) -> hb_process_monitor_nif:check_node(Node) =:= ok;
-is_node([_ | _] = Node) -> io_lib:char_list(Node) andalso is_node(unicode:characters_to_binary(Node));
-is_node(_) -> false.
-
-is_push({Module, Function}) -> is_atom(Module) andalso is_atom(Function);
-is_push(Name) when is_atom(Name) -> lists:keymember(Name, 1, hb_cron_host:adapters());
-is_push(Fun) -> is_function(Fun, 2).
-
-is_backoff({First, Longest}) ->
-    is_integer(First) andalso is_integer(Longest) andalso
-        First >= 1 andalso Longest >= First andalso Longest =< ?MAX_U32;
-is_backoff(_) ->
-    false.
-
-is_path(Path) -> (is_binary(Path) andalso Path =/= <<>>) orelse
-    (is_list(Path) andalso Path =/= [] andalso io_lib:char_list(Path)).
-
-%% Each entry is checked when its process starts, so that a bad one does not keep the others from starting.
-is_processes(List) -> is_list(List) andalso is_integer(catch_length(List)).
-
-catch_length(List) ->
-    try length(List)
-    catch error:badarg -> improper
-    end.
-
-range(Low, High) -> fun(V) -> is_integer(V) andalso V >= Low andalso V =< High end.
-
-or_infinity(Check) -> fun(V) -> V =:= infinity orelse Check(V) end.
-
-one_of(Values) -> fun(V) -> lists:member(V, Values) end.
+%% @doc All options, and the rate.
+-spec all() -> [entry(), ...].
+all() -> [rate() | entries()].

@@ -1,9 +1,9 @@
-%%% @doc Reads options: from the caller's map, then from the host, then the default. {@link hb_cron_option_table}
-%%% declares them.
+%%% @doc The options of monitors and of the node: from the caller's map, then from the node's configuration ({@link
+%%% hb_cron_configuration}), then the default. {@link hb_cron_option_table} declares them.
 -module(hb_cron_options).
 
--export([for_monitor/2, settings/1, moved/2, is_paused/1, set_paused/2, is_supervised/1, for_library/3, pack/1, for_node/0,
-         describe/0, sources/0]).
+-export([for_monitor/2, settings/1, moved/2, is_paused/1, set_paused/2, is_supervised/1, for_library/3, pack/1,
+         for_node/0, host_nodes/1, describe/0, sources/0, sources/1]).
 -export([rate/1, cursor/1]).
 
 -export_type([monitor/0, node_options/0, cursor/0]).
@@ -38,13 +38,15 @@
 -define(MAX_CURSOR, 4096).
 
 %% @doc All options of the monitor of `ProcId', from those of a caller. Raises `{bad_rate, Term}', `{bad_cursor,
-%% Term}' or `{bad_option, Key, Value}'. URLs with user information are sealed ({@link hb_cron_secret}).
+%% Term}' or `{bad_option, Key, Value}' if one of the caller's is invalid. URLs with user information are sealed
+%% ({@link hb_cron_secret}).
 -spec for_monitor(ProcId :: binary(), Given :: map()) -> monitor().
 for_monitor(ProcId, MaybeSealed) ->
     Given = hb_cron_secret:reveal_options(MaybeSealed),
+    #{options := Configured} = Configuration = hb_cron_configuration:for_monitors(),
     Rate = case maps:find(rate, Given) of
         {ok, GivenRate} -> rate(GivenRate);
-        error -> default_rate()
+        error -> value(hb_cron_option_table:rate(), #{}, Configured)
     end,
     Cursor = cursor(maps:get(cursor, Given, undefined)),
     Logger = maps:get(logger, Given, undefined),
@@ -54,12 +56,15 @@ for_monitor(ProcId, MaybeSealed) ->
     Rest = maps:without([rate, cursor, logger, paused], Given),
     Table = hb_cron_option_table:entries(),
     maps:foreach(fun(Key, Value) -> given(lists:keyfind(Key, 1, Table), Key, Value) end, Rest),
-    Own = [{Key, value(Entry, Rest)} || {Key, monitor, _, _, _, _} = Entry <- Table],
-    #{cron_node := Node} = All = maps:from_list(Own),
+    All = maps:from_list([{Key, value(Entry, Rest, Configured)} || {Key, monitor, _, _, _, _} = Entry <- Table]),
+    {IsRouted, Nodes} = case Rest of
+        #{cron_node := Own} -> {false, node_list(Own)};
+        #{} -> {true, element(2, host_nodes(ProcId, Configuration))}
+    end,
     %% A fun is not shared: it would outlive the code that it belongs to.
-    Nodes = hb_cron_secret:seal(node_list(Node, ProcId)),
-    {Push, Settings} = maps:take(cron_push, All#{cron_node := Nodes}),
-    Made = #{rate => Rate, cursor => Cursor, logger => Logger, routed => Node =:= undefined, kept => hb_cron_secret:seal_options(kept(Given)),
+    {Push, Settings} = maps:take(cron_push, All#{cron_node := hb_cron_secret:seal(Nodes)}),
+    Made = #{rate => Rate, cursor => Cursor, logger => Logger, routed => IsRouted,
+             kept => hb_cron_secret:seal_options(kept(Given)),
              cron_push => Push, settings => hb_cron_settings:share(Settings)},
     %% Set only if true, since nearly no monitor is paused.
     maps:merge(maps:from_list([{paused, true} || Paused]), Made).
@@ -98,17 +103,19 @@ kept(Given) ->
             not is_pid(Value) andalso not is_function(Value)
     end, Given).
 
+%% @doc The base URLs of a process's CU that the host decides on, and their source: the option `cron_node' of its
+%% configuration, otherwise its router.
+-spec host_nodes(ProcId :: binary()) ->
+    {hb_cron_configuration:source() | hb_cron_router:source(), Nodes :: [binary(), ...]}.
+host_nodes(ProcId) -> host_nodes(ProcId, hb_cron_configuration:for_monitors()).
+
+host_nodes(_ProcId, #{options := #{cron_node := {Nodes, Source}}}) -> {Source, node_list(Nodes)};
+host_nodes(ProcId, #{routing := Routing}) -> hb_cron_router:nodes_of(ProcId, Routing).
+
 %% The base URLs, tried in turn.
-node_list(undefined, ProcId) ->
-    {_Source, Nodes} = hb_cron_router:nodes_of(ProcId),
-    Entry = lists:keyfind(cron_node, 1, hb_cron_option_table:entries()),
-    [check(Entry, Node) || Node <- Nodes];
-node_list([Char | _] = Node, _) when is_integer(Char) ->
-    [unicode:characters_to_binary(Node)];
-node_list(Nodes, _) when is_list(Nodes) ->
-    [unicode:characters_to_binary(Node) || Node <- Nodes];
-node_list(Node, _) ->
-    [Node].
+node_list([Char | _] = Node) when is_integer(Char) -> [unicode:characters_to_binary(Node)];
+node_list(Nodes) when is_list(Nodes) -> [unicode:characters_to_binary(Node) || Node <- Nodes];
+node_list(Node) -> [Node].
 
 %% @doc The options that the library gets for a monitor that begins at `Cursor'.
 -spec for_library(ProcId :: binary(), cursor(), monitor()) -> hb_process_monitor_nif:monitor_options().
@@ -132,57 +139,50 @@ or_zero(infinity) -> 0;
 or_zero(Ms) -> Ms.
 
 %% Only the host sets an option of scope node. A caller may repeat the value in force.
-given({Key, monitor, _, _, _, _} = Entry, Key, Value) -> check(Entry, Value);
+given({Key, monitor, _, Type, _, _}, Key, Value) ->
+    hb_cron_option_type:is_valid(Type, Value) orelse bad(Key, Value);
 given({Key, node, _, _, _, _} = Entry, Key, Value) ->
-    InForce = maps:get(Key, hb_cron_registry:node_options(), value(Entry, #{})),
+    InForce = case hb_cron_registry:node_options() of
+        #{Key := Known} -> Known;
+        #{} -> value(Entry, #{}, hb_cron_configuration:for_node())
+    end,
     Value =:= InForce orelse bad(Key, Value);
 given(false, Key, Value) -> bad(Key, Value).
 
-%% @doc All options of scope node, from the host.
+%% @doc All options of scope node, from the host: as they were when the application started.
 -spec for_node() -> node_options().
 for_node() ->
-    maps:from_list([{Key, value(Entry, #{})} || {Key, node, _, _, _, _} = Entry <- hb_cron_option_table:entries()]).
+    Configured = hb_cron_configuration:for_node(),
+    maps:from_list([{Key, value(Entry, #{}, Configured)}
+                    || {Key, node, _, _, _, _} = Entry <- hb_cron_option_table:entries()]).
 
 %% @doc Key, scope and default of every option.
 -spec describe() -> [{Key :: atom(), Scope :: monitor | node, Default :: term()}].
 describe() ->
-    [{Key, Scope, Default} || {Key, Scope, Default, _, _, _} <- all()].
+    [{Key, Scope, Default} || {Key, Scope, Default, _, _, _} <- hb_cron_option_table:all()].
 
-%% @doc The value of every option if a caller gives none, and its source. `refused': the host's value is invalid.
--spec sources() -> [{Key :: atom(), Scope :: monitor | node, Value :: term(), From :: host | default | refused}].
-sources() ->
-    [source(Entry) || Entry <- all()].
+%% @doc Every option as a start would have it now, without a value of the call, and its source. `refused': its
+%% source holds a value that cannot be read, so it has the default.
+-spec sources() -> [{Key :: atom(), Scope :: monitor | node, Value :: term(),
+                     hb_cron_configuration:source() | default | refused}].
+sources() -> sources(hb_cron_configuration:read()).
 
-all() -> [hb_cron_option_table:rate() | hb_cron_option_table:entries()].
+%% @doc The same, of what was read.
+-spec sources(hb_cron_configuration:configuration()) ->
+    [{Key :: atom(), Scope :: monitor | node, Value :: term(), hb_cron_configuration:source() | default | refused}].
+sources(#{options := Configured, refused := Refused}) ->
+    [case {Configured, lists:keymember(Key, 1, Refused)} of
+        {#{Key := {Value, Source}}, _} -> {Key, Scope, Value, Source};
+        {_, true} -> {Key, Scope, Default, refused};
+        {_, false} -> {Key, Scope, Default, default}
+     end || {Key, Scope, Default} <- describe()].
 
-source({Key, Scope, Default, _, _, _} = Entry) ->
-    %% The host may not run.
-    case try hb_cron_host_calls:option(Key) catch _:_ -> undefined end of
-        undefined -> {Key, Scope, Default, default};
-        Value -> {Key, Scope, Value, case hb_cron_option_table:is_valid(Entry, Value) of true -> host; false -> refused end}
-    end.
-
-value({Key, _, Default, _, _, _} = Entry, Given) ->
-    case Given of
-        #{Key := Value} ->
-            Value;
-        #{} ->
-            case hb_cron_host_calls:option(Key) of
-                undefined -> Default;
-                Value -> check(Entry, Value)
-            end
-    end.
-
-check({Key, _, _, _, _, _} = Entry, Value) ->
-    case hb_cron_option_table:is_valid(Entry, Value) of
-        true -> Value;
-        false -> bad(Key, Value)
-    end.
-
-default_rate() ->
-    case hb_cron_host_calls:option(default_cron_rate) of
-        undefined -> element(3, hb_cron_option_table:rate());
-        Rate -> rate(Rate)
+%% The caller's values are checked by now, those of the configuration were when they were read.
+value({Key, _, Default, _, _, _}, Given, Configured) ->
+    case {Given, Configured} of
+        {#{Key := Value}, _} -> Value;
+        {_, #{Key := {Value, _Source}}} -> Value;
+        _ -> Default
     end.
 
 %% @doc Milliseconds between ticks.

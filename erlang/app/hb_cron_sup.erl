@@ -29,6 +29,7 @@ start_monitor(Args) ->
 -spec init(tree | monitors) -> {ok, {supervisor:sup_flags(), [supervisor:child_spec()]}}.
 init(tree) ->
     ok = hb_cron_host:detect(),
+    ok = hb_cron_configuration:create(),
     ok = hb_cron_registry:create(),
     ok = hb_cron_restarts:create(),
     ok = hb_cron_push_meter:create(),

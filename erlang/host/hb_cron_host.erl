@@ -4,7 +4,7 @@
 %%% {@link hb_cron_router}.
 -module(hb_cron_host).
 
--export([detect/0, describe/0]).
+-export([detect/0, describe/2]).
 %% Pushing
 -export([device/1, device_name/1, push/4, adapters/0]).
 
@@ -48,22 +48,15 @@ detect() ->
     [Adapter | _] = [Adapter || {_, Adapter} <- adapters(), Adapter:is_available()],
     persistent_term:put(?DEVICE, Adapter).
 
-%% @doc What is used of the host, for inspection before anything is started.
--spec describe() -> #{options := module() | none, logger := module() | none,
-                      router := {hb_cron_router:source(), Origins :: [binary()]},
-                      push := atom() | {module(), atom()} | fun(), result_format := map | record}.
-describe() ->
-    %% While the application runs, what it found at its start is in force; otherwise its start will look again.
-    ok = case whereis(hb_cron_sup) of
-        undefined -> detect();
-        _ -> ok
-    end,
-    {Source, Nodes} = hb_cron_router:nodes_of(binary:copy(<<"A">>, 43)),
-    %% The host may not run.
-    Option = fun(Key) -> try hb_cron_host_calls:option(Key) catch _:_ -> undefined end end,
-    Push = Option(cron_push),
-    Format = Option(cron_result_format),
-    {Adapter, What} = device(#{cron_push => Push, cron_result_format => Format}),
+%% @doc What is used of the host, for inspection before anything is started. `Routing' is what its configuration says
+%% of Compute Units.
+-spec describe(#{cron_push := term(), cron_result_format := term(), atom() => term()}, hb_cron_router:routing()) ->
+    #{options := module() | none, logger := module() | none,
+      router := {hb_cron_router:source(), Origins :: [binary()]},
+      push := atom() | {module(), atom()} | fun(), result_format := map | record}.
+describe(#{cron_push := Push} = Settings, Routing) ->
+    {Source, Nodes} = hb_cron_router:nodes_of(binary:copy(<<"A">>, 43), Routing),
+    {Adapter, What} = device(Settings),
     {Name, Adapter} = lists:keyfind(Adapter, 2, adapters()),
     #{options => case hb_cron_host_calls:has(hb_opts, get, 1) of true -> hb_opts; false -> none end,
       logger => case hb_cron_host_calls:has(hb_logger, start, 0) of true -> hb_logger; false -> none end,

@@ -1,10 +1,10 @@
 %%% @doc The host's node message: the options of its HTTP listener, to which the operator's configuration belongs on
-%%% a HyperBEAM of spring 2025 and later. An earlier one has no node message.
+%%% a HyperBEAM of spring 2025 and later. An earlier one has a listener without a node message.
 -module(hb_cron_node_message).
 
 -import(hb_cron_host_calls, [call/3]).
 
--export([find/0, get/0]).
+-export([find/0, get/0, value/2, is_listening/0]).
 
 -export_type([listener/0]).
 
@@ -35,8 +35,35 @@ get() ->
         none -> none
     end.
 
-%% Ranch returns a list up to version 1.8, a map from 2.0 on.
+%% @doc The value of a key of a node message, written as an atom or as text, with `_' or `-'; `undefined' if it has
+%% none.
+-spec value(Key :: atom(), NodeMessage :: map() | none) -> term().
+value(_Key, none) ->
+    undefined;
+value(Key, NodeMessage) ->
+    Name = atom_to_binary(Key),
+    Spellings = [Key, Name, binary:replace(Name, <<"_">>, <<"-">>, [global])],
+    first([maps:get(Spelling, NodeMessage) || Spelling <- Spellings, is_map_key(Spelling, NodeMessage)]).
+
+first([Value | _]) -> Value;
+first([]) -> undefined.
+
+%% @doc Whether the HTTP listener of a host is up, of any generation.
+-spec is_listening() -> boolean().
+is_listening() ->
+    lists:any(fun({hb_http_server, _Port}) -> true; (Listener) -> is_map(node_message(Listener)) end, listeners()).
+
+%% By ranch's table: `ranch:info/0' asks the supervisor of each listener's connections, and that of a host's HTTP/3
+%% listener does not answer. Ranch returns a list up to version 1.8, a map from 2.0 on.
 listeners() ->
+    try ets:select(ranch_server, [{{{proto_opts, '$1'}, '_'}, [], ['$1']}]) of
+        [_ | _] = Listeners -> Listeners;
+        [] -> listed()
+    catch
+        error:badarg -> listed()
+    end.
+
+listed() ->
     try call(ranch, info, []) of
         #{} = ByName -> lists:sort(maps:keys(ByName));
         List -> [Listener || {Listener, _} <- List]
@@ -45,7 +72,11 @@ listeners() ->
         _:_ -> []
     end.
 
+%% It is empty while the host restarts the listener.
 node_message(Listener) ->
-    try call(cowboy, get_env, [Listener, node_msg, undefined])
-    catch _:_ -> undefined
+    try call(cowboy, get_env, [Listener, node_msg, undefined]) of
+        #{} = NodeMessage when map_size(NodeMessage) > 0 -> NodeMessage;
+        _ -> undefined
+    catch
+        _:_ -> undefined
     end.

@@ -2,32 +2,70 @@
 %%% starts without `cron_node', and again when fetches fail.
 -module(hb_cron_router).
 
--export([nodes_of/1, origin/1]).
+-export([nodes_of/2, routing/1, is_url/1, origin/1]).
 
--export_type([source/0]).
+-export_type([source/0, routing/0]).
 
 %% The default: HyperBEAM's own local CU.
 -define(DEFAULT_NODE, <<"http://localhost:6363">>).
 
--type source() :: hb_router | nodes | routes | default.
-%% The host's router, its option `nodes', its option `routes', or none of them.
+-type source() :: hb_router | nodes | routes | genesis_wasm_port | default.
+%% The host's router, its option `nodes', its option `routes', the port of its own CU, or none of them.
+
+-type routing() :: #{routes := term(), built_in_routes := term(), genesis_wasm_port := inet:port_number() | undefined}.
+%% What the configuration of the host says. `routes': the operator's; `built_in_routes': those that the host has
+%% without any configuration.
 
 %% @doc The base URLs of a process's CU, in order of preference, and their source.
--spec nodes_of(ProcId :: binary()) -> {source(), Nodes :: [binary(), ...]}.
-nodes_of(ProcId) ->
-    Sources = [{hb_router, fun router/1}, {nodes, fun option_nodes/1}, {routes, fun routes/1}],
-    first(Sources, ProcId).
+-spec nodes_of(ProcId :: binary(), routing()) -> {source(), Nodes :: [binary(), ...]}.
+nodes_of(ProcId, #{routes := Routes, built_in_routes := BuiltIn, genesis_wasm_port := Port}) ->
+    first([{hb_router, fun() -> router(ProcId) end}, {nodes, fun() -> option_nodes(ProcId) end},
+           {routes, fun() -> routes(Routes, ProcId) end}, {genesis_wasm_port, fun() -> local(Port) end},
+           {routes, fun() -> routes(BuiltIn, ProcId) end}]).
 
-first([], _ProcId) ->
+first([]) ->
     {default, [?DEFAULT_NODE]};
-first([{Source, Ask} | Sources], ProcId) ->
+first([{Source, Ask} | Sources]) ->
     %% A router that is not set up raises, and options may hold anything: neither is an answer.
-    try [Url || Node <- Ask(ProcId), Url <- [url(Node)], is_binary(Url)] of
+    try [Url || Node <- Ask(), Url <- [url(Node)], is_url(Url)] of
         [_ | _] = Urls -> {Source, Urls};
-        [] -> first(Sources, ProcId)
+        [] -> first(Sources)
     catch
-        _:_ -> first(Sources, ProcId)
+        _:_ -> first(Sources)
     end.
+
+%% @doc What the configuration says, from the host's node message. That also holds what is built in: an operator's
+%% routes differ from those.
+-spec routing(NodeMessage :: map() | none) -> routing().
+routing(NodeMessage) ->
+    [BuiltIn, BuiltInPort] = [option(Key) || Key <- [routes, genesis_wasm_port]],
+    Routes = case hb_cron_node_message:value(routes, NodeMessage) of
+        BuiltIn -> undefined;
+        Own -> Own
+    end,
+    Port = case hb_cron_node_message:value(genesis_wasm_port, NodeMessage) of
+        undefined -> BuiltInPort;
+        OwnPort -> OwnPort
+    end,
+    #{routes => Routes, built_in_routes => BuiltIn, genesis_wasm_port => port(Port)}.
+
+%% The host may not run.
+option(Key) ->
+    try hb_cron_host_calls:option(Key)
+    catch _:_ -> undefined
+    end.
+
+port(Port) when is_integer(Port), Port >= 1, Port =< 65535 ->
+    Port;
+port(Text) when is_binary(Text); is_list(Text) ->
+    try port(binary_to_integer(iolist_to_binary(Text)))
+    catch error:badarg -> undefined
+    end;
+port(_) ->
+    undefined.
+
+local(undefined) -> [];
+local(Port) -> [["http://localhost:", integer_to_list(Port)]].
 
 router(ProcId) ->
     case hb_cron_host_calls:has(hb_router, find, 2) of
@@ -49,8 +87,8 @@ option_nodes(ProcId) ->
 
 %% The first route whose template fits a request to a CU, as the host reads its routes: for its own requests,
 %% `/result', or for ours, `/cron'.
-routes(ProcId) ->
-    Routes = [Route || #{<<"template">> := Template} = Route <- as_list(hb_cron_host_calls:option(routes)),
+routes(All, ProcId) ->
+    Routes = [Route || #{<<"template">> := Template} = Route <- as_list(All),
                        is_binary(Template) orelse is_list(Template)],
     case lists:search(fun(#{<<"template">> := Template}) -> fits(Template, ProcId) end, Routes) of
         {value, Route} -> [prefix(Node) || Node <- nodes_of_route(Route)];
@@ -70,7 +108,9 @@ prefix(Node) -> Node.
 
 %% The host keeps lists also as maps numbered from 1.
 as_list(List) when is_list(List) -> List;
-as_list(#{} = Numbered) -> [Value || {_, Value} <- lists:sort([{number(Key), Value} || {Key, Value} <- maps:to_list(Numbered)])];
+as_list(#{} = Numbered) ->
+    Pairs = [{number(Key), Value} || {Key, Value} <- maps:to_list(Numbered), Key =/= <<"ao-types">>],
+    [Value || {_, Value} <- lists:sort(Pairs)];
 as_list(undefined) -> [].
 
 number(Key) when is_binary(Key) -> binary_to_integer(Key);
@@ -84,6 +124,13 @@ url(Node) when is_binary(Node); is_list(Node) ->
     end;
 url(_) ->
     none.
+
+%% @doc Whether a text is the base URL of a CU. Without the library, which knows, every text is: no fetch begins.
+-spec is_url(term()) -> boolean().
+is_url(Url) when is_binary(Url) ->
+    hb_process_monitor_nif:loaded() =/= ok orelse hb_process_monitor_nif:check_node(Url) =:= ok;
+is_url(_) ->
+    false.
 
 %% @doc The part of a base URL that may be logged: without user information, path and query.
 -spec origin(Url :: binary()) -> binary().

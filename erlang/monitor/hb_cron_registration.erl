@@ -46,13 +46,13 @@ remove(Watched, {Handle, Epoch, _Ticker}, Words) ->
     ok = hb_cron_status_words:set_epoch(Words, 0),
     Wait.
 
-%% @doc Asks the host's router again, if it chose the CU, as often as failures are reported. Returns the options
-%% from now on.
+%% @doc Asks the host's configuration and router again, if they chose the CU, as often as failures are reported.
+%% Returns the options from now on.
 -spec follow_router(ProcId :: binary(), registration(), hb_cron_options:monitor(),
                     hb_cron_host_logger:logger()) -> hb_cron_options:monitor().
 follow_router(ProcId, {Handle, _, _}, #{routed := true} = Options, Logger) ->
     #{cron_node := Nodes} = hb_cron_options:settings(Options),
-    case hb_cron_router:nodes_of(ProcId) of
+    case hb_cron_options:host_nodes(ProcId) of
         {Source, Others} when Source =/= default ->
             case hb_cron_secret:seal(Others) of
                 Nodes -> Options;

@@ -5,7 +5,7 @@
 
 -export([start/2, ensure_started/0, engine/0]).
 %% Starts without a caller
--export([resume_all/0, start_configured/1, configured/1, start_owed/2]).
+-export([resume_all/0, start_configured/1, start_owed/2]).
 
 -export_type([started/0]).
 
@@ -112,11 +112,10 @@ start_configured(Entries) ->
         end
     end, Entries).
 
-%% @doc The process of an entry of `cron_processes', and its options. Raises if the entry is invalid.
--spec configured(Entry :: term()) -> {ProcId :: binary(), hb_cron_restarts:start()}.
-configured({ProcID, Options}) when is_map(Options) -> 
-    {hb_cron_process_id:new(ProcID), {given, hb_cron_secret:seal_options(Options)}};
-configured(ProcID) -> {hb_cron_process_id:new(ProcID), {given, #{}}}.
+%% The process of an entry of `cron_processes', and its options. Raises if the entry is invalid.
+configured(Entry) ->
+    {ProcId, Options} = hb_cron_process_entry:read(Entry),
+    {ProcId, {given, hb_cron_secret:seal_options(Options)}}.
 
 %% @doc Carries out a planned start; `none': a supervisor of the host does it.
 -spec start_owed(ProcId :: binary(), hb_cron_restarts:start()) ->

@@ -3,7 +3,7 @@
 %%% hb_cron_doctor_report} judges and prints the findings.
 -module(hb_cron_doctor).
 
--export([examine/1]).
+-export([examine/1, host/0]).
 
 -include_lib("kernel/include/file.hrl").
 
@@ -13,9 +13,10 @@
 %% `process': the process that the CU is asked for, and whose options are shown; by default one that is monitored
 %% or configured, otherwise an id that no process has.
 
--type option() :: {Key :: atom(), Scope :: monitor | node, Value :: term(), From :: start | host | default | refused}.
-%% `start': given when the monitor was started; `host': by hb_opts; `refused': the host's value is invalid. Of URLs
-%% only the origin is shown.
+-type option() :: {Key :: atom(), Scope :: monitor | node, Value :: term(),
+                   From :: call | hb_cron_configuration:source() | default | refused}.
+%% `call': given when the monitor was started; `refused': the first source that has the option holds a value that
+%% cannot be read, so the default applies. Of URLs only the origin is shown.
 
 -type node_answer() :: #{node := binary(), us := non_neg_integer() | undefined,
                          answer := {ok, Cursor :: binary() | earliest} | {error, Class :: atom(), Text :: binary()}}.
@@ -28,6 +29,7 @@
     running := boolean(),
     system := #{otp := string(), dirty_io := pos_integer(), processes := {non_neg_integer(), pos_integer()}},
     options := [option()],
+    refused := [hb_cron_configuration:refused()],
     changed := [atom()],
     host := map(),
     environment := [{Variable :: string(), Shown :: binary()}],
@@ -42,8 +44,9 @@
     cu := [node_answer()] | {not_asked, Why :: term()}
 }.
 %% `undelivered': some of the monitors whose last fetch or push failed. `not_started': some of the processes that
-%% could not be started and wait for the next try. `bad_processes': invalid entries of `cron_processes'. `changed':
-%% options of scope node whose value in the host differs from the one in force. `is_known': the process is
+%% could not be started and wait for the next try. `bad_processes': invalid entries of `cron_processes'. `refused':
+%% configured values that cannot be read. `changed': options of scope node whose configured value differs from the
+%% one in force. `is_known': the process is
 %% monitored or configured on this node, or the caller named it.
 
 %% How many undelivered processes are named, and how many monitors are examined for them.
@@ -56,11 +59,14 @@
 -spec examine(options()) -> findings().
 examine(Given) ->
     lists:foreach(fun check/1, maps:to_list(Given)),
-    Host = hb_cron_host:describe(),
-    {ProcId, IsKnown} = process(Given),
+    ok = look_at_host(),
+    #{refused := Refused} = Configuration = hb_cron_configuration:read(),
+    Sources = hb_cron_options:sources(Configuration),
+    Host = host(Configuration, Sources),
+    Entries = entries(Sources),
+    {ProcId, IsKnown} = process(Given, Entries),
     Running = whereis(hb_cron_monitors_sup) =/= undefined,
     InForce = hb_cron_registry:node_options(),
-    Sources = hb_cron_options:sources(),
     Library = library(),
     Totals = hb_cron_totals:read(),
     Findings = #{
@@ -69,6 +75,7 @@ examine(Given) ->
         system => #{otp => erlang:system_info(otp_release), dirty_io => erlang:system_info(dirty_io_schedulers),
                     processes => {erlang:system_info(process_count), erlang:system_info(process_limit)}},
         options => [shown(Option) || Option <- of_monitor(ProcId, Sources)],
+        refused => Refused,
         changed => [Key || {Key, node, Value, From} <- Sources, From =/= refused,
                            is_map_key(Key, InForce), maps:get(Key, InForce) =/= Value],
         host => Host#{push_works => push_works(Host), fault => hb_cron_registry:host_fault(),
@@ -80,7 +87,7 @@ examine(Given) ->
         monitors => Totals,
         undelivered => undelivered(Totals),
         not_started => hb_cron_restarts:refused(?UNDELIVERED),
-        bad_processes => bad_processes(),
+        bad_processes => [Bad || {bad, Bad} <- Entries],
         process => ProcId,
         is_known => IsKnown,
         cu => case Given of
@@ -102,39 +109,45 @@ worst(Levels) ->
         _ -> ok
     end.
 
-process(#{process := ProcID}) ->
+%% @doc What is used of the host.
+-spec host() -> map().
+host() ->
+    ok = look_at_host(),
+    Configuration = hb_cron_configuration:read(),
+    host(Configuration, hb_cron_options:sources(Configuration)).
+
+host(#{routing := Routing}, Sources) ->
+    hb_cron_host:describe(maps:from_list([{Key, Value} || {Key, _, Value, _} <- Sources]), Routing).
+
+%% While the application runs, what it found of the host's exports at its start is in force; otherwise its start will
+%% look again.
+look_at_host() ->
+    case whereis(hb_cron_sup) of
+        undefined -> hb_cron_host:detect();
+        _ -> ok
+    end.
+
+process(#{process := ProcID}, _Entries) ->
     {hb_cron_process_id:new(ProcID), true};
-process(#{}) ->
-    case {hb_cron_registry:listing(<<>>, 1), configured()} of
+process(#{}, Entries) ->
+    case {hb_cron_registry:listing(<<>>, 1), [ProcId || {ok, ProcId} <- Entries]} of
         {[{ProcId, _}], _} -> {ProcId, true};
         {[], [ProcId | _]} -> {ProcId, true};
         {[], []} -> {binary:copy(<<"A">>, 43), false}
     end.
 
-configured() ->
-    [ProcId || {ok, ProcId} <- to_start()].
+%% The entries of `cron_processes': the process of each, or what is wrong with it.
+entries(Sources) ->
+    {_, _, Entries, _} = lists:keyfind(cron_processes, 1, Sources),
+    [entry(Entry) || Entry <- Entries].
 
-bad_processes() -> [Bad || {bad, Bad} <- to_start()].
-
-to_start() ->
-    try hb_cron_host_calls:option(cron_processes) of
-        Processes when is_list(Processes), length(Processes) >= 0 -> [configured(Process) || Process <- Processes];
-        _ -> []
-    catch
-        _:_ -> []
-    end.
-
-configured(Process) ->
+entry(Entry) ->
     try
-        {ProcId, _} = hb_cron_start:configured(Process),
+        {ProcId, _} = hb_cron_process_entry:read(Entry),
         {ok, ProcId}
     catch
-        error:Reason -> {bad, hb_cron_secret:redact({Process, Reason})}
+        error:Reason -> {bad, hb_cron_secret:redact({Entry, Reason})}
     end.
-
-%% The process of an entry of `cron_processes'.
-id({Id, _Options}) -> Id;
-id(Id) -> Id.
 
 library() ->
     Loaded = hb_process_monitor_nif:loaded(),
@@ -152,25 +165,22 @@ of_monitor(ProcId, Sources) ->
         {ok, {_, _, #{kept := Kept, rate := Rate} = Own}} ->
             Options = hb_cron_options:settings(Own),
             [case {Key, Scope} of
-                {default_cron_rate, _} when is_map_key(rate, Kept) -> {Key, Scope, Rate, start};
-                {_, monitor} when is_map_key(Key, Kept) -> {Key, Scope, map_get(Key, Options), start};
+                {default_cron_rate, _} when is_map_key(rate, Kept) -> {Key, Scope, Rate, call};
+                {_, monitor} when is_map_key(Key, Kept) -> {Key, Scope, map_get(Key, Options), call};
                 %% A fun is not kept.
-                {cron_push, _} when map_get(cron_push, Options) =/= Value -> {Key, Scope, map_get(Key, Options), start};
+                {cron_push, _} when map_get(cron_push, Options) =/= Value -> {Key, Scope, map_get(Key, Options), call};
                 _ -> Source
              end || {Key, Scope, Value, _From} = Source <- Sources];
         none ->
             Sources
     end.
 
-%% A text that is not a URL may hold anything, so it is not shown.
-shown({cron_node, Scope, _Value, refused}) -> {cron_node, Scope, '(not shown)', refused};
 shown({cron_node, Scope, undefined, From}) -> {cron_node, Scope, undefined, From};
 shown({cron_node, Scope, Nodes, From}) ->
     List = case is_list(Nodes) andalso not io_lib:char_list(Nodes) of true -> Nodes; false -> [Nodes] end,
     {cron_node, Scope, [origin(Node) || Node <- List], From};
-shown({cron_processes, Scope, _Value, refused}) -> {cron_processes, Scope, '(not shown)', refused};
-shown({cron_processes, Scope, Processes, From}) ->
-    {cron_processes, Scope, [hb_cron_secret:redact(id(Process)) || Process <- Processes], From};
+shown({cron_processes, Scope, Entries, From}) ->
+    {cron_processes, Scope, [hb_cron_secret:redact(hb_cron_process_entry:id(Entry)) || Entry <- Entries], From};
 shown(Option) ->
     Option.
 

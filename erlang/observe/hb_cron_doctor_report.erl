@@ -40,11 +40,17 @@ system(#{system := #{dirty_io := DirtyIo, processes := {Processes, Limit}}}) ->
     ++ [{attention, {"~b of ~b processes are in use", [Processes, Limit]}, "start the node with a higher +P"}
         || Processes > ?FULL * Limit].
 
-options(#{options := Options, changed := Changed}) ->
-    [{wrong, {"hb_opts: invalid value of ~s", [Key]}, "correct it: no monitor starts until then. docs/options.md has the valid values"}
-     || {Key, _, _, refused} <- Options]
-    ++ [{attention, {"hb_opts: the changed value of ~s is not in force", [Key]}, "restart the application to apply it"}
+options(#{refused := Refused, changed := Changed}) ->
+    [{wrong, {"invalid value of ~s in ~ts: ~ts", [Key, place(Source, Key), Value]},
+      "correct it: the default applies until then. docs/options.md has the valid values"}
+     || {Key, Source, Value} <- Refused]
+    ++ [{attention, {"the changed value of ~s is not in force", [Key]}, "restart the application to apply it"}
         || Key <- Changed].
+
+place(environment, Key) -> ["the environment variable ", hb_cron_configuration:variable(Key)];
+place(node_message, _Key) -> "the node message (config.flat, config.json)";
+place(application, _Key) -> "the application environment (sys.config)";
+place(hb_opts, _Key) -> "hb_opts".
 
 push(#{host := #{push_works := true, fault := {Reason, At}}}) ->
     [{wrong, {"the host cannot push since ~b s: ~ts", [(erlang:monotonic_time(millisecond) - At) div 1000, Reason]},
@@ -183,10 +189,13 @@ item(Name, Format, Args) -> ["  ", string:pad(Name, 26), io_lib:format(Format, A
 option({Key, Scope, Value, From}) ->
     item(atom_to_list(Key), "~ts ~ts (~s)", [string:pad(value(Value), 32), source(From), Scope]).
 
-source(start) -> "argument of start";
-source(host) -> "hb_opts";
+source(call) -> "argument of start";
+source(environment) -> "environment";
+source(node_message) -> "node message";
+source(application) -> "application environment";
+source(hb_opts) -> "hb_opts";
 source(default) -> "default";
-source(refused) -> "hb_opts, invalid".
+source(refused) -> "default, refused".
 
 value(Text) when is_binary(Text) -> Text;
 value(Term) -> io_lib:format("~0tP", [Term, 20]).

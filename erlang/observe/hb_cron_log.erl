@@ -23,6 +23,7 @@ start_link() ->
 -spec init([]) -> {ok, no_state}.
 init([]) ->
     ok = show(),
+    ok = hb_cron_configuration:log_refused(),
     #{cron_log_level := Level} = hb_cron_options:for_node(),
     ok = hb_process_monitor_nif:log_to_self(Level),
     {ok, no_state}.

@@ -14,10 +14,10 @@ PROBE_LIBRARY='
     end,'
 # Prints what the host offers, with all of its modules on the code path.
 PROBE_HOST='
-    _ = code:ensure_loaded(hb_cron_host),
-    case erlang:function_exported(hb_cron_host, describe, 0) of
+    _ = code:ensure_loaded(hb_cron_doctor),
+    case erlang:function_exported(hb_cron_doctor, host, 0) of
         true ->
-            try apply(hb_cron_host, describe, []) of
+            try apply(hb_cron_doctor, host, []) of
                 Host -> [Line("host", io_lib:format("~p ~0tp", [Key, Value])) || {Key, Value} <- lists:sort(maps:to_list(Host))]
             catch Class:Reason -> Line("raised", io_lib:format("~0tp", [{Class, Reason}]))
             end;

@@ -77,23 +77,23 @@ value_of_each_option_says_where_it_is_from(Cu) ->
     {_, _} = hb_process_monitor:start(Id, #{rate => 3600000, cursor => earliest, cron_timeout => 7777, cron_page_limit => 1000}),
     #{options := Options, changed := []} = hb_process_monitor:doctor(#{process => Id, probe => false}),
     From = fun(Key) -> {Key, _, Value, Who} = lists:keyfind(Key, 1, Options), {Value, Who} end,
-    ?assertEqual({3600000, start}, From(default_cron_rate)),
-    ?assertEqual({7777, start}, From(cron_timeout)),
+    ?assertEqual({3600000, call}, From(default_cron_rate)),
+    ?assertEqual({7777, call}, From(cron_timeout)),
     %% Set explicitly, to the default.
-    ?assertEqual({1000, start}, From(cron_page_limit)),
-    ?assertEqual({1234, host}, From(cron_walk_after)),
-    ?assertEqual({[test_cu:url(Cu)], host}, From(cron_node)),
+    ?assertEqual({1000, call}, From(cron_page_limit)),
+    ?assertEqual({1234, hb_opts}, From(cron_walk_after)),
+    ?assertEqual({[test_cu:url(Cu)], hb_opts}, From(cron_node)),
     ?assertEqual({60000, default}, From(cron_first_byte_timeout)),
-    ?assertEqual({harness:checkpoint(), host}, From(cron_checkpoint)),
+    ?assertEqual({harness:checkpoint(), hb_opts}, From(cron_checkpoint)),
     ?assertEqual(lists:sort([Key || {Key, _, _} <- hb_cron_options:describe()]),
                  lists:sort([Key || {Key, _, _, _} <- Options])).
 
 invalid_value_is_found(Cu) ->
     harness:host(#{cron_node => test_cu:url(Cu), cron_timeout => soon}),
     Findings = hb_process_monitor:doctor(#{}),
-    found(wrong, <<"invalid value of cron_timeout">>, Findings),
-    found(wrong, <<"not probed: cron_timeout">>, Findings),
-    ?assertMatch(#{verdict := wrong, cu := {not_asked, {bad_option, cron_timeout, soon}}}, Findings).
+    found(wrong, <<"invalid value of cron_timeout in hb_opts: soon">>, Findings),
+    %% The CU is asked with the default.
+    ?assertMatch(#{verdict := wrong, cu := [#{answer := {ok, earliest}}]}, Findings).
 
 value_that_is_not_in_force_is_found(Cu) ->
     {_, _} = harness:start(Cu, harness:proc_id(), #{}),
@@ -251,7 +251,7 @@ function_to_push_with_is_shown_and_works(Cu) ->
     Own = fun(_, _) -> {error, never} end,
     {_, _} = harness:start(Cu, Id, #{cursor => earliest, cron_push => Own}),
     #{options := Options} = hb_process_monitor:doctor(#{process => Id, probe => false}),
-    ?assertEqual({cron_push, monitor, Own, start}, lists:keyfind(cron_push, 1, Options)).
+    ?assertEqual({cron_push, monitor, Own, call}, lists:keyfind(cron_push, 1, Options)).
 
 unusable_certificates_prevent_the_probe(Cu) ->
     harness:host(#{cron_node => test_cu:url(Cu), cron_cacertfile => "/nowhere.pem"}),

@@ -72,23 +72,24 @@ options_with_an_unknown_atom_are_resumed_on_a_fresh_node(Cu) ->
         peer:stop(Peer)
     end.
 
-%% The monitor uses the host's rate, which is invalid for a while.
+%% The monitor was started with an option of the node, which has another value for a while.
 process_that_is_refused_is_logged_found_and_tried_again(Cu) ->
     hears(),
     [Refused, Good] = [harness:proc_id() || _ <- "ab"],
-    harness:host(#{cron_node => test_cu:url(Cu), default_cron_rate => 3600000}),
-    {_, _} = ?M:start(Refused, #{cursor => earliest}),
+    harness:host(#{cron_node => test_cu:url(Cu), cron_dead_letters_max => 7}),
+    {_, _} = ?M:start(Refused, #{cursor => earliest, rate => 3600000, cron_dead_letters_max => 7}),
     {_, _} = ?M:start(Good, #{cursor => earliest, rate => 3600000}),
     ok = application:stop(hb_process_monitor),
-    harness:host(#{cron_node => test_cu:url(Cu), default_cron_rate => soon}),
-    ?assertMatch([{Good, {_, _}}, {Refused, {error, {bad_rate, soon}}}],
+    harness:host(#{cron_node => test_cu:url(Cu), cron_dead_letters_max => 8}),
+    ?assertMatch([{Good, {_, _}}, {Refused, {error, {bad_option, cron_dead_letters_max, 7}}}],
                  lists:sort(fun({A, _}, {_, _}) -> A =:= Good end, ?M:resume_all())),
-    ?assertMatch({Refused, {bad_rate, soon}, {again_in_ms, _}}, logged(not_started)),
-    found(wrong, [Refused, <<"bad_rate">>, <<"soon">>]),
+    ?assertMatch({Refused, {bad_option, cron_dead_letters_max, 7}, {again_in_ms, _}}, logged(not_started)),
+    found(wrong, [Refused, <<"bad_option">>, <<"cron_dead_letters_max">>]),
     %% The restarter retries, and survives.
     Restarter = whereis(hb_cron_restarter),
-    ?assertMatch({Refused, {bad_rate, soon}, {again_in_ms, _}}, logged(not_started)),
-    harness:host(#{cron_node => test_cu:url(Cu), default_cron_rate => 3600000}),
+    ?assertMatch({Refused, {bad_option, _, 7}, {again_in_ms, _}}, logged(not_started)),
+    {ok, Engine, Ticker} = hb_cron_registry:engine(),
+    ok = hb_cron_registry:set_engine(Engine, Ticker, (hb_cron_registry:node_options())#{cron_dead_letters_max := 7}),
     harness:eventually(fun() -> hb_cron_registry:find(Refused) =/= none end),
     ?assertEqual(Restarter, whereis(hb_cron_restarter)),
     ?assertEqual([], [What || {wrong, What} <- advice(?M:doctor(#{probe => false})), binary:match(What, Refused) =/= nomatch]).

@@ -53,7 +53,8 @@ host(Options) ->
     end,
     persistent_term:put({?MODULE, dir}, Dir),
     hb_opts:set(maps:merge(#{cron_checkpoint => checkpoint(), cron_push_attempts => infinity,
-                            cron_push_backoff => {1 bsl 31, 1 bsl 31}}, Options)).
+                            cron_push_backoff => {1 bsl 31, 1 bsl 31}}, Options)),
+    hb_cron_configuration:expire().
 
 checkpoint() ->
     filename:join(persistent_term:get({?MODULE, dir}), "checkpoint.redb").

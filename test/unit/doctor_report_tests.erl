@@ -15,6 +15,7 @@ well() ->
       running => true,
       system => #{otp => "25", dirty_io => 10, processes => {100, 1000}},
       options => [{cron_dead_letters_max, node, 10, default}, {cron_checkpoint_interval, node, 50, default}],
+      refused => [],
       changed => [],
       host => #{push => mu, push_works => true},
       environment => [],

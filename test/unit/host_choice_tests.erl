@@ -12,6 +12,11 @@ eunit_wrapper_(Tests) -> deadline:each(Tests).
 
 device(Push) -> device(Push, undefined).
 
+describe() -> describe(undefined, undefined).
+
+describe(Push, Format) ->
+    ?HOST:describe(#{cron_push => Push, cron_result_format => Format}, hb_cron_router:routing(none)).
+
 device(Push, Format) -> ?HOST:device(#{cron_push => Push, cron_result_format => Format}).
 
 mu(Call, Format) -> {hb_cron_host_mu, {Call, Format}}.
@@ -32,22 +37,16 @@ era_a_test_() -> in(era_a, fun() ->
      ?_assertEqual(mu({their, device}, record), device({their, device}, record)),
      ?_assertEqual(mu(Fun, map), device(Fun)),
      ?_assertEqual(#{options => hb_opts, logger => hb_logger, push => converge, result_format => map,
-                     router => {default, [<<"http://localhost:6363">>]}}, ?HOST:describe()),
+                     router => {default, [<<"http://localhost:6363">>]}}, describe()),
      ?_test(operators_own_dev_mu_gets_the_record()),
-     fun() ->
-         hb_opts:set(#{cron_push => {their, device}, cron_result_format => record}),
-         ?assertMatch(#{push := {their, device}, result_format := record}, ?HOST:describe())
-     end,
-     fun() ->
-         hb_opts:set(#{cron_push => mu}),
-         ?assertMatch(#{push := mu, result_format := record}, ?HOST:describe())
-     end]
+     ?_assertMatch(#{push := {their, device}, result_format := record}, describe({their, device}, record)),
+     ?_assertMatch(#{push := mu, result_format := record}, describe(mu, undefined))]
 end).
 
 era_b_test_() -> in(era_b, fun() ->
     [?_assertEqual({hb_cron_host_ao, none}, device(undefined)),
      ?_assertEqual({hb_cron_host_converge, none}, device(converge)),
-     ?_assertMatch(#{push := ao}, ?HOST:describe())]
+     ?_assertMatch(#{push := ao}, describe())]
 end).
 
 in(Era, Tests) ->
@@ -90,7 +89,7 @@ router_test_() ->
          Router =:= none orelse harness:load_router(Router),
          hb_opts:set(Options),
          ok = ?HOST:detect(),
-         ?assertEqual(Expected, hb_cron_router:nodes_of(?ID))
+         ?assertEqual(Expected, hb_cron_router:nodes_of(?ID, hb_cron_router:routing(none)))
      end} || {Name, Router, Options, Expected} <- [
         {"nothing is said", none, #{}, {default, [<<"http://localhost:6363">>]}},
         {"the router answers a string", "{ok, \"http://cu:1\"}", #{}, {hb_router, [<<"http://cu:1">>]}},

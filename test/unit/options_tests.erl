@@ -1,4 +1,5 @@
-%%% Options: the source of each value, refused values, and that docs/options.md is up to date.
+%%% Options of a call: they precede the host's, bad ones are errors; and docs/options.md is up to date.
+%%% configuration_tests has the host's sources.
 -module(options_tests).
 -include_lib("eunit/include/eunit.hrl").
 
@@ -9,7 +10,8 @@ eunit_wrapper_(Tests) -> deadline:each(Tests).
 all_test_() ->
     harness:tests([
         fun option_of_the_caller_precedes_the_hosts_and_the_default/1,
-        fun option_of_the_host_that_is_bad_is_an_error_of_start/1,
+        fun option_of_the_host_that_is_bad_is_passed_over/1,
+        fun option_of_the_caller_that_is_bad_is_an_error/1,
         fun option_of_the_node_may_be_repeated_but_not_changed/1,
         fun node_is_the_callers_the_hosts_the_routers_or_the_local_one/1,
         fun node_in_each_form_is_a_list_of_binaries/1,
@@ -28,12 +30,16 @@ option_of_the_caller_precedes_the_hosts_and_the_default(_) ->
     ?assertMatch(#{cron_page_limit := 17, rate := 5}, started(#{})),
     ?assertMatch(#{cron_page_limit := 18, rate := 6}, started(#{cron_page_limit => 18, rate => 6})).
 
-option_of_the_host_that_is_bad_is_an_error_of_start(Cu) ->
-    {_, _} = harness:start(Cu, harness:proc_id(), #{}),
-    harness:host(#{cron_page_limit => many}),
-    ?assertError({bad_option, cron_page_limit, many}, harness:start(Cu, harness:proc_id(), #{})),
-    {Monitor, _} = harness:start(Cu, harness:proc_id(), #{cron_page_limit => 5}),
-    ?assert(is_process_alive(Monitor)).
+option_of_the_host_that_is_bad_is_passed_over(_) ->
+    harness:host(#{cron_page_limit => many, default_cron_rate => soon}),
+    ?assertMatch(#{cron_page_limit := 1000, rate := 10000}, started(#{})),
+    ?assertMatch(#{cron_page_limit := 5}, started(#{cron_page_limit => 5})).
+
+%% What text may say in a configuration is no value of a call.
+option_of_the_caller_that_is_bad_is_an_error(Cu) ->
+    [?assertError({bad_option, cron_page_limit, Bad}, harness:start(Cu, harness:proc_id(), #{cron_page_limit => Bad}))
+     || Bad <- [many, <<"5">>, 0]],
+    ?assertError({bad_option, no_such, 1}, harness:start(Cu, harness:proc_id(), #{no_such => 1})).
 
 option_of_the_node_may_be_repeated_but_not_changed(_) ->
     harness:host(#{cron_max_inflight => 7}),
@@ -58,7 +64,7 @@ node_is_the_callers_the_hosts_the_routers_or_the_local_one(_) ->
         {"{error, service_type_not_found}", <<"http://localhost:6363">>},
         {"error({badmap, undefined})", <<"http://localhost:6363">>}]],
     harness:load_router("{ok, \"ftp://routed\"}"),
-    ?assertError({bad_option, cron_node, <<"ftp://routed">>}, started(#{})),
+    ?assertMatch(#{cron_node := [<<"http://localhost:6363">>]}, started(#{})),
     harness:unload_router().
 
 node_in_each_form_is_a_list_of_binaries(_) ->

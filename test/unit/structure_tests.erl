@@ -140,8 +140,8 @@ process_id_is_as_long_in_erlang_as_in_rust_test() ->
 
 page_limit_is_as_high_in_erlang_as_in_rust_test() ->
     Highest = constant("cron_engine/src/decode/request.rs", "MAX_LIMIT"),
-    Entry = lists:keyfind(cron_page_limit, 1, hb_cron_option_table:entries()),
-    bounds(Highest, fun(N) -> true = hb_cron_option_table:is_valid(Entry, N) end).
+    {_, _, _, Type, _, _} = lists:keyfind(cron_page_limit, 1, hb_cron_option_table:entries()),
+    bounds(Highest, fun(N) -> true = hb_cron_option_type:is_valid(Type, N) end).
 
 snapshots_takes_as_many_monitors_as_it_says_test() ->
     Most = constant("hb_process_monitor_nif/src/inspection_nifs.rs", "MOST"),
