@@ -37,7 +37,8 @@ modules() ->
 %% module that the boot script lacks. One caller at a time: loading a loaded module purges it.
 -spec ensure_loaded() -> ok.
 ensure_loaded() ->
-    case erlang:module_loaded(?LAST) of
+    %% If the modules are part of another application, the boot script loads all of them, but not this application.
+    case erlang:module_loaded(?LAST) andalso application:get_key(hb_process_monitor, vsn) =/= undefined of
         true -> ok;
         false -> alone(fun load_all/0)
     end.

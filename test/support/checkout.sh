@@ -19,12 +19,27 @@ disown_build() {
   rm -f "$CARGO_TARGET_DIR/debug/deps/libhb_process_monitor_nif."{so,dylib}
 }
 
-# Runs a node with this code path: loads the library, starts and stops a monitor whose Compute Unit accepts
-# connections and never answers. The checkpoint stays in the given directory.
+# Runs a node with this code path, as lives_as does.
 lives() {
   local in=$1
   shift
-  (cd "$in" && erl -noshell -pa "$@" -eval '
+  lives_as "$in" erl -pa "$@"
+}
+
+# Boots the release in a directory in embedded mode, as lives_as does.
+lives_released() {
+  local in=$1 release=$2 erts
+  erts=$(echo "$release"/erts-*)
+  ROOTDIR=$release BINDIR=$erts/bin EMU=beam PROGNAME=hb lives_as "$in" "$erts/bin/erlexec" \
+    -boot "$release/releases/0.0.1/start" -config "$release/releases/0.0.1/sys" -mode embedded
+}
+
+# Runs a node with this command: loads the library, starts and stops a monitor whose Compute Unit accepts
+# connections and never answers. The checkpoint stays in the given directory.
+lives_as() {
+  local in=$1
+  shift
+  (cd "$in" && "$@" -noshell -eval '
     ok = hb_process_monitor_nif:loaded(),
     {ok, Mute} = gen_tcp:listen(0, [{ip, {127, 0, 0, 1}}]),
     {ok, Port} = inet:port(Mute),

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Tests `make vendor`, from a host without this library to a node that runs it. The host is a temporary project
-# with HyperBEAM's layout: an application `hb`, its own compiler options, a module of our name, other Rust code
-# under native/. A second run must update, no other file may change, and wrong arguments must be refused.
+# Tests `make vendor`, from a host without this library to a node that runs it, and to a release that boots in
+# embedded mode. The host is a temporary project with HyperBEAM's layout: an application `hb`, its own compiler
+# options, a module of our name, other Rust code under native/. A second run must update, no other file may change, and wrong arguments must be refused.
 set -euo pipefail
 cd "$(dirname "$0")/../../.."
 . test/support/checkout.sh
@@ -26,6 +26,7 @@ refused "$hb" 'no rebar.config'
 cat >"$hb/rebar.config" <<'TEXT'
 {erl_opts, [debug_info, {d, 'COWBOY_QUICER', 1}, {d, 'GUN_QUICER', 1}]}.
 {pre_hooks, [{"(linux|darwin|freebsd)", compile, "touch theirs"}]}.
+{relx, [{release, {hb, "0.0.1"}, [hb]}, {mode, prod}, {include_erts, true}, {extended_start_script, true}]}.
 TEXT
 refused "$hb" 'no src/'
 refused "$tmp/none" 'not a directory'
@@ -55,6 +56,11 @@ lib=$hb/_build/default/lib/hb
 [ ! -e "$lib/ebin/hb_process_monitor.app" ] || fail "there is an application file of ours"
 lives "$tmp" "$lib/ebin"
 echo "vendored: loaded, started and stopped from priv/"
+
+# All modules are in the boot script, and there is no application file.
+(cd "$hb" && rebar3 release)
+lives_released "$tmp" "$hb/_build/default/rel/hb"
+echo "vendored: started and stopped in a release"
 
 # Where the host's cargo plugin would put it.
 mkdir -p "$hb/priv/crates/hb_process_monitor_nif"
