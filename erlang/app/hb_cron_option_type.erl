@@ -11,7 +11,7 @@
               | {one_of, [atom(), ...]}
               | {infinity_or, type()}
               | {false_or, type()}
-              | backoff | nodes | path | processes | push.
+              | address | addresses | backoff | nodes | path | processes | push.
 
 -define(MAX_U32, 16#ffffffff).
 %% What separates the elements of a list in a text.
@@ -27,6 +27,10 @@ is_valid({range, Low, High}, Value) -> is_integer(Value) andalso Value >= Low an
 is_valid({one_of, Atoms}, Value) -> lists:member(Value, Atoms);
 is_valid({infinity_or, Type}, Value) -> Value =:= infinity orelse is_valid(Type, Value);
 is_valid({false_or, Type}, Value) -> Value =:= false orelse is_valid(Type, Value);
+is_valid(address, Address) ->
+    is_binary(Address) andalso hb_cron_process_id:is_valid(Address);
+is_valid(addresses, List) ->
+    is_list(List) andalso is_proper(List) andalso lists:all(fun(Address) -> is_valid(address, Address) end, List);
 is_valid(backoff, {First, Longest}) ->
     is_integer(First) andalso is_integer(Longest) andalso
         First >= 1 andalso Longest >= First andalso Longest =< ?MAX_U32;
@@ -89,6 +93,10 @@ converted({false_or, Type}, Value) ->
         false -> false;
         _ -> converted(Type, Value)
     end;
+converted(address, Value) ->
+    text_or_term(Value);
+converted(addresses, Value) ->
+    case list(Value) of none -> Value; Addresses -> [text_or_term(Address) || Address <- Addresses] end;
 converted(backoff, Value) ->
     case list(Value) of
         [First, Longest] -> {number(First), number(Longest)};
