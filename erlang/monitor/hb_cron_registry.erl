@@ -5,6 +5,7 @@
 -export([create/0, mark_survivor/1]).
 %% Monitors
 -export([find/1, is_monitored/1, claim/6, who/1, set_options/2, release/1, stop/1, leave/1, monitors/0, all_monitors/0]).
+-export([owned_by/1]).
 %% Monitors that crashed
 -export([plan_restart/2]).
 %% Inspection
@@ -258,6 +259,13 @@ monitors() ->
 -spec all_monitors() -> [pid()].
 all_monitors() ->
     ets:select(?NAMES, [{{'$1', '_', '_'}, [], ['$1']}]).
+
+%% @doc The processes with a monitor of which this address is the option `cron_owner'.
+-spec owned_by(Address :: binary()) -> [ProcId :: binary()].
+owned_by(Address) ->
+    try ets:select(?NAMES, [{{'$1', '_', '_', #{kept => #{cron_owner => Address}}}, [], ['$1']}])
+    catch error:badarg -> []
+    end.
 
 %% @doc Approximately how many processes are monitored on this node: one that ends may still count.
 -spec size() -> non_neg_integer().
