@@ -51,7 +51,7 @@ awk -v kept=" ${CRATES[*]} " 'BEGIN { RS = ""; ORS = "\n\n" }
 if [ -f "$rust/modules" ]; then
   while read -r module; do
     case $module in
-      hb_process_monitor_*.erl|hb_cron_*.erl) grep -qxF -- "$module" "$new/modules" || rm -f "$into/src/$module" ;;
+      hb_process_monitor_*.erl|hb_cron_*.erl|dev_process_monitor.erl) grep -qxF -- "$module" "$new/modules" || rm -f "$into/src/$module" ;;
     esac
   done <"$rust/modules"
 fi
@@ -67,7 +67,7 @@ cp "${sources[@]}" "$into/src/"
 
 cat <<TEXT
 vendor: native/hb_process_monitor/  the Rust workspace
-vendor: src/hb_process_monitor.erl$had and src/hb_cron_*.erl, src/hb_process_monitor_*.erl
+vendor: src/hb_process_monitor.erl$had and src/hb_cron_*.erl, src/hb_process_monitor_*.erl, src/dev_process_monitor.erl
 vendor: rebar.config needs this hook:
 
     {pre_hooks, [{"(linux|darwin|freebsd)", compile, "native/hb_process_monitor/build.sh priv"}]}.

@@ -41,6 +41,7 @@ prep_stop(State) ->
 -spec stop(term()) -> ok.
 stop(_State) ->
     ok = hb_cron_observer:retire(),
+    ok = hb_cron_device_registration:retire(),
     %% Called in both cases. After a crash of the tree, monitors continue from the checkpoint in memory.
     ok = case hb_cron_run_state:is_stopping() of
         true -> hb_process_monitor_nif:drop_memory();

@@ -10,9 +10,11 @@
 
 %% All modules of the application, in the beam file: reload/1 reads there which modules a newer version has.
 -modules([
-    hb_cron_answer, hb_cron_app, hb_cron_assignment, hb_cron_checkpoint, hb_cron_configuration, hb_cron_console,
-    hb_cron_dashboard, hb_cron_dashboard_api, hb_cron_dashboard_guard, hb_cron_dashboard_page,
-    hb_cron_dashboard_sup, hb_cron_dashboard_web, hb_cron_dead_letters, hb_cron_delivery, hb_cron_doctor,
+    dev_process_monitor, hb_cron_answer, hb_cron_app, hb_cron_assignment, hb_cron_checkpoint,
+    hb_cron_configuration, hb_cron_console, hb_cron_dashboard, hb_cron_dashboard_api, hb_cron_dashboard_guard,
+    hb_cron_dashboard_page, hb_cron_dashboard_sup, hb_cron_dashboard_web, hb_cron_dead_letters, hb_cron_delivery,
+    hb_cron_device, hb_cron_device_access, hb_cron_device_options, hb_cron_device_owner,
+    hb_cron_device_registration, hb_cron_device_replay, hb_cron_device_signature, hb_cron_doctor,
     hb_cron_doctor_report, hb_cron_engine, hb_cron_events, hb_cron_events_none, hb_cron_events_telemetry,
     hb_cron_excerpt, hb_cron_fault, hb_cron_host, hb_cron_host_ao, hb_cron_host_calls, hb_cron_host_converge,
     hb_cron_host_identity, hb_cron_host_logger, hb_cron_host_mu, hb_cron_hung_pushes, hb_cron_info,
@@ -67,7 +69,8 @@ specification() ->
         {registered, [hb_cron_sup, hb_cron_monitors_sup,
                       hb_cron_engine, hb_cron_restarter, hb_cron_log,
                       hb_cron_observer, hb_cron_hung_pushes, hb_cron_dashboard,
-                      hb_cron_dashboard_sup, hb_cron_dashboard_guard]},
+                      hb_cron_dashboard_sup, hb_cron_dashboard_guard,
+                      hb_cron_device_registration, hb_cron_device_replay]},
         {mod, {hb_cron_app, []}},
         {applications, [kernel, stdlib]}
     ]}.

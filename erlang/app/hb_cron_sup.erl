@@ -1,5 +1,6 @@
 %%% @doc The supervision tree: the log, the process of the engine, the restarter, the watch for hung pushes, the
-%%% observer, and the supervisor of the monitors. A monitor is temporary: its end affects no other process.
+%%% observer, two processes of the device for HTTP, and the supervisor of the monitors. A monitor is temporary: its end
+%%% affects no other process.
 -module(hb_cron_sup).
 -behaviour(supervisor).
 
@@ -41,6 +42,8 @@ init(tree) ->
         #{id => restarter, start => {hb_cron_restarter, start_link, []}},
         #{id => hung_pushes, start => {hb_cron_hung_pushes, start_link, []}},
         #{id => observer, start => {hb_cron_observer, start_link, []}},
+        #{id => device_replay, start => {hb_cron_device_replay, start_link, []}},
+        #{id => device_registration, start => {hb_cron_device_registration, start_link, []}},
         #{id => monitors, start => {?MODULE, start_monitors_link, []},
           type => supervisor, shutdown => infinity}
     ]}};

@@ -18,7 +18,7 @@ refused() { ! vendor "$1" >"$tmp/said" 2>&1 && grep -q "$2" "$tmp/said" || fail 
 # All files except ours, with their checksums.
 others() {
   (cd "$hb" && find . -path ./_build -prune -o -path ./priv -prune -o -path ./native/hb_process_monitor -prune -o \
-    \( -name 'hb_process_monitor*.erl' -o -name 'hb_cron_*.erl' \) -prune -o -type f -print0 | sort -z | xargs -0 sha256sum)
+    \( -name 'hb_process_monitor*.erl' -o -name 'hb_cron_*.erl' -o -name dev_process_monitor.erl \) -prune -o -type f -print0 | sort -z | xargs -0 sha256sum)
 }
 
 mkdir -p "$hb/native/dev_other_nif"
