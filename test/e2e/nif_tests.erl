@@ -286,7 +286,8 @@ with_release(Where, Args, Fun) ->
     Ebin = filename:join(Hb, "ebin"),
     ok = filelib:ensure_dir(filename:join(Ebin, "x")),
     [{ok, _} = file:copy(Beam, filename:join(Ebin, filename:basename(Beam)))
-     || Beam <- filelib:wildcard(filename:join(filename:dirname(code:which(?NIF)), "{hb_process_monitor,hb_cron_}*.beam"))],
+     || Beam <- filelib:wildcard(filename:join(filename:dirname(code:which(?NIF)),
+                                               "{hb_process_monitor,hb_cron_,dev_process_monitor}*.beam"))],
     Library = filename:join(code:priv_dir(hb_process_monitor), "hb_process_monitor_nif.so"),
     Where =:= none orelse begin
         To = filename:join([Hb, Where, filename:basename(Library)]),

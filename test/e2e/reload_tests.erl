@@ -29,7 +29,7 @@ setup() ->
     Dir = filename:join(string:trim(os:cmd("mktemp -d")), "ebin"),
     ok = file:make_dir(Dir),
     [{ok, _} = file:copy(File, filename:join(Dir, filename:basename(File)))
-     || File <- filelib:wildcard(filename:join(Real, "{hb_process_monitor,hb_cron_}*.beam"))],
+     || File <- filelib:wildcard(filename:join(Real, "{hb_process_monitor,hb_cron_,dev_process_monitor}*.beam"))],
     true = code:add_patha(Dir),
     #{cu => Cu, dir => Dir}.
 
