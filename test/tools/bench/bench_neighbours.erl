@@ -4,7 +4,8 @@
 %%% Ticks: a sample of the monitors ticks once a second, and the time at which each tick reaches its monitor is
 %%% traced. Lateness is the distance from the monitor's own earliest tick within its grid. It is measured while the
 %%% node is quiet, while 12 processes wait in `forget/1' for a disk whose fsync hangs, while 400 processes of the
-%%% host sync files, and while 20,000 monitors that each have a logger of their own are started and stopped.
+%%% host sync files, and while 20,000 monitors that each have a logger of their own are started. They are stopped
+%%% after the measurement: then as many processes wait for a scheduler as end, and each tick waits among them.
 %%%
 %%% Schedulers: `long_schedule' reports each process that ran for over 1 ms. The system's own scheduler counts there
 %%% too. Therefore the node's one scheduler thread has a CPU of its own, all other threads share another one, and a
@@ -46,7 +47,7 @@ suite(#{quick := Quick}) ->
 lateness(Count, Starts, Ours, Plain) ->
     #{title => io_lib:format("Lateness of ticks: ~s monitors at ~b s", [bench_table:number(Count), ?RATE div 1000]),
       about => io_lib:format("~b of them tick each second and are watched. Syncing: 400 processes of the host write and sync a "
-                             "file each. Starts: ~s monitors with a logger each are started and stopped. Plain Erlang: as many "
+                             "file each. Starts: ~s monitors with a logger each are started. Plain Erlang: as many "
                              "processes that sleep on timers.", [?SAMPLE, bench_table:number(Starts)]),
       tables => [{["", "ours p50 ms", "p99 ms", "max ms", "ticks", "plain p50 ms", "p99 ms", "max ms"],
                   [[Name | [maps:get(K, maps:get(Phase, Ours)) || K <- [p50, p99, max, ticks]]
@@ -123,9 +124,10 @@ phase(Phase, Run, Fleet, Collector, Seconds) ->
     End = begun(Phase, Run, Fleet),
     _ = ask(Collector),
     Begin = bench_run:now_us(),
-    ok = during(Phase, Run),
+    After = during(Phase, Run),
     bench_run:sleep_until(Begin + Seconds * 1000000),
     Raw = ask(Collector),
+    ok = After(),
     ok = End(),
     %% Wait for the aftermath of this phase.
     bench_run:sleep_until(bench_run:now_us() + 3000000),
@@ -172,19 +174,23 @@ during(starts, #{who := ours, starts := Starts} = Run) ->
                                                                        cron_node => Url, logger => Logger}),
         {Monitor, Logger}
     end || N <- Numbers],
-    ok = bench_monitors:stop(Run, [Monitor || {Monitor, _} <- Monitors]),
-    [exit(Logger, kill) || {_, Logger} <- Monitors],
-    ok;
+    fun() ->
+        ok = bench_monitors:stop(Run, [Monitor || {Monitor, _} <- Monitors]),
+        [exit(Logger, kill) || {_, Logger} <- Monitors],
+        ok
+    end;
 during(starts, #{who := plain, starts := Starts}) ->
     Pids = [begin
         Logger = spawn(fun() -> forget() end),
         {ok, Pid} = proc_lib:start(proc_lib, init_ack, [{ok, Logger}]),
         {Pid, spawn(fun() -> sleeper(?RATE, rand:uniform(?RATE)) end), Logger}
     end || _ <- lists:seq(1, Starts)],
-    [begin exit(Sleeper, kill), exit(Logger, kill) end || {_, Sleeper, Logger} <- Pids],
-    ok;
+    fun() ->
+        [begin exit(Sleeper, kill), exit(Logger, kill) end || {_, Sleeper, Logger} <- Pids],
+        ok
+    end;
 during(_, _) ->
-    ok.
+    fun() -> ok end.
 
 forget() -> receive _ -> forget() end.
 
