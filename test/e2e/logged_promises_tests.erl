@@ -167,7 +167,7 @@ uninstalled(World) -> cleanup(World).
 
 release_shows_a_failed_fetch(#{release := Release, dir := Dir, cu := Cu, id := Id}) ->
     ok = test_cu:go_down(Cu),
-    Booted = host_release:boot(Release, Dir, fun(_) -> ok end, stock),
+    Booted = host_release:boot(Release, Dir, fun(_) -> ok end, #{logger => stock}),
     try
         {ok, {_, _}} = host_release:call(Booted, hb_process_monitor, start,
                                          [Id, #{rate => 100, cursor => earliest, cron_node => test_cu:url(Cu)}]),
@@ -180,7 +180,7 @@ release_shows_a_failed_fetch(#{release := Release, dir := Dir, cu := Cu, id := I
 release_shows_assignments(#{release := Release, dir := Dir, cu := Cu}) ->
     Id = harness:proc_id(),
     1 = test_cu:add_nodes(Cu, Id, [<<"{\"Messages\":[],\"Spawns\":[],\"Assignments\":[\"x\"],\"Output\":{}}">>]),
-    Booted = host_release:boot(Release, Dir, fun(_) -> ok end, stock),
+    Booted = host_release:boot(Release, Dir, fun(_) -> ok end, #{logger => stock}),
     try
         {ok, ok} = host_release:call(Booted, host_double, start, []),
         {ok, {_, _}} = host_release:call(Booted, hb_process_monitor, start,

@@ -45,23 +45,31 @@ app(Release) -> filename:join(Release, "lib/hb-0.0.1").
 
 %% Boots a node in a separate working directory. `Take' is called with each result that the node pushes with
 %% hb_line:push/2, in the order of each monitor. Its return value becomes that of the push.
-boot(Release, Cwd, Take) -> boot(Release, Cwd, Take, quiet).
+boot(Release, Cwd, Take) -> boot(Release, Cwd, Take, #{}).
 
-%% `stock': keeps the release's logger, and sends the node's output to the test as port messages, which
-%% stock_node:says/2 reads.
-boot(Release, Cwd, Take, Logger) ->
+%% `logger => stock': keeps the release's logger, and sends the node's output to the test as port messages, which
+%% stock_node:says/2 reads. `config => Terms': the content of `sys.config'. `env': additional variables.
+boot(Release, Cwd, Take, Options) ->
     {Listen, Port} = os_node:listen(),
     Test = self(),
     Acceptor = spawn_link(fun() -> accept(Listen, Test, Take) end),
     ok = gen_tcp:controlling_process(Listen, Acceptor),
     [Erts] = filelib:wildcard(filename:join(Release, "erts-*/bin")),
     Vsn = filename:join(Release, "releases/0.0.1"),
+    Config = case Options of
+        #{config := Terms} ->
+            File = filename:join(Cwd, "sys.config"),
+            ok = file:write_file(File, io_lib:format("~tp.~n", [Terms])),
+            File;
+        #{} -> filename:join(Vsn, "sys")
+    end,
+    Logger = maps:get(logger, Options, quiet),
     Node = open_port({spawn_executable, filename:join(Erts, "erlexec")}, [
-        {args, ["-boot", filename:join(Vsn, "start"), "-config", filename:join(Vsn, "sys"), "-mode", "embedded",
+        {args, ["-boot", filename:join(Vsn, "start"), "-config", Config, "-mode", "embedded",
                 "-noshell", "-noinput" | case Logger of quiet -> ["-kernel", "logger_level", "error"]; stock -> [] end]},
         {env, [{"ROOTDIR", Release}, {"BINDIR", Erts}, {"EMU", "beam"}, {"PROGNAME", "hb"},
                {"HB_TEST_PORT", integer_to_list(Port)}, {"ERL_CRASH_DUMP_SECONDS", "0"},
-               {"ERL_LIBS", false}, {"ERL_FLAGS", false}]},
+               {"ERL_LIBS", false}, {"ERL_FLAGS", false} | maps:get(env, Options, [])]},
         {cd, Cwd}, exit_status, hide | case Logger of quiet -> [nouse_stdio]; stock -> [binary, stderr_to_stdout] end]),
     {os_pid, Pid} = erlang:port_info(Node, os_pid),
     receive
