@@ -1,8 +1,8 @@
 %%% @doc Monitors AO processes for cron results. After `start(ProcID)' every result that the process's Compute Unit
 %%% produces on its timer is pushed, in order, at least once.
 %%%
-%%% This module is the API and its documentation: it checks arguments, loads the other modules, and does nothing
-%%% else.
+%%% This module is the API and its documentation: it checks arguments, loads the other modules, and has what is
+%%% configured started once the host runs ({@link hb_cron_autostart}).
 -module(hb_process_monitor).
 
 -export([start/1, start/2, start/3]).
@@ -22,7 +22,11 @@
 %% Supervisors of the host
 -export([child_spec/1, start_link/1, start_link/2, start_link/3]).
 
+-on_load(on_load/0).
+
 -define(DASHBOARD_PORT, 8737).
+%% How often it looks whether modules can be loaded, in ms.
+-define(BOOT_POLL, 100).
 
 -export_type([process_id/0, options/0, dead_letter/0]).
 
@@ -99,7 +103,8 @@ stop(Monitor, Timeout) when is_pid(Monitor) ->
     hb_cron_stop:stop(Monitor, Timeout).
 
 %% @doc Starts monitoring every process that was monitored when this node was last up and was not stopped, with its
-%% former options, from its last ack. A paused process is paused again. Processes of {@link start_link/1} are left
+%% former options, or those of `cron_processes' if it is named there, from its last ack. A node whose boot script loads
+%% this module does so by itself. A paused process is paused again. Processes of {@link start_link/1} are left
 %% to their supervisors. Returns the outcome of each.
 -spec resume_all() -> [{ProcId :: binary(), {Monitor :: pid(), hb_cron_host_logger:logger()}
                                             | {error, Reason :: term()}}].
@@ -282,6 +287,28 @@ start_link(ProcID, Rate) ->
     {ok, Monitor :: pid()} | {error, {already_started, pid()} | term()}.
 start_link(ProcID, Rate, Cursor) ->
     start_link(ProcID, #{rate => Rate, cursor => Cursor}).
+
+%% A release loads this module while it boots, and a failure or a wait here would stop or delay that.
+on_load() ->
+    _ = try spawn(fun autostart/0)
+        catch error:system_limit -> none
+        end,
+    ok.
+
+%% The other module is loaded as soon as that is possible. From then on nothing runs code of this one.
+autostart() ->
+    try autostart_is_loaded() of
+        true -> hb_cron_autostart:run();
+        false -> ok
+    catch
+        _:_ -> ok
+    end.
+
+autostart_is_loaded() ->
+    case whereis(code_server) of
+        undefined -> receive after ?BOOT_POLL -> autostart_is_loaded() end;
+        _ -> erlang:module_loaded(hb_cron_autostart) orelse element(1, code:load_file(hb_cron_autostart)) =:= module
+    end.
 
 engine() ->
     ok = ensure_loaded(),

@@ -53,8 +53,9 @@ first line of "ldd --version" shows the version of a system. Required commands: 
 as root also find and util-linux, because the scripts run as the user who owns DIR.
 
 If a node runs on DIR, installation is refused. LIVE=yes ./install DIR installs anyway, which is safe:
-then call hb_process_monitor:reload() in the node to load the modules. The library takes effect at the
-next start of the node.
+then call code:load_file(hb_process_monitor) in the node after a first installation, and
+hb_process_monitor:reload() after an upgrade. The library of an upgrade takes effect at the next start of
+the node.
 EOF
 chmod -R u=rwX,go=rX "$dist"
 chmod 755 "$dist/install" "$dist/uninstall" "$dist/verify" "$dist/scripts/release.sh" "$dist/priv/$library"

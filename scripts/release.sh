@@ -65,7 +65,8 @@ install() {
   manifest_read || true
   look "${!WANT[@]}" "${!BEFORE[@]}"
 
-  local name changes=() foreign=() obsolete=()
+  local name first=no changes=() foreign=() obsolete=()
+  [ "$STATE" != none ] || first=yes
   for name in "${!WANT[@]}"; do
     [ "${NOW[$name]}" = "${WANT[$name]}" ] || changes+=("$name")
   done
@@ -100,6 +101,10 @@ install() {
   say "$VERSION is installed in $APP: ${#changes[@]} files written, the originals are kept in $KEPT."
   if [ ${#obsolete[@]} -gt 0 ]; then
     say "${#obsolete[@]} files of the older version were removed: restart the node. reload() cannot replace renamed modules."
+  elif [ ${#RUNNING[@]} -gt 0 ] && [ "$first" = yes ]; then
+    # The loaded module is the host's own.
+    say "A node runs on it (process ${RUNNING[*]}). Call code:load_file(hb_process_monitor) in the node:"
+    say "it loads the modules and the library, and starts what is configured."
   elif [ ${#RUNNING[@]} -gt 0 ]; then
     say "A node runs on it (process ${RUNNING[*]}). Call hb_process_monitor:reload() in the node"
     say "to load the modules. The library takes effect at the next start of the node."
@@ -167,6 +172,7 @@ verify() {
     printf '  %-9s %s\n' "$state" "$name"
   done < <(printf '%s\n' "${!BEFORE[@]}" | LC_ALL=C sort)
   try_installed || well=1
+  says_autostart
   return "$well"
 }
 

@@ -5,12 +5,14 @@
 -export([modules/0, ensure_loaded/0, reload/1, specification/0]).
 
 -define(LIBRARY_MODULE, hb_process_monitor_nif).
+%% It has an on_load, so that it cannot be loaded together with others.
+-define(API, hb_process_monitor).
 %% Loaded last: if it is loaded, all are.
 -define(LAST, hb_cron_engine).
 
 %% All modules of the application, in the beam file: reload/1 reads there which modules a newer version has.
 -modules([
-    dev_process_monitor, hb_cron_answer, hb_cron_app, hb_cron_assignment, hb_cron_checkpoint,
+    dev_process_monitor, hb_cron_answer, hb_cron_app, hb_cron_assignment, hb_cron_autostart, hb_cron_checkpoint,
     hb_cron_configuration, hb_cron_console, hb_cron_dashboard, hb_cron_dashboard_api, hb_cron_dashboard_guard,
     hb_cron_dashboard_page, hb_cron_dashboard_sup, hb_cron_dashboard_web, hb_cron_dead_letters, hb_cron_delivery,
     hb_cron_device, hb_cron_device_access, hb_cron_device_options, hb_cron_device_owner,
@@ -150,14 +152,24 @@ has_changed({Module, _, Code}) ->
 exchange([]) ->
     {ok, []};
 exchange(Changed) ->
-    case code:prepare_loading(Changed) of
+    {Api, Others} = lists:partition(fun({Module, _, _}) -> Module =:= ?API end, Changed),
+    case code:prepare_loading(Others) of
         {ok, Prepared} ->
             case code:finish_loading(Prepared) of
-                ok -> {ok, [Module || {Module, _, _} <- Changed]};
+                ok -> exchange_api(Api, [Module || {Module, _, _} <- Changed]);
                 {error, Reasons} -> {error, {not_loaded, Reasons}}
             end;
         {error, Reasons} ->
             {error, {not_loaded, Reasons}}
+    end.
+
+%% Last: it calls the others.
+exchange_api([], Exchanged) ->
+    {ok, Exchanged};
+exchange_api([{Module, File, Code}], Exchanged) ->
+    case code:load_binary(Module, File, Code) of
+        {module, Module} -> {ok, Exchanged};
+        {error, Reason} -> {error, {not_loaded, [{Module, Reason}]}}
     end.
 
 %% The modules whose old code is still in use. A module without old code is purged at once.

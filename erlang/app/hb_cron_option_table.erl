@@ -100,6 +100,10 @@ entries() ->
      {cron_processes, node, [], processes,
       "list of ids, `{Id, Options}` or objects with `id`",
       "Processes to monitor from the start of the application."},
+     {cron_autostart, node, true, {one_of, [true, false]},
+      "`true` or `false`",
+      "Whether the application starts by itself once the host runs, if there is something to monitor: see "
+      "[install](install.md#after-a-reboot)."},
      {cron_monitor_read, node, operator, {one_of, [operator, all]},
       "`operator` or `all`",
       "Whether reading over HTTP takes a message signed by the operator or an address of `cron_monitor_access`."},

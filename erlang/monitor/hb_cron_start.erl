@@ -78,10 +78,29 @@ already_monitored(ProcId, {Monitor, Logger, #{rate := Rate, cursor := Cursor}}) 
     {Monitor, Logger}.
 
 %% @doc Starts the monitors of all processes that are to be resumed, and returns the outcome of each. If one cannot
-%% be started, that is logged, and it is retried later.
+%% be started, that is logged, and it is retried later. The options of those that are configured, too, come from there.
 -spec resume_all() -> [{ProcId :: binary(), started() | {error, Reason :: term()}}].
 resume_all() ->
-    lists:append([resume(ProcId, {kept, Kept}) || {ProcId, Kept} <- hb_process_monitor_nif:watched(engine())]).
+    Watched = hb_process_monitor_nif:watched(engine()),
+    ok = hb_cron_configuration:expire(),
+    #{cron_processes := Entries} = hb_cron_options:for_node(),
+    Configured = maps:from_list([One || Entry <- Entries, {ok, One} <- [configured(Entry)]]),
+    lists:append([resume(ProcId, start_of(ProcId, Kept, Configured)) || {ProcId, Kept} <- Watched]).
+
+start_of(ProcId, Kept, Configured) ->
+    case Configured of
+        #{ProcId := Start} -> as_paused(Kept, Start);
+        #{} -> {kept, Kept}
+    end.
+
+%% A pause lasts, unless the configuration says whether it is paused.
+as_paused(Kept, {given, Options}) ->
+    try options({kept, Kept}) of
+        #{paused := true} -> {given, maps:merge(#{paused => true}, Options)};
+        #{} -> {given, Options}
+    catch
+        error:_ -> {given, Options}
+    end.
 
 resume(ProcId, Start) ->
     case start_or_plan(ProcId, Start) of
@@ -102,20 +121,30 @@ start_or_plan(ProcId, Start) ->
 
 %% @doc Starts the monitors of `cron_processes', each independently.
 -spec start_configured([term()]) -> ok.
+start_configured([]) ->
+    ok;
 start_configured(Entries) ->
+    Watched = case hb_cron_registry:engine() of
+        {ok, Engine, _Ticker} -> maps:from_list(hb_process_monitor_nif:watched(Engine));
+        none -> #{}
+    end,
     lists:foreach(fun(Entry) ->
-        try configured(Entry) of
-            {ProcId, Start} -> start_or_plan(ProcId, Start)
-        catch
-            error:Reason ->
-                hb_cron_host_logger:log(undefined, {error, bad_cron_process, hb_cron_secret:redact({Entry, Reason})})
+        case configured(Entry) of
+            {ok, {ProcId, Start}} when is_map_key(ProcId, Watched) ->
+                start_or_plan(ProcId, as_paused(map_get(ProcId, Watched), Start));
+            {ok, {ProcId, Start}} -> start_or_plan(ProcId, Start);
+            {bad, Bad} -> hb_cron_host_logger:log(undefined, {error, bad_cron_process, Bad})
         end
     end, Entries).
 
-%% The process of an entry of `cron_processes', and its options. Raises if the entry is invalid.
+%% The process of an entry of `cron_processes', and its start; or the entry, and what is wrong with it.
 configured(Entry) ->
-    {ProcId, Options} = hb_cron_process_entry:read(Entry),
-    {ProcId, {given, hb_cron_secret:seal_options(Options)}}.
+    try
+        {ProcId, Options} = hb_cron_process_entry:read(Entry),
+        {ok, {ProcId, {given, hb_cron_secret:seal_options(Options)}}}
+    catch
+        error:Reason -> {bad, hb_cron_secret:redact({Entry, Reason})}
+    end.
 
 %% @doc Carries out a planned start; `none': a supervisor of the host does it.
 -spec start_owed(ProcId :: binary(), hb_cron_restarts:start()) ->

@@ -20,6 +20,7 @@ all_test_() ->
         fun pause_that_returned_is_in_the_checkpoint/1,
         fun pause_during_a_push_is_in_the_checkpoint/1,
         fun resume_that_returned_is_in_the_checkpoint/1,
+        fun configured_process_is_paused_after_a_restart/1,
         fun paused_monitor_started_after_a_restart_is_not_paused/1,
         fun paused_monitor_that_is_stopped_stays_stopped/1,
         fun started_paused_waits_for_resume/1,
@@ -247,6 +248,25 @@ resume_that_returned_is_in_the_checkpoint(Cu) ->
     harness:await_state(Id, paused),
     ok = hb_process_monitor:resume(Id),
     killed_now(Id),
+    harness:await_state(Id, idle).
+
+%% By the start of the application, and by a call.
+configured_process_is_paused_after_a_restart(Cu) ->
+    Id = harness:proc_id(),
+    harness:host(#{cron_node => test_cu:url(Cu), cron_processes => [{Id, #{rate => 3600000}}]}),
+    {ok, _} = application:ensure_all_started(hb_process_monitor),
+    harness:eventually(fun() -> hb_process_monitor:info(Id) =/= undefined end),
+    ok = hb_process_monitor:pause(Id),
+    node_again(),
+    ?assertMatch([{Id, {_, _}}], hb_process_monitor:resume_all()),
+    harness:await_state(Id, paused),
+    %% Its options are the configured ones, unless they say whether it is paused.
+    harness:host(#{cron_node => test_cu:url(Cu), cron_processes => [{Id, #{rate => 1800000}}]}),
+    node_again(),
+    harness:await_state(Id, paused),
+    ?assertMatch(#{rate := 1800000}, hb_process_monitor:info(Id)),
+    harness:host(#{cron_node => test_cu:url(Cu), cron_processes => [{Id, #{rate => 1800000, paused => false}}]}),
+    node_again(),
     harness:await_state(Id, idle).
 
 paused_monitor_started_after_a_restart_is_not_paused(Cu) ->

@@ -25,6 +25,8 @@ all_test_() ->
 %% Puts a directory of beams before the real one in the code path.
 setup() ->
     Cu = harness:setup(),
+    %% Other tests may have loaded some.
+    [{module, Module} = code:ensure_loaded(Module) || Module <- hb_cron_loader:modules()],
     Real = real(),
     Dir = filename:join(string:trim(os:cmd("mktemp -d")), "ebin"),
     ok = file:make_dir(Dir),

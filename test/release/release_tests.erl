@@ -117,7 +117,7 @@ running(#{release := Release, dist := Dist, own := Own, cwd := Cwd}) ->
 
     {0, Live} = installation:install(Dist, Release, [{"LIVE", "yes"}]),
     says(Live, "A node runs on it \\(process " ++ OsPid ++ "\\)"),
-    says(Live, "hb_process_monitor:reload\\(\\)"),
+    says(Live, "code:load_file\\(hb_process_monitor\\)"),
     %% There is nothing to do, so nothing is refused.
     {0, _} = installation:install(Dist, Release),
     {0, _} = installation:verify(Dist, Release),
@@ -138,7 +138,8 @@ exchanged_live(#{release := Release, dist := Dist, own := Own, cwd := Cwd, cu :=
     {ok, {_, _}} = start(Booted, Cu, Id),
     harness:await_results(1, 20),
     ?assertEqual(none, build(Booted)),
-    {0, _} = installation:install(Newer, Release, [{"LIVE", "yes"}]),
+    {0, Said} = installation:install(Newer, Release, [{"LIVE", "yes"}]),
+    says(Said, "hb_process_monitor:reload\\(\\)"),
     test_cu:add(Cu, Id, 20),
     harness:await_results(21, 40),
     ?assertEqual(none, build(Booted)),

@@ -115,7 +115,7 @@ environment(_) ->
              {cron_cacertfile, "/none.pem", <<"/none.pem">>}, {cron_checkpoint, "false", false},
              {cron_checkpoint_interval, "28", 28}, {cron_dead_letters_max, "0", 0}, {cron_dead_letters_max_bytes, "29", 29},
              {cron_forget_stopped_after, "30", 30}, {cron_processes, "a,b", [<<"a">>, <<"b">>]},
-             {cron_events, "true", true}, {cron_log_level, "none", none}],
+             {cron_autostart, "false", false}, {cron_events, "true", true}, {cron_log_level, "none", none}],
     ?assertEqual(lists:sort([Key || {Key, _, _} <- ?OPTS:describe()]), lists:sort([Key || {Key, _, _} <- Texts])),
     [true = os:putenv("HB_" ++ string:to_upper(atom_to_list(Key)), Text) || {Key, Text, _} <- Texts],
     [?assertEqual({Key, {Value, environment}}, {Key, source(Key)}) || {Key, _, Value} <- Texts].
