@@ -43,6 +43,7 @@ with_release(Era, #{dir := Dir, built := Built, dist := Dist} = World, Test) ->
     Cwd = filename:join(Own, "cwd"),
     ok = filelib:ensure_dir(filename:join(Cwd, "any")),
     Cu = test_cu:start(),
+    ok = drop_results(),
     try
         Release = host_release:link(maps:get(Era, Built), filename:join(Own, "hb")),
         Before = host_release:snapshot(Release),
@@ -53,6 +54,12 @@ with_release(Era, #{dir := Dir, built := Built, dist := Dist} = World, Test) ->
     after
         test_cu:stop(Cu),
         os:cmd("rm -rf " ++ Own)
+    end.
+
+%% A node may push until it is killed.
+drop_results() ->
+    receive {pushed, _, _, _} -> drop_results()
+    after 0 -> ok
     end.
 
 %% Where an operator of this era sets options.
