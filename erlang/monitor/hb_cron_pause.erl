@@ -75,7 +75,8 @@ tell(Monitor, _Words, false) ->
 
 when_registered({ok, _, Words} = Monitor, Paused, Until) ->
     case {hb_cron_status_words:epoch(Words), hb_cron_status_words:pause(Words), hb_cron_registry:engine()} of
-        {Epoch, Is, {ok, Engine, _}} when Epoch =/= none, (Is =:= yes) =:= Paused, Is =/= wanted -> durable(Engine, Until);
+        {Epoch, Is, {ok, Engine, _}} when Epoch =/= none, (Is =:= yes) =:= Paused, Is =/= wanted ->
+            durable(Engine, Until);
         _ ->
             case now_ms() < Until of
                 true -> receive after ?POLL -> when_registered(Monitor, Paused, Until) end;
