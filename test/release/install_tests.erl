@@ -138,8 +138,8 @@ priv_in_use(#{release := Release, dist := Dist}) ->
     ?assertEqual([Theirs], filelib:wildcard(filename:join(host_release:app(Release), "priv/*"))).
 
 host_described(#{release := Release, dist := Dist, own := Own}) ->
-    Describing = fun(Body) -> fun(D) -> installation:beam_of(D, hb_cron_host, fun(_) ->
-        [form(Text) || Text <- ["-module(hb_cron_host).", "-export([describe/0]).", "describe() -> " ++ Body]]
+    Describing = fun(Body) -> fun(D) -> installation:beam_of(D, hb_cron_doctor, fun(_) ->
+        [form(Text) || Text <- ["-module(hb_cron_doctor).", "-export([host/0]).", "host() -> " ++ Body]]
     end) end end,
     Good = installation:derive(Dist, filename:join(Own, "good"), [Describing("#{options => hb_opts, push => {dev_mu, push}}.")]),
     {0, _} = installation:install(Good, Release),
