@@ -15,7 +15,7 @@
 -include_lib("kernel/include/logger.hrl").
 
 -define(HOST, hb).
-%% The host's supervisor, also where the host runs without its application.
+%% The host's supervisor.
 -define(HOST_SUP, hb_sup).
 -define(DONE, {?MODULE, done}).
 %% How often it looks, in ms: at first, and later.
@@ -67,11 +67,16 @@ step(Step) ->
 
 next({host, Since}) ->
     case host() of
-        running ->
-            %% In embedded mode a call loads no module.
-            _ = erlang:module_loaded(hb_cron_loader) orelse code:load_file(hb_cron_loader),
-            ok = hb_cron_loader:ensure_loaded(),
+        started ->
+            ok = load(),
             next({listener, now_ms()});
+        %% That takes as long as it takes: the host may have to make a key before it listens.
+        starting ->
+            ok = load(),
+            case hb_cron_node_message:is_listening() of
+                true -> configured();
+                false -> look_again({host, Since}, Since, ?HOST_LIMIT, fun() -> done end)
+            end;
         known -> look_again({host, Since}, Since, ?HOST_LIMIT, fun() -> done end);
         none -> done
     end;
@@ -89,19 +94,26 @@ next({pause, Until, Next}) ->
         _ -> next(Next)
     end.
 
-%% `known': it may run later. While a node boots, it may not have been loaded yet, but has its file.
+%% `starting': its supervisor is there, which is all that runs of a host without its application. `known': it may run
+%% later. While a node boots, the application may not have been loaded yet, but has its file.
 host() ->
-    Running = try application:which_applications(?ANSWER_LIMIT)
+    Started = try application:which_applications(?ANSWER_LIMIT)
               catch exit:_ -> []
               end,
-    case lists:keymember(?HOST, 1, Running) orelse is_pid(whereis(?HOST_SUP)) of
-        true -> running;
-        false ->
+    case {lists:keymember(?HOST, 1, Started), whereis(?HOST_SUP)} of
+        {true, _} -> started;
+        {false, Sup} when is_pid(Sup) -> starting;
+        {false, undefined} ->
             case is_list(code:where_is_file("hb.app")) orelse application:get_key(?HOST, vsn) =/= undefined of
                 true -> known;
                 false -> none
             end
     end.
+
+%% In embedded mode a call loads no module.
+load() ->
+    _ = erlang:module_loaded(hb_cron_loader) orelse code:load_file(hb_cron_loader),
+    hb_cron_loader:ensure_loaded().
 
 look_again(Step, Since, Limit, Else) ->
     case now_ms() - Since of

@@ -151,4 +151,5 @@ says_autostart() {
     printf '%-11s %s\n' autostart "hb_process_monitor is not in the boot script: start the node with" \
       "" 'ERL_ZFLAGS="-eval code:load_file(hb_process_monitor)"'
   fi
+  printf '%-11s %s\n' options "hb_process_monitor:doctor() in the node shows each, and where it is set"
 }

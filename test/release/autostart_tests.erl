@@ -24,6 +24,7 @@ release_test_() ->
         {module_loaded_again_starts_nothing_twice, ["era_b"], fun loaded_again/1},
         {first_live_installation_is_started_by_the_printed_call, ["era_a", "era_b"], fun live/1},
         {host_that_starts_late_is_waited_for, ["era_a", "era_b"], fun late_host/1},
+        {host_that_takes_long_to_listen_is_waited_for, ["era_b"], fun slow_host/1},
         {host_that_never_starts_is_not_waited_for_for_ever, ["era_b"], fun never/1},
         {release_without_it_in_its_boot_script_starts_by_a_flag, ["era_b"], fun flag/1},
         {verify_says_whether_the_release_starts_by_itself, ["era_b"], fun verify/1}
@@ -282,6 +283,20 @@ late_host(#{id := Id} = World) ->
         harness:eventually(fun() -> is_pid(Call(erlang, whereis, [?WAITER])) end),
         ?assertNot(Call(erlang, module_loaded, [hb_cron_loader])),
         {ok, _} = Call(application, ensure_all_started, [hb]),
+        harness:eventually(fun() -> is_map(Call(hb_process_monitor, info, [Id])) end)
+    end).
+
+%% Its supervisor is there, its application has not started, and the limit for a listener has passed long ago.
+slow_host(#{id := Id, own := Own} = World) ->
+    _ = settings(World#{cwd := Own}, options(World)),
+    with_peer(World, fun(Call) ->
+        Waiter = Call(erlang, spawn, [?WAITER, continue, [{host, Call(erlang, monotonic_time, [millisecond]) - 300000}]]),
+        Sup = Call(erlang, spawn, [timer, sleep, [infinity]]),
+        true = Call(erlang, register, [hb_sup, Sup]),
+        harness:eventually(fun() -> Call(erlang, module_loaded, [hb_cron_node_message]) end),
+        harness:eventually(fun() -> Call(erlang, process_info, [Waiter, status]) =:= {status, waiting} end),
+        ?assertEqual(undefined, Call(erlang, whereis, [hb_cron_sup])),
+        ok = Call(hb_http_server, start, []),
         harness:eventually(fun() -> is_map(Call(hb_process_monitor, info, [Id])) end)
     end).
 
