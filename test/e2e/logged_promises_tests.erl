@@ -25,7 +25,7 @@ all_test_() ->
 release_test_() ->
     {setup, fun installed/0, fun uninstalled/1, fun(World) -> [
         {"failed fetch is shown by a release", fun() -> release_shows_a_failed_fetch(World) end},
-        {"assignments are shown by a release", fun() -> release_shows_assignments(World) end}
+        {"assignment without a way is shown by a release", fun() -> release_shows_an_assignment(World) end}
     ] end}.
 
 setup() ->
@@ -177,15 +177,17 @@ release_shows_a_failed_fetch(#{release := Release, dir := Dir, cu := Cu, id := I
         ok = test_cu:come_up(Cu)
     end.
 
-release_shows_assignments(#{release := Release, dir := Dir, cu := Cu}) ->
+release_shows_an_assignment(#{release := Release, dir := Dir, cu := Cu}) ->
     Id = harness:proc_id(),
-    1 = test_cu:add_nodes(Cu, Id, [<<"{\"Messages\":[],\"Spawns\":[],\"Assignments\":[\"x\"],\"Output\":{}}">>]),
+    Assigned = harness:proc_id(),
+    1 = test_cu:add_nodes(Cu, Id, [[<<"{\"Assignments\":[{\"Processes\":[\"">>, Assigned, <<"\"],\"Message\":\"">>, Id, <<"\"}]}">>]]),
     Booted = host_release:boot(Release, Dir, fun(_) -> ok end, #{logger => stock}),
     try
         {ok, ok} = host_release:call(Booted, host_double, start, []),
+        {ok, true} = host_release:call(Booted, host_double, process, [Assigned, local]),
         {ok, {_, _}} = host_release:call(Booted, hb_process_monitor, start,
                                          [Id, #{rate => 100, cursor => earliest, cron_node => test_cu:url(Cu)}]),
-        stock_node:says(host_release:os_node(Booted), ["WARNING REPORT[^\n]*\nassignments_ignored ", Id])
+        stock_node:says(host_release:os_node(Booted), ["WARNING REPORT[^\n]*\nassignment_unsupported ", Id])
     after
         ok = host_release:kill(Booted)
     end.

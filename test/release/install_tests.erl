@@ -32,7 +32,7 @@ installed_and_uninstalled(#{release := Release, dist := Dist}) ->
     %% Of the old files only the shim is replaced. All new files are ours and in their places.
     [Replaced] = Hashes -- Installed,
     ?assertMatch({match, _}, re:run(Replaced, "lib/hb-0.0.1/" ?SHIM "$")),
-    [?assertMatch({match, _}, re:run(New, "lib/hb-0\\.0\\.1/(ebin/hb_(process_monitor|cron_)[a-z_]*\\.beam|"
+    [?assertMatch({match, _}, re:run(New, "lib/hb-0\\.0\\.1/(ebin/(hb_process_monitor|hb_cron_|dev_process_monitor)[a-z_]*\\.beam|"
                                           "priv/hb_process_monitor_nif\\.so|hb_process_monitor/.*)$"))
      || New <- Installed -- Hashes],
     ?assertEqual(installation:hashes(Dist, "ebin/*.beam") ++ installation:hashes(Dist, "priv/*"),

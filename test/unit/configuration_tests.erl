@@ -6,6 +6,7 @@
 %% The callback of OTP's logger.
 -export([log/2]).
 
+-define(ADDRESS, "AZaz09-_AZaz09-_AZaz09-_AZaz09-_AZaz09-_AZa").
 -define(OPTS, hb_cron_options).
 -define(GET_ENV, {cowboy, get_env}).
 -define(INFO, {ranch, info}).
@@ -115,7 +116,9 @@ environment(_) ->
              {cron_cacertfile, "/none.pem", <<"/none.pem">>}, {cron_checkpoint, "false", false},
              {cron_checkpoint_interval, "28", 28}, {cron_dead_letters_max, "0", 0}, {cron_dead_letters_max_bytes, "29", 29},
              {cron_forget_stopped_after, "30", 30}, {cron_processes, "a,b", [<<"a">>, <<"b">>]},
-             {cron_autostart, "false", false}, {cron_events, "true", true}, {cron_log_level, "none", none}],
+             {cron_owner, ?ADDRESS, list_to_binary(?ADDRESS)}, {cron_monitor_read, "all", all},
+             {cron_monitor_access, ?ADDRESS "," ?ADDRESS, [list_to_binary(?ADDRESS), list_to_binary(?ADDRESS)]},
+             {cron_monitors_max, "31", 31}, {cron_autostart, "false", false}, {cron_events, "true", true}, {cron_log_level, "none", none}],
     ?assertEqual(lists:sort([Key || {Key, _, _} <- ?OPTS:describe()]), lists:sort([Key || {Key, _, _} <- Texts])),
     [true = os:putenv("HB_" ++ string:to_upper(atom_to_list(Key)), Text) || {Key, Text, _} <- Texts],
     [?assertEqual({Key, {Value, environment}}, {Key, source(Key)}) || {Key, _, Value} <- Texts].

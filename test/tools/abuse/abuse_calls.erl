@@ -19,7 +19,8 @@ all() ->
      {give_up, [handle, u64, binary, bool, u64, binary, binary], 200},
      {give_up_large, [handle, u64, binary, bool, u64, binary, binary], 50}, {mail, [{engine, ?ANY}], 50}, {next_epoch, [], 20},
      {has_letter, [{engine, ?ANY}, process, u64], 20}, {stopped, [{engine, ?ANY}, process, u64], 20},
-     {keep_options, [{engine, ?ANY}, process, binary], 20}, {drop_memory, [], 5}, {flush, [{engine, ?ANY}], 20}, {remove, [handle, bool], 100}, {move_to, [handle, nodes], 100},
+     {keep_options, [{engine, ?ANY}, process, binary], 20},
+     {keep_live_options, [{engine, ?ANY}, process, u64, binary], 20}, {drop_memory, [], 5}, {flush, [{engine, ?ANY}], 20}, {remove, [handle, bool], 100}, {move_to, [handle, nodes], 100},
      {letters, [{engine, ?ANY}, process, u64, most], 20}, {discard, [{engine, [alive, stopped]}, process, u64], 20},
      {forget, [{engine, [alive, stopped]}, process], 20}, {watched, [{engine, ?ANY}], 20},
      {checkpoint_status, [{engine, ?ANY}], 100}, {close_checkpoints, [none], 10}, {check_node, [binary], 200},
@@ -67,7 +68,7 @@ answers(register, {ok, Handle, Epoch, {_, _}}) -> is_reference(Handle) andalso i
 answers(register, {error, stopped}) -> true;
 answers(register, {error, {bad_node, Node}}) -> is_binary(Node);
 answers(GiveUp, Answer) when GiveUp =:= give_up; GiveUp =:= give_up_large -> lists:member(Answer, [ok, full]);
-answers(has_letter, Answer) -> is_boolean(Answer);
+answers(Function, Answer) when Function =:= has_letter; Function =:= keep_live_options -> is_boolean(Answer);
 answers(remove, Answer) -> lists:member(Answer, [durable, wait]);
 %% The answers come later; the owner drops them.
 answers(letters, Answer) -> is_integer(Answer);
