@@ -36,7 +36,7 @@ installed_and_uninstalled(#{release := Release, dist := Dist}) ->
                                           "priv/hb_process_monitor_nif\\.so|hb_process_monitor/.*)$"))
      || New <- Installed -- Hashes],
     ?assertEqual(installation:hashes(Dist, "ebin/*.beam") ++ installation:hashes(Dist, "priv/*"),
-                 installation:hashes(host_release:app(Release), "ebin/{hb_process_monitor,hb_cron_}*.beam") ++ installation:hashes(host_release:app(Release), "priv/*")),
+                 installation:hashes(host_release:app(Release), "ebin/{hb_process_monitor,hb_cron_,dev_process_monitor}*.beam") ++ installation:hashes(host_release:app(Release), "priv/*")),
     {0, Verified} = installation:verify(Dist, Release),
     says(Verified, "ok +" ?SHIM),
     says(Verified, "loads under the release's own Erlang: OTP [0-9]+, NIF 2\\.[0-9]+"),
