@@ -24,7 +24,7 @@ at_push(Cu, Id, Results) ->
 %% Checks now, and not after up to a second.
 checked() ->
     hb_cron_hung_pushes ! check,
-    {error, unknown_call} = gen_server:call(hb_cron_hung_pushes, served),
+    {error, unknown_call} = gen_server:call(hb_cron_hung_pushes, served, infinity),
     maps:get(stalled_pushes, hb_process_monitor:metrics()).
 
 told(Logger) -> [For || {error, push_stalled, {_, {for_ms, For}}} <- harness:report(Logger)].

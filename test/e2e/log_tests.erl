@@ -61,7 +61,7 @@ logger_given_to_many_monitors_has_the_engine_once({Cu, _}) ->
     Ticker = whereis(hb_cron_engine),
     harness:await_logged(Logger, fun({ok, registered, Pid}) -> Pid =:= Ticker end),
     %% The engine process has served all earlier messages when it serves this one.
-    _ = gen_server:call(Ticker, served),
+    _ = gen_server:call(Ticker, served, infinity),
     Registered = [Pid || {ok, registered, Pid} <- harness:report(Logger)],
     ?assertEqual(lists:sort([Ticker | Monitors]), lists:sort(Registered)).
 
@@ -109,7 +109,7 @@ mailboxes_stay_empty({Cu, _}) ->
     Ticker ! stray,
     whereis(hb_cron_log) ! stray,
     [begin
-        {error, unknown_call} = gen_server:call(Pid, served),
+        {error, unknown_call} = gen_server:call(Pid, served, infinity),
         harness:eventually(fun() -> process_info(Pid, message_queue_len) =:= {message_queue_len, 0} end)
     end || Pid <- [Monitor, Ticker, whereis(hb_cron_log)]].
 

@@ -152,7 +152,7 @@ push_that_sends_strays_or_exit_signals_harms_nothing(Cu) ->
     {Monitor, _} = harness:start(Cu, Id, #{cursor => earliest}),
     Monitor ! tick,
     harness:await_results(1, 20),
-    ?assertEqual({error, unknown_call}, gen_server:call(Monitor, stray)),
+    ?assertEqual({error, unknown_call}, gen_server:call(Monitor, stray, infinity)),
     ?assert(is_process_alive(Monitor)).
 
 page_announced_while_it_is_pushed_harms_nothing(Cu) ->

@@ -110,7 +110,7 @@ stopped_monitor_stays_stopped(Cu) ->
     Id = harness:proc_id(),
     {Monitor, Logger} = pushed(Cu, Id),
     ok = hb_process_monitor:stop(Monitor, deadline:ms()),
-    {error, unknown_call} = gen_server:call(hb_cron_restarter, served),
+    {error, unknown_call} = gen_server:call(hb_cron_restarter, served, infinity),
     ?assertEqual(none, hb_cron_registry:find(Id)),
     ?assertEqual([], [E || {error, _, _} = E <- harness:report(Logger)]).
 

@@ -13,7 +13,7 @@
 %% The deadline of a test.
 -define(SECONDS, 300).
 %% The deadline of one event in a test.
--define(EVENT_MS, 60000).
+-define(EVENT_MS, 120000).
 
 %% How long a test may wait for an event that it has caused, in ms.
 -spec ms() -> pos_integer().

@@ -17,7 +17,7 @@
 -define(WORLDS, 50).
 -define(POOL, 500).
 %% How long threads may take to end, in ms. Only a failure takes this long.
--define(DEADLINE, 20000).
+-define(DEADLINE, deadline:ms()).
 
 %% `erl -run abuse main Calls Seed': exit status 1 on any failure. With a port, the report is sent to the driver
 %% that listens there, and judges.

@@ -28,7 +28,7 @@
 %% The tolerance for the age of repeated pushes on a noisy machine, in ms.
 -define(SLACK, 500).
 %% The limit for fast reactions, in ms. Only a failure takes this long.
--define(DEADLINE, 30000).
+-define(DEADLINE, 240000).
 
 -type push() :: {Number :: pos_integer(), At :: integer(), Commits :: non_neg_integer(), TookUs :: non_neg_integer()}.
 -type life() :: #{pushes := #{binary() => [push()]}, killed := integer(), not_resumed := [binary()]}.
