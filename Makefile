@@ -98,9 +98,10 @@ stress: setup ## random public calls from eight processes, with kills, for STRES
 	@$(RUN) -run stress main $(STRESSED) $(or $(SEED),1)
 
 SCHEDULES ?= 1000000
-simulate: ## simulate a million random schedules (SCHEDULES=, first SEED=); minutes
+simulate: ## simulate a million random schedules of one node, and a million of several (SCHEDULES=, first SEED=); minutes
 	@$(CARGO) build --release --locked --quiet --package simulation
 	@$${CARGO_TARGET_DIR:-target}/release/simulate $(SCHEDULES) $(or $(SEED),1)
+	@$${CARGO_TARGET_DIR:-target}/release/simulate --cluster $(SCHEDULES) $(or $(SEED),1)
 
 # Checks the rules in deny.toml and finds unused dependencies. Says so if the advisories cannot be reached.
 ADVISORIES := https://github.com/rustsec/advisory-db

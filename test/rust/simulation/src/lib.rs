@@ -1,4 +1,4 @@
-//! A host node in deterministic simulation: engine, checkpoint, disk, Compute Unit and monitors in
+//! A host node in deterministic simulation (for several nodes see [`cluster`]): engine, checkpoint, disk, Compute Unit and monitors in
 //! one thread, with all choices drawn from one seed. Between two steps anything may happen: an
 //! answer arrives late, twice, out of order or never, a push fails, the clock jumps, a process is
 //! started, stopped and forgotten at once, a monitor is killed, the engine restarts, the node
@@ -17,6 +17,7 @@
 )]
 
 mod calls;
+pub mod cluster;
 mod disk;
 mod expected;
 mod kept;
