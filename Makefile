@@ -12,7 +12,7 @@ RUN    := $(REBAR) as test compile && erl -noshell -pa $(TESTED)/ebin $(TESTED)/
 help: ## show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 
-setup: ## install missing prerequisites (Debian: Erlang/OTP, rebar3, a C compiler)
+setup: ## install missing prerequisites (Debian: Erlang/OTP, rebar3, a C compiler; PostgreSQL for tests)
 	@./scripts/setup.sh
 
 # rebar3's hook runs this, so PREBUILT_NIF may also come from the environment.

@@ -22,6 +22,8 @@ done
 if ! have erl || ! erl -noshell -eval 'halt(case code:which(proper) of non_existing -> 1; _ -> 0 end).'; then
   need+=(erlang-proper)
 fi
+# For the tests of native/cron_cluster, which start private servers.
+have initdb || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || need+=(postgresql)
 
 if [ ${#need[@]} -gt 0 ]; then
   if ! have apt-get; then

@@ -8,6 +8,7 @@
 //! * ownership: which shards a node claims, hands over, gains and loses ([`Member`])
 //! * until when a node may push results ([`Member::push_until`])
 //! * why a commit did not change a row, and what follows ([`judge`])
+//! * the tables ([`schema`]) and the statements ([`sql`]), as text
 //!
 //! # Out of scope
 //! Sockets, threads, clocks and the BEAM. Time is an argument, what happened is an [`Event`], and
@@ -47,7 +48,9 @@ mod incarnation;
 mod lane;
 mod liveness;
 mod member;
+pub mod schema;
 mod shard;
+pub mod sql;
 mod verdict;
 mod view;
 
