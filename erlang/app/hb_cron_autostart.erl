@@ -4,13 +4,16 @@
 %%%
 %%% It waits until the application `hb' runs and its HTTP listener is up, which has the operator's options. It loads
 %%% and starts nothing before that; and nothing at all in a node without that application, if the option
-%%% `cron_autostart' is false, or if there is nothing to monitor. It starts the application once in the life of a
-%%% node: one that was stopped stays stopped when modules are reloaded.
+%%% `cron_autostart' is false, or if there is nothing to monitor and the host cannot have the device, by which processes
+%%% are started over HTTP. It starts the application once in the life of a node: one that was stopped stays stopped
+%%% when modules are reloaded.
 -module(hb_cron_autostart).
 
 -export([run/0]).
 %% For itself: such a call leaves code that was replaced.
 -export([continue/1]).
+%% For tests
+-export([is_wanted/2]).
 
 -include_lib("kernel/include/logger.hrl").
 
@@ -124,16 +127,19 @@ look_again(Step, Since, Limit, Else) ->
 
 configured() ->
     ok = hb_cron_host_calls:detect(),
-    case hb_cron_options:for_node() of
-        #{cron_autostart := false} -> done;
-        #{cron_processes := [_ | _]} -> next({start, 1});
-        #{cron_checkpoint := false} -> done;
-        #{cron_checkpoint := Path} ->
-            case filelib:is_regular(Path) of
-                true -> next({start, 1});
-                false -> done
-            end
+    case is_wanted(hb_cron_options:for_node(), hb_cron_device_registration:is_available()) of
+        true -> next({start, 1});
+        false -> done
     end.
+
+%% @private
+%% Whether the application starts with these options of scope node, on a host that can have the device or not.
+-spec is_wanted(hb_cron_options:node_options(), HasDevice :: boolean()) -> boolean().
+is_wanted(#{cron_autostart := false}, _HasDevice) -> false;
+is_wanted(#{cron_processes := [_ | _]}, _HasDevice) -> true;
+is_wanted(_Options, true) -> true;
+is_wanted(#{cron_checkpoint := false}, false) -> false;
+is_wanted(#{cron_checkpoint := Path}, false) -> filelib:is_regular(Path).
 
 %% For example, another node may still have the checkpoint open.
 start(Tries) ->

@@ -102,7 +102,8 @@ entries() ->
       "Processes to monitor from the start of the application."},
      {cron_autostart, node, true, {one_of, [true, false]},
       "`true` or `false`",
-      "Whether the application starts by itself once the host runs, if there is something to monitor: see "
+      "Whether the application starts by itself once the host runs, if there is something to monitor or the host takes "
+      "the [device](device.md): see "
       "[install](install.md#after-a-reboot)."},
      {cron_monitor_read, node, operator, {one_of, [operator, all]},
       "`operator` or `all`",

@@ -6,7 +6,7 @@
 
 -import(hb_cron_host_calls, [call/3, is_exported/3]).
 
--export([start_link/0, check/0, retire/0]).
+-export([start_link/0, check/0, retire/0, is_available/0]).
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2]).
 
 %% The time between two checks, in ms.
@@ -48,7 +48,8 @@ init([]) ->
     self() ! check,
     {ok, State}.
 
-%% The second call is of a host that packages its devices.
+%% @doc Whether the host can have the device. The second call is of a host that packages its devices.
+-spec is_available() -> boolean().
 is_available() ->
     is_exported(hb_http_server, set_opts, 1) andalso not is_exported(hb_device_load, reference, 2).
 
