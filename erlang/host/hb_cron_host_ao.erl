@@ -166,9 +166,9 @@ id(Signed, #{opts := Opts}) -> call(hb_message, id, [Signed, all, Opts]).
 -spec assign(Process :: term(), ProcId :: binary(), hb_cron_delivery:assignment(), hb_cron_delivery:context()) ->
     ok | {unsupported, Reason :: term()} | {error, Reason :: term(), hb_cron_fault:fault()}.
 assign(Process, ProcId, Assignment, #{opts := Opts}) ->
-    case hb_cron_host_identity:origin(Process, Opts) of
-        #{scheduler := undefined} -> {unsupported, no_scheduler};
-        #{scheduler := Scheduler} ->
+    case hb_cron_host_identity:scheduler(Process, Opts) of
+        undefined -> {unsupported, no_scheduler};
+        Scheduler ->
             case location(Scheduler, Opts) of
                 {ok, Url} -> post(Url, hb_cron_assignment:path(ProcId, Assignment), Opts);
                 not_found -> {unsupported, {no_location, Scheduler}}

@@ -3,7 +3,7 @@
 %%% wallet; later ones can act as several identities, and tell the receiver of the source's process.
 -module(hb_cron_host_identity).
 
--export([is_known/0, origin/2, sign/4, is_verified/2, signers/2]).
+-export([is_known/0, origin/2, scheduler/2, sign/4, is_verified/2, signers/2]).
 
 -import(hb_cron_host_calls, [call/3, is_exported/3]).
 
@@ -41,6 +41,10 @@ first(Value) ->
         [First | _] -> First;
         [] -> undefined
     end.
+
+%% @doc The address of a process's scheduler, the first of several.
+-spec scheduler(Process :: term(), Options :: map()) -> binary() | undefined.
+scheduler(Process, Options) -> first(value(<<"scheduler">>, Process, Options)).
 
 %% @doc Signs a message for a process: with each of the node's identities that the process accepts, otherwise with the
 %% node's wallet.
