@@ -3,7 +3,7 @@
 %%% then.
 -module(hb_cron_push_loop).
 
--export([new/6, next/1, run/4, one/3, give_up/7, pass/4, works_since/2]).
+-export([new/6, next/1, run/4, one/3, give_up/7, works_since/2]).
 
 -export_type([pushing/0, part/0, stop/0]).
 
@@ -126,10 +126,6 @@ give_up(Handle, Seq, Cursor, EndsPage, Attempts, Result, Reason) ->
         true -> hb_process_monitor_nif:give_up_large(Handle, Seq, Cursor, EndsPage, Attempts, Packed, Error);
         false -> hb_process_monitor_nif:give_up(Handle, Seq, Cursor, EndsPage, Attempts, Packed, Error)
     end.
-
-%% @doc Acks a result of which no message can be lost any more.
--spec pass(hb_process_monitor_nif:handle(), Seq :: pos_integer(), Cursor :: binary(), EndsPage :: boolean()) -> ok.
-pass(Handle, Seq, Cursor, EndsPage) -> hb_process_monitor_nif:ack(Handle, Seq, Cursor, EndsPage).
 
 begins(Now, #pushing{words = Words, options = Options}) ->
     ok = hb_cron_status_words:push_begins(Words, ms(Now)),

@@ -400,7 +400,7 @@ give_up(Reason, GivenUp, Refused, #state{part = {Seq, [#{<<"cursor">> := Cursor}
     #{cron_push_attempts := Attempts} = hb_cron_options:settings(Options),
     IsLast = EndsPage andalso Rest =:= [],
     Outcome = case hb_cron_message:undelivered(fun(What) -> not hb_cron_delivery:has_slot(What) end, Result) of
-        none -> ok = hb_cron_push_loop:pass(Handle, Seq, Cursor, IsLast), push_unfinished;
+        none -> ok = hb_process_monitor_nif:ack(Handle, Seq, Cursor, IsLast), push_unfinished;
         Left ->
             case hb_cron_push_loop:give_up(Handle, Seq, Cursor, IsLast, Attempts, Left, Reason) of
                 ok -> ok = hb_cron_push_meter:given_up(), dead_letter;
