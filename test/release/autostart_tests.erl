@@ -8,7 +8,7 @@
 eunit_wrapper_(Tests) -> deadline:each(Tests).
 
 release_test_() ->
-    {setup, fun setup/0, fun cleanup/1,
+    {setup, fun installation:setup_eras/0, fun installation:cleanup/1,
      fun(World) -> [{Era ++ ": " ++ atom_to_list(Name), fun() -> with_release(Era, World, Test) end}
                     || {Name, Eras, Test} <- [
         {configured_process_is_monitored_after_a_boot, ["era_a", "era_b"], fun configured/1},
@@ -30,32 +30,13 @@ release_test_() ->
         {verify_says_whether_the_release_starts_by_itself, ["era_b"], fun verify/1}
      ], Era <- Eras] end}.
 
-setup() ->
-    Dir = string:trim(os:cmd("mktemp -d")),
-    Built = maps:from_list([{Era, host_release:copy(host_release:build(Era), filename:join(Dir, Era))} || Era <- ["era_a", "era_b"]]),
-    #{dir => Dir, dist => installation:dist(Dir), built => Built}.
-
-cleanup(#{dir := Dir}) -> _ = os:cmd("rm -rf " ++ Dir), ok.
-
-%% Each test gets a release with this build installed, a working directory for a node, and a CU. In the end the
-%% release must be what it was before the installation.
-with_release(Era, #{dir := Dir, built := Built, dist := Dist} = World, Test) ->
-    Own = filename:join(Dir, integer_to_list(erlang:unique_integer([positive]))),
-    Cwd = filename:join(Own, "cwd"),
-    ok = filelib:ensure_dir(filename:join(Cwd, "any")),
-    Cu = test_cu:start(),
+%% In the end the release must be what it was before the installation. A node of the test before may have left results.
+with_release(Era, #{dist := Dist} = World, Test) ->
     ok = drop_results(),
-    try
-        Release = host_release:link(maps:get(Era, Built), filename:join(Own, "hb")),
-        Before = host_release:snapshot(Release),
+    installation:with_era(Era, World, fun(#{release := Release} = Given) ->
         {0, _} = installation:install(Dist, Release),
-        Test(World#{era => Era, own => Own, cwd => Cwd, cu => Cu, release => Release, id => harness:proc_id()}),
-        {0, _} = installation:uninstall(Dist, Release),
-        ?assertEqual(Before, host_release:snapshot(Release))
-    after
-        test_cu:stop(Cu),
-        os:cmd("rm -rf " ++ Own)
-    end.
+        Test(Given#{id => harness:proc_id()})
+    end).
 
 %% A node may push until it is killed.
 drop_results() ->

@@ -12,8 +12,8 @@
 eunit_wrapper_(Tests) -> deadline:each(Tests).
 
 release_test_() ->
-    {setup, fun setup/0, fun cleanup/1,
-     fun(World) -> [{Era ++ ": " ++ atom_to_list(Name), fun() -> with_release(Era, World, Test) end}
+    {setup, fun installation:setup_eras/0, fun installation:cleanup/1,
+     fun(World) -> [{Era ++ ": " ++ atom_to_list(Name), fun() -> installation:with_era(Era, World, Test) end}
                     || {Name, Eras, Test} <- [
         {node_without_the_library_boots_and_says_so, ["era_b"], fun no_library/1},
         {installed_release_killed_and_booted_again_loses_nothing, ["era_a", "era_b"], fun killed/1},
@@ -22,32 +22,6 @@ release_test_() ->
         {node_exchanged_live_goes_on_and_boots_the_newer_build, ["era_b"], fun exchanged_live/1},
         {original_is_called_before_and_after, ["era_a"], fun original/1}
      ], Era <- Eras] end}.
-
-setup() ->
-    Dir = string:trim(os:cmd("mktemp -d")),
-    Built = maps:from_list([{Era, host_release:copy(host_release:build(Era), filename:join(Dir, Era))} || Era <- ["era_a", "era_b"]]),
-    #{dir => Dir, dist => installation:dist(Dir), built => Built}.
-
-cleanup(#{dir := Dir}) -> _ = os:cmd("rm -rf " ++ Dir), ok.
-
-%% Each test gets a clean release, a working directory for a node, and a CU. In the end the release must be
-%% unchanged.
-with_release(Era, #{dir := Dir, built := Built} = World, Test) ->
-    Own = filename:join(Dir, integer_to_list(erlang:unique_integer([positive]))),
-    Cwd = filename:join(Own, "cwd"),
-    ok = filelib:ensure_dir(filename:join(Cwd, "any")),
-    Cu = test_cu:start(),
-    try
-        Release = host_release:link(maps:get(Era, Built), filename:join(Own, "hb")),
-        Before = host_release:snapshot(Release),
-        #{dist := Dist} = Tested = World#{era => Era, own => Own, cwd => Cwd, cu => Cu, release => Release},
-        Test(Tested),
-        {0, _} = installation:uninstall(Dist, Release),
-        ?assertEqual(Before, host_release:snapshot(Release))
-    after
-        test_cu:stop(Cu),
-        os:cmd("rm -rf " ++ Own)
-    end.
 
 %% A missing library must not prevent booting: the release runs, and calls return an error.
 no_library(#{release := Release, dist := Dist, cwd := Cwd}) ->

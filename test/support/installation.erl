@@ -1,8 +1,11 @@
 %%% What an operator installs from: an unpacked tarball of this build, and modified tarballs, newer or damaged.
 %%% Also the three commands.
 -module(installation).
+-include_lib("eunit/include/eunit.hrl").
 
 -export([tests/1]).
+%% The same for releases of several eras
+-export([setup_eras/0, with_era/3, cleanup/1]).
 -export([dist/1, tarball/1, derive/3]).
 -export([install/2, install/3, uninstall/2, uninstall/3, verify/2, verify/3]).
 %% Changes of a build
@@ -30,6 +33,30 @@ with_release(#{dir := Dir, built := Built} = World, Test) ->
     ok = file:make_dir(Own),
     try Test(World#{own => Own, release => host_release:link(Built, filename:join(Own, "hb"))})
     after os:cmd("chmod -R u+w " ++ Own ++ "; rm -rf " ++ Own)
+    end.
+
+%% Releases of the eras that have one, by name in `built', and `dist'.
+setup_eras() ->
+    Dir = string:trim(os:cmd("mktemp -d")),
+    Built = maps:from_list([{Era, host_release:copy(host_release:build(Era), filename:join(Dir, Era))} || Era <- ["era_a", "era_b"]]),
+    #{dir => Dir, dist => dist(Dir), built => Built}.
+
+%% A test gets a clean release, a working directory for a node, and a CU. In the end what it installed is uninstalled,
+%% and the release must be unchanged.
+with_era(Era, #{dir := Dir, built := Built, dist := Dist} = World, Test) ->
+    Own = filename:join(Dir, integer_to_list(erlang:unique_integer([positive]))),
+    Cwd = filename:join(Own, "cwd"),
+    ok = filelib:ensure_dir(filename:join(Cwd, "any")),
+    Cu = test_cu:start(),
+    try
+        Release = host_release:link(maps:get(Era, Built), filename:join(Own, "hb")),
+        Before = host_release:snapshot(Release),
+        Test(World#{era => Era, own => Own, cwd => Cwd, cu => Cu, release => Release}),
+        {0, _} = uninstall(Dist, Release),
+        ?assertEqual(Before, host_release:snapshot(Release))
+    after
+        test_cu:stop(Cu),
+        os:cmd("rm -rf " ++ Own)
     end.
 
 %% Makes the tarball of the tested build, and unpacks it.
