@@ -4,7 +4,7 @@
 -module(later_host).
 
 %% hb_message
--export([commit/4, verify/3, signers/2, id/3, with_only_committed/2, uncommitted/1]).
+-export([commit/4, verify/3, signers/2, id/3, with_only_committed/2]).
 %% hb_cache
 -export([read/3]).
 %% hb_ao
@@ -81,8 +81,6 @@ with_only_committed(#{<<"commitments">> := Commitments} = Message, _Opts) ->
     {ok, maps:with([<<"commitments">> | Keys], Message)};
 with_only_committed(Message, _Opts) ->
     {ok, Message}.
-
-uncommitted(Message) -> maps:remove(<<"commitments">>, Message).
 
 id_of(Term) -> binary:part(base64url(hash(Term)), 0, 43).
 

@@ -1,6 +1,6 @@
 %%% Double of the messages of a host of May 2025.
 -module(hb_message).
--export([commit/2, commit/3, verify/1, verify/2, signers/1, id/3, with_only_committed/2, uncommitted/1]).
+-export([commit/2, commit/3, verify/1, verify/2, signers/1, id/3, with_only_committed/2]).
 
 commit(Message, Opts) -> commit(Message, Opts, <<"httpsig@1.0">>).
 
@@ -15,5 +15,3 @@ signers(Message) -> later_host:signers(Message, #{}).
 id(Message, Committers, Opts) -> later_host:id(Message, Committers, Opts).
 
 with_only_committed(Message, Opts) -> later_host:with_only_committed(Message, Opts).
-
-uncommitted(Message) -> later_host:uncommitted(Message).

@@ -1,6 +1,6 @@
 %%% Double of the messages of a host of November 2025.
 -module(hb_message).
--export([commit/2, commit/3, verify/3, signers/2, id/3, with_only_committed/2, uncommitted/2]).
+-export([commit/2, commit/3, verify/3, signers/2, id/3, with_only_committed/2]).
 
 commit(Message, Opts) -> commit(Message, Opts, <<"httpsig@1.0">>).
 
@@ -13,5 +13,3 @@ signers(Message, Opts) -> later_host:signers(Message, Opts).
 id(Message, Committers, Opts) -> later_host:id(Message, Committers, Opts).
 
 with_only_committed(Message, Opts) -> later_host:with_only_committed(Message, Opts).
-
-uncommitted(Message, _Opts) -> later_host:uncommitted(Message).
