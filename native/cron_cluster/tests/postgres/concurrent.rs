@@ -1,5 +1,8 @@
 //! Two nodes commit the cursors of 300 processes as fast as they can, while their shard passes from
 //! one to the other without waiting for them. A trigger notes each cursor that goes back.
+//!
+//! Statements that look safe are not run here: whether one moves a cursor back would depend on the
+//! speed of the machine. `commits.rs` plays each of them step by step.
 
 use crate::server::DEADLINE;
 use crate::session::Session;
@@ -23,26 +26,11 @@ const PROCESSES: &str =
 const FENCED: &str = "EXECUTE commit_('$1', '$processes', '$ones', '$seqs', '$seqs', '$ones', 5, \
     '{}', '{}', '{}', '{}', '{}', '{}', '{}')";
 
-const FROM_EPOCH: &str = "\
-UPDATE hb_cron.process p SET position = '$3', seq = $3 FROM hb_cron.shard s
-WHERE p.generation = 1 AND s.shard = p.shard AND s.epoch = $2 RETURNING p.process";
+const COMMITS: u32 = 500;
+const HAND_OVERS: u32 = 50;
 
-const EXISTS_EPOCH: &str = "\
-UPDATE hb_cron.process p SET position = '$3', seq = $3
-WHERE p.generation = 1 AND EXISTS (
-    SELECT FROM hb_cron.shard s WHERE s.shard = p.shard AND s.epoch = $2
-) RETURNING p.process";
-
-/// What happened.
-#[derive(Debug)]
-struct Outcome {
-    back: u32,
-    commits: u32,
-    hand_overs: u32,
-}
-
-/// Runs until that many commits have changed rows, or a cursor has gone back.
-fn run(statement: &str, commits: u32) -> Outcome {
+#[test]
+fn concurrent_commits_of_the_library_move_no_cursor_back() {
     let mut world = World::new();
     world.other.run("DELETE FROM hb_cron.process");
     world.other.run(
@@ -58,9 +46,10 @@ fn run(statement: &str, commits: u32) -> Outcome {
         for me in [A, B] {
             let session = world.session();
             let (committed, ends, processes) = (&committed, &ends, &processes);
-            scope.spawn(move || node(me, session, statement, processes, committed, ends));
+            scope.spawn(move || node(me, session, processes, committed, ends));
         }
-        while back == 0 && committed.load(Ordering::Relaxed) < commits {
+        while back == 0 && (committed.load(Ordering::Relaxed) < COMMITS || hand_overs < HAND_OVERS)
+        {
             assert!(began.elapsed() < DEADLINE, "{committed:?} commits, {hand_overs} hand-overs");
             world.other.run(
                 "UPDATE hb_cron.shard SET epoch = epoch + 2, owner = n.incarnation
@@ -72,18 +61,11 @@ fn run(statement: &str, commits: u32) -> Outcome {
         }
         ends.store(true, Ordering::Relaxed);
     });
-    Outcome { back, commits: committed.into_inner(), hand_overs }
+    assert_eq!(back, 0, "{committed:?} commits, {hand_overs} hand-overs");
 }
 
 /// A node that commits while it believes that the shard is its own, and three times more.
-fn node(
-    me: &str,
-    mut session: Session,
-    statement: &str,
-    processes: &str,
-    committed: &AtomicU32,
-    ends: &AtomicBool,
-) {
+fn node(me: &str, mut session: Session, processes: &str, committed: &AtomicU32, ends: &AtomicBool) {
     let array = |value: &str| format!("{{{}}}", vec![value; 300].join(","));
     let state = format!(
         "SELECT s.epoch, (SELECT max(seq) FROM hb_cron.process) FROM hb_cron.shard s
@@ -97,30 +79,11 @@ fn node(
         let seq: u64 = seq.parse().expect("a number");
         for next in seq + 1..=seq + 3 {
             let seq = next.to_string();
-            let commit = statement.replace("$processes", processes).replace("$ones", &array("1"));
+            let commit = FENCED.replace("$processes", processes).replace("$ones", &array("1"));
             let commit = commit.replace("$seqs", &array(&seq)).replace("$1", me);
             let answer = session.run(&commit.replace("$2", epoch).replace("$3", &seq));
             assert!(!answer.contains("ERROR") || answer.contains("deadlock"), "{answer}");
             committed.fetch_add(u32::from(answer.starts_with('p')), Ordering::Relaxed);
         }
     }
-}
-
-#[test]
-fn concurrent_commits_that_join_the_epoch_move_cursors_back() {
-    let outcome = run(FROM_EPOCH, u32::MAX);
-    assert!(outcome.back > 0, "{outcome:?}");
-}
-
-#[test]
-fn concurrent_commits_where_the_epoch_exists_move_cursors_back() {
-    let outcome = run(EXISTS_EPOCH, u32::MAX);
-    assert!(outcome.back > 0, "{outcome:?}");
-}
-
-#[test]
-fn concurrent_commits_of_the_library_move_no_cursor_back() {
-    let outcome = run(FENCED, 500);
-    assert_eq!(outcome.back, 0, "{outcome:?}");
-    assert!(outcome.commits >= 500 && outcome.hand_overs > 50, "{outcome:?}");
 }
