@@ -11,9 +11,9 @@ pub use self::letters::Full;
 pub(crate) use self::letters::{Key, Letters};
 
 use crate::batch::Batch;
+use crate::file_store::Contents;
 use crate::record::{Letter, Record};
 use crate::settings::LetterLimits;
-use crate::store::Contents;
 use crate::track::Track;
 use cron_engine::{Position, ProcessId};
 use std::collections::BTreeMap;

@@ -4,7 +4,7 @@
 //! # In scope
 //! * [`Checkpoint`]: the book of a host node, written by one thread in group commits
 //! * [`Track`]: the acks of one registration, noted without waiting for the disk
-//! * [`Store`]: the redb file, with its errors classified
+//! * [`Store`]: what it needs of its storage; [`FileStore`]: the redb file, with its errors classified
 //! * [`COMMITS`]: metrics of all commits
 //!
 //! # Out of scope
@@ -18,6 +18,7 @@ mod book;
 mod checkpoint;
 mod commit_metrics;
 mod file_identity;
+mod file_store;
 mod opened;
 #[cfg(test)]
 mod power_tests;
@@ -33,9 +34,10 @@ pub use batch::Batch;
 pub use book::{Full, Monitored};
 pub use checkpoint::{Begun, Checkpoint, now};
 pub use commit_metrics::{COMMITS, Commit, Meter};
+pub use file_store::{FileStore, OpenError};
 pub use record::{Letter, Record};
 pub use settings::{LetterLimits, Settings, UNWRITTEN_LETTERS};
 pub use state::{LettersAnswer, Status, Waiter};
-pub use store::{LetterRange, OpenError, Store, StoreError};
+pub use store::{LetterRange, Store, StoreError};
 pub use track::Track;
 pub use writer::{Turn, Writer};

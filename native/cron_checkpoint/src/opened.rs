@@ -2,8 +2,9 @@
 
 use crate::book::Book;
 use crate::checkpoint::{Checkpoint, locked};
+use crate::file_store::{FileStore, OpenError};
 use crate::settings::Settings;
-use crate::store::{OpenError, Store};
+use crate::store::Store;
 use crate::writer::{self, Writer};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -41,7 +42,11 @@ impl Checkpoint {
         let (store, book) = writer::open(&path)?;
         let checkpoint = Self::of(book, path.clone(), settings);
         let again = path.clone();
-        let writer = Writer::new(checkpoint.clone(), store, Box::new(move || Store::open(&again)));
+        let writer = Writer::new(
+            checkpoint.clone(),
+            boxed(store),
+            Box::new(move || FileStore::open(&again).map(boxed)),
+        );
         let thread = std::thread::Builder::new().name("hb_cron_checkpoint".into());
         thread
             .spawn(move || writer::run(writer))
@@ -69,14 +74,15 @@ impl Checkpoint {
     /// # Errors
     /// [`OpenError`] if the storage cannot be used.
     pub fn by_hand(
-        mut open: impl FnMut() -> Result<Store, OpenError> + Send + 'static,
+        mut open: impl FnMut() -> Result<FileStore, OpenError> + Send + 'static,
         letters_max: u64,
     ) -> Result<(Self, Writer), OpenError> {
         let store = open()?;
         let book = Book::new(store.load()?);
         let settings = Settings::new(Duration::ZERO, letters_max);
         let checkpoint = Self::of(book, PathBuf::new(), settings);
-        let writer = Writer::new(checkpoint.clone(), store, Box::new(open));
+        let open = Box::new(move || open().map(boxed));
+        let writer = Writer::new(checkpoint.clone(), boxed(store), open);
         Ok((checkpoint, writer))
     }
 
@@ -106,4 +112,8 @@ impl Checkpoint {
         };
         all.iter().filter_map(not_durable).collect()
     }
+}
+
+fn boxed(store: FileStore) -> Box<dyn Store> {
+    Box::new(store)
 }

@@ -2,8 +2,8 @@
 //! or any part of the unsynced ones when the power goes. `POWER_CUTS` sets the number of random
 //! cuts, `POWER_SEED` the first seed.
 
-use crate::store::Contents;
-use crate::{Batch, Letter, LetterRange, OpenError, Record, Store};
+use crate::file_store::Contents;
+use crate::{Batch, FileStore, Letter, LetterRange, OpenError, Record, Store};
 use cron_engine::{Cursor, Position, ProcessId};
 use redb::StorageBackend;
 use std::collections::BTreeMap;
@@ -164,7 +164,7 @@ fn process(index: usize) -> ProcessId {
 }
 
 impl Model {
-    fn of(store: &Store) -> Self {
+    fn of(store: &FileStore) -> Self {
         let Contents { records, letters: known, last_letter, written } = store.load().unwrap();
         let mut letters = BTreeMap::new();
         for process in (0..3).map(process) {
@@ -230,7 +230,7 @@ impl Model {
 /// Returns all states that the file may have; the first one is durable.
 fn run(disk: &Disk, from: Model, batches: u64, random: &mut fastrand::Rng) -> Vec<Model> {
     let mut states = vec![from];
-    let Ok(mut store) = Store::with_backend(disk.clone()) else { return states };
+    let Ok(mut store) = FileStore::with_backend(disk.clone()) else { return states };
     for _ in 0..batches {
         let mut next = states[states.len() - 1].clone();
         let batch = next.change(random);
@@ -244,7 +244,7 @@ fn run(disk: &Disk, from: Model, batches: u64, random: &mut fastrand::Rng) -> Ve
         if random.u8(0..6) == 0 {
             drop(store);
             let bytes = disk.clone();
-            let Ok(again) = Store::with_backend(bytes) else { break };
+            let Ok(again) = FileStore::with_backend(bytes) else { break };
             store = again;
         }
     }
@@ -255,7 +255,7 @@ fn run(disk: &Disk, from: Model, batches: u64, random: &mut fastrand::Rng) -> Ve
 /// repair, so that another cut can interrupt the repair.
 fn found(cut: Vec<u8>, states: &[Model], context: &str) -> (Vec<u8>, Model) {
     let disk = Disk::of(cut.clone(), u64::MAX);
-    let store = match Store::with_backend(disk.clone()) {
+    let store = match FileStore::with_backend(disk.clone()) {
         Ok(store) => store,
         // Cut during creation: the file is moved aside and created again. Nothing is lost.
         Err(OpenError::Corrupt(_)) if states[0] == Model::default() => {
@@ -317,7 +317,7 @@ fn disk_that_cannot_be_read_is_no_damage() {
     for unreadable in 0.. {
         let disk = Disk::of(bytes.clone(), u64::MAX);
         disk.0.lock().unwrap().unreadable = unreadable;
-        match Store::with_backend(disk).and_then(|store| store.load()) {
+        match FileStore::with_backend(disk).and_then(|store| store.load()) {
             Ok(_) => return assert!(unreadable > 10, "{unreadable} reads are no test"),
             Err(OpenError::Io(_)) => (),
             Err(other) => panic!("from read {unreadable} on: {other:?}"),

@@ -5,7 +5,8 @@ use crate::batch::Batch;
 use crate::checkpoint::{Checkpoint, SLICE, now};
 use crate::commit_metrics::COMMITS;
 use crate::file_identity::{FileIdentity, beside};
-use crate::store::{OpenError, Store, StoreError};
+use crate::file_store::{FileStore, OpenError};
+use crate::store::{Store, StoreError};
 use std::path::Path;
 
 /// How many records, and how many bytes of letters, one commit of a rewrite may hold.
@@ -31,9 +32,9 @@ pub(crate) enum RewriteError {
 /// letters are in no file yet.
 pub(crate) fn rewrite(
     checkpoint: &Checkpoint,
-    old: Option<&Store>,
+    old: Option<&dyn Store>,
     unwritten: &Batch,
-) -> Result<Store, RewriteError> {
+) -> Result<FileStore, RewriteError> {
     let path = &checkpoint.shared.path;
     let fresh = beside(path, "new", now());
     let written = write(checkpoint, old, unwritten, &fresh);
@@ -61,11 +62,11 @@ pub(crate) fn rewrite(
 
 fn write(
     checkpoint: &Checkpoint,
-    old: Option<&Store>,
+    old: Option<&dyn Store>,
     unwritten: &Batch,
     fresh: &Path,
-) -> Result<(Store, usize, usize), RewriteError> {
-    let store = Store::open(fresh)?;
+) -> Result<(FileStore, usize, usize), RewriteError> {
+    let mut store = FileStore::open(fresh)?;
     let (mut batch, mut from) = (Batch::default(), None);
     loop {
         let (records, next) = checkpoint.lock().book.records_from(from.as_ref(), SLICE);

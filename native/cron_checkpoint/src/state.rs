@@ -67,7 +67,7 @@ impl Question {
         Self { process, range, answer: Some(answer) }
     }
 
-    pub(crate) fn ask(mut self, store: &Store) {
+    pub(crate) fn ask(mut self, store: &dyn Store) {
         if let Some(answer) = self.answer.take() {
             answer(store.letters(&self.process, self.range));
         }

@@ -7,9 +7,10 @@ use crate::book::Book;
 use crate::checkpoint::{Checkpoint, SLICE, now};
 use crate::commit_metrics::{COMMITS, Commit};
 use crate::file_identity::beside;
+use crate::file_store::{FileStore, OpenError};
 use crate::rewrite::rewrite;
 use crate::state::{State, Waiter};
-use crate::store::{OpenError, Store};
+use crate::store::Store;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::PoisonError;
@@ -40,7 +41,7 @@ const FOLDED: usize = 64;
 const COMPACTED: u64 = 16 << 20;
 
 /// Opens a file and reads it. A damaged file is moved aside, logged and replaced by an empty one.
-pub(crate) fn open(path: &Path) -> Result<(Store, Book), OpenError> {
+pub(crate) fn open(path: &Path) -> Result<(FileStore, Book), OpenError> {
     match read(path) {
         Err(OpenError::Corrupt(reason)) => {
             let aside = beside(path, "corrupt", now());
@@ -56,8 +57,8 @@ pub(crate) fn open(path: &Path) -> Result<(Store, Book), OpenError> {
     }
 }
 
-fn read(path: &Path) -> Result<(Store, Book), OpenError> {
-    let store = Store::open(path)?;
+fn read(path: &Path) -> Result<(FileStore, Book), OpenError> {
+    let store = FileStore::open(path)?;
     let contents = store.load()?;
     Ok((store, Book::new(contents)))
 }
@@ -77,14 +78,14 @@ pub(crate) fn run(mut writer: Writer) {
 }
 
 /// Opens the writer's file, initially and after an error.
-pub(crate) type Opener = Box<dyn FnMut() -> Result<Store, OpenError> + Send>;
+pub(crate) type Opener = Box<dyn FnMut() -> Result<Box<dyn Store>, OpenError> + Send>;
 
 /// Writes a checkpoint. Usually a thread runs it; with [`Checkpoint::by_hand`] the caller runs each
 /// turn.
 pub struct Writer {
     checkpoint: Checkpoint,
     open: Opener,
-    store: Option<Store>,
+    store: Option<Box<dyn Store>>,
     /// `None` after a failed commit: redb refuses all use of a file until it is reopened.
     broken: bool,
     /// The changes taken from the book that are not durable, with the number of their latest batch.
@@ -113,7 +114,7 @@ pub enum Turn {
 }
 
 impl Writer {
-    pub(crate) fn new(checkpoint: Checkpoint, store: Store, open: Opener) -> Self {
+    pub(crate) fn new(checkpoint: Checkpoint, store: Box<dyn Store>, open: Opener) -> Self {
         Self {
             checkpoint,
             open,
@@ -174,7 +175,7 @@ impl Writer {
         }
         if let Some(store) = &self.store {
             for question in questions {
-                let _ = catch_unwind(AssertUnwindSafe(|| question.ask(store)));
+                let _ = catch_unwind(AssertUnwindSafe(|| question.ask(&**store)));
             }
         }
         if closing && !self.checkpoint.lock().is_awaited() { Turn::Closed } else { Turn::Committed }
@@ -184,9 +185,9 @@ impl Writer {
         let path = &self.checkpoint.shared.path;
         let Some((batch, _)) = &self.retained else { return Ok(()) };
         if self.store.as_ref().is_some_and(|store| !store.is_in_place(path)) {
-            let old = self.store.as_ref();
+            let old = self.store.as_deref();
             let rewritten = rewrite(&self.checkpoint, old, batch).map_err(|e| e.to_string())?;
-            self.store = Some(rewritten);
+            self.store = Some(Box::new(rewritten));
             self.broken = false;
         }
         if self.broken {
@@ -196,7 +197,7 @@ impl Writer {
             self.store = Some((self.open)().map_err(|error| error.to_string())?);
             self.broken = false;
         }
-        let Some(store) = &self.store else { return Err("it is closed".into()) };
+        let Some(store) = &mut self.store else { return Err("it is closed".into()) };
         let committed = store.commit(batch, now()).map_err(|error| error.to_string());
         self.broken = committed.is_err();
         committed

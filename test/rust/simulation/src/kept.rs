@@ -5,7 +5,7 @@ use crate::calls::Wanted;
 use crate::disk::Disk;
 use crate::expected::Known;
 use crate::monitor::{Monitor, Pid, Process, cursor};
-use cron_checkpoint::{Checkpoint, Settings, Store, Turn, Waiter, Writer};
+use cron_checkpoint::{Checkpoint, FileStore, Settings, Turn, Waiter, Writer};
 use cron_engine::{MonitorId, Position};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -32,7 +32,7 @@ impl Kept {
     pub(crate) fn open(disk: Option<&Disk>) -> Self {
         let (checkpoint, writer) = match disk.cloned() {
             Some(disk) => {
-                let open = move || Store::with_backend(disk.clone());
+                let open = move || FileStore::with_backend(disk.clone());
                 let opened = Checkpoint::by_hand(open, 10).expect("what was synced is whole");
                 (opened.0, Some(opened.1))
             }
