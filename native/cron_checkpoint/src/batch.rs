@@ -1,8 +1,9 @@
 //! The changes that one commit writes. A later change replaces an earlier one. A batch whose commit
 //! failed absorbs the changes made since, and one commit writes both.
 
+use crate::book::Progress;
 use crate::{Letter, Record};
-use cron_engine::ProcessId;
+use cron_engine::{Position, ProcessId};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Changes that belong together: after a crash, either all of them are on disk or none.
@@ -16,6 +17,21 @@ pub struct Batch {
     pub(crate) forgotten: BTreeSet<ProcessId>,
     /// The last number given to a letter, 0 for none. It stays when the letter is deleted.
     pub(crate) last_letter: u64,
+    /// The progress of processes, for the database of a cluster. It has their other state already.
+    pub(crate) moved: BTreeMap<ProcessId, Moved>,
+}
+
+/// The progress of a process since the last commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Moved {
+    /// How far it is.
+    pub progress: Progress,
+    /// The position after the last acked result.
+    pub position: Position,
+    /// When the position was noted, in ms since the Unix epoch.
+    pub at: u64,
+    /// The ownership in which it was noted: the epoch of the shard.
+    pub(crate) stake: i64,
 }
 
 impl Batch {
@@ -26,11 +42,40 @@ impl Batch {
             && self.letters.is_empty()
             && self.forgotten.is_empty()
             && self.last_letter == 0
+            && self.moved.is_empty()
+    }
+
+    /// The progress of processes, in their order.
+    pub fn progress(&self) -> impl Iterator<Item = (&ProcessId, &Moved)> {
+        self.moved.iter()
+    }
+
+    /// New dead letters, in the order of their processes and numbers.
+    pub fn new_letters(&self) -> impl Iterator<Item = (&ProcessId, &Letter)> {
+        self.letters.iter().filter_map(|((process, _), letter)| Some((process, letter.as_ref()?)))
     }
 
     /// Sets the record of a process.
     pub fn put(&mut self, process: ProcessId, record: Record) {
         self.records.insert(process, Some(record));
+    }
+
+    /// Notes the progress of a process of a cluster.
+    pub(crate) fn moved(&mut self, process: ProcessId, moved: Moved) {
+        self.moved.insert(process, moved);
+    }
+
+    /// Drops what is noted of a process of a cluster.
+    pub(crate) fn lose(&mut self, process: &ProcessId) {
+        self.moved.remove(process);
+        self.drop_letters(*process);
+    }
+
+    /// Drops what is noted of processes of a cluster, except for those to keep.
+    pub(crate) fn retain(&mut self, keeps: impl Fn(&ProcessId, &Moved) -> bool) {
+        self.moved.retain(|process, moved| keeps(process, moved));
+        let moved = &self.moved;
+        self.letters.retain(|(process, _), _| moved.contains_key(process));
     }
 
     /// Adds a dead letter.
@@ -71,6 +116,7 @@ impl Batch {
         }
         self.records.extend(newer.records);
         self.letters.extend(newer.letters);
+        self.moved.extend(newer.moved);
         self.number(newer.last_letter);
     }
 }

@@ -6,9 +6,12 @@
 //! [`Book::records_from`], which have a limit.
 
 mod letters;
+mod owned;
 
 pub use self::letters::Full;
 pub(crate) use self::letters::{Key, Letters};
+use self::owned::{Owned, Shards};
+pub use self::owned::{OwnedProcess, Progress};
 
 use crate::batch::Batch;
 use crate::file_store::Contents;
@@ -34,6 +37,8 @@ pub(crate) struct Book {
     /// The number of the batch that collects changes, and that of the last durable one.
     collecting: u64,
     durable: u64,
+    /// The owned shards; `None` outside a cluster.
+    shards: Option<Shards>,
 }
 
 #[derive(Debug)]
@@ -48,6 +53,8 @@ struct Entry {
     /// The batch whose commit makes the start position durable, or a later position that follows
     /// from it.
     start: u64,
+    /// Its progress, in a cluster.
+    owned: Option<Owned>,
 }
 
 /// The latest registration of the process has not ended.
@@ -64,12 +71,12 @@ impl Book {
                 // Its monitor ran until the last commit, even if it had no results.
                 record.at = record.at.max(written);
             }
-            Box::new(Entry { epoch: 0, track: None, stopped: false, record, start: 0 })
+            Box::new(Entry { epoch: 0, track: None, stopped: false, record, start: 0, owned: None })
         };
         let entries = records.into_iter().map(|(of, record)| (of, entry(record))).collect();
         let letters = Letters::new(letters, last_letter);
         let pending = Some(Batch::default());
-        Self { entries, letters, pending, collecting: 1, durable: 0 }
+        Self { entries, letters, pending, collecting: 1, durable: 0, shards: None }
     }
 
     /// A book in memory. It never accepts dead letters.
@@ -154,23 +161,43 @@ impl Book {
         (rest().take(limit).map(|(process, entry)| (process, &**entry)), next)
     }
 
-    /// Begins a registration at `position`. Returns false if a later one has begun.
+    /// Begins a registration at `position`. Returns false if a later one has begun, or if this host
+    /// node does not own the process.
     pub(crate) fn begin(&mut self, track: &Arc<Track>, record: Record) -> bool {
         let (process, epoch) = (track.process, track.epoch);
-        if self.entries.get(&process).is_some_and(|entry| entry.epoch > epoch) {
+        let known = self.entries.get(&process);
+        if known.is_some_and(|entry| entry.epoch > epoch)
+            || (known.is_none() && self.is_of_cluster())
+        {
             return false;
         }
-        self.put(process, &record);
-        let same = self.entries.get(&process).filter(|e| e.record.position == record.position);
+        let mut owned = known.and_then(|entry| entry.owned);
+        let same = known.filter(|entry| entry.record.position == record.position);
         let start = same.map_or(self.collecting, |entry| entry.start);
+        match &mut owned {
+            None => self.put(process, &record),
+            // The database has its position, unless that is too old.
+            Some(owned) => owned.begun(),
+        }
         let track = Some(Arc::clone(track));
-        let entry = Entry { epoch, track, stopped: false, record, start };
+        let entry = Entry { epoch, track, stopped: false, record, start, owned };
         self.entries.insert(process, Box::new(entry));
         true
     }
 
     /// Sets the position of a registration.
     pub(crate) fn moved(&mut self, process: &ProcessId, epoch: u64, position: Position, now: u64) {
+        self.moved_by(process, epoch, (0, position), now);
+    }
+
+    /// Sets the position of a registration, which has acked this many results.
+    fn moved_by(
+        &mut self,
+        process: &ProcessId,
+        epoch: u64,
+        (acked, position): (u64, Position),
+        now: u64,
+    ) {
         let collecting = self.collecting;
         self.change(process, epoch, |entry| {
             if entry.record.position == Position::Unresolved {
@@ -178,6 +205,9 @@ impl Book {
             }
             entry.record.position = position;
             entry.record.at = now;
+            if let Some(owned) = &mut entry.owned {
+                owned.acked(acked);
+            }
         });
     }
 
@@ -192,10 +222,11 @@ impl Book {
     /// Copies the latest ack of a registration into the process's record. Does nothing if the
     /// registration has ended or is not the latest.
     pub(crate) fn settle_track(&mut self, track: &Track, now: u64) {
-        if let Some(cursor) = track.take()
+        if let Some((acked, cursor)) = track.take()
             && self.is_live(&track.process, track.epoch)
         {
-            self.moved(&track.process, track.epoch, Position::After(cursor), now);
+            let moved = (acked, Position::After(cursor));
+            self.moved_by(&track.process, track.epoch, moved, now);
         }
     }
 
@@ -257,8 +288,10 @@ impl Book {
     fn change(&mut self, process: &ProcessId, epoch: u64, change: impl FnOnce(&mut Entry)) {
         if let Some(entry) = self.entries.get_mut(process).filter(|entry| entry.epoch == epoch) {
             change(entry);
-            if let Some(pending) = &mut self.pending {
-                pending.put(*process, entry.record.clone());
+            match (&mut self.pending, &entry.owned) {
+                (None, _) => {}
+                (Some(pending), None) => pending.put(*process, entry.record.clone()),
+                (Some(pending), Some(owned)) => pending.moved(*process, owned.moved(&entry.record)),
             }
         }
     }
@@ -285,8 +318,14 @@ impl Book {
         if latest && !self.letters.has_room(bytes, limits) {
             return Err(Full);
         }
-        let number = self.letters.next_number();
-        pending.number(number);
+        let owned = self.entries.get_mut(&process).and_then(|entry| entry.owned.as_mut());
+        let number = if let Some(owned) = owned {
+            owned.next_letter()
+        } else {
+            let number = self.letters.next_number();
+            pending.number(number);
+            number
+        };
         if latest {
             letter.id = number;
             self.letters.insert((process, number), bytes);

@@ -9,8 +9,9 @@ use crate::store::LetterRange;
 use crate::track::{Noted, Track};
 use cron_engine::{Cursor, Position, ProcessId};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// How many entries one lock covers: about 100 µs.
 pub(crate) const SLICE: usize = 256;
@@ -27,6 +28,12 @@ pub struct Checkpoint {
 
 pub(crate) struct Shared {
     pub(crate) path: PathBuf,
+    /// What log records call it.
+    pub(crate) name: String,
+    /// When it was opened, and how many µs later the oldest change was made that is not committed; 0
+    /// for none. A lock for each push would cost too much.
+    pub(crate) opened: Instant,
+    pub(crate) unsaved: AtomicU64,
     pub(crate) settings: Settings,
     pub(crate) state: Mutex<State>,
     pub(crate) wake: Condvar,
@@ -54,8 +61,14 @@ pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Checkpoint {
     pub(crate) fn of(book: Book, path: PathBuf, settings: Settings) -> Self {
+        let name = format!("checkpoint {}", path.display());
+        Self::named(name, book, path, settings)
+    }
+
+    pub(crate) fn named(name: String, book: Book, path: PathBuf, settings: Settings) -> Self {
         let (state, wake) = (Mutex::new(State::new(book)), Condvar::new());
-        Self { shared: Arc::new(Shared { path, settings, state, wake }) }
+        let (opened, unsaved) = (Instant::now(), AtomicU64::new(0));
+        Self { shared: Arc::new(Shared { path, name, opened, unsaved, settings, state, wake }) }
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
@@ -85,7 +98,8 @@ impl Checkpoint {
     /// Begins a registration. `epoch` exceeds that of every earlier one. `choose` returns the start
     /// position for the process's record; the lock is held, so no other change comes in between.
     ///
-    /// If the start is not durable, [`Checkpoint::flush`] reports when it is.
+    /// If the start is not durable, [`Checkpoint::flush`] reports when it is. In a cluster the
+    /// registration is lost at once if this host node does not own the process.
     #[must_use]
     pub fn begin(
         &self,
@@ -100,7 +114,10 @@ impl Checkpoint {
             let position = choose(state.book.find(&process, now));
             let unresolved = position == Position::Unresolved;
             let durable = unresolved || state.book.is_durable(&process, &position);
-            state.book.begin(&track, Record { position, watched: true, at: now, options });
+            let record = Record { position, watched: true, at: now, options };
+            if !state.book.begin(&track, record) && state.book.is_of_cluster() {
+                track.lose();
+            }
             let in_memory = state.book.is_in_memory();
             if in_memory {
                 self.expire_some(state, now);
@@ -291,11 +308,26 @@ impl Checkpoint {
             return changed;
         }
         state.waiters.extend(waiter);
+        state.note_changes();
+        self.publish_unsaved(&state);
         let wakes = state.wakes_for() != before;
         drop(state);
         if wakes {
             self.shared.wake.notify_all();
         }
         changed
+    }
+
+    /// Publishes for [`Checkpoint::unsaved_for`] when the oldest change was made that is not committed.
+    pub(crate) fn publish_unsaved(&self, state: &State) {
+        if state.book.is_of_cluster() {
+            let since = state.unsaved_since().map_or(0, |since| self.micros(since));
+            self.shared.unsaved.store(since, Ordering::Release);
+        }
+    }
+
+    pub(crate) fn micros(&self, at: Instant) -> u64 {
+        let since = at.saturating_duration_since(self.shared.opened).as_micros();
+        u64::try_from(since).unwrap_or(u64::MAX).max(1)
     }
 }

@@ -148,7 +148,7 @@ impl FileStore {
 }
 
 impl Store for FileStore {
-    fn commit(&mut self, batch: &Batch, now: u64) -> Result<(), StoreError> {
+    fn commit(&mut self, batch: &Batch, now: u64) -> Result<Vec<ProcessId>, StoreError> {
         self.run(|database| {
             let transaction = database.begin_write()?;
             {
@@ -178,7 +178,7 @@ impl Store for FileStore {
                 transaction.open_table(TIMES)?.insert("written", now)?;
             }
             transaction.commit()?;
-            Ok(())
+            Ok(Vec::new())
         })
         .map_err(|error| StoreError::new(error.to_string()))
     }

@@ -16,6 +16,7 @@
 mod batch;
 mod book;
 mod checkpoint;
+mod cluster;
 mod commit_metrics;
 mod file_identity;
 mod file_store;
@@ -30,8 +31,8 @@ mod store;
 mod track;
 mod writer;
 
-pub use batch::Batch;
-pub use book::{Full, Monitored};
+pub use batch::{Batch, Moved};
+pub use book::{Full, Monitored, OwnedProcess, Progress};
 pub use checkpoint::{Begun, Checkpoint, now};
 pub use commit_metrics::{COMMITS, Commit, Meter};
 pub use file_store::{FileStore, OpenError};

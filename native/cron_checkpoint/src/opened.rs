@@ -47,10 +47,7 @@ impl Checkpoint {
             boxed(store),
             Box::new(move || FileStore::open(&again).map(boxed)),
         );
-        let thread = std::thread::Builder::new().name("hb_cron_checkpoint".into());
-        thread
-            .spawn(move || writer::run(writer))
-            .map_err(|error| OpenError::Io(format!("cannot start its writer thread: {error}")))?;
+        writer::start(writer)?;
         open.insert(path, checkpoint.clone());
         Ok((checkpoint, false))
     }

@@ -238,7 +238,7 @@ fn run(disk: &Disk, from: Model, batches: u64, random: &mut fastrand::Rng) -> Ve
         states.push(next);
         match committed {
             // The states before a commit are no longer possible.
-            Ok(()) => drop(states.drain(..states.len() - 1)),
+            Ok(_) => drop(states.drain(..states.len() - 1)),
             Err(_) => break,
         }
         if random.u8(0..6) == 0 {

@@ -14,6 +14,11 @@ pub struct Settings {
     pub interval: Duration,
     /// Limits on dead letters.
     pub letters: LetterLimits,
+    /// The longest time between two commits without a waiter. Pushing stops in a cluster if acks are
+    /// not saved in time.
+    pub at_most: Duration,
+    /// The longest pause after failed commits.
+    pub retry_at_most: Duration,
     /// The age at which a stopped process without dead letters is forgotten; `None` for never.
     pub expire_after: Option<Duration>,
 }
@@ -24,7 +29,8 @@ impl Settings {
     pub const fn new(interval: Duration, letters: u64) -> Self {
         let letters =
             LetterLimits { count: letters, bytes: u64::MAX, unwritten_bytes: UNWRITTEN_LETTERS };
-        Self { interval, letters, expire_after: None }
+        let (at_most, retry_at_most) = (Duration::MAX, Duration::from_secs(10));
+        Self { interval, letters, at_most, retry_at_most, expire_after: None }
     }
 
     /// Processes that were stopped before this time expire now.
@@ -34,8 +40,8 @@ impl Settings {
     }
 
     /// How long the writer collects changes without a waiter, while few results are at stake.
-    pub(crate) const fn long_interval(&self) -> Duration {
-        self.interval.saturating_mul(20)
+    pub(crate) fn long_interval(&self) -> Duration {
+        self.interval.saturating_mul(20).min(self.at_most)
     }
 }
 

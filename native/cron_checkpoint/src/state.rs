@@ -31,6 +31,10 @@ pub(crate) struct State {
     pub(crate) freed: u64,
     /// Where the next search for expired processes begins, for a checkpoint in memory.
     pub(crate) expired_to: Option<ProcessId>,
+    /// When the oldest change was made that the writer has not taken, and the oldest one that it has
+    /// taken and not committed. Noted in a cluster only.
+    pub(crate) changed_since: Option<Instant>,
+    pub(crate) taken_since: Option<Instant>,
     /// When the commit under way began.
     pub(crate) writing_since: Option<Instant>,
     pub(crate) status: Status,
@@ -94,13 +98,38 @@ impl State {
             closed: false,
             freed: 0,
             expired_to: None,
+            changed_since: None,
+            taken_since: None,
             writing_since: None,
             status: Status::default(),
         }
     }
 
     pub(crate) fn has_work(&self) -> bool {
-        self.is_urgent() || !self.dirty.is_empty() || self.book.has_pending()
+        self.is_urgent() || self.has_changes()
+    }
+
+    fn has_changes(&self) -> bool {
+        !self.dirty.is_empty() || self.book.has_pending()
+    }
+
+    /// Notes when the oldest change was made that the writer has not taken.
+    pub(crate) fn note_changes(&mut self) {
+        if self.book.is_of_cluster() && self.changed_since.is_none() && self.has_changes() {
+            self.changed_since = Some(Instant::now());
+        }
+    }
+
+    /// The writer takes changes, perhaps not all.
+    pub(crate) fn changes_taken(&mut self) {
+        let oldest = self.changed_since.take();
+        self.taken_since = self.taken_since.into_iter().chain(oldest).min();
+        self.note_changes();
+    }
+
+    /// When the oldest change was made that is not committed.
+    pub(crate) fn unsaved_since(&self) -> Option<Instant> {
+        self.taken_since.into_iter().chain(self.changed_since).min()
     }
 
     /// The conditions that the writer waits for: any change, many results at stake, a caller that

@@ -10,10 +10,13 @@ use std::path::Path;
 pub trait Store: Send {
     /// Commits a batch completely or not at all. `now` is in ms since the Unix epoch.
     ///
+    /// The database of a cluster refuses the progress of processes that this host node does not own
+    /// any more, or that were started anew or forgotten. It returns these.
+    ///
     /// # Errors
     /// [`StoreError`]: it is unknown whether the batch is durable, and the storage must be opened
     /// again. Committing the batch again is right in both cases.
-    fn commit(&mut self, batch: &Batch, now: u64) -> Result<(), StoreError>;
+    fn commit(&mut self, batch: &Batch, now: u64) -> Result<Vec<ProcessId>, StoreError>;
 
     /// Reads dead letters of a process, oldest first, and returns whether there are more.
     ///

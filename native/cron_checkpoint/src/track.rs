@@ -18,6 +18,8 @@ pub struct Track {
     pub(crate) epoch: u64,
     acked: Mutex<Acked>,
     dirty: AtomicBool,
+    /// Another host node owns the process now, or it was started anew or forgotten.
+    lost: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -42,7 +44,7 @@ pub(crate) enum Noted {
 impl Track {
     pub(crate) const fn new(process: ProcessId, epoch: u64) -> Self {
         let acked = Mutex::new(Acked { last: None, taken: 0 });
-        Self { process, epoch, acked, dirty: AtomicBool::new(false) }
+        Self { process, epoch, acked, dirty: AtomicBool::new(false), lost: AtomicBool::new(false) }
     }
 
     /// Acknowledges all edges up to number `seq`, whose cursor this is.
@@ -66,8 +68,18 @@ impl Track {
         self.lock().last.clone()
     }
 
-    /// Takes the cursor of the last acked edge, if the writer has not taken it yet.
-    pub(crate) fn take(&self) -> Option<Cursor> {
+    /// Whether this registration must not push: see [`crate::Checkpoint::lost`]. Its acks are ignored.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        self.lost.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn lose(&self) {
+        self.lost.store(true, Ordering::Release);
+    }
+
+    /// Takes the number and the cursor of the last acked edge, if the writer has not taken it yet.
+    pub(crate) fn take(&self) -> Option<(u64, Cursor)> {
         // Clear the flag first: an ack in between then notifies the writer once too often instead
         // of never.
         if !self.dirty.swap(false, Ordering::AcqRel) {
@@ -77,7 +89,7 @@ impl Track {
         let (seq, cursor) = acked.last.clone()?;
         acked.taken = seq;
         drop(acked);
-        Some(cursor)
+        Some((seq, cursor))
     }
 
     fn lock(&self) -> MutexGuard<'_, Acked> {
@@ -103,7 +115,7 @@ mod tests {
         assert_eq!(track.take(), None);
         assert_eq!(track.note(1, cursor("one")), Noted::First);
         assert_eq!(track.note(2, cursor("two")), Noted::Known);
-        assert_eq!(track.take(), Some(cursor("two")));
+        assert_eq!(track.take(), Some((2, cursor("two"))));
         assert_eq!(track.take(), None, "it was taken");
         assert_eq!(track.note(3, cursor("three")), Noted::First);
         assert_eq!(track.acked(), Some((3, cursor("three"))));
@@ -126,7 +138,7 @@ mod tests {
     fn track_never_goes_back() {
         let track = track();
         assert_eq!(track.note(2, cursor("two")), Noted::First);
-        assert_eq!(track.take(), Some(cursor("two")));
+        assert_eq!(track.take(), Some((2, cursor("two"))));
         assert_eq!(track.note(1, cursor("one")), Noted::Known);
         assert_eq!(track.note(2, cursor("again")), Noted::Known);
         assert_eq!(track.take(), None);

@@ -11,6 +11,7 @@ use crate::file_store::{FileStore, OpenError};
 use crate::rewrite::rewrite;
 use crate::state::{State, Waiter};
 use crate::store::Store;
+use cron_engine::ProcessId;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::PoisonError;
@@ -22,8 +23,8 @@ const HEARTBEAT: Duration = Duration::from_mins(1);
 /// How often to check that the path still leads to the open file.
 const LOOK: Duration = Duration::from_secs(5);
 
-/// The first and the longest pause after a failed commit.
-const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
+/// The first pause after a failed commit.
+const RETRY: Duration = Duration::from_millis(100);
 
 /// The shortest time between two commits that callers wait for. A hundred thousand monitors that
 /// are started one by one, each waiting until its start is durable, would otherwise keep the disk
@@ -63,8 +64,17 @@ fn read(path: &Path) -> Result<(FileStore, Book), OpenError> {
     Ok((store, Book::new(contents)))
 }
 
+/// Starts the thread of a writer.
+pub(crate) fn start(writer: Writer) -> Result<(), OpenError> {
+    let thread = std::thread::Builder::new().name("hb_cron_checkpoint".into());
+    let started = thread.spawn(move || run(writer));
+    started
+        .map(drop)
+        .map_err(|error| OpenError::Io(format!("cannot start its writer thread: {error}")))
+}
+
 /// Runs turns until the checkpoint is closed.
-pub(crate) fn run(mut writer: Writer) {
+fn run(mut writer: Writer) {
     loop {
         writer.wait();
         match catch_unwind(AssertUnwindSafe(|| writer.turn())) {
@@ -137,6 +147,7 @@ impl Writer {
         let questions = std::mem::take(&mut state.questions);
         let dirty = std::mem::take(&mut state.dirty);
         state.at_stake = false;
+        state.changes_taken();
         self.freed += std::mem::take(&mut state.freed);
         let closing = state.closing;
         drop(state);
@@ -149,8 +160,15 @@ impl Writer {
         drop(dirty);
         let mut state = self.checkpoint.lock();
         let (newer, number) = state.book.take_pending();
+        state.changes_taken();
+        self.checkpoint.publish_unsaved(&state);
         let started = Instant::now();
         state.writing_since = Some(started);
+        if let Some((batch, _)) = &mut self.retained
+            && state.book.is_of_cluster()
+        {
+            state.book.prune(batch);
+        }
         drop(state);
         match &mut self.retained {
             Some((batch, latest)) => {
@@ -160,15 +178,18 @@ impl Writer {
             None => self.retained = Some((newer, number)),
         }
         COMMITS.note(&Commit::Begun);
-        if let Err(reason) = self.commit() {
-            COMMITS.note(&Commit::Failed(started.elapsed(), &reason));
-            self.failed(reason);
-            let gives_up = closing && self.failures >= CLOSING_TRIES;
-            return if gives_up { Turn::Closed } else { Turn::Failed };
-        }
+        let refused = match self.commit() {
+            Ok(refused) => refused,
+            Err(reason) => {
+                COMMITS.note(&Commit::Failed(started.elapsed(), &reason));
+                self.failed(reason);
+                let gives_up = closing && self.failures >= CLOSING_TRIES;
+                return if gives_up { Turn::Closed } else { Turn::Failed };
+            }
+        };
         let took = started.elapsed();
         COMMITS.note(&Commit::Done(took));
-        self.committed(took);
+        self.committed(took, &refused);
         // A panic of a waiter must not end this thread.
         for waiter in std::mem::take(&mut self.waiters) {
             let _ = catch_unwind(AssertUnwindSafe(waiter));
@@ -181,9 +202,9 @@ impl Writer {
         if closing && !self.checkpoint.lock().is_awaited() { Turn::Closed } else { Turn::Committed }
     }
 
-    fn commit(&mut self) -> Result<(), String> {
+    fn commit(&mut self) -> Result<Vec<ProcessId>, String> {
         let path = &self.checkpoint.shared.path;
-        let Some((batch, _)) = &self.retained else { return Ok(()) };
+        let Some((batch, _)) = &self.retained else { return Ok(Vec::new()) };
         if self.store.as_ref().is_some_and(|store| !store.is_in_place(path)) {
             let old = self.store.as_deref();
             let rewritten = rewrite(&self.checkpoint, old, batch).map_err(|e| e.to_string())?;
@@ -203,24 +224,29 @@ impl Writer {
         committed
     }
 
-    fn committed(&mut self, took: Duration) {
+    fn committed(&mut self, took: Duration, refused: &[ProcessId]) {
         self.rested_since = Instant::now();
         let retained = self.retained.take();
         let mut state = self.checkpoint.lock();
+        for process in refused {
+            let moved = retained.as_ref().and_then(|(batch, _)| batch.moved.get(process));
+            if let Some(moved) = moved {
+                state.book.refused(process, moved);
+            }
+        }
         if let Some((_, number)) = &retained {
             state.book.written(*number);
         }
+        state.taken_since = None;
+        self.checkpoint.publish_unsaved(&state);
         state.writing_since = None;
         state.status.commits += 1;
         state.status.last_commit = took;
         state.status.failing = None;
         drop(state);
         if self.failures > 0 {
-            let path = self.checkpoint.shared.path.display();
-            log::warn!(
-                "checkpoint {path} can be written again after {} failed commits",
-                self.failures
-            );
+            let name = &self.checkpoint.shared.name;
+            log::warn!("{name} can be written again after {} failed commits", self.failures);
             self.failures = 0;
         }
     }
@@ -228,8 +254,7 @@ impl Writer {
     fn failed(&mut self, reason: String) {
         self.failures += 1;
         if self.failures.is_power_of_two() {
-            let path = self.checkpoint.shared.path.display();
-            log::error!("checkpoint {path} cannot be written: {reason}");
+            log::error!("{} cannot be written: {reason}", self.checkpoint.shared.name);
         }
         let mut state = self.checkpoint.lock();
         state.writing_since = None;
@@ -338,8 +363,8 @@ impl Writer {
 
     /// The pause after failures: longer after each, and cut short when the file is to be closed.
     fn pause(&self) {
-        let (first, longest) = RETRY;
-        let pause = first.saturating_mul(1 << self.failures.min(10)).min(longest);
+        let longest = self.checkpoint.shared.settings.retry_at_most;
+        let pause = RETRY.saturating_mul(1 << self.failures.min(10)).min(longest);
         let state = self.checkpoint.lock();
         let wake = &self.checkpoint.shared.wake;
         drop(wake.wait_timeout_while(state, pause, |state| !state.closing));
