@@ -5,6 +5,8 @@
 
 -define(M, hb_cron_autostart).
 
+eunit_wrapper_(Tests) -> deadline:each(Tests).
+
 options(More) -> maps:merge(#{cron_autostart => true, cron_processes => [], cron_checkpoint => <<"no such file">>}, More).
 
 device_is_enough_test() ->
