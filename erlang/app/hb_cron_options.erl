@@ -2,8 +2,8 @@
 %%% hb_cron_configuration}), then the default. {@link hb_cron_option_table} declares them.
 -module(hb_cron_options).
 
--export([for_monitor/2, settings/1, moved/2, is_paused/1, set_paused/2, is_supervised/1, for_library/3, pack/1,
-         for_node/0, host_nodes/1, describe/0, sources/0, sources/1]).
+-export([for_monitor/2, settings/1, moved/2, is_paused/1, set_paused/2, is_supervised/1, goes_on/1, set_going_on/1,
+         for_library/3, pack/1, for_node/0, host_nodes/1, describe/0, sources/0, sources/1]).
 -export([rate/1, cursor/1]).
 
 -export_type([monitor/0, node_options/0, cursor/0]).
@@ -28,8 +28,8 @@
 }.
 %% The options of one monitor; rare ones are present only if they are set. `settings': all other options of scope
 %% monitor. `routed': the host chose the node, which may change. `own_logger': the logger was started for this
-%% monitor, and ends with it. `registered': it was registered before, so it continues from the checkpoint. `token':
-%% it is a planned start.
+%% monitor, and ends with it. `registered': it continues from the checkpoint if that knows the process, since it was
+%% registered before, or no caller chose its cursor. `token': it is a planned start.
 
 -type node_options() :: #{atom() => term()}.
 %% All options of scope node, see docs/options.md.
@@ -89,6 +89,14 @@ is_paused(Options) -> maps:get(paused, Options, false).
 %% @doc Whether the monitor is in a supervisor of the host's.
 -spec is_supervised(monitor()) -> boolean().
 is_supervised(Options) -> maps:get(supervised, Options, false).
+
+%% @doc Whether the monitor continues from the checkpoint if that knows the process, whatever its cursor.
+-spec goes_on(monitor()) -> boolean().
+goes_on(Options) -> is_supervised(Options) orelse maps:is_key(registered, Options).
+
+%% @doc The same options of a monitor that goes on.
+-spec set_going_on(monitor()) -> monitor().
+set_going_on(Options) -> Options#{registered => true}.
 
 %% @doc The same options with the pause changed, also in what the checkpoint keeps.
 -spec set_paused(boolean(), monitor()) -> monitor().

@@ -240,8 +240,7 @@ terminate(Reason, State) ->
 
 attach(#state{engine = none, leaving = Leaving, proc_id = ProcId, options = Options} = State) when map_size(Leaving) =:= 0 ->
     %% Restarted with its first options, it continues from its last ack.
-    GoOn = not State#state.known andalso
-        (hb_cron_options:is_supervised(Options) orelse maps:is_key(registered, Options)),
+    GoOn = not State#state.known andalso hb_cron_options:goes_on(Options),
     case hb_cron_registration:register(ProcId, State#state.cursor, GoOn, Options, State#state.words) of
         {ok, {Handle, _, _} = Registration, Origin, Start} ->
             _ = State#state.ticked andalso hb_process_monitor_nif:poll(Handle),
@@ -257,7 +256,7 @@ attach(State) ->
 registered(#state{options = #{registered := true}} = State) ->
     State;
 registered(#state{proc_id = ProcId, options = Options} = State) ->
-    Registered = Options#{registered => true},
+    Registered = hb_cron_options:set_going_on(Options),
     ok = hb_cron_registry:set_options(ProcId, Registered),
     State#state{options = Registered}.
 

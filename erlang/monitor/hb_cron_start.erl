@@ -154,11 +154,16 @@ start_owed(ProcId, Start) ->
     try
         case options(Start) of
             #{supervised := true} -> {ok, none};
-            Options -> {ok, start(ProcId, Options)}
+            Options -> {ok, start_going_on(ProcId, Options)}
         end
     catch
         error:Reason -> {error, Reason}
     end.
+
+%% A configured cursor is given at each start of the node. It counts at the first one.
+start_going_on(ProcId, Given) ->
+    ok = ensure_started(),
+    start_monitor(ProcId, hb_cron_options:set_going_on(hb_cron_options:for_monitor(ProcId, Given))).
 
 options({given, Options}) ->
     Options;

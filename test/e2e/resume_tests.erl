@@ -19,7 +19,8 @@ all_test_() ->
         fun process_that_is_refused_is_logged_found_and_tried_again/1,
         fun options_that_are_damaged_are_logged_with_the_reason/1,
         fun bad_configured_process_does_not_hold_up_the_others/1,
-        fun configured_process_with_bad_options_is_found_and_retried/1
+        fun configured_process_with_bad_options_is_found_and_retried/1,
+        fun configured_cursor_does_not_count_after_a_restart/1
      ]]}.
 
 setup() ->
@@ -141,3 +142,34 @@ configured_process_with_bad_options_is_found_and_retried(Cu) ->
     {Monitor, _} = harness:start(Cu, Bad, #{}),
     ok = ?M:stop(Monitor, deadline:ms()),
     ?assertEqual([], hb_cron_restarts:all()).
+
+%% Otherwise each restart of a node would push everything from there again.
+configured_cursor_does_not_count_after_a_restart(Cu) ->
+    Id = harness:proc_id(),
+    Options = #{cursor => earliest, rate => 3600000},
+    harness:host(#{cron_node => test_cu:url(Cu), cron_processes => [{Id, Options}]}),
+    harness:report_pushes(Id),
+    test_cu:add(Cu, Id, 3),
+    results_of_next_start(Id, 1, 3),
+    test_cu:add(Cu, Id, 2),
+    results_of_next_start(Id, 4, 5),
+    %% Not even while it is stopped. A caller may begin anywhere.
+    {ok, {Monitor, _, _}} = hb_cron_registry:find(Id),
+    ok = ?M:stop(Monitor, deadline:ms()),
+    test_cu:add(Cu, Id, 1),
+    results_of_next_start(Id, 6, 6),
+    {ok, {Again, _, _}} = hb_cron_registry:find(Id),
+    ok = ?M:stop(Again, deadline:ms()),
+    {Called, _} = ?M:start(Id, Options),
+    Called ! tick,
+    harness:await_results(1, 6).
+
+%% Restarts the application, as a node does, and waits until these results and no others are acked.
+results_of_next_start(Id, First, Last) ->
+    _ = application:stop(hb_process_monitor),
+    {ok, _} = application:ensure_all_started(hb_process_monitor),
+    harness:eventually(fun() -> hb_cron_registry:find(Id) =/= none end),
+    {ok, {Monitor, _, _}} = hb_cron_registry:find(Id),
+    Monitor ! tick,
+    harness:await_results(First, Last),
+    harness:eventually(fun() -> maps:get(cursor, ?M:info(Id)) =:= test_cu:cursor(Last) end).
