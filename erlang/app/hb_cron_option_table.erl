@@ -87,7 +87,8 @@ entries() ->
       "kept in memory until the application stops, and there are no dead letters."},
      {cron_checkpoint_interval, node, 50, {range, 1, ?MAX_U32},
       "ms",
-      "Least time between two commits, unless a caller waits for one."},
+      "Least time between two commits while 100 acks of a process wait for one; 20 times as long while there are fewer. "
+      "A commit that a caller waits for comes at once."},
      {cron_dead_letters_max, node, 10000, {range, 0, 1 bsl 53},
       "number",
       "Dead letters kept. While there are as many, a push that fails is retried without end."},
