@@ -127,13 +127,18 @@ not_scheduled(Answer) ->
     ok | {error, Reason :: term(), hb_cron_fault:fault()}.
 push_slot(_Target, Process, Slot, #{opts := Opts}) ->
     Request = #{<<"path">> => <<"push">>, <<"slot">> => Slot},
-    case call(hb_ao, resolve, [{as, ?PROCESS_DEVICE, Process}, Request, Opts]) of
+    case call(hb_ao, resolve, [{as, ?PROCESS_DEVICE, Process}, Request, with_writes(Opts)]) of
         {ok, _} ->
             ok;
         Answer ->
             {Fault, Reason} = hb_cron_fault:returned(Answer),
             {error, Reason, Fault}
     end.
+
+%% The push ends once the target's state is written, unless the node's options say otherwise. By default the host writes
+%% it in the background, while the next message is scheduled. Its LMDB store of 2025 then sometimes does not find what it
+%% has just been given, and its scheduler drops the message without an answer.
+with_writes(Opts) -> maps:merge(#{process_async_cache => false}, Opts).
 
 %% @private
 -spec create(hb_cron_message:message(), Variant :: term(), hb_cron_delivery:context()) ->

@@ -13,6 +13,7 @@ all_test_() -> [era:suite(Era, tests()) || Era <- [era_b, era_c, era_d]].
 
 tests() -> [
         {result_is_scheduled_then_pushed_from_its_slot, fun pushed_from_its_slot/1},
+        {push_waits_for_the_state_unless_the_node_says_otherwise, fun waits_for_writes/1},
         {push_from_the_slot_that_fails_is_tried_again_by_itself, fun push_fails/1},
         {push_from_the_slot_that_hangs_takes_no_second_slot, fun push_hangs/1},
         {scheduler_outlives_a_push_that_was_its_first_caller, fun scheduler_outlives/1},
@@ -50,6 +51,21 @@ pushed_from_its_slot(World) ->
     ?assertEqual(2, map_size(Request)),
     ?assertEqual({wallet, <<"node">>}, wallet(World, Opts)),
     ?assertEqual(2, length(host_double:scheduled(Target))).
+
+waits_for_writes(World) ->
+    Waits = fun() ->
+        Target = era:target(local),
+        _ = start(World, [Target]),
+        pushed(Target, [1]),
+        [[_, _, Opts] | _] = lists:reverse(host_double:asked(?PUSH)),
+        not maps:get(process_async_cache, Opts)
+    end,
+    ?assert(Waits()),
+    Wallet = {wallet, <<"node">>},
+    host_double:on({cowboy, get_env}, fun([http_listener, node_msg, _]) ->
+        #{priv_wallet => Wallet, <<"priv-wallet">> => Wallet, process_async_cache => true}
+    end),
+    ?assertNot(Waits()).
 
 wallet(#{era := era_d}, #{<<"priv-wallet">> := Wallet}) -> Wallet;
 wallet(_World, #{priv_wallet := Wallet}) -> Wallet.
