@@ -8,7 +8,7 @@
 -define(IN_TROUBLE, 3).
 %% A commit that takes longer, in ms, hangs.
 -define(COMMIT_HANGS, 5000).
--define(PUSH_ADVICE, "check the function of cron_push; pushes are retried, at once with Monitor ! tick").
+-define(PUSH_ADVICE, "see the error and docs/pushing.md; pushes are retried, at once with Monitor ! tick").
 %% The depth to which a term is shown.
 -define(DEPTH, 12).
 %% The share of dead letters or processes above which there is a finding.
