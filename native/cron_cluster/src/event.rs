@@ -6,7 +6,6 @@
 use crate::incarnation::Incarnation;
 use crate::shard::Stake;
 use crate::view::View;
-use cron_engine::Time;
 
 /// An event. Each of the answers belongs to the one [`Action`] of its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,8 +32,6 @@ pub enum Event {
     Disowned(Stake),
     /// A commit found no row of this incarnation.
     Evicted(Incarnation),
-    /// When the oldest unsaved ack was made.
-    Unsaved(Option<Time>),
     /// This node stops.
     Leave,
 }

@@ -1,38 +1,40 @@
-//! Until when pushes are allowed: within a lease that renewals extend, and only while acks can be
-//! saved.
+//! Whether a push may begin: within a lease that renewals extend, and only while acks can be saved.
 
 use crate::config::{Config, UNSAVED_LIMIT};
 use cron_engine::Time;
 
-/// The fence of a node's pushes.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Fence {
-    /// When the last good renewal began.
-    renewed: Option<Time>,
-    /// When the oldest unsaved ack was made.
-    unsaved: Option<Time>,
+/// Whether a push, a retry, a redelivery or a message of a result may begin at `now`.
+///
+/// `leased_until` is what [`crate::Member::leased_until`] says, `unsaved` the time of the oldest ack
+/// that is not saved. This must be checked before each push, because a node may be paused between any
+/// two instructions.
+#[must_use]
+pub fn may_push(now: Time, leased_until: Option<Time>, unsaved: Option<Time>) -> bool {
+    leased_until.is_some_and(|until| now < until)
+        && unsaved.is_none_or(|since| now.since(since) < UNSAVED_LIMIT)
 }
 
-impl Fence {
+/// The lease of an incarnation.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Lease {
+    /// When the last good renewal began.
+    renewed: Option<Time>,
+}
+
+impl Lease {
     /// A renewal that began at `started` succeeded.
     pub(crate) fn renew(&mut self, started: Time) {
         self.renewed = self.renewed.max(Some(started));
     }
 
-    /// Forbids pushes until the next renewal of another incarnation.
+    /// Ends the lease until the next renewal of another incarnation.
     pub(crate) const fn revoke(&mut self) {
-        *self = Self { renewed: None, unsaved: None };
+        self.renewed = None;
     }
 
-    /// The oldest unsaved ack was made at this time.
-    pub(crate) const fn unsaved(&mut self, since: Option<Time>) {
-        self.unsaved = since;
-    }
-
-    /// Pushes may begin before this time. `None`: they may not begin.
+    /// When the lease ends; `None`: there is none.
     pub(crate) fn until(&self, config: &Config) -> Option<Time> {
-        let leased = self.renewed? + config.lease();
-        Some(self.unsaved.map_or(leased, |since| leased.min(since + UNSAVED_LIMIT)))
+        Some(self.renewed? + config.lease())
     }
 }
 
@@ -44,30 +46,35 @@ mod tests {
     const CONFIG: Config = Config::new(Duration::from_secs(6));
 
     #[test]
-    fn fence_without_a_renewal_allows_nothing() {
-        let mut fence = Fence::default();
-        assert_eq!(fence.until(&CONFIG), None);
-        fence.renew(Time::from_millis(100));
-        assert_eq!(fence.until(&CONFIG), Some(Time::from_millis(5500)));
-        fence.revoke();
-        assert_eq!(fence.until(&CONFIG), None);
+    fn lease_without_a_renewal_allows_nothing() {
+        let mut lease = Lease::default();
+        assert_eq!(lease.until(&CONFIG), None);
+        assert!(!may_push(Time::ZERO, None, None));
+        lease.renew(Time::from_millis(100));
+        assert_eq!(lease.until(&CONFIG), Some(Time::from_millis(5500)));
+        lease.revoke();
+        assert_eq!(lease.until(&CONFIG), None);
     }
 
     #[test]
-    fn fence_with_an_unsaved_ack_ends_at_its_limit() {
-        let mut fence = Fence::default();
-        fence.renew(Time::ZERO);
-        fence.unsaved(Some(Time::from_millis(1000)));
-        assert_eq!(fence.until(&CONFIG), Some(Time::from_millis(1500)));
-        fence.unsaved(None);
-        assert_eq!(fence.until(&CONFIG), Some(Time::from_millis(5400)));
+    fn push_begins_before_the_lease_ends_only() {
+        let until = Some(Time::from_millis(5400));
+        assert!(may_push(Time::from_millis(5399), until, None));
+        assert!(!may_push(Time::from_millis(5400), until, None));
+    }
+
+    #[test]
+    fn push_with_an_unsaved_ack_begins_within_the_limit_only() {
+        let (until, unsaved) = (Some(Time::from_millis(5400)), Some(Time::from_millis(1000)));
+        assert!(may_push(Time::from_millis(1499), until, unsaved));
+        assert!(!may_push(Time::from_millis(1500), until, unsaved));
     }
 
     #[test]
     fn late_answer_of_an_older_renewal_does_not_shorten_the_lease() {
-        let mut fence = Fence::default();
-        fence.renew(Time::from_millis(1000));
-        fence.renew(Time::from_millis(10));
-        assert_eq!(fence.until(&CONFIG), Some(Time::from_millis(6400)));
+        let mut lease = Lease::default();
+        lease.renew(Time::from_millis(1000));
+        lease.renew(Time::from_millis(10));
+        assert_eq!(lease.until(&CONFIG), Some(Time::from_millis(6400)));
     }
 }

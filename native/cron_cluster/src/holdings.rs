@@ -43,6 +43,11 @@ impl Holdings {
         self.shards.values().filter(|holding| holding.stage == Stage::Held).count()
     }
 
+    /// All stakes, in order.
+    pub(crate) fn stakes(&self) -> impl Iterator<Item = Stake> {
+        self.shards.iter().map(|(shard, holding)| holding.stake(*shard))
+    }
+
     /// The number of shards.
     pub(crate) fn len(&self) -> usize {
         self.shards.len()

@@ -6,7 +6,7 @@
 //! * membership: when a node renews its row, when a silent node is buried, and when this node has
 //!   to join again ([`Member`])
 //! * ownership: which shards a node claims, hands over, gains and loses ([`Member`])
-//! * until when a node may push results ([`Member::push_until`])
+//! * whether a node may push results ([`may_push`])
 //! * why a commit did not change a row, and what follows ([`judge`])
 //! * the tables ([`schema`]) and the statements ([`sql`]), as text
 //!
@@ -25,7 +25,7 @@
 //! // The caller inserted a row with a random incarnation.
 //! member.handle_event(Time::from_millis(3), Event::Joined(Some(Incarnation([7; 16]))));
 //! // Pushes are allowed until 0.9 of the TTL after the insert began.
-//! assert_eq!(member.push_until(), Some(Time::from_millis(5400)));
+//! assert_eq!(member.leased_until(), Some(Time::from_millis(5400)));
 //! ```
 //!
 //! # Rules
@@ -56,6 +56,7 @@ mod view;
 
 pub use config::{Config, UNSAVED_LIMIT};
 pub use event::{Action, Event};
+pub use fence::may_push;
 pub use incarnation::Incarnation;
 pub use member::{Counters, Member};
 pub use shard::{SHARDS, ShardId, Stake, shard_of};

@@ -6,7 +6,7 @@ mod answers;
 
 use crate::config::Config;
 use crate::event::{Action, Event};
-use crate::fence::Fence;
+use crate::fence::Lease;
 use crate::holdings::Holdings;
 use crate::incarnation::Incarnation;
 use crate::lane::{Lane, Request};
@@ -39,7 +39,7 @@ pub struct Member {
     me: Option<Incarnation>,
     leaving: bool,
     left: bool,
-    fence: Fence,
+    lease: Lease,
     /// The renewal under way, and when it began.
     renewing: Option<(Incarnation, Time)>,
     next_renewal: Time,
@@ -66,7 +66,7 @@ impl Member {
             me: None,
             leaving: false,
             left: false,
-            fence: Fence::default(),
+            lease: Lease::default(),
             renewing: None,
             next_renewal: now,
             lane,
@@ -101,7 +101,6 @@ impl Member {
             }
             Event::Evicted(incarnation) if self.me == Some(incarnation) => self.lose_all(),
             Event::Evicted(_) => {}
-            Event::Unsaved(since) => self.fence.unsaved(since),
             Event::Leave => self.leave(now),
         }
         self.proceed(now);
@@ -131,17 +130,22 @@ impl Member {
         self.actions.pop_front()
     }
 
-    /// A push of a result may begin before this time; `None`: it may not begin. This must be checked
-    /// before each push, because a node may be paused between any two instructions.
+    /// When the lease of this node ends, without which [`crate::may_push`] allows no push; `None`: it
+    /// has none.
     #[must_use]
-    pub fn push_until(&self) -> Option<Time> {
-        self.fence.until(&self.config)
+    pub fn leased_until(&self) -> Option<Time> {
+        self.lease.until(&self.config)
     }
 
     /// Whether this stake belongs to this node and is not being handed over.
     #[must_use]
     pub fn holds(&self, stake: Stake) -> bool {
         self.holdings.holds(stake)
+    }
+
+    /// All stakes of this node, also those that it is handing over.
+    pub fn stakes(&self) -> impl Iterator<Item = Stake> {
+        self.holdings.stakes()
     }
 
     /// The incarnation of this node; `None` while it joins.
@@ -207,7 +211,7 @@ impl Member {
     fn lose_all(&mut self) {
         let Some(me) = self.me.take() else { return };
         self.counters.evictions += 1;
-        self.fence.revoke();
+        self.lease.revoke();
         self.holdings.lose_all(&mut self.actions);
         self.lane.waiting = VecDeque::from([Request::Retire(me)]);
         if !self.leaving {
@@ -236,7 +240,7 @@ impl Member {
         if !self.left {
             self.left = true;
             self.me = None;
-            self.fence.revoke();
+            self.lease.revoke();
             self.actions.push_back(Action::Left);
         }
     }

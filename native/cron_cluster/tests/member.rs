@@ -113,15 +113,15 @@ fn join_that_fails_is_tried_again_after_a_delay() {
 #[test]
 fn renewal_counts_from_its_start_and_one_that_fails_not_at_all() {
     let (mut it, _) = Scenario::holding(0..8);
-    assert_eq!(it.member.push_until(), Some(Time::from_millis(1000 + 5400)));
+    assert_eq!(it.member.leased_until(), Some(Time::from_millis(1000 + 5400)));
     let renew = Action::Renew { incarnation: ME, leaving: false };
     assert!(it.wait(1000).contains(&renew));
     it.now = it.now + Duration::from_millis(400);
     it.on(Event::Renewed(Some(true)));
-    assert_eq!(it.member.push_until(), Some(Time::from_millis(2000 + 5400)));
+    assert_eq!(it.member.leased_until(), Some(Time::from_millis(2000 + 5400)));
     assert!(it.wait(600).contains(&renew));
     it.on(Event::Renewed(None));
-    assert_eq!(it.member.push_until(), Some(Time::from_millis(2000 + 5400)));
+    assert_eq!(it.member.leased_until(), Some(Time::from_millis(2000 + 5400)));
     assert_eq!(it.wait(249), []);
     assert_eq!(it.wait(1), [renew]);
 }
@@ -132,12 +132,12 @@ fn renewal_without_a_row_loses_all_and_joins_again() {
     // The answer to this view comes when its incarnation is lost already.
     assert!(it.wait(1000).contains(&Action::Look(ME)));
     assert_eq!(it.on(Event::Renewed(Some(false))), [Action::Lost(mine.clone())]);
-    assert_eq!(it.member.push_until(), None);
+    assert_eq!(it.member.leased_until(), None);
     assert_eq!(it.on(view(alone(&mine, vec![]))), [Action::Retire(ME)]);
     assert_eq!(it.on(Event::Retired(Some(()))), [Action::Join]);
     let began = it.now;
     assert_eq!(it.on(Event::Joined(Some(NEXT))), [Action::Look(NEXT)]);
-    assert_eq!(it.member.push_until(), Some(began + Duration::from_millis(5400)));
+    assert_eq!(it.member.leased_until(), Some(began + Duration::from_millis(5400)));
     assert_eq!(it.member.counters().evictions, 1);
 }
 
@@ -310,7 +310,7 @@ fn leaving_member_hands_over_everything_and_deletes_its_row() {
     assert_eq!(it.wait(250), [Action::Retire(ME)]);
     assert_eq!(it.on(Event::Retired(Some(()))), [Action::Left]);
     assert_eq!(it.member.poll_timeout(), None);
-    assert_eq!(it.member.push_until(), None);
+    assert_eq!(it.member.leased_until(), None);
 }
 
 #[test]
@@ -324,15 +324,6 @@ fn member_that_leaves_while_it_joins_deletes_its_row() {
     assert_eq!(member.poll_action(), Some(Action::Retire(ME)));
     member.handle_event(Time::ZERO, Event::Retired(Some(())));
     assert_eq!(member.poll_action(), Some(Action::Left));
-}
-
-#[test]
-fn unsaved_ack_limits_pushes_until_it_is_saved() {
-    let (mut it, _) = Scenario::holding(0..8);
-    it.on(Event::Unsaved(Some(Time::from_millis(1100))));
-    assert_eq!(it.member.push_until(), Some(Time::from_millis(1600)));
-    it.on(Event::Unsaved(None));
-    assert_eq!(it.member.push_until(), Some(Time::from_millis(6400)));
 }
 
 #[test]

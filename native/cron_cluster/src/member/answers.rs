@@ -19,7 +19,7 @@ impl Member {
             Some(incarnation) => {
                 self.me = Some(incarnation);
                 self.counters.joins += 1;
-                self.fence.renew(asked);
+                self.lease.renew(asked);
                 self.next_renewal = asked + self.config.renew_every();
                 self.next_look = now;
             }
@@ -38,7 +38,7 @@ impl Member {
             return;
         }
         match answer {
-            Some(true) => self.fence.renew(started),
+            Some(true) => self.lease.renew(started),
             Some(false) => self.lose_all(),
             None => self.next_renewal = now.max(started + self.config.look_every()),
         }

@@ -7,7 +7,9 @@ use super::database::Ticket;
 use super::monitor::{MIN_PUSH, Monitor, Push};
 use super::statement::{Answer, Saving, Statement};
 use super::wire::{TTL, Wire};
-use cron_cluster::{Action, Config, Event, Incarnation, Member, Stake, UNSAVED_LIMIT, judge};
+use cron_cluster::{
+    Action, Config, Event, Incarnation, Member, Stake, UNSAVED_LIMIT, judge, may_push,
+};
 use cron_engine::Time;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -163,9 +165,6 @@ impl Node {
     /// Carries out what the protocol decided.
     fn proceed(&mut self, wire: &mut Wire) {
         self.stop(wire);
-        let now = self.now(wire);
-        let unsaved = self.monitors.values().filter_map(|it| it.oldest_after(0)).min();
-        self.member.handle_event(now, Event::Unsaved(unsaved));
         while let Some(action) = self.member.poll_action() {
             self.carry_out(action, wire);
         }
@@ -254,7 +253,8 @@ impl Node {
     /// A push begins, if it may.
     pub(crate) fn begin_push(&mut self, process: usize, wire: &mut Wire) {
         let now = self.now(wire);
-        if self.member.push_until().is_none_or(|until| now >= until) {
+        let unsaved = self.monitors.values().filter_map(|it| it.oldest_after(0)).min();
+        if !may_push(now, self.member.leased_until(), unsaved) {
             return;
         }
         let Some(monitor) = self.monitors.get_mut(&process) else { return };
