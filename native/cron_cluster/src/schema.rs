@@ -9,6 +9,15 @@ pub const VERSION: i32 = 1;
 /// The name of the function that assigns processes to shards ([`crate::shard_of`]).
 pub const HASH: &str = "fnv1a-64/murmur3/mul";
 
+/// The oldest server that is supported: its `server_version_num`.
+pub const MIN_SERVER: i32 = 140_000;
+
+/// Reads what the server must be like: `server_version_num`, the version as text, the isolation of
+/// transactions, and whether commits wait until they are durable.
+pub const SERVER: &str = "\
+SELECT current_setting('server_version_num')::int, current_setting('server_version'),
+    current_setting('transaction_isolation'), current_setting('synchronous_commit')";
+
 /// Whether there are tables. Asked before
 /// [`CREATE`], so that a role that must not create anything can use tables that are there.
 pub const EXISTS: &str = "SELECT to_regclass('hb_cron.layout') IS NOT NULL";
@@ -33,7 +42,8 @@ CREATE TABLE IF NOT EXISTS hb_cron.node (
     incarnation uuid PRIMARY KEY,
     name text NOT NULL,
     beat bigint NOT NULL DEFAULT 0,
-    leaving boolean NOT NULL DEFAULT false
+    leaving boolean NOT NULL DEFAULT false,
+    mark bigint NOT NULL DEFAULT 0
 ) WITH (fillfactor = 20);
 CREATE TABLE IF NOT EXISTS hb_cron.shard (
     shard int PRIMARY KEY,
@@ -50,7 +60,8 @@ CREATE TABLE IF NOT EXISTS hb_cron.process (
     seq bigint NOT NULL DEFAULT 0,
     position bytea NOT NULL,
     last_letter bigint NOT NULL DEFAULT 0,
-    at bigint NOT NULL
+    at bigint NOT NULL,
+    asked bigint NOT NULL DEFAULT 0
 ) WITH (fillfactor = 70);
 CREATE INDEX IF NOT EXISTS process_shard ON hb_cron.process (shard);
 CREATE TABLE IF NOT EXISTS hb_cron.letter (
@@ -61,8 +72,12 @@ CREATE TABLE IF NOT EXISTS hb_cron.letter (
     cursor bytea NOT NULL,
     error bytea NOT NULL,
     result bytea NOT NULL,
+    wish bigint NOT NULL DEFAULT 0,
+    refused bigint NOT NULL DEFAULT 0,
+    reason bytea NOT NULL DEFAULT '',
     PRIMARY KEY (process, id)
 );
+CREATE INDEX IF NOT EXISTS letter_wish ON hb_cron.letter (process) WHERE wish <> refused;
 INSERT INTO hb_cron.layout (version, shards, hash) VALUES (1, 4096, 'fnv1a-64/murmur3/mul')
 ON CONFLICT DO NOTHING;
 INSERT INTO hb_cron.shard (shard) SELECT generate_series(0, 4095) ON CONFLICT DO NOTHING;

@@ -6,6 +6,13 @@
 //! fence, unless the row there is locked. `tests/postgres` shows on a real server that
 //! `UPDATE process … FROM shard WHERE epoch = $epoch`, the same with `EXISTS`, and commits without
 //! generation or seq move cursors back, and that these statements do not.
+//!
+//! Those of the protocol and of cursors are here. [`mod@wishes`] has those of users that change a
+//! process, [`letters`] those of dead letters, and [`listing`] those that only read.
+
+pub mod letters;
+pub mod listing;
+pub mod wishes;
 
 /// Inserts the row of this node. `$1` is an incarnation that was never used, `$2` a name.
 pub const JOIN: &str = "INSERT INTO hb_cron.node (incarnation, name) VALUES ($1, $2)";
@@ -125,31 +132,14 @@ LEFT JOIN hb_cron.process p ON p.process = u.process COLLATE \"C\"
 LEFT JOIN hb_cron.shard s ON s.shard = p.shard";
 
 /// Reads the processes of the shards `$1`, and the mark of each shard: a row for each process, and one
-/// without a process for an empty shard.
+/// without a process for an empty shard. The last two columns are the dead letters that are to be
+/// redelivered, each with its wish.
 pub const READ: &str = "\
 SELECT s.shard, s.mark, p.process, p.watched, p.options, p.generation, p.seq, p.position,
-    p.last_letter, p.at
+    p.last_letter, p.at, p.asked, l.ids, l.wishes
 FROM hb_cron.shard s LEFT JOIN hb_cron.process p ON p.shard = s.shard
+LEFT JOIN (
+    SELECT process, array_agg(id ORDER BY id) AS ids, array_agg(wish ORDER BY id) AS wishes
+    FROM hb_cron.letter WHERE wish <> refused GROUP BY process
+) l ON l.process = p.process
 WHERE s.shard = ANY($1::int[])";
-
-/// Starts a process at a position. `$1` is the process, `$2` its shard, `$3` its options, `$4` the
-/// position, `$5` a random number, which is the generation and the mark, `$6` the time.
-///
-/// Generations are not taken from a sequence: a fail-over to a replica that is behind sets one back,
-/// and then a number is used twice.
-pub const START: &str = "\
-WITH wish AS (UPDATE hb_cron.shard SET mark = $5 WHERE shard = $2)
-INSERT INTO hb_cron.process (process, shard, watched, options, generation, position, at)
-VALUES ($1, $2, true, $3, $5, $4, $6)
-ON CONFLICT (process) DO UPDATE SET watched = true, options = excluded.options,
-    generation = excluded.generation, seq = 0, position = excluded.position, at = excluded.at";
-
-/// Stops a process (`$1`, of shard `$2`). `$3` is the mark. Its cursor stays.
-pub const STOP: &str = "\
-WITH wish AS (UPDATE hb_cron.shard SET mark = $3 WHERE shard = $2)
-UPDATE hb_cron.process SET watched = false WHERE process = $1";
-
-/// Forgets a process (`$1`, of shard `$2`) and its dead letters. `$3` is the mark.
-pub const FORGET: &str = "\
-WITH wish AS (UPDATE hb_cron.shard SET mark = $3 WHERE shard = $2)
-DELETE FROM hb_cron.process WHERE process = $1";

@@ -4,9 +4,9 @@
 //! Statements that look safe are not run here: whether one moves a cursor back would depend on the
 //! speed of the machine. `commits.rs` plays each of them step by step.
 
-use crate::server::DEADLINE;
 use crate::session::Session;
 use crate::world::{A, B, World};
+use postgres_server::DEADLINE;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Instant;
 

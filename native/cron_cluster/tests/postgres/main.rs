@@ -10,7 +10,7 @@
 mod commits;
 mod concurrent;
 mod nodes;
-mod server;
 mod session;
 mod tables;
+mod wishes;
 mod world;

@@ -1,14 +1,15 @@
 //! A session: a `psql` that executes one statement at a time, so that a statement can wait for a lock
 //! while another session goes on.
 
-use crate::server::{DEADLINE, Server};
-use cron_cluster::sql;
+use cron_cluster::schema;
+use cron_cluster::sql::{self, letters, listing, wishes};
+use postgres_server::{DEADLINE, Server};
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 
 /// The statements, each with the name by which a session executes it.
-const STATEMENTS: [(&str, &str); 15] = [
+const STATEMENTS: [(&str, &str); 31] = [
     ("join", sql::JOIN),
     ("renew", sql::RENEW),
     ("look", sql::LOOK),
@@ -20,10 +21,26 @@ const STATEMENTS: [(&str, &str); 15] = [
     ("commit", sql::COMMIT),
     ("ask", sql::ASK),
     ("read", sql::READ),
-    ("start", sql::START),
-    ("stop", sql::STOP),
-    ("forget", sql::FORGET),
-    ("layout", cron_cluster::schema::READ_LAYOUT),
+    ("start", wishes::START),
+    ("resume", wishes::RESUME),
+    ("add", wishes::ADD),
+    ("stop", wishes::STOP),
+    ("forget", wishes::FORGET),
+    ("set_options", wishes::SET_OPTIONS),
+    ("ask_to_poll", wishes::ASK_TO_POLL),
+    ("import", wishes::IMPORT),
+    ("import_letters", wishes::IMPORT_LETTERS),
+    ("wish", letters::WISH),
+    ("wished", letters::WISHED),
+    ("redelivered", letters::REDELIVERED),
+    ("refuse", letters::REFUSE),
+    ("discard", letters::DISCARD),
+    ("letters", letters::LETTERS),
+    ("owned", letters::OWNED),
+    ("find", listing::FIND),
+    ("list", listing::LIST),
+    ("nodes", listing::NODES),
+    ("layout", schema::READ_LAYOUT),
 ];
 
 /// What is printed after the answer to a statement.

@@ -71,9 +71,9 @@ fn shard_without_processes_is_read_with_its_mark() {
     let rows = world.other.run(read);
     let mut rows: Vec<&str> = rows.lines().collect();
     rows.sort_unstable();
-    assert_eq!(rows, ["7|1|p|t|\\x|1|0|\\x30|0|5", "8|0||||||||"]);
+    assert_eq!(rows, ["7|1|p|t|\\x|1|0|\\x30|0|5|0||", "8|0|||||||||||"]);
     world.other.run("EXECUTE stop_('p', 7, 44)");
-    assert_eq!(world.other.run("EXECUTE read_('{7}')"), "7|44|p|f|\\x|1|0|\\x30|0|5");
+    assert_eq!(world.other.run("EXECUTE read_('{7}')"), "7|44|p|f|\\x|1|0|\\x30|0|5|0||");
 }
 
 #[test]

@@ -1,16 +1,13 @@
 //! A database with the tables, two nodes and a process, and the statements as text.
 
-use crate::server::{DEADLINE, Server};
 use crate::session::Session;
 use cron_cluster::schema;
+use postgres_server::{DEADLINE, Server};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
 pub(crate) const A: &str = "aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa";
 pub(crate) const B: &str = "bbbbbbbb-bbbb-bbbb-bbbb-bbbbbbbbbbbb";
-
-static DATABASES: AtomicU32 = AtomicU32::new(0);
 
 /// An empty database.
 pub(crate) struct Database {
@@ -21,8 +18,7 @@ pub(crate) struct Database {
 impl Database {
     pub(crate) fn new() -> Self {
         let server = Server::shared();
-        let name = format!("test_{}", DATABASES.fetch_add(1, Ordering::Relaxed));
-        Session::bare(&server, "postgres").run(&format!("CREATE DATABASE {name}"));
+        let name = server.create_database();
         Self { server, name }
     }
 
@@ -107,5 +103,5 @@ pub(crate) fn commit_with(me: &str, generation: i64, seq: i64, letters: [&str; 7
 }
 
 pub(crate) fn start(generation: i64, position: i64) -> String {
-    format!("EXECUTE start_('p', 7, '', '{position}', {generation}, 5)")
+    format!("EXECUTE start_('p', 7, {generation}, '', '{position}', 5)")
 }
