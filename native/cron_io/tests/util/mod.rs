@@ -222,7 +222,7 @@ impl Peer {
     /// firewall that has dropped the connection.
     pub(crate) fn forget(&self) {
         // A single instruction: accept no byte.
-        let drop_all = libc::sock_filter { code: 6, jt: 0, jf: 0, k: 0 };
+        let drop_all = socket2::SockFilter::new(6, 0, 0, 0);
         socket2::SockRef::from(self.stream.tcp()).attach_filter(&[drop_all]).unwrap();
     }
 
