@@ -1,7 +1,7 @@
 //! The handle of a cluster, and the thread behind it.
 
 use crate::asked::Asked;
-use crate::connection::Connector;
+use crate::connector::Connector;
 use crate::cursors::Acked;
 use crate::driver::{Command, Driver};
 use crate::lanes::{Commit, CommitError, Committed, Depot};

@@ -3,10 +3,10 @@
 
 use crate::asked::Asked;
 use crate::clock;
+use crate::input::Input;
 use crate::lanes::{Commit, Depot};
 use crate::owner::Owner;
 use crate::process_row::ShardRead;
-use crate::protocol::Looked;
 use crate::status::PeerStatus;
 use cron_cluster::{Action, Config, Event, Incarnation, Member, Peer, ShardId, Stake};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -20,18 +20,6 @@ use tokio::time::timeout;
 
 /// The number of shards that one statement reads.
 const READ_AT_ONCE: usize = 128;
-
-/// What a lane reports.
-pub(crate) enum Input {
-    Event(Event),
-    /// The view, with the names of the nodes.
-    Looked(Option<Looked>),
-    /// What was read of these shards.
-    Read(Vec<Stake>, Option<BTreeMap<ShardId, ShardRead>>),
-    /// A process of this shard was forgotten, or started elsewhere.
-    Gone(Stake),
-    Nothing,
-}
 
 /// What a caller wants.
 pub(crate) enum Command {

@@ -2,7 +2,7 @@
 //! appears, and not again while it lasts.
 
 use crate::error::DatabaseError;
-use crate::lane::LaneKind;
+use crate::lane_kind::LaneKind;
 use cron_engine::histogram::{DURATIONS, Histogram, Snapshot};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,9 +1,11 @@
 //! A lane: a connection of its own, on which one statement at a time is under way, so that a slow
 //! statement of one kind does not delay those of another. It connects when a statement needs it.
 
-use crate::connection::{Connection, Connector};
+use crate::connection::Connection;
+use crate::connector::Connector;
 use crate::error::DatabaseError;
 use crate::health::Health;
+use crate::lane_kind::LaneKind;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -12,39 +14,6 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 const ATTEMPTS: u32 = 5;
 /// The first delay after a connection failed. It doubles up to the lane's bound.
 const FIRST_DELAY: Duration = Duration::from_millis(50);
-
-/// What a lane is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum LaneKind {
-    /// Renewals, which must not wait for anything.
-    Renewals,
-    /// The other statements of the protocol.
-    Protocol,
-    /// Commits of cursors and dead letters.
-    Cursors,
-    /// Reading the processes of own shards.
-    Reads,
-    /// What users and operators ask for.
-    Requests,
-}
-
-impl LaneKind {
-    /// All lanes.
-    pub const ALL: [Self; 5] =
-        [Self::Renewals, Self::Protocol, Self::Cursors, Self::Reads, Self::Requests];
-
-    /// Its name in logs and metrics.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Renewals => "renewals",
-            Self::Protocol => "protocol",
-            Self::Cursors => "cursors",
-            Self::Reads => "reads",
-            Self::Requests => "requests",
-        }
-    }
-}
 
 /// A lane.
 pub(crate) struct Lane {

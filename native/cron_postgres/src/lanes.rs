@@ -2,11 +2,12 @@
 //! the driver.
 
 use crate::asked::Asked;
-use crate::connection::Connector;
+use crate::connector::Connector;
 use crate::cursors::{self, Acked, Outcome};
-use crate::driver::Input;
 use crate::error::DatabaseError;
-use crate::lane::{Lane, LaneKind};
+use crate::input::Input;
+use crate::lane::Lane;
+use crate::lane_kind::LaneKind;
 use crate::process_row;
 use crate::protocol;
 use crate::random;

@@ -1,6 +1,8 @@
 //! What users and operators ask of the cluster, on any node, and the answers.
 
+use crate::cursors::NewLetter;
 use crate::error::DatabaseError;
+use crate::process_row::ProcessRow;
 use cron_cluster::Incarnation;
 use cron_engine::ProcessId;
 use thiserror::Error;
@@ -107,7 +109,7 @@ pub struct Import {
     /// Its position, opaque here.
     pub position: Vec<u8>,
     /// Its dead letters. Those that it has in the database are deleted.
-    pub letters: Vec<crate::NewLetter>,
+    pub letters: Vec<NewLetter>,
 }
 
 /// The answer to a request.
@@ -152,7 +154,7 @@ pub enum WishState {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SavedLetter {
     /// What was saved.
-    pub letter: crate::NewLetter,
+    pub letter: NewLetter,
     /// It is to be redelivered.
     pub is_wished: bool,
     /// Why the owner could not push it again, if it was last tried in vain. Opaque here.
@@ -162,8 +164,8 @@ pub struct SavedLetter {
 /// A process and where it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Located {
-    /// The process. [`crate::ProcessRow::wishes`] is empty.
-    pub row: crate::ProcessRow,
+    /// The process. [`ProcessRow::wishes`] is empty.
+    pub row: ProcessRow,
     /// The node that owns its shard, and its name, if it has one that is not buried.
     pub owner: Option<(Incarnation, String)>,
     /// Whether this node owns it.

@@ -1,6 +1,6 @@
 //! The state of this node in the cluster, without a statement.
 
-use crate::lane::LaneKind;
+use crate::lane_kind::LaneKind;
 use cron_cluster::{Counters, Incarnation};
 use cron_engine::Time;
 use cron_engine::histogram::Snapshot;

@@ -9,6 +9,9 @@
 )]
 
 mod commits;
+mod faults;
 mod members;
 mod node;
+mod pooler;
 mod requests;
+mod security;
