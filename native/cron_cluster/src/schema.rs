@@ -55,6 +55,7 @@ CREATE TABLE IF NOT EXISTS hb_cron.process (
     process text COLLATE "C" PRIMARY KEY,
     shard int NOT NULL,
     watched boolean NOT NULL,
+    ended boolean NOT NULL DEFAULT false,
     options bytea NOT NULL,
     generation bigint NOT NULL,
     seq bigint NOT NULL DEFAULT 0,

@@ -136,7 +136,7 @@ LEFT JOIN hb_cron.shard s ON s.shard = p.shard";
 /// redelivered, each with its wish.
 pub const READ: &str = "\
 SELECT s.shard, s.mark, p.process, p.watched, p.options, p.generation, p.seq, p.position,
-    p.last_letter, p.at, p.asked, l.ids, l.wishes
+    p.last_letter, p.at, p.asked, p.ended, l.ids, l.wishes
 FROM hb_cron.shard s LEFT JOIN hb_cron.process p ON p.shard = s.shard
 LEFT JOIN (
     SELECT process, array_agg(id ORDER BY id) AS ids, array_agg(wish ORDER BY id) AS wishes

@@ -108,6 +108,11 @@ impl Cluster {
         self.command(Command::Event(Event::Stopped(stake)));
     }
 
+    /// Has the processes of all held shards read again, for an owner that has lost its memory.
+    pub fn read_again(&self) {
+        self.command(Command::ReadAgain);
+    }
+
     /// Leaves: all shards are handed over, then [`Owner::left`] is called. While the database does not
     /// answer, this does not end; then [`Cluster::halt`] does.
     pub fn leave(&self) {

@@ -26,6 +26,8 @@ pub(crate) enum Command {
     Event(Event),
     Commit(Commit),
     Request(Asked),
+    /// Read all held shards again.
+    ReadAgain,
     /// End without leaving.
     Halt,
 }
@@ -99,6 +101,10 @@ impl Driver {
                 }
                 Ok(Next::Command(Command::Request(asked))) => {
                     self.pass(|lanes| lanes.requests.send(asked).is_ok());
+                }
+                Ok(Next::Command(Command::ReadAgain)) => {
+                    let held: Vec<Stake> = self.member.stakes().collect();
+                    self.queue(held);
                 }
                 Ok(Next::Command(Command::Halt) | Next::End) => return,
                 Err(_) => self.member.handle_timeout(clock::now()),

@@ -65,14 +65,14 @@ pub(crate) async fn discard(on: &Connection, process: ProcessId, ids: &[i64]) ->
     Ok(on.change(letters::DISCARD, &values).await? > 0)
 }
 
-/// Reads dead letters in order, and whether there are more.
+/// Reads dead letters in order: whether there are more, and how many the process has.
 pub(crate) async fn range(
     on: &Connection,
     process: ProcessId,
     after: i64,
     most: u16,
     bytes: u32,
-) -> Answer<(Vec<SavedLetter>, bool)> {
+) -> Answer<(Vec<SavedLetter>, bool, u64)> {
     let (most, bytes) = (i64::from(most.max(1)), i64::from(bytes));
     let values = [
         (&process.as_str() as &_, Type::TEXT),
@@ -83,7 +83,10 @@ pub(crate) async fn range(
     let rows = on.read(letters::LETTERS, &values).await?;
     // The last one counts itself.
     let rest: Option<i64> = rows.last().map(|row| get(row, 9)).transpose()?;
-    Ok((rows.iter().map(saved).collect::<Answer<_>>()?, rest.is_some_and(|rest| rest > 1)))
+    let all = on.read(letters::COUNT, &values[..1]).await?;
+    let all: i64 = all.first().map(|row| get(row, 0)).transpose()?.unwrap_or(0);
+    let letters = rows.iter().map(saved).collect::<Answer<_>>()?;
+    Ok((letters, rest.is_some_and(|rest| rest > 1), u64::try_from(all).unwrap_or(0)))
 }
 
 /// Reads one dead letter.

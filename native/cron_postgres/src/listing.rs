@@ -13,14 +13,15 @@ use tokio_postgres::types::Type;
 
 type Answer<T> = Result<T, DatabaseError>;
 
-/// Finds a process. `me` is this node; `None`: it has not joined.
+/// Finds processes. `me` is this node; `None`: it has not joined.
 pub(crate) async fn find(
     on: &Connection,
     me: Option<Incarnation>,
-    process: ProcessId,
+    processes: &[ProcessId],
 ) -> Answer<Vec<Located>> {
-    let (me, process) = (me.map(Uuid), process.as_str());
-    let values = [(&me as &_, Type::UUID), (&process as &_, Type::TEXT)];
+    let me = me.map(Uuid);
+    let processes: Vec<&str> = processes.iter().map(ProcessId::as_str).collect();
+    let values = [(&me as &_, Type::UUID), (&processes as &_, Type::TEXT_ARRAY)];
     on.read(listing::FIND, &values).await?.iter().map(located).collect()
 }
 
@@ -38,8 +39,8 @@ pub(crate) async fn list(
 }
 
 fn located(row: &Row) -> Answer<Located> {
-    let owner: Option<Uuid> = get(row, 10)?;
-    let name: Option<String> = get(row, 11)?;
+    let owner: Option<Uuid> = get(row, 11)?;
+    let name: Option<String> = get(row, 12)?;
     Ok(Located {
         row: ProcessRow {
             process: process(row, 0)?,
@@ -51,10 +52,11 @@ fn located(row: &Row) -> Answer<Located> {
             last_letter: get(row, 7)?,
             at: get(row, 8)?,
             asked: get(row, 9)?,
+            ended: get(row, 10)?,
             wishes: Vec::new(),
         },
         owner: owner.map(|Uuid(owner)| owner).zip(name),
-        mine: get(row, 12)?,
+        mine: get(row, 13)?,
     })
 }
 

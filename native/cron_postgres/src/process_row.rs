@@ -30,6 +30,8 @@ pub struct ProcessRow {
     pub at: i64,
     /// The number of the last request to poll at once; 0: there was none.
     pub asked: i64,
+    /// Whether the monitor of the process has ended since it was last stopped.
+    pub ended: bool,
     /// The dead letters that are to be redelivered, each with its wish.
     pub wishes: Vec<(i64, i64)>,
 }
@@ -60,8 +62,8 @@ pub(crate) async fn read(
 
 /// A process from this column on, with the wishes.
 fn process_row(row: &Row, from: usize) -> Result<ProcessRow, DatabaseError> {
-    let ids: Option<Vec<i64>> = get(row, from + 9)?;
-    let wishes: Option<Vec<i64>> = get(row, from + 10)?;
+    let ids: Option<Vec<i64>> = get(row, from + 10)?;
+    let wishes: Option<Vec<i64>> = get(row, from + 11)?;
     Ok(ProcessRow {
         process: process(row, from)?,
         watched: get(row, from + 1)?,
@@ -72,6 +74,7 @@ fn process_row(row: &Row, from: usize) -> Result<ProcessRow, DatabaseError> {
         last_letter: get(row, from + 6)?,
         at: get(row, from + 7)?,
         asked: get(row, from + 8)?,
+        ended: get(row, from + 9)?,
         wishes: ids.unwrap_or_default().into_iter().zip(wishes.unwrap_or_default()).collect(),
     })
 }

@@ -10,7 +10,8 @@ use thiserror::Error;
 /// A request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Request {
-    /// Start a process. The answer is [`Answer::Changed`].
+    /// Start a process. The answer is [`Answer::Changed`]: `false` if it is watched already, or if it
+    /// is known and was to be left.
     Start {
         /// The process.
         process: ProcessId,
@@ -23,10 +24,22 @@ pub enum Request {
     },
     /// Stop a process. Its cursor stays. The answer is [`Answer::Changed`].
     Stop(ProcessId),
-    /// Forget a process and its dead letters. The answer is [`Answer::Changed`].
+    /// The owner has ended the monitor of a stopped process of this generation. The answer is
+    /// [`Answer::Changed`].
+    Ended(ProcessId, i64),
+    /// Forget a process and its dead letters. The answer is [`Answer::Changed`]: `false` if it is not
+    /// known, or if its monitor has not ended after a stop.
     Forget(ProcessId),
-    /// Replace the options of a process. The answer is [`Answer::Changed`].
-    SetOptions(ProcessId, Vec<u8>),
+    /// Replace the options of a process. The answer is [`Answer::Changed`]: `false` if it does not
+    /// have this generation.
+    SetOptions {
+        /// The process.
+        process: ProcessId,
+        /// The generation of its latest start.
+        generation: i64,
+        /// Its options, opaque here.
+        options: Vec<u8>,
+    },
     /// Let the owner of a process poll at once. The answer is [`Answer::Changed`].
     AskToPoll(ProcessId),
     /// Let the owner of a process push a dead letter again. The answer is [`Answer::Wished`], by
@@ -71,8 +84,8 @@ pub enum Request {
     Letter(ProcessId, i64),
     /// Count the dead letters of the shards of this node. The answer is [`Answer::LetterCount`].
     CountLetters,
-    /// Find a process. The answer is [`Answer::Processes`], with one or none.
-    Find(ProcessId),
+    /// Find processes. The answer is [`Answer::Processes`], in order, without those that are not known.
+    Find(Vec<ProcessId>),
     /// List processes in order. The answer is [`Answer::Processes`].
     List {
         /// From the one after this on.
@@ -122,8 +135,15 @@ pub enum Answer {
     Wished(Option<i64>),
     /// What has become of a wish.
     Wish(WishState),
-    /// Dead letters, and whether there are more.
-    Letters(Vec<SavedLetter>, bool),
+    /// Dead letters.
+    Letters {
+        /// Those that were read.
+        letters: Vec<SavedLetter>,
+        /// Whether there are more after these.
+        more: bool,
+        /// How many the process has.
+        all: u64,
+    },
     /// The number and the bytes of dead letters.
     LetterCount {
         /// Their number.

@@ -33,8 +33,10 @@ async fn perform(
         }
         Request::Stop(process) => users::wish(on, wishes::STOP, *process, mark, &[]).await?,
         Request::Forget(process) => users::wish(on, wishes::FORGET, *process, mark, &[]).await?,
-        Request::SetOptions(process, options) => {
-            let values = [(&options.as_slice() as &_, Type::BYTEA)];
+        Request::Ended(process, generation) => users::ended(on, *process, *generation).await?,
+        Request::SetOptions { process, generation, options } => {
+            let options = options.as_slice();
+            let values = [(&options as &_, Type::BYTEA), (generation as &_, Type::INT8)];
             users::wish(on, wishes::SET_OPTIONS, *process, mark, &values).await?
         }
         Request::AskToPoll(process) => {
@@ -55,11 +57,13 @@ async fn perform(
             true
         }
         Request::Letters { process, after, letters, bytes } => {
-            let (letters, more) = letters::range(on, *process, *after, *letters, *bytes).await?;
-            return Ok(Answer::Letters(letters, more));
+            let read = letters::range(on, *process, *after, *letters, *bytes).await?;
+            let (letters, more, all) = read;
+            return Ok(Answer::Letters { letters, more, all });
         }
         Request::Letter(process, id) => {
-            return Ok(Answer::Letters(letters::one(on, *process, *id).await?, false));
+            let letters = letters::one(on, *process, *id).await?;
+            return Ok(Answer::Letters { letters, more: false, all: 1 });
         }
         Request::WishState { process, id, wish } => {
             return Ok(Answer::Wish(letters::wish_state(on, *process, *id, *wish).await?));
@@ -68,8 +72,8 @@ async fn perform(
             let (letters, bytes) = letters::count(on, me).await?;
             return Ok(Answer::LetterCount { letters, bytes });
         }
-        Request::Find(process) => {
-            return Ok(Answer::Processes(listing::find(on, me, *process).await?));
+        Request::Find(processes) => {
+            return Ok(Answer::Processes(listing::find(on, me, processes).await?));
         }
         Request::List { after, processes } => {
             return Ok(Answer::Processes(listing::list(on, me, *after, *processes).await?));

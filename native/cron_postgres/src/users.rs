@@ -52,6 +52,12 @@ pub(crate) async fn start(
     wish(on, statement, process, mark, &values).await
 }
 
+/// Notes that the monitor of a stopped process has ended.
+pub(crate) async fn ended(on: &Connection, process: ProcessId, generation: i64) -> Answer<bool> {
+    let values = [(&process.as_str() as &_, Type::TEXT), (&generation as &_, Type::INT8)];
+    Ok(on.change(wishes::ENDED, &values).await? > 0)
+}
+
 /// Imports a process. Many dead letters need several statements: the first one has the process, and
 /// the others insert nothing if it was started again since.
 pub(crate) async fn import(on: &Connection, import: &Import, mark: i64) -> Answer<()> {

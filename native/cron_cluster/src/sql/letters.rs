@@ -58,6 +58,9 @@ SELECT id, at, attempts, cursor, error, result, wish, refused, reason, rest FROM
 WHERE bytes IS NULL OR bytes < $4
 ORDER BY id LIMIT $3";
 
+/// The number of dead letters of process `$1`.
+pub const COUNT: &str = "SELECT count(*) FROM hb_cron.letter WHERE process = $1";
+
 /// Reads the dead letter `$2` of process `$1`.
 pub const LETTER: &str = "\
 SELECT id, at, attempts, cursor, error, result, wish, refused, reason, 1::bigint AS rest

@@ -6,7 +6,7 @@ macro_rules! located {
     ($rest:literal) => {
         concat!(
             "SELECT p.process, p.shard, p.watched, p.options, p.generation, p.seq, p.position,
-    p.last_letter, p.at, p.asked, s.owner, n.name, coalesce(s.owner = $1, false) AS mine
+    p.last_letter, p.at, p.asked, p.ended, s.owner, n.name, coalesce(s.owner = $1, false) AS mine
 FROM hb_cron.process p LEFT JOIN hb_cron.shard s ON s.shard = p.shard
 LEFT JOIN hb_cron.node n ON n.incarnation = s.owner
 ",
@@ -15,8 +15,8 @@ LEFT JOIN hb_cron.node n ON n.incarnation = s.owner
     };
 }
 
-/// Finds process `$2`, for node `$1`.
-pub const FIND: &str = located!("WHERE p.process = $2");
+/// Finds the processes `$2`, for node `$1`.
+pub const FIND: &str = located!("WHERE p.process = ANY ($2::text[]) ORDER BY p.process");
 
 /// Lists at most `$3` processes in order, from the one after `$2` on, for node `$1`.
 pub const LIST: &str = located!("WHERE p.process > $2 COLLATE \"C\" ORDER BY p.process LIMIT $3");

@@ -34,19 +34,22 @@ macro_rules! wish {
 pub(super) use wish;
 
 /// Starts a process at a position. The mark is also the generation. `$4` are the options, `$5` the
-/// position, `$6` the time.
+/// position, `$6` the time. A process that is watched is left as it is.
 pub const START: &str = wish!(
     "INSERT INTO hb_cron.process (process, shard, watched, options, generation, position, at)
 VALUES ($1, $2, true, $4, $3, $5, $6)
 ON CONFLICT (process) DO UPDATE SET watched = true, options = excluded.options,
-    generation = excluded.generation, seq = 0, position = excluded.position, at = excluded.at"
+    generation = excluded.generation, seq = 0, position = excluded.position, at = excluded.at,
+    ended = false
+WHERE NOT process.watched"
 );
 
 /// The same, but a process that is known keeps its generation and its cursor.
 pub const RESUME: &str = wish!(
     "INSERT INTO hb_cron.process (process, shard, watched, options, generation, position, at)
 VALUES ($1, $2, true, $4, $3, $5, $6)
-ON CONFLICT (process) DO UPDATE SET watched = true, options = excluded.options"
+ON CONFLICT (process) DO UPDATE SET watched = true, options = excluded.options, ended = false
+WHERE NOT process.watched"
 );
 
 /// The same, but a process that is known, also one that was stopped, is left as it is. The answer is
@@ -62,11 +65,18 @@ UPDATE hb_cron.shard s SET mark = $3 FROM added WHERE s.shard = added.shard";
 /// Stops a process. Its cursor stays.
 pub const STOP: &str = wish!("UPDATE hb_cron.process SET watched = false WHERE process = $1");
 
-/// Forgets a process and its dead letters.
-pub const FORGET: &str = wish!("DELETE FROM hb_cron.process WHERE process = $1");
+/// Notes that the monitor of a stopped process has ended, of process `$1` and generation `$2`. The
+/// acks of its last results are saved.
+pub const ENDED: &str = "\
+UPDATE hb_cron.process SET ended = true WHERE process = $1 AND generation = $2 AND NOT watched";
 
-/// Replaces the options of a process, `$4`.
-pub const SET_OPTIONS: &str = wish!("UPDATE hb_cron.process SET options = $4 WHERE process = $1");
+/// Forgets a process and its dead letters, if its monitor has ended after a stop.
+pub const FORGET: &str =
+    wish!("DELETE FROM hb_cron.process WHERE process = $1 AND NOT watched AND ended");
+
+/// Replaces the options of a process, `$4`, if it has the generation `$5`.
+pub const SET_OPTIONS: &str =
+    wish!("UPDATE hb_cron.process SET options = $4 WHERE process = $1 AND generation = $5");
 
 /// Asks the owner of a process to poll at once. The mark is the number of the request.
 pub const ASK_TO_POLL: &str = wish!("UPDATE hb_cron.process SET asked = $3 WHERE process = $1");
@@ -80,9 +90,10 @@ pub const IMPORT: &str = wish!(
     DELETE FROM hb_cron.letter WHERE process = $1 AND id <> ALL ($9::bigint[])
 ), imported AS (
     INSERT INTO hb_cron.process
-        (process, shard, watched, options, generation, position, last_letter, at)
-    VALUES ($1, $2, $4, $5, $3, $6, $7, $8)
+        (process, shard, watched, ended, options, generation, position, last_letter, at)
+    VALUES ($1, $2, $4, NOT $4, $5, $3, $6, $7, $8)
     ON CONFLICT (process) DO UPDATE SET watched = excluded.watched, options = excluded.options,
+        ended = excluded.ended,
         generation = excluded.generation, seq = 0, position = excluded.position,
         last_letter = excluded.last_letter, at = excluded.at, asked = 0
     RETURNING process

@@ -9,7 +9,7 @@ use std::process::{Child, ChildStdin, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 
 /// The statements, each with the name by which a session executes it.
-const STATEMENTS: [(&str, &str); 31] = [
+const STATEMENTS: [(&str, &str); 32] = [
     ("join", sql::JOIN),
     ("renew", sql::RENEW),
     ("look", sql::LOOK),
@@ -25,6 +25,7 @@ const STATEMENTS: [(&str, &str); 31] = [
     ("resume", wishes::RESUME),
     ("add", wishes::ADD),
     ("stop", wishes::STOP),
+    ("ended", wishes::ENDED),
     ("forget", wishes::FORGET),
     ("set_options", wishes::SET_OPTIONS),
     ("ask_to_poll", wishes::ASK_TO_POLL),

@@ -71,9 +71,9 @@ fn shard_without_processes_is_read_with_its_mark() {
     let rows = world.other.run(read);
     let mut rows: Vec<&str> = rows.lines().collect();
     rows.sort_unstable();
-    assert_eq!(rows, ["7|1|p|t|\\x|1|0|\\x30|0|5|0||", "8|0|||||||||||"]);
+    assert_eq!(rows, ["7|1|p|t|\\x|1|0|\\x30|0|5|0|f||", "8|0||||||||||||"]);
     world.other.run("EXECUTE stop_('p', 7, 44)");
-    assert_eq!(world.other.run("EXECUTE read_('{7}')"), "7|44|p|f|\\x|1|0|\\x30|0|5|0||");
+    assert_eq!(world.other.run("EXECUTE read_('{7}')"), "7|44|p|f|\\x|1|0|\\x30|0|5|0|f||");
 }
 
 #[test]
@@ -89,13 +89,22 @@ fn dead_letters_are_saved_with_their_cursor_or_not_at_all() {
     assert_eq!(world.other.run(&commit_with(A, 1, 2, letters)), "p");
     assert_eq!(world.other.run(count), "2");
     world.other.run("EXECUTE forget_('p', 7, 3)");
+    assert_eq!(world.other.run(count), "2", "it is watched");
+    world.other.run("EXECUTE stop_('p', 7, 4)");
+    world.other.run("EXECUTE forget_('p', 7, 5)");
+    assert_eq!(world.other.run(count), "2", "its monitor has not ended");
+    world.other.run("EXECUTE ended_('p', 1)");
+    world.other.run("EXECUTE forget_('p', 7, 6)");
     assert_eq!(world.other.run(count), "0");
 }
 
 #[test]
-fn start_of_a_known_process_begins_a_generation() {
+fn start_of_a_stopped_process_begins_a_generation() {
     let mut world = World::new();
     world.other.run(&crate::world::commit(A, 1, 10));
+    world.other.run(&start(2, 4));
+    assert_eq!(world.row(), "1|10|10", "it is watched");
+    world.other.run("EXECUTE stop_('p', 7, 3)");
     world.other.run(&start(2, 4));
     assert_eq!(world.row(), "2|0|4");
     assert_eq!(world.other.run("SELECT mark FROM hb_cron.shard WHERE shard = 7"), "2");

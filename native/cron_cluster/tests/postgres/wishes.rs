@@ -25,7 +25,7 @@ fn each_wish_changes_the_marks_of_the_shard_and_of_its_owner() {
         (10, "EXECUTE start_('p', 7, 10, '', '', 5)"),
         (11, "EXECUTE resume_('p', 7, 11, '', '', 5)"),
         (12, "EXECUTE stop_('p', 7, 12)"),
-        (13, "EXECUTE set_options_('p', 7, 13, 'x')"),
+        (13, "EXECUTE set_options_('p', 7, 13, 'x', 1)"),
         (14, "EXECUTE ask_to_poll_('p', 7, 14)"),
         (15, "EXECUTE wish_('p', 7, 15, 2)"),
         (16, "EXECUTE import_('p', 7, 16, true, '', '', 0, 5, '{}', '{}', '{}', '{}', '{}', '{}')"),
@@ -42,7 +42,7 @@ fn wish_that_waits_for_a_commit_does_not_delay_a_renewal() {
     let (mut committing, mut user) = (world.session(), world.session());
     committing.run("BEGIN");
     assert_eq!(committing.run(&commit(A, 1, 1)), "p");
-    user.send("EXECUTE set_options_('p', 7, 13, 'x')");
+    user.send("EXECUTE set_options_('p', 7, 13, 'x', 1)");
     world.blocked(&user);
     assert_eq!(world.other.run(&format!("EXECUTE renew_('{A}', false)")), "1");
     committing.run("COMMIT");
@@ -98,7 +98,7 @@ fn wish_to_redeliver_is_read_by_the_owner_until_it_is_settled() {
     assert_eq!(world.other.run(&format!("EXECUTE refuse_('{B}', 'p', 2, 21, 'no')")), "");
     assert_eq!(world.other.run(&format!("EXECUTE redelivered_('{A}', 'p', 1, 20)")), "1");
     assert_eq!(world.other.run(&format!("EXECUTE refuse_('{A}', 'p', 2, 21, 'no')")), "2");
-    assert!(world.other.run(read).ends_with("|0||"));
+    assert!(world.other.run(read).ends_with("|0|f||"));
     assert_eq!(world.other.run("EXECUTE wished_('p', 1)"), "");
     assert_eq!(world.other.run("EXECUTE wished_('p', 2)"), "21|21|\\x6e6f");
     world.other.run("EXECUTE wish_('p', 7, 22, 2)");
@@ -142,8 +142,8 @@ fn letters_of_owned_shards_are_counted() {
 fn process_is_found_with_the_node_that_owns_it() {
     let mut world = World::new();
     world.other.run("EXECUTE start_('q', 8, 3, '', '1', 5)");
-    let row = "p|7|t|\\x|1|0|\\x30|0|5|0";
-    let find = |me| format!("EXECUTE find_('{me}', 'p')");
+    let row = "p|7|t|\\x|1|0|\\x30|0|5|0|f";
+    let find = |me| format!("EXECUTE find_('{me}', '{{p,x}}')");
     assert_eq!(world.other.run(&find(A)), format!("{row}|{A}|a|t"));
     assert_eq!(world.other.run(&find(B)), format!("{row}|{A}|a|f"));
     world.other.run(&format!("EXECUTE bury_('{A}', 0, '1s')"));
@@ -151,7 +151,7 @@ fn process_is_found_with_the_node_that_owns_it() {
     let list = world.other.run(&format!("EXECUTE list_('{A}', '', 10)"));
     assert_eq!(list.lines().count(), 2);
     let list = world.other.run(&format!("EXECUTE list_('{A}', 'p', 10)"));
-    assert_eq!(list, "q|8|t|\\x|3|0|\\x31|0|5|0|||f");
+    assert_eq!(list, "q|8|t|\\x|3|0|\\x31|0|5|0|f|||f");
     assert_eq!(world.other.run(&claim(B, 8, 0)), "8|1");
     assert_eq!(world.other.run("EXECUTE nodes_"), format!("{B}|b|0|f|1"));
 }

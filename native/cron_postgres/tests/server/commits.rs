@@ -29,7 +29,7 @@ fn commit_is_saved_and_a_repetition_too() {
     assert_eq!(node.cluster.commit(acked).unwrap(), saved);
     let older = node.acked(process(1), 2);
     assert_eq!(node.cluster.commit(vec![older]).unwrap(), [(process(1), SAVED)]);
-    let Ok(Answer::Processes(found)) = node.ask(Request::Find(process(1))) else { panic!() };
+    let Ok(Answer::Processes(found)) = node.ask(Request::Find(vec![process(1)])) else { panic!() };
     assert_eq!((found[0].row.seq, found[0].row.position.as_slice()), (3, &b"3"[..]));
     assert_eq!(node.cluster.commit(Vec::new()).unwrap(), []);
 }

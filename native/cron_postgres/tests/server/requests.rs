@@ -23,20 +23,47 @@ fn wishes_reach_the_owner() {
     let (_, first) = node.seen(one, |row| row.watched);
     assert_eq!((first.options.as_slice(), first.position.as_slice()), (&b"options"[..], &b"0"[..]));
     let done = Ok(Answer::Changed(true));
-    assert_eq!(node.ask(Request::SetOptions(one, b"paused".into())), done);
+    let set_options = |generation| {
+        node.ask(Request::SetOptions { process: one, generation, options: b"paused".into() })
+    };
+    assert_eq!(set_options(first.generation ^ 1), Ok(Answer::Changed(false)));
+    assert_eq!(set_options(first.generation), done);
     node.seen(one, |row| row.options == b"paused");
     assert_eq!(node.ask(Request::AskToPoll(one)), done);
     node.seen(one, |row| row.asked != 0);
-    assert_eq!(node.ask(Request::Stop(one)), done);
-    node.seen(one, |row| !row.watched);
     let start =
         |known| Request::Start { process: one, options: b"o".into(), position: b"9".into(), known };
-    assert_eq!(node.ask(start(Known::Leave)), Ok(Answer::Changed(false)));
+    let left = Ok(Answer::Changed(false));
+    for known in [Known::Leave, Known::Continue, Known::Restart] {
+        assert_eq!(node.ask(start(known)), left, "it is watched");
+    }
+    assert_eq!(node.ask(Request::Stop(one)), done);
+    node.seen(one, |row| !row.watched);
+    assert_eq!(node.ask(start(Known::Leave)), left);
     assert_eq!(node.ask(start(Known::Continue)), done);
     let (_, row) = node.seen(one, |row| row.watched);
     assert_eq!((row.generation, row.position.as_slice()), (first.generation, &b"0"[..]));
+    assert_eq!(node.ask(Request::Stop(one)), done);
     assert_eq!(node.ask(start(Known::Restart)), done);
-    node.seen(one, |row| row.generation != first.generation && row.position == b"9");
+    let (_, row) = node.seen(one, |row| row.generation != first.generation);
+    assert_eq!(row.position, b"9");
+}
+
+#[test]
+fn process_is_forgotten_once_its_monitor_has_ended() {
+    let (_server, url) = fresh();
+    let node = Node::alone(&url);
+    let one = process(1);
+    node.begin(one);
+    let (_, row) = node.seen(one, |row| row.watched);
+    let (done, left) = (Ok(Answer::Changed(true)), Ok(Answer::Changed(false)));
+    let ended = |generation| node.ask(Request::Ended(one, generation));
+    assert_eq!(node.ask(Request::Forget(one)), left);
+    assert_eq!(ended(row.generation), left, "it is watched");
+    assert_eq!(node.ask(Request::Stop(one)), done);
+    assert_eq!(node.ask(Request::Forget(one)), left);
+    assert_eq!(ended(row.generation ^ 1), left, "that is another start");
+    assert_eq!(ended(row.generation), done);
     assert_eq!(node.ask(Request::Forget(one)), done);
     until("it is gone", || node.row(one).is_none());
     assert_eq!(node.ask(Request::Stop(one)), Ok(Answer::Changed(false)));
@@ -87,15 +114,15 @@ fn letters_are_read_in_ranges() {
     assert_eq!(node.seen(one, |_| true).1.last_letter, 5);
     let read = |after, count, bytes| {
         let range = Request::Letters { process: one, after, letters: count, bytes };
-        let Ok(Answer::Letters(letters, more)) = node.ask(range) else { panic!() };
+        let Ok(Answer::Letters { letters, more, all: 5 }) = node.ask(range) else { panic!() };
         (letters.into_iter().map(|it| it.letter).collect::<Vec<_>>(), more)
     };
     assert_eq!(read(0, 10, 10_000), (letters.clone(), false));
     assert_eq!(read(0, 2, 10_000), (letters[..2].to_vec(), true));
     assert_eq!(read(2, 10, 200), (letters[2..4].to_vec(), true));
     assert_eq!(read(4, 1, 1), (letters[4..].to_vec(), false));
-    let Ok(Answer::Letters(found, false)) = node.ask(Request::Letter(one, 3)) else { panic!() };
-    assert_eq!((found.len(), found[0].is_wished), (1, false));
+    let Ok(Answer::Letters { letters, .. }) = node.ask(Request::Letter(one, 3)) else { panic!() };
+    assert_eq!((letters.len(), letters[0].is_wished), (1, false));
     let count = Answer::LetterCount { letters: 5, bytes: 500 };
     assert_eq!(node.ask(Request::CountLetters), Ok(count));
 }
@@ -128,14 +155,14 @@ fn process_is_found_from_any_node() {
     for number in 0..5 {
         node.begin(process(number));
     }
-    let find = Request::Find(process(3));
+    let find = Request::Find(vec![process(3), process(9)]);
     let Ok(Answer::Processes(found)) = node.ask(find.clone()) else { panic!() };
     assert!(found[0].mine);
     assert_eq!(found[0].owner.as_ref().unwrap().1, "alone");
     let other = Node::start(&url, "other");
     let Ok(Answer::Processes(found)) = other.ask(find) else { panic!() };
     assert_eq!((found.len(), found[0].row.process), (1, process(3)));
-    assert_eq!(other.ask(Request::Find(process(9))), Ok(Answer::Processes(vec![])));
+    assert_eq!(other.ask(Request::Find(vec![process(9)])), Ok(Answer::Processes(vec![])));
     let list = |after, processes| {
         let Ok(Answer::Processes(found)) = other.ask(Request::List { after, processes }) else {
             panic!()
