@@ -31,7 +31,7 @@ pub struct Moved {
     /// When the position was noted, in ms since the Unix epoch.
     pub at: u64,
     /// The ownership in which it was noted: the epoch of the shard.
-    pub(crate) stake: i64,
+    pub stake: i64,
 }
 
 impl Batch {

@@ -36,7 +36,7 @@ pub use book::{Full, Monitored, OwnedProcess, Progress};
 pub use checkpoint::{Begun, Checkpoint, now};
 pub use commit_metrics::{COMMITS, Commit, Meter};
 pub use file_store::{FileStore, OpenError};
-pub use record::{Letter, Record};
+pub use record::{Letter, Record, decode_position, encode_position};
 pub use settings::{LetterLimits, Settings, UNWRITTEN_LETTERS};
 pub use state::{LettersAnswer, Status, Waiter};
 pub use store::{LetterRange, Store, StoreError};

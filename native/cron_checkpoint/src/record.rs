@@ -37,15 +37,43 @@ pub struct Letter {
     pub error: Vec<u8>,
 }
 
+/// The number of a position's kind, and its cursor.
+fn kind_and_cursor(position: &Position) -> (u8, &[u8]) {
+    match position {
+        Position::Unresolved => (0, &[]),
+        Position::Earliest => (1, &[]),
+        Position::After(cursor) => (2, cursor.as_bytes()),
+    }
+}
+
+fn position(kind: u8, cursor: &[u8]) -> Option<Position> {
+    match kind {
+        0 => Some(Position::Unresolved),
+        1 => Some(Position::Earliest),
+        2 => Cursor::new(cursor).ok().map(Position::After),
+        _ => None,
+    }
+}
+
+/// Encodes a position on its own.
+#[must_use]
+pub fn encode_position(position: &Position) -> Vec<u8> {
+    let (kind, cursor) = kind_and_cursor(position);
+    [&[VERSION, kind], cursor].concat()
+}
+
+/// Decodes a position; `None` if `bytes` are invalid.
+#[must_use]
+pub fn decode_position(bytes: &[u8]) -> Option<Position> {
+    let [VERSION, kind, cursor @ ..] = bytes else { return None };
+    position(*kind, cursor)
+}
+
 impl Record {
     /// Encodes this record.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let (kind, cursor) = match &self.position {
-            Position::Unresolved => (0, &[][..]),
-            Position::Earliest => (1, &[][..]),
-            Position::After(cursor) => (2, cursor.as_bytes()),
-        };
+        let (kind, cursor) = kind_and_cursor(&self.position);
         let mut bytes = vec![VERSION, kind, u8::from(self.watched)];
         bytes.extend_from_slice(&self.at.to_le_bytes());
         put(&mut bytes, cursor);
@@ -59,12 +87,7 @@ impl Record {
         let [VERSION, kind, watched, rest @ ..] = bytes else { return None };
         let (at, rest) = take_u64(rest)?;
         let (cursor, options) = take(rest)?;
-        let position = match kind {
-            0 => Position::Unresolved,
-            1 => Position::Earliest,
-            2 => Position::After(Cursor::new(cursor).ok()?),
-            _ => return None,
-        };
+        let position = position(*kind, cursor)?;
         Some(Self { position, watched: *watched != 0, at, options: options.into() })
     }
 }
@@ -134,6 +157,7 @@ mod tests {
                 };
                 assert_eq!(Record::decode(&record.encode()), Some(record));
             }
+            assert_eq!(decode_position(&encode_position(&position)), Some(position));
         }
     }
 

@@ -5,6 +5,7 @@
 #![allow(clippy::needless_pass_by_value)]
 
 use crate::atoms;
+use crate::cluster::Membership;
 use crate::engine_handle::EngineHandle;
 use crate::handle::Handle;
 use crate::inquiry::next_question;
@@ -263,6 +264,10 @@ fn drop_memory() -> Atom {
 /// durable within the limit, and why.
 #[rustler::nif(schedule = "DirtyIo")]
 fn close_checkpoints(limit_ms: u32) -> Vec<(String, String)> {
-    let left = Checkpoint::close_all(Duration::from_millis(limit_ms.into()));
-    left.into_iter().map(|(path, reason)| (path.display().to_string(), reason)).collect()
+    let limit = Duration::from_millis(limit_ms.into());
+    let of_cluster =
+        Membership::end(limit).map(|reason| ("the database of the cluster".to_owned(), reason));
+    let left = Checkpoint::close_all(limit);
+    let left = left.into_iter().map(|(path, reason)| (path.display().to_string(), reason));
+    of_cluster.into_iter().chain(left).collect()
 }

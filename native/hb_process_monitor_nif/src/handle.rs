@@ -37,6 +37,18 @@ impl Handle {
         atoms::ok()
     }
 
+    /// Whether another push may begin: `ok`; `held`: not at present; `lost`: never, since another host node owns the
+    /// process.
+    pub(crate) fn may_push(&self) -> Atom {
+        if self.registration.track.is_lost() {
+            atoms::lost()
+        } else if self.resources.may_push() {
+            atoms::ok()
+        } else {
+            atoms::held()
+        }
+    }
+
     /// Ends the registration; true for the first caller. `watched` says whether the process is to be resumed
     /// later. The process gets `{hb_cron, Epoch, durable}` once this and all its acks are durable.
     pub(crate) fn remove(&self, watched: bool) -> bool {

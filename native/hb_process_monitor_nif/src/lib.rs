@@ -20,6 +20,8 @@
 #![allow(unreachable_pub, clippy::redundant_pub_crate)]
 
 mod checkpoint_nifs;
+mod cluster;
+mod cluster_nifs;
 mod engine_handle;
 mod events;
 mod fetcher;
@@ -96,6 +98,47 @@ mod atoms {
         warning,
         none,
         next,
+        held,
+        hb_cron_cluster,
+        owned,
+        stop,
+        left,
+        find,
+        forget,
+        start,
+        add,
+        letter,
+        letters,
+        redeliver,
+        discard,
+        ended,
+        set_options,
+        wish,
+        settle,
+        gone,
+        replaced,
+        refused,
+        process,
+        watched,
+        options,
+        generation,
+        cursor,
+        at,
+        mine,
+        owner,
+        name,
+        me,
+        leaving,
+        beat_age,
+        shards,
+        connected,
+        incarnation,
+        nodes,
+        moving,
+        unread,
+        unsaved_ms,
+        may_push,
+        cron_cluster,
     }
 }
 

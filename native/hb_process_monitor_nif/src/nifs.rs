@@ -4,13 +4,14 @@
 #![allow(clippy::needless_pass_by_value)]
 
 use crate::atoms;
+use crate::cluster::Membership;
 use crate::engine_handle::EngineHandle;
 use crate::handle::Handle;
 use crate::heap_limit::HeapLimit;
 use crate::inbox::Command;
 use crate::logger;
 use crate::nodes::{Nodes, target};
-use crate::options::{EngineOptions, MonitorOptions, binaries, path};
+use crate::options::{EngineOptions, MonitorOptions, binaries, cluster_options, path};
 use crate::outbox::OUTBOX;
 use crate::registration::Registration;
 use crate::resources::Resources;
@@ -53,7 +54,18 @@ fn new<'a>(env: Env<'a>, options: Term<'a>) -> NifResult<Term<'a>> {
             return Ok((atoms::error(), reason).encode(env));
         }
     };
+    let membership = match cluster_options(options.cluster)? {
+        None => None,
+        Some(cluster) => match Membership::join(&cluster, settings(&options)) {
+            Ok(membership) => Some(membership),
+            Err(reason) => {
+                let reason = (atoms::bad_option(), atoms::cron_cluster(), reason);
+                return Ok((atoms::error(), reason).encode(env));
+            }
+        },
+    };
     let checkpoint = match path(options.checkpoint)? {
+        _ if let Some(membership) = &membership => membership.checkpoint.clone(),
         None => Checkpoint::in_memory(settings(&options)),
         Some(path) => match Checkpoint::open(&path, settings(&options)) {
             Ok((checkpoint, _)) => checkpoint,
@@ -71,7 +83,7 @@ fn new<'a>(env: Env<'a>, options: Term<'a>) -> NifResult<Term<'a>> {
         seed: fastrand::u64(..),
     };
     let engine = ResourceArc::new(EngineHandle {
-        resources: Arc::new(Resources::new(&config, client, checkpoint)),
+        resources: Arc::new(Resources::new(&config, client, checkpoint, membership)),
         runner: Mutex::new(Runner::new(config)),
     });
     env.monitor(&engine, &env.pid()).ok_or(Error::BadArg)?;
@@ -86,10 +98,11 @@ fn settings(options: &EngineOptions<'_>) -> Settings {
         unwritten_bytes: UNWRITTEN_LETTERS,
     };
     let expire_after = options.expire_after;
+    let interval = Duration::from_millis(options.checkpoint_interval.into());
     Settings {
-        interval: Duration::from_millis(options.checkpoint_interval.into()),
         letters,
         expire_after: (expire_after > 0).then(|| Duration::from_millis(expire_after)),
+        ..Settings::new(interval, 0)
     }
 }
 
@@ -166,6 +179,9 @@ fn register<'a>(
             start = Start::choose(wanted, stored, options.stale_after);
             start.position.clone()
         });
+    if track.is_lost() {
+        return Ok((atoms::error(), atoms::lost()).encode(env));
+    }
     let max_ahead = options.max_ahead();
     let pid = env.pid();
     let registration = Registration::new(id, pid, process, options.limits(), track, max_ahead);
@@ -235,7 +251,8 @@ fn ack(
 ) -> NifResult<Atom> {
     let cursor = Cursor::new(&cursor).map_err(|_| Error::BadArg)?;
     handle.resources.checkpoint.acked(&handle.registration.track, seq, cursor);
-    Ok(handle.passed(seq, true, ends_page))
+    handle.passed(seq, true, ends_page);
+    Ok(handle.may_push())
 }
 
 /// The next part for the calling monitor, which is through with the part before: see

@@ -25,6 +25,17 @@ pub(crate) struct EngineOptions<'a> {
     pub(crate) dead_letters_max_bytes: u64,
     /// In milliseconds; 0 for never.
     pub(crate) expire_after: u64,
+    /// [`ClusterOptions`], or `false`.
+    pub(crate) cluster: Term<'a>,
+}
+
+/// The options of a cluster.
+#[derive(NifMap)]
+pub(crate) struct ClusterOptions<'a> {
+    pub(crate) url: Binary<'a>,
+    pub(crate) name: Binary<'a>,
+    /// In milliseconds.
+    pub(crate) ttl: u32,
 }
 
 /// The path in an option; `None` for `false`.
@@ -34,6 +45,14 @@ pub(crate) fn path(option: Term<'_>) -> NifResult<Option<PathBuf>> {
     }
     let path: Binary<'_> = option.decode()?;
     Ok(Some(OsStr::from_bytes(&path).into()))
+}
+
+/// The options of a cluster; `None` for `false`.
+pub(crate) fn cluster_options(option: Term<'_>) -> NifResult<Option<ClusterOptions<'_>>> {
+    if option.decode::<bool>().is_ok_and(|on| !on) {
+        return Ok(None);
+    }
+    option.decode().map(Some).map_err(|_| Error::BadArg)
 }
 
 /// A list of binaries. The length comes first: rustler panics at the end of an improper list.

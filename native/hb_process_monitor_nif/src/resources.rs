@@ -1,6 +1,7 @@
 //! What one engine's loop and handles share beside the inbox: the checkpoint, the means to fetch, and the
 //! last counters. It outlives the loop.
 
+use crate::cluster::Membership;
 use crate::fetcher::{self, Fetching, POOL};
 use crate::inbox::Inbox;
 use crate::metrics::METRICS;
@@ -18,6 +19,8 @@ pub(crate) struct Resources {
     pub(crate) fetching: Arc<Fetching>,
     pub(crate) pool: Lease<fetcher::Job>,
     pub(crate) checkpoint: Checkpoint,
+    /// `None` outside a cluster.
+    pub(crate) membership: Option<Arc<Membership>>,
     counters: Mutex<Counters>,
     /// The node list registered last. Nearly all monitors have the same one.
     nodes: Mutex<Option<Arc<Nodes>>>,
@@ -29,13 +32,19 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Resources {
-    pub(crate) fn new(config: &Config, client: Client, checkpoint: Checkpoint) -> Self {
+    pub(crate) fn new(
+        config: &Config,
+        client: Client,
+        checkpoint: Checkpoint,
+        membership: Option<Arc<Membership>>,
+    ) -> Self {
         let inbox = Arc::new(Inbox::default());
         Self {
             fetching: Arc::new(Fetching::new(Arc::clone(&inbox), client, config.max_buffered)),
             inbox,
             pool: POOL.lease(config.max_inflight),
             checkpoint,
+            membership,
             counters: Mutex::default(),
             nodes: Mutex::default(),
         }
@@ -48,6 +57,11 @@ impl Resources {
             Some(same) => Arc::clone(same),
             None => Arc::clone(last.insert(Arc::new(nodes))),
         }
+    }
+
+    /// Whether a push may begin on this host node.
+    pub(crate) fn may_push(&self) -> bool {
+        self.membership.as_ref().is_none_or(|membership| membership.may_push())
     }
 
     /// Ends the engine: the loop ends, no further fetch begins, and those under way fail.
