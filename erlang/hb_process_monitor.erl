@@ -90,7 +90,10 @@ start(ProcID, Rate, Cursor) ->
 -spec stop(Monitor :: pid()) -> stop.
 stop(Monitor) when is_pid(Monitor) ->
     ok = ensure_loaded(),
-    ok = hb_cron_stop:stop(Monitor),
+    _ = case hb_cron_cluster:is_on() of
+        true -> hb_cron_cluster:stop(Monitor);
+        false -> hb_cron_stop:stop(Monitor)
+    end,
     stop.
 
 %% @doc Stops a monitor and waits until it has ended and its acks are durable, at most `Timeout' ms. After `{error,
@@ -100,7 +103,10 @@ stop(Monitor) when is_pid(Monitor) ->
 -spec stop(Monitor :: pid(), timeout()) -> ok | {error, timeout | not_durable}.
 stop(Monitor, Timeout) when is_pid(Monitor) ->
     ok = ensure_loaded(),
-    hb_cron_stop:stop(Monitor, Timeout).
+    case hb_cron_cluster:is_on() of
+        true -> hb_cron_cluster:stop(Monitor, Timeout);
+        false -> hb_cron_stop:stop(Monitor, Timeout)
+    end.
 
 %% @doc Starts monitoring every process that was monitored when this node was last up and was not stopped, with its
 %% former options, or those of `cron_processes' if it is named there, from its last ack. A node whose boot script loads
@@ -119,7 +125,10 @@ resume_all() ->
 -spec forget(process_id()) -> ok | {error, monitored | binary()}.
 forget(ProcID) ->
     Engine = engine(),
-    hb_cron_stop:forget(Engine, hb_cron_process_id:new(ProcID)).
+    case hb_cron_cluster:is_on() of
+        true -> hb_cron_cluster:forget(hb_cron_process_id:new(ProcID));
+        false -> hb_cron_stop:forget(Engine, hb_cron_process_id:new(ProcID))
+    end.
 
 %% @doc The results of a process that could not be pushed, the oldest first.
 -spec dead_letters(process_id()) -> {ok, [dead_letter()]} | {error, Reason :: binary()}.
@@ -211,14 +220,20 @@ i(MonitorOrProcID) ->
 -spec pause(Monitor :: pid() | process_id()) -> ok | {error, not_monitored | not_durable}.
 pause(MonitorOrProcID) ->
     ok = ensure_loaded(),
-    hb_cron_pause:pause(MonitorOrProcID).
+    case hb_cron_cluster:is_on() of
+        true -> hb_cron_cluster:pause(MonitorOrProcID);
+        false -> hb_cron_pause:pause(MonitorOrProcID)
+    end.
 
 %% @doc Resumes a monitor that has paused. It polls at once. `{error, not_durable}': it continues, but if the node ends
 %% now, the process is resumed paused.
 -spec resume(Monitor :: pid() | process_id()) -> ok | {error, not_monitored | not_durable}.
 resume(MonitorOrProcID) ->
     ok = ensure_loaded(),
-    hb_cron_pause:resume(MonitorOrProcID).
+    case hb_cron_cluster:is_on() of
+        true -> hb_cron_cluster:resume(MonitorOrProcID);
+        false -> hb_cron_pause:resume(MonitorOrProcID)
+    end.
 
 %% @doc Prints the options, what the node finds of its host, whether the CU answers, and what to do about what is
 %% wrong. Starts nothing, and shows no secret.

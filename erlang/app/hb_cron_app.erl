@@ -4,6 +4,9 @@
 
 -export([start/2, prep_stop/1, stop/1]).
 
+%% How long a host node may take to hand its shards over when the application stops, in ms. The others take over what is
+%% left.
+-define(LEAVE_LIMIT, 10000).
 %% How long the checkpoint may take to become durable when the application stops, in ms.
 -define(CLOSE_LIMIT, 3000).
 
@@ -21,15 +24,21 @@ start(_Type, _Args) ->
 
 %% Starts what the configuration names, and what was monitored when the tree died.
 resume(Crashed) ->
-    _ = Crashed andalso hb_cron_start:resume_all(),
     #{cron_processes := Processes} = hb_cron_registry:node_options(),
-    hb_cron_start:start_configured(Processes).
+    case hb_cron_cluster:is_on() of
+        true ->
+            hb_cron_cluster:add_configured(Processes);
+        false ->
+            _ = Crashed andalso hb_cron_start:resume_all(),
+            hb_cron_start:start_configured(Processes)
+    end.
 
 %% @private
 -spec prep_stop(term()) -> term().
 prep_stop(State) ->
     %% Called in both cases. A tree that died is gone by now.
     _ = whereis(hb_cron_sup) =/= undefined andalso hb_cron_run_state:stopping(),
+    _ = hb_cron_cluster:is_on() andalso hb_cron_ownership:leave(?LEAVE_LIMIT),
     %% The engine's process must not be in a long slice when its supervisor stops it.
     ok = case hb_cron_registry:engine() of
         {ok, Engine, _} -> hb_process_monitor_nif:interrupt(Engine);

@@ -15,6 +15,12 @@
               {Letters :: pos_integer(), Bytes :: non_neg_integer()}) ->
     {ok, [hb_process_monitor_nif:letter()], More :: boolean(), All :: non_neg_integer()} | {error, Reason :: binary()}.
 letters(Engine, ProcId, After, Most) ->
+    case hb_cron_cluster:is_on() of
+        true -> hb_cron_cluster_request:send({letters, ProcId, After, Most});
+        false -> letters_here(Engine, ProcId, After, Most)
+    end.
+
+letters_here(Engine, ProcId, After, Most) ->
     case hb_cron_answer:of_library(fun() -> hb_process_monitor_nif:letters(Engine, ProcId, After, Most) end, ?LIMIT) of
         timeout -> {error, <<"the checkpoint cannot be read at present">>};
         Answer -> Answer

@@ -29,7 +29,7 @@
 %% How long what was read for monitors counts, in ms.
 -define(FRESH, 1000).
 %% Options whose values may hold passwords.
--define(SECRET, [cron_node, cron_processes]).
+-define(SECRET, [cron_cluster, cron_node, cron_processes]).
 %% The longest text of a refused value.
 -define(SHOWN, 100).
 

@@ -98,6 +98,18 @@ entries() ->
      {cron_forget_stopped_after, node, infinity, {infinity_or, {range, 1, 1 bsl 53}},
       "ms or `infinity`",
       "A stopped process without dead letters is forgotten after this time."},
+     {cron_cluster, node, undefined, cluster,
+      "`postgresql://` URL",
+      "The database of the [cluster](cluster.md) that this host node is part of. Its password is never printed. In a "
+      "cluster `cron_checkpoint` is not used."},
+     {cron_cluster_node, node, undefined, name,
+      "text",
+      "The name of this host node in the cluster, for people. By default the machine's name and the number of the "
+      "operating system's process."},
+     {cron_cluster_ttl, node, 6000, {range, 1000, 600000},
+      "ms",
+      "After so long without a sign of life from a host node the others take over its processes. All host nodes of a "
+      "cluster must have the same value."},
      {cron_processes, node, [], processes,
       "list of ids, `{Id, Options}` or objects with `id`",
       "Processes to monitor from the start of the application."},

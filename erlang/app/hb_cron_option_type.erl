@@ -11,13 +11,16 @@
               | {one_of, [atom(), ...]}
               | {infinity_or, type()}
               | {false_or, type()}
-              | address | addresses | backoff | nodes | path | processes | push.
+              | address | addresses | backoff | cluster | name | nodes | path | processes | push.
 
 -define(MAX_U32, 16#ffffffff).
 %% What separates the elements of a list in a text.
 -define(SEPARATOR, ",").
 %% The first of several URLs may hold a comma itself.
 -define(BETWEEN_NODES, ",\\s*(?=https?://)").
+-define(CLUSTER, "^postgres(ql)?://").
+%% The longest name of a host node, in bytes.
+-define(MAX_NAME, 100).
 %% A module's and a function's name, in the form that needs no quotes.
 -define(CALL, "^([a-z][A-Za-z0-9_@]{0,254}):([a-z][A-Za-z0-9_@]{0,254})$").
 
@@ -36,6 +39,11 @@ is_valid(backoff, {First, Longest}) ->
         First >= 1 andalso Longest >= First andalso Longest =< ?MAX_U32;
 is_valid(backoff, _) ->
     false;
+%% The library reads the rest of the URL.
+is_valid(cluster, Url) ->
+    is_binary(Url) andalso match =:= re:run(Url, ?CLUSTER, [{capture, none}]);
+is_valid(name, Name) ->
+    is_binary(Name) andalso Name =/= <<>> andalso byte_size(Name) =< ?MAX_NAME;
 is_valid(nodes, Nodes) when is_list(Nodes), Nodes =/= [] ->
     case io_lib:char_list(Nodes) of
         true -> is_node(Nodes);
@@ -102,6 +110,8 @@ converted(backoff, Value) ->
         [First, Longest] -> {number(First), number(Longest)};
         _ -> Value
     end;
+converted(Type, Value) when Type =:= cluster; Type =:= name ->
+    text_or_term(Value);
 converted(nodes, Value) ->
     case text(Value) of
         none -> case list(Value) of none -> Value; Nodes -> [text_or_term(Node) || Node <- Nodes] end;

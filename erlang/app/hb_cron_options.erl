@@ -24,12 +24,14 @@
     supervised => true,
     own_logger => true,
     registered => true,
-    token => hb_cron_restarts:token()
+    token => hb_cron_restarts:token(),
+    stake => hb_cron_ownership:stake()
 }.
 %% The options of one monitor; rare ones are present only if they are set. `settings': all other options of scope
 %% monitor. `routed': the host chose the node, which may change. `own_logger': the logger was started for this
 %% monitor, and ends with it. `registered': it continues from the checkpoint if that knows the process, since it was
-%% registered before, or no caller chose its cursor. `token': it is a planned start.
+%% registered before, or no caller chose its cursor. `token': it is a planned start. `stake': in a cluster, the ownership
+%% that it belongs to.
 
 -type node_options() :: #{atom() => term()}.
 %% All options of scope node, see docs/options.md.
@@ -157,12 +159,14 @@ given({Key, node, _, _, _, _} = Entry, Key, Value) ->
     Value =:= InForce orelse bad(Key, Value);
 given(false, Key, Value) -> bad(Key, Value).
 
-%% @doc All options of scope node, from the host: as they were when the application started.
+%% @doc All options of scope node, from the host: as they were when the application started. The URL of the cluster is
+%% sealed ({@link hb_cron_secret}).
 -spec for_node() -> node_options().
 for_node() ->
     Configured = hb_cron_configuration:for_node(),
-    maps:from_list([{Key, value(Entry, #{}, Configured)}
-                    || {Key, node, _, _, _, _} = Entry <- hb_cron_option_table:entries()]).
+    Options = maps:from_list([{Key, value(Entry, #{}, Configured)}
+                              || {Key, node, _, _, _, _} = Entry <- hb_cron_option_table:entries()]),
+    maps:update_with(cron_cluster, fun hb_cron_secret:seal/1, Options).
 
 %% @doc Key, scope and default of every option.
 -spec describe() -> [{Key :: atom(), Scope :: monitor | node, Default :: term()}].

@@ -21,6 +21,8 @@ child_spec(ProcId, Options) ->
     {ok, Monitor :: pid()} | {error, {already_started, pid()} | term()}.
 start_link(ProcId, Given) ->
     ok = await_started(erlang:monotonic_time(millisecond) + ?START_LIMIT),
+    %% A supervisor cannot follow a process to another host node.
+    _ = hb_cron_cluster:is_on() andalso error({not_in_a_cluster, start_link}),
     #{kept := Kept} = Options = hb_cron_options:for_monitor(ProcId, Given),
     start_monitor(ProcId, Options#{supervised => true, kept := Kept#{supervised => true}}).
 

@@ -11,6 +11,9 @@
 %% The checkpoint
 -export([letters/4, has_letter/3, discard/3, forget/2, stopped/3, keep_options/3,
          keep_live_options/4, flush/1, watched/1, checkpoint_status/1, close_checkpoints/1, drop_memory/0]).
+%% The cluster
+-export([may_push/1, lease_allows/1, cluster_attach/1, cluster_stopped/3, cluster_leave/1, cluster_request/2,
+         cluster_status/1]).
 %% Inspection
 -export([snapshots/2, census/1, probe/4, library_version/0]).
 %% Metrics and events of all engines
@@ -26,7 +29,8 @@
        register/2, poll/1, next_part/3, large_part/3, ack/4, give_up/7, give_up_large/7, move_to/2, remove/2,
        letters/4, has_letter/3, discard/3, forget/2, stopped/3, keep_options/3,
        keep_live_options/4, flush/1, watched/1, checkpoint_status/1, close_checkpoints/1, drop_memory/0,
-       snapshots/2, census/1, probe/4, library_version/0, metrics/0, events_to_self/1, check_node/1, log_to_self/1]).
+       may_push/1, lease_allows/1, cluster_attach/1, cluster_stopped/3, cluster_leave/1, cluster_request/2,
+       cluster_status/1, snapshots/2, census/1, probe/4, library_version/0, metrics/0, events_to_self/1, check_node/1, log_to_self/1]).
 
 -define(LIBRARY, "hb_process_monitor_nif").
 -define(CHECK_MODULE, hb_cron_library).
@@ -53,7 +57,8 @@
     dead_letters_max := non_neg_integer(),
     dead_letters_max_bytes := non_neg_integer(),
     expire_after := non_neg_integer(),
-    cacertfile := false | binary()
+    cacertfile := false | binary(),
+    cluster := false | #{url := binary(), name := binary(), ttl := pos_integer()}
 }.
 %% `checkpoint': the path of its file; `false' keeps it in memory. `expire_after' in ms; 0: a stopped process is
 %% never forgotten.
@@ -219,7 +224,7 @@ next_epoch() -> erlang:nif_error(not_loaded()).
 %% `{failed, Class, Text, Repeats}', `{passed, FromMs, ToMs}', or `{recovered, Failures}'.
 -spec register(engine(), monitor_options()) ->
     {ok, handle(), epoch(), {origin(), Start :: binary() | earliest | undefined}}
-    | {error, stopped | {bad_node, Node :: binary()}}.
+    | {error, stopped | lost | {bad_node, Node :: binary()}}.
 register(_Engine, _Options) -> erlang:nif_error(not_loaded()).
 
 %% @doc Requests a poll. While one is under way, another follows it. `stopped': the engine has ended.
@@ -240,9 +245,19 @@ next_part(_Handle, _HeapLimit, _WithBinaries) -> erlang:nif_error(not_loaded()).
 large_part(_Handle, _HeapLimit, _WithBinaries) -> erlang:nif_error(not_loaded()).
 
 %% @doc Acks all results up to number `Seq', which has this cursor. `EndsPage': it is the last one of its page.
-%% Durable at the checkpoint's next commit.
--spec ack(handle(), Seq :: pos_integer(), Cursor :: binary(), EndsPage :: boolean()) -> ok.
+%% Durable at the checkpoint's next commit. Returns whether the next push may begin: see {@link may_push/1}.
+-spec ack(handle(), Seq :: pos_integer(), Cursor :: binary(), EndsPage :: boolean()) -> ok | held | lost.
 ack(_Handle, _Seq, _Cursor, _EndsPage) -> erlang:nif_error(not_loaded()).
+
+%% @doc Whether a push may begin. In a cluster, `held': not at present, since acks cannot be saved or this host node may
+%% be taken for dead; `lost': never again, since another host node owns the process, or it was started anew or
+%% forgotten.
+-spec may_push(handle()) -> ok | held | lost.
+may_push(_Handle) -> erlang:nif_error(not_loaded()).
+
+%% @doc Whether pushes may begin on this host node.
+-spec lease_allows(engine()) -> boolean().
+lease_allows(_Engine) -> erlang:nif_error(not_loaded()).
 
 %% @doc Gives up the result with number `Seq': it becomes a dead letter in the same commit that acks it. `full':
 %% there is no room, and nothing was done.
@@ -324,6 +339,27 @@ close_checkpoints(_LimitMs) -> erlang:nif_error(not_loaded()).
 %% @doc Drops the contents of a checkpoint in memory.
 -spec drop_memory() -> ok.
 drop_memory() -> erlang:nif_error(not_loaded()).
+
+%% @doc The calling process follows what this host node owns from now on. It gets `{hb_cron_cluster, Event}', see {@link
+%% hb_cron_ownership}, and all owned shards first.
+-spec cluster_attach(engine()) -> ok.
+cluster_attach(_Engine) -> erlang:nif_error(not_loaded()).
+
+%% @doc All monitors of a shard that is to be handed over have ended, and their acks are durable.
+-spec cluster_stopped(engine(), Shard :: non_neg_integer(), Epoch :: integer()) -> ok.
+cluster_stopped(_Engine, _Shard, _Epoch) -> erlang:nif_error(not_loaded()).
+
+%% @doc Hands all shards over and leaves the cluster.
+-spec cluster_leave(engine()) -> ok.
+cluster_leave(_Engine) -> erlang:nif_error(not_loaded()).
+
+%% @doc Sends a request to the database. Returns the number of the answer.
+-spec cluster_request(engine(), hb_cron_cluster_request:request()) -> pos_integer().
+cluster_request(_Engine, _Request) -> erlang:nif_error(not_loaded()).
+
+%% @doc What this host node sees of the cluster.
+-spec cluster_status(engine()) -> hb_cron_cluster:status().
+cluster_status(_Engine) -> erlang:nif_error(not_loaded()).
 
 %% @doc Asks for the state of these registrations, at most 1000. The loop answers with the message
 %% `{hb_cron_answer, Number, [snapshot()]}'. Registrations that have ended are left out, and all of an engine that

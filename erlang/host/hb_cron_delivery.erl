@@ -158,7 +158,9 @@ steps([Step | Rest], Of, Source, Tell) ->
 
 %% The steps that follow, or the fault. Each call of the host may raise.
 step(Step, Source) ->
-    try do(Step, Source)
+    try hb_cron_lease:allows() andalso do(Step, Source) of
+        false -> {fault, push_held, host};
+        Next -> Next
     catch
         Class:Reason:Stack ->
             {Fault, Short} = hb_cron_fault:raised(Class, Reason, Stack),

@@ -51,6 +51,12 @@ batch(Engine, ProcId, After, Limit) ->
 -spec redeliver(hb_process_monitor_nif:engine(), ProcId :: binary(), Id :: pos_integer()) ->
     ok | {error, not_monitored | not_found | {push_failed, Reason :: term()} | binary()}.
 redeliver(Engine, ProcId, Id) ->
+    case hb_cron_cluster:is_on() of
+        true -> hb_cron_cluster:redeliver(ProcId, Id);
+        false -> redeliver_here(Engine, ProcId, Id)
+    end.
+
+redeliver_here(Engine, ProcId, Id) ->
     case {hb_cron_registry:find(ProcId), one(Engine, ProcId, Id)} of
         {none, _} -> {error, not_monitored};
         {_, {error, Reason}} -> {error, Reason};
@@ -79,4 +85,7 @@ one(_Engine, _ProcId, _Id) ->
 -spec discard(hb_process_monitor_nif:engine(), ProcId :: binary(), Id :: pos_integer()) ->
     ok | {error, not_found | binary()}.
 discard(Engine, ProcId, Id) ->
-    hb_cron_checkpoint:discard(Engine, ProcId, Id).
+    case hb_cron_cluster:is_on() of
+        true -> hb_cron_cluster:discard(ProcId, Id);
+        false -> hb_cron_checkpoint:discard(Engine, ProcId, Id)
+    end.

@@ -118,7 +118,7 @@ init([]) ->
             checkpoint_interval => Interval, dead_letters_max => LettersMax,
             dead_letters_max_bytes => LetterBytes,
             expire_after => case ForgetAfter of infinity -> 0; _ -> ForgetAfter end,
-            cacertfile => path(CaCertFile)},
+            cacertfile => path(CaCertFile), cluster => cluster(Options)},
     case hb_process_monitor_nif:new(New) of
         {ok, Engine} ->
             ok = hb_cron_registry:set_engine(Engine, self(), Options),
@@ -126,6 +126,15 @@ init([]) ->
         {error, Reason} ->
             {stop, {shutdown, Reason}}
     end.
+
+cluster(#{cron_cluster := undefined}) ->
+    false;
+cluster(#{cron_cluster := Url, cron_cluster_node := Name, cron_cluster_ttl := Ttl}) ->
+    #{url => hb_cron_secret:reveal(Url), ttl => Ttl, name => case Name of undefined -> default_name(); _ -> Name end}.
+
+default_name() ->
+    {ok, Machine} = inet:gethostname(),
+    unicode:characters_to_binary([Machine, $-, os:getpid()]).
 
 path(None) when None =:= false; None =:= undefined -> false;
 path(Path) -> unicode:characters_to_binary(Path).

@@ -31,8 +31,12 @@
 
 -type stop() :: done
               | {more, part()}
+              | {held, part()}
+              | lost
               | {failed, Reason :: term(), Left :: map(), hb_cron_host:host_state(), part()}.
-%% Why the loop stopped. `Left' is what is left of the result that failed, the first of the rest.
+%% Why the loop stopped. `held': in a cluster, this host node must not push at present. `lost': another host node owns
+%% the process now, or it was started anew or forgotten. `Left' is what is left of the result that failed, the first of
+%% the rest.
 
 %% @doc The state before the first push.
 -spec new(ProcId :: binary(), hb_cron_host_logger:logger(), hb_cron_host:device(),
@@ -65,7 +69,14 @@ heap_limit() ->
 %% one.
 -spec run(hb_process_monitor_nif:handle(), part(), hb_cron_options:cursor(), pushing()) ->
     {Pushed :: non_neg_integer(), hb_cron_options:cursor(), stop()}.
-run(Handle, {First, Results, EndsPage}, Cursor, #pushing{words = Words} = Pushing) ->
+run(Handle, Part, Cursor, Pushing) ->
+    case hb_process_monitor_nif:may_push(Handle) of
+        ok -> run_allowed(Handle, Part, Cursor, Pushing);
+        held -> {0, Cursor, {held, Part}};
+        lost -> {0, Cursor, lost}
+    end.
+
+run_allowed(Handle, {First, Results, EndsPage}, Cursor, #pushing{words = Words} = Pushing) ->
     Now = now_us(),
     ok = begins(Now, Pushing),
     {Seq, LastCursor, Tally, Stop} = loop(Handle, First, Results, EndsPage, Cursor, Now,
@@ -84,21 +95,25 @@ loop(Handle, Seq, [Result | Rest] = Results, EndsPage, Cursor, Now, Tally, Pushi
     case push(Result, Cursor, Pushing) of
         ok ->
             #{<<"cursor">> := Acked} = Result,
-            ok = hb_process_monitor_nif:ack(Handle, Seq, Acked, EndsPage andalso Rest =:= []),
+            MayPush = hb_process_monitor_nif:ack(Handle, Seq, Acked, EndsPage andalso Rest =:= []),
             Then = now_us(),
             ThenMs = ms(Then),
             ThenMs =:= NowMs orelse hb_cron_status_words:pushed(Words, ThenMs),
             ok = device_works(Works, ThenMs),
             Counted = hb_cron_push_meter:pushed(Then - Now, Tally),
-            next(Handle, Seq + 1, Rest, EndsPage, Acked, Then, Counted, Pushing);
+            next(MayPush, Handle, Seq + 1, Rest, EndsPage, Acked, Then, Counted, Pushing);
         {error, Reason, Left, Host} ->
             {Seq, Cursor, Tally, {failed, Reason, Left, Host, {Seq, Results, EndsPage}}}
     end.
 
 %% Checking the mailbox takes a fraction of what a message to oneself would.
-next(_Handle, Seq, [], _EndsPage, Cursor, _Now, Tally, _Pushing) ->
+next(_MayPush, _Handle, Seq, [], _EndsPage, Cursor, _Now, Tally, _Pushing) ->
     {Seq, Cursor, Tally, done};
-next(Handle, Seq, Results, EndsPage, Cursor, Now, Tally, Pushing) ->
+next(held, _Handle, Seq, Results, EndsPage, Cursor, _Now, Tally, _Pushing) ->
+    {Seq, Cursor, Tally, {held, {Seq, Results, EndsPage}}};
+next(lost, _Handle, Seq, _Results, _EndsPage, Cursor, _Now, Tally, _Pushing) ->
+    {Seq, Cursor, Tally, lost};
+next(ok, Handle, Seq, Results, EndsPage, Cursor, Now, Tally, Pushing) ->
     case process_info(self(), message_queue_len) of
         {message_queue_len, 0} -> loop(Handle, Seq, Results, EndsPage, Cursor, Now, Tally, Pushing);
         _ -> {Seq, Cursor, Tally, {more, {Seq, Results, EndsPage}}}

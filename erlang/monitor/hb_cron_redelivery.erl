@@ -28,7 +28,9 @@ new() -> #redelivery{}.
     {ok | {error, Reason :: term()}, redelivery()}.
 push({ProcId, Id, Whole}, Cursor, With, #redelivery{left = Parts} = Redelivery) ->
     Result = maps:get(Id, Parts, Whole),
-    case is_letter(ProcId, Id) andalso hb_cron_push_loop:one(Result, Cursor, With) of
+    case is_letter(ProcId, Id) andalso push_if_allowed(Result, Cursor, With) of
+        held ->
+            {{error, push_held}, Redelivery};
         false ->
             {{error, not_found}, Redelivery#redelivery{left = maps:remove(Id, Parts)}};
         ok ->
@@ -40,18 +42,26 @@ push({ProcId, Id, Whole}, Cursor, With, #redelivery{left = Parts} = Redelivery) 
             {{error, Reason}, Redelivery#redelivery{left = Parts#{Id => Left}}}
     end.
 
-%% Another caller may have had it pushed or removed since it was read.
+push_if_allowed(Result, Cursor, With) ->
+    case hb_cron_lease:allows() of
+        true -> hb_cron_push_loop:one(Result, Cursor, With);
+        false -> held
+    end.
+
+%% Another caller may have had it pushed or removed since it was read. In a cluster the database has been asked, and the
+%% caller removes it.
 is_letter(ProcId, Id) ->
-    case hb_cron_registry:engine() of
+    case hb_cron_cluster:is_on() orelse hb_cron_registry:engine() of
+        true -> true;
         {ok, Engine, _} -> hb_process_monitor_nif:has_letter(Engine, ProcId, Id);
         none -> true
     end.
 
 %% The caller waits until that is durable. The monitor ignores its own answer.
 discard(ProcId, Id) ->
-    _ = case hb_cron_registry:engine() of
+    _ = case hb_cron_cluster:is_on() orelse hb_cron_registry:engine() of
         {ok, Engine, _} -> hb_process_monitor_nif:discard(Engine, ProcId, Id);
-        none -> ok
+        _ -> ok
     end,
     ok.
 

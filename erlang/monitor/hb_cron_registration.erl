@@ -14,10 +14,10 @@
 
 %% @doc Registers the calling process with the running engine, and returns where it begins. `GoOn': continue from
 %% the checkpoint if it knows the process, whatever the cursor. `none': there is no engine now, and the next one
-%% will call.
+%% will call. `lost': in a cluster, this host node does not own the process.
 -spec register(ProcId :: binary(), hb_cron_options:cursor(), GoOn :: boolean(),
                hb_cron_options:monitor(), hb_cron_status_words:words()) ->
-    {ok, registration(), hb_process_monitor_nif:origin(), Start :: hb_cron_options:cursor()} | none.
+    {ok, registration(), hb_process_monitor_nif:origin(), Start :: hb_cron_options:cursor()} | lost | none.
 register(ProcId, Cursor, GoOn, Options, Words) ->
     case hb_cron_registry:engine() of
         {ok, Engine, Ticker} ->
@@ -29,6 +29,8 @@ register(ProcId, Cursor, GoOn, Options, Words) ->
                 {ok, Handle, Epoch, {Origin, Start}} ->
                     ok = hb_cron_status_words:set_epoch(Words, Epoch),
                     {ok, {Handle, Epoch, Ticker}, Origin, Start};
+                {error, lost} ->
+                    lost;
                 {error, stopped} ->
                     none
             end;

@@ -4,7 +4,7 @@
 
 -export([create/0, mark_survivor/1]).
 %% Monitors
--export([find/1, is_monitored/1, claim/6, who/1, set_options/2, release/1, stop/1, leave/1, monitors/0, all_monitors/0]).
+-export([find/1, is_monitored/1, claim/6, who/1, set_options/2, release/1, stop/1, stop_process/1, leave/1, monitors/0, all_monitors/0]).
 -export([owned_by/1]).
 %% Monitors that crashed
 -export([plan_restart/2]).
@@ -20,7 +20,7 @@
 -type entry() :: {Monitor :: pid(), hb_cron_host_logger:logger(),
                   Options :: hb_cron_options:monitor()}.
 
--type trouble() :: {Class :: push_failed | result_too_large, Reason :: binary(), Failures :: pos_integer(), At :: integer(), NextTry :: integer()}.
+-type trouble() :: {Class :: push_failed | push_held | result_too_large, Reason :: binary(), Failures :: pos_integer(), At :: integer(), NextTry :: integer()}.
 %% Why the last push failed, how often it failed for this result, when, and when it is retried, in ms of the
 %% monotonic clock.
 
@@ -199,6 +199,13 @@ stop(Monitor) ->
         {[], none} ->
             none
     end.
+
+%% @doc Frees the place of a process, and cancels a planned restart. Returns its monitors that must end, and those that
+%% are ending.
+-spec stop_process(ProcId :: binary()) -> [pid()].
+stop_process(ProcId) ->
+    _ = stop_restarted(ProcId),
+    stopping(ProcId).
 
 %% The restart is planned, or its monitor has taken its place in between.
 stop_restarted(ProcId) ->

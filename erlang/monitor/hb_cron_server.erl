@@ -10,6 +10,8 @@
 %% How long the acks of a stopped monitor may take to become durable before it ends, in ms. A caller that waits has
 %% a time-out of its own.
 -define(DURABLE_LIMIT, 60000).
+%% How long a monitor waits that must not push at present, in ms: less than the time in which a database recovers.
+-define(HELD, 200).
 %% The first and the longest pause after a part that was too large for the heap, in ms.
 -define(REFUSED_BACKOFF, {1000, 300000}).
 
@@ -43,6 +45,8 @@
     known = false :: boolean(),
     %% Parts in a row for which the VM would kill this process.
     refused = 0 :: non_neg_integer(),
+    %% It must not push at present.
+    held = false :: boolean(),
     %% It was stopped, and ends once every ack is durable, or this timer fires.
     stopping = none :: none | {hb_process_monitor_nif:epoch(), reference()}
 }).
@@ -163,6 +167,8 @@ handle_info({timeout, Retry, retry}, #state{retry = Retry} = State) ->
     {noreply, try_again(State#state{retry = none})};
 handle_info(tick, State) ->
     tick(drop_ticks(State));
+handle_info(lost, State) ->
+    {stop, {shutdown, lost}, State};
 handle_info(stop, State) ->
     stop(State);
 handle_info({'DOWN', Ref, process, _, _}, #state{tree = Ref} = State) ->
@@ -247,6 +253,9 @@ attach(#state{engine = none, leaving = Leaving, proc_id = ProcId, options = Opti
             _ = State#state.known orelse
                 hb_cron_registration:log_origin(Origin, Start, ProcId, State#state.logger),
             registered(State#state{engine = Registration, cursor = Start, ticked = false, known = true});
+        lost ->
+            self() ! lost,
+            State;
         none ->
             State
     end;
@@ -322,12 +331,16 @@ go_on(State) ->
 push_next(#state{retry = none, part = {_, _, _} = Part, engine = {Handle, _, _}} = State) ->
     #state{cursor = Before, pushing_with = With} = State,
     {Pushed, Cursor, Stop} = hb_cron_push_loop:run(Handle, Part, Before, With),
-    Next = recovered(Pushed, State#state{cursor = Cursor}),
+    Next = recovered(Pushed, no_longer_held(Pushed, State#state{cursor = Cursor})),
     case Stop of
         done ->
             next_part(Next#state{part = none});
         {more, Rest} ->
             {noreply, go_on(Next#state{part = Rest})};
+        {held, Rest} ->
+            {noreply, held(Next#state{part = Rest})};
+        lost ->
+            {stop, {shutdown, lost}, Next#state{part = none}};
         {failed, Reason, Left, Host, Rest} ->
             {noreply, failed(Reason, Left, Host, Next#state{part = Rest})}
     end;
@@ -351,6 +364,18 @@ next_part(#state{engine = {Handle, _, _}, retrying = Retrying, proc_id = ProcId,
             log(error, page_lost, {ProcId, Cursor}, State),
             {noreply, attach_anew(State)}
     end.
+
+%% In a cluster: the database cannot be written at present, or does not know this host node.
+held(State) ->
+    Trouble = {push_held, <<"the database of the cluster cannot be written at present">>, 1, now_ms(), now_ms() + ?HELD},
+    ok = hb_cron_registry:set_trouble(self(), Trouble),
+    State#state{held = true, retry = erlang:start_timer(?HELD, self(), retry)}.
+
+no_longer_held(Pushed, #state{held = true} = State) when Pushed > 0 ->
+    ok = hb_cron_registry:set_trouble(self(), none),
+    State#state{held = false};
+no_longer_held(_Pushed, State) ->
+    State.
 
 %% A part that was too large for the heap is fetched again, since it may be smaller by now.
 try_again(#state{refused = 0} = State) -> go_on(State);

@@ -49,7 +49,10 @@ engine() ->
 -spec start(ProcId :: binary(), Given :: map()) -> started().
 start(ProcId, Given) ->
     ok = ensure_started(),
-    start_monitor(ProcId, hb_cron_options:for_monitor(ProcId, Given)).
+    case hb_cron_cluster:is_on() of
+        true -> hb_cron_cluster:start(ProcId, Given);
+        false -> start_monitor(ProcId, hb_cron_options:for_monitor(ProcId, Given))
+    end.
 
 start_monitor(ProcId, Options) ->
     case hb_cron_registry:find(ProcId) of
@@ -81,7 +84,14 @@ already_monitored(ProcId, {Monitor, Logger, #{rate := Rate, cursor := Cursor}}) 
 %% be started, that is logged, and it is retried later. The options of those that are configured, too, come from there.
 -spec resume_all() -> [{ProcId :: binary(), started() | {error, Reason :: term()}}].
 resume_all() ->
-    Watched = hb_process_monitor_nif:watched(engine()),
+    Engine = engine(),
+    case hb_cron_cluster:is_on() of
+        %% The owners of the processes start their monitors by themselves.
+        true -> [{ProcId, {Monitor, logger_of(ProcId, Monitor)}} || {ProcId, Monitor} <- hb_cron_registry:all()];
+        false -> resume_watched(hb_process_monitor_nif:watched(Engine))
+    end.
+
+resume_watched(Watched) ->
     ok = hb_cron_configuration:expire(),
     #{cron_processes := Entries} = hb_cron_options:for_node(),
     Configured = maps:from_list([One || Entry <- Entries, {ok, One} <- [configured(Entry)]]),

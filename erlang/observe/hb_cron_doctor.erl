@@ -34,6 +34,7 @@
     host := map(),
     environment := [{Variable :: string(), Shown :: binary()}],
     checkpoint := map(),
+    cluster := hb_cron_cluster:status() | undefined,
     counters := #{atom() => non_neg_integer()},
     monitors := hb_cron_totals:totals(),
     undelivered := [hb_cron_info:summary()],
@@ -77,12 +78,13 @@ examine(Given) ->
         options => [shown(Option) || Option <- of_monitor(ProcId, Sources)],
         refused => Refused,
         changed => [Key || {Key, node, Value, From} <- Sources, From =/= refused,
-                           is_map_key(Key, InForce), maps:get(Key, InForce) =/= Value],
+                           is_map_key(Key, InForce), maps:get(Key, InForce) =/= hb_cron_secret:seal(Value)],
         host => Host#{push_works => push_works(Host), fault => hb_cron_registry:host_fault(),
                       prometheus => erlang:module_loaded(prometheus_registry),
                       telemetry => erlang:module_loaded(telemetry)},
         environment => environment(),
         checkpoint => checkpoint(InForce, Sources),
+        cluster => hb_cron_cluster:status(),
         counters => hb_cron_engine:counters(),
         monitors => Totals,
         undelivered => undelivered(Totals),
@@ -181,6 +183,8 @@ shown({cron_node, Scope, Nodes, From}) ->
     {cron_node, Scope, [origin(Node) || Node <- List], From};
 shown({cron_processes, Scope, Entries, From}) ->
     {cron_processes, Scope, [hb_cron_secret:redact(hb_cron_process_entry:id(Entry)) || Entry <- Entries], From};
+shown({cron_cluster, Scope, Url, From}) ->
+    {cron_cluster, Scope, hb_cron_secret:redact(Url), From};
 shown(Option) ->
     Option.
 
@@ -263,7 +267,7 @@ ask(ProcId, Sources) ->
       cron_timeout := Total, cron_max_page_bytes := MaxBytes} = hb_cron_options:settings(Options),
     {_, _, CaCertFile, _} = lists:keyfind(cron_cacertfile, 1, Sources),
     New = #{max_inflight => 1, max_buffered => 1, checkpoint => false, checkpoint_interval => 1, dead_letters_max => 0, dead_letters_max_bytes => 0, expire_after => 0,
-            cacertfile => case CaCertFile of undefined -> false; _ -> unicode:characters_to_binary(CaCertFile) end},
+            cluster => false, cacertfile => case CaCertFile of undefined -> false; _ -> unicode:characters_to_binary(CaCertFile) end},
     case hb_process_monitor_nif:new(New) of
         {ok, Engine} ->
             ok = hb_process_monitor_nif:probe(Engine, ProcId, hb_cron_secret:reveal(Nodes), {Connect, FirstByte, Total, MaxBytes}),

@@ -1,0 +1,58 @@
+%%% @doc Requests to the database of a cluster. Each waits for the answer within a limit, in a process of its own, and
+%%% holds no scheduler.
+-module(hb_cron_cluster_request).
+
+-export([send/1, send/2]).
+
+-export_type([request/0, process_row/0]).
+
+-type request() :: {start, ProcId :: binary(), Options :: binary(), hb_cron_options:cursor()}
+                 | {add, ProcId :: binary(), Options :: binary(), hb_cron_options:cursor()}
+                 | {stop | forget | tick, ProcId :: binary()}
+                 | {ended, ProcId :: binary(), Generation :: integer()}
+                 | {set_options, ProcId :: binary(), Generation :: integer(), Options :: binary()}
+                 | {find, [ProcId :: binary()]}
+                 | {letters, ProcId :: binary(), After :: non_neg_integer(), {Letters :: pos_integer(), Bytes :: pos_integer()}}
+                 | {letter | redeliver | discard, ProcId :: binary(), Id :: pos_integer()}
+                 | {wish, ProcId :: binary(), Id :: pos_integer(), Wish :: integer()}
+                 | {settle, ProcId :: binary(), Id :: pos_integer(), Wish :: integer(), ok | {error, Reason :: binary()}}.
+%% The answers:
+%% `start', `add' `{ok, Changed}': whether it was started or added; otherwise it is left as it was
+%% `stop', `tick', `ended', `settle' `ok'
+%% `forget', `set_options', `discard' `ok', or `{error, not_found}' if there was nothing to change
+%% `find' `{ok, [process_row()]}'
+%% `letters' `{ok, [Letter], More, All}'
+%% `letter' `{ok, Letter, IsWished}' or `{error, not_found}'
+%% `redeliver' `{ok, Wish}' or `{error, not_found}'
+%% `wish' `{ok, open | gone | replaced | {refused, Reason}}'
+%% All of them `{error, Reason}', a text, if the database does not answer: then it is unknown whether the request was
+%% carried out.
+
+-type process_row() :: #{
+    process := binary(), watched := boolean(), ended := boolean(), options := binary(), generation := integer(),
+    cursor := binary() | earliest | undefined, at := non_neg_integer(), mine := boolean(),
+    owner := binary() | undefined
+}.
+%% A process in the database. `ended': the monitor of a stopped process has ended. `owner': the name of the host node that
+%% owns it, `undefined' if there is none now.
+
+%% How long a request may take, in ms. The library gives up earlier.
+-define(LIMIT, 30000).
+
+%% @equiv send(Request, 30000)
+-spec send(request()) -> term().
+send(Request) -> send(Request, ?LIMIT).
+
+%% @doc Sends a request, and waits for the answer at most so many ms.
+-spec send(request(), timeout()) -> term() | {error, Reason :: binary()}.
+send(Request, Limit) ->
+    case hb_cron_registry:engine() of
+        {ok, Engine, _Ticker} ->
+            Ask = fun() -> hb_process_monitor_nif:cluster_request(Engine, Request) end,
+            case hb_cron_answer:of_library(Ask, Limit) of
+                timeout -> {error, <<"the database of the cluster does not answer at present">>};
+                Answer -> Answer
+            end;
+        none ->
+            {error, <<"the engine is not running">>}
+    end.

@@ -1,0 +1,90 @@
+%%% @doc What {@link hb_cron_ownership} has done for single processes of owned shards: monitors are started, paused and
+%%% resumed, and what the database must know is sent in a process of its own.
+-module(hb_cron_ownership_jobs).
+
+-export([start/3, set_paused/3, record_end/2, redeliver/4, check_stand_ins/0]).
+
+%% How many processes with a stand-in are looked for at a time.
+-define(STAND_INS, 500).
+
+%% @doc Starts the monitor of a process with the options that the database has.
+-spec start(ProcId :: binary(), hb_cron_ownership:stake(), Options :: binary()) -> ok.
+start(ProcId, Stake, Packed) ->
+    case hb_cron_cluster_options:unpack(Packed) of
+        {ok, Given} ->
+            try hb_cron_sup:start_monitor([ProcId, (hb_cron_options:for_monitor(ProcId, Given))#{stake => Stake}]) of
+                {ok, _} -> ok;
+                {error, Reason} -> not_started(ProcId, Reason)
+            catch
+                _:Reason -> not_started(ProcId, Reason)
+            end;
+        {error, Reason} ->
+            not_started(ProcId, Reason)
+    end.
+
+%% Until its options or this host node's configuration change, no start can succeed here.
+not_started(ProcId, Reason) ->
+    hb_cron_host_logger:log(undefined, {error, cluster_process_not_started, {ProcId, hb_cron_secret:redact(Reason)}}).
+
+%% @doc Has a monitor pause or continue as the options in the database say.
+-spec set_paused(Monitor :: pid(), Options :: binary(), hb_cron_options:monitor()) -> ok.
+set_paused(Monitor, Packed, Options) ->
+    case {hb_cron_cluster_options:unpack(Packed), hb_cron_options:is_paused(Options)} of
+        {{ok, Wanted}, Is} ->
+            case {hb_cron_cluster_options:is_paused(Wanted), Is} of
+                {true, false} -> hb_cron_monitor:pause(Monitor);
+                {false, true} -> hb_cron_monitor:resume(Monitor);
+                _ -> ok
+            end;
+        {{error, _}, _} ->
+            ok
+    end.
+
+%% @doc Records that the monitor of a stopped process has ended. The caller gets `{recorded, ProcId, Generation}'.
+-spec record_end(ProcId :: binary(), Generation :: integer()) -> ok.
+record_end(ProcId, Generation) ->
+    Owner = self(),
+    _ = spawn(fun() ->
+        case hb_cron_cluster_request:send({ended, ProcId, Generation}) of
+            ok -> Owner ! {recorded, ProcId, Generation};
+            {error, _} -> ok
+        end
+    end),
+    ok.
+
+%% @doc Has a monitor push a dead letter again, and tells the database of the outcome.
+-spec redeliver(Monitor :: pid(), ProcId :: binary(), Id :: pos_integer(), Wish :: integer()) -> ok.
+redeliver(Monitor, ProcId, Id, Wish) ->
+    case hb_cron_cluster_request:send({letter, ProcId, Id}) of
+        {ok, {Id, _, _, _, Result, _}, true} ->
+            Outcome = try hb_cron_monitor:redeliver(Monitor, Id, binary_to_term(Result, [safe])) of
+                ok -> ok;
+                {error, Why} -> {error, hb_cron_sys_status:reason(Why)}
+            catch
+                _:Why -> {error, hb_cron_sys_status:reason(Why)}
+            end,
+            _ = hb_cron_cluster_request:send({settle, ProcId, Id, Wish, Outcome}),
+            ok;
+        %% It is gone, or was settled.
+        _ ->
+            ok
+    end.
+
+%% @doc Ends the stand-ins of processes that are not monitored any more.
+-spec check_stand_ins() -> ok.
+check_stand_ins() -> check_stand_ins(<<>>).
+
+check_stand_ins(After) ->
+    case hb_cron_stand_ins:processes(After, ?STAND_INS) of
+        [] ->
+            ok;
+        ProcIds ->
+            _ = case hb_cron_cluster_request:send({find, ProcIds}) of
+                {ok, Rows} ->
+                    Watched = [ProcId || #{process := ProcId, watched := true} <- Rows],
+                    lists:foreach(fun hb_cron_stand_ins:gone/1, ProcIds -- Watched);
+                {error, _} ->
+                    ok
+            end,
+            check_stand_ins(lists:last(ProcIds))
+    end.

@@ -1,0 +1,93 @@
+%%% @doc The stand-ins of this host node: a table that lives as long as the supervision tree, and their supervisor. Each
+%%% process has at most one.
+-module(hb_cron_stand_ins).
+-behaviour(supervisor).
+
+-export([create/0, start_link/0, start/3, find/1, process_of/1, processes/2, claim/3, leave/2, gone/1]).
+-export([init/1]).
+
+%% {ProcId, StandIn, Logger} and {StandIn, ProcId}. All pids come before all binaries.
+-define(TABLE, hb_cron_stand_ins).
+
+%% @doc Creates the table; the caller owns it.
+-spec create() -> ok.
+create() ->
+    ?TABLE = ets:new(?TABLE, [named_table, public, ordered_set, {read_concurrency, true}]),
+    ok.
+
+-spec start_link() -> supervisor:startlink_ret().
+start_link() ->
+    supervisor:start_link({local, ?MODULE}, ?MODULE, []).
+
+%% @private
+-spec init([]) -> {ok, {supervisor:sup_flags(), [supervisor:child_spec()]}}.
+init([]) ->
+    {ok, {#{strategy => simple_one_for_one}, [
+        #{id => stand_in, start => {hb_cron_stand_in, start_link, []}, restart => temporary}
+    ]}}.
+
+%% @doc Starts the stand-in of a process, which records the start; if there is one, that is the answer.
+-spec start(ProcId :: binary(), Options :: binary(), hb_cron_options:cursor()) ->
+    {StandIn :: pid(), hb_cron_host_logger:logger()}.
+start(ProcId, Options, Cursor) ->
+    case find(ProcId) of
+        {ok, Found} ->
+            Found;
+        none ->
+            case supervisor:start_child(?MODULE, [ProcId, Options, Cursor]) of
+                {ok, _} -> start(ProcId, Options, Cursor);
+                {error, Reason} -> error({not_started, Reason})
+            end
+    end.
+
+%% @doc The stand-in of a process.
+-spec find(ProcId :: binary()) -> {ok, {StandIn :: pid(), hb_cron_host_logger:logger()}} | none.
+find(ProcId) ->
+    case ets:lookup(?TABLE, ProcId) of
+        [{_, StandIn, Logger}] ->
+            case is_process_alive(StandIn) of
+                true -> {ok, {StandIn, Logger}};
+                false -> ok = leave(ProcId, StandIn), none
+            end;
+        [] ->
+            none
+    end.
+
+%% @doc The process of a stand-in.
+-spec process_of(pid()) -> {ok, ProcId :: binary()} | none.
+process_of(StandIn) ->
+    try ets:lookup(?TABLE, StandIn) of
+        [{_, ProcId}] -> {ok, ProcId};
+        [] -> none
+    catch
+        error:badarg -> none
+    end.
+
+%% @doc At most so many processes with a stand-in, in the order of their ids, after one; `<<>>' comes before all.
+-spec processes(After :: binary(), Limit :: pos_integer()) -> [ProcId :: binary()].
+processes(After, Limit) ->
+    case ets:next(?TABLE, After) of
+        '$end_of_table' -> [];
+        ProcId when Limit > 1 -> [ProcId | processes(ProcId, Limit - 1)];
+        ProcId -> [ProcId]
+    end.
+
+%% @doc Makes a process the stand-in of `ProcId', unless there is one.
+-spec claim(ProcId :: binary(), StandIn :: pid(), hb_cron_host_logger:logger()) -> boolean().
+claim(ProcId, StandIn, Logger) ->
+    ets:insert_new(?TABLE, [{ProcId, StandIn, Logger}, {StandIn, ProcId}]).
+
+%% @doc A stand-in ends.
+-spec leave(ProcId :: binary(), StandIn :: pid()) -> ok.
+leave(ProcId, StandIn) ->
+    true = ets:match_delete(?TABLE, {ProcId, StandIn, '_'}),
+    true = ets:delete(?TABLE, StandIn),
+    ok.
+
+%% @doc Has the stand-in of a process end that is not monitored any more.
+-spec gone(ProcId :: binary()) -> ok.
+gone(ProcId) ->
+    case find(ProcId) of
+        {ok, {StandIn, _}} -> StandIn ! gone, ok;
+        none -> ok
+    end.
