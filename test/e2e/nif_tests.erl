@@ -62,7 +62,7 @@ is_test(Module) ->
 engine() ->
     {ok, Engine} = ?NIF:new(#{max_inflight => 4, max_buffered => 1 bsl 20, checkpoint => false,
                               checkpoint_interval => 50, dead_letters_max => 1, dead_letters_max_bytes => 1000000,
-                              expire_after => 0, cacertfile => false}),
+                              expire_after => 0, cacertfile => false, cluster => false}),
     Engine.
 
 options(Cu, Changes) ->

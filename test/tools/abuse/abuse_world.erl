@@ -88,7 +88,7 @@ handles(#{handles := Handles}) -> Handles.
 
 engine_options() ->
     #{max_inflight => 4, max_buffered => 1 bsl 20, checkpoint => false, cacertfile => false,
-      checkpoint_interval => 5, dead_letters_max => 50, dead_letters_max_bytes => 1000000, expire_after => 0}.
+      checkpoint_interval => 5, dead_letters_max => 50, dead_letters_max_bytes => 1000000, expire_after => 0, cluster => false}.
 
 %% A port without a listener.
 monitor_options() ->
