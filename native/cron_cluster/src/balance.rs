@@ -28,6 +28,13 @@ pub(crate) fn share(me: Incarnation, peers: &[Peer], shards: u16) -> Option<Shar
     Some(Share { wanted, rank, nodes })
 }
 
+/// Whether all nodes have their share, as far as a view shows.
+pub(crate) fn is_even(peers: &[Peer]) -> bool {
+    let owned = || peers.iter().filter(|peer| !peer.leaving).map(|peer| peer.owned);
+    let (least, most) = (owned().min().unwrap_or(0), owned().max().unwrap_or(0));
+    most - least <= 1 && peers.iter().all(|peer| !peer.leaving)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -71,6 +78,16 @@ mod tests {
         for owned in [[2, 1, 1], [1, 2, 1], [1, 1, 2]] {
             assert_eq!(wanted(&peers(&owned), 4), owned);
         }
+    }
+
+    #[test]
+    fn shares_that_differ_by_one_are_even() {
+        assert!(is_even(&peers(&[2, 1, 2])));
+        assert!(is_even(&peers(&[4])));
+        assert!(!is_even(&peers(&[3, 1])));
+        let mut leaving = peers(&[2, 2]);
+        leaving[0].leaving = true;
+        assert!(!is_even(&leaving));
     }
 
     #[test]

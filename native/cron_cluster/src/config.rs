@@ -28,8 +28,14 @@ impl Config {
         self.ttl / 6
     }
 
-    /// The time between two views, and between two attempts of a statement that failed.
+    /// The time between two views, while shards are where they belong.
     pub(crate) fn look_every(&self) -> Duration {
+        self.ttl / 6
+    }
+
+    /// The time between two looks at the beats, between two views while shards move, and between two
+    /// attempts of a statement that failed.
+    pub(crate) fn watch_every(&self) -> Duration {
         self.ttl / 24
     }
 

@@ -5,7 +5,7 @@
 
 use crate::incarnation::Incarnation;
 use crate::shard::Stake;
-use crate::view::View;
+use crate::view::{Beat, View};
 
 /// An event. Each of the answers belongs to the one [`Action`] of its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +16,8 @@ pub enum Event {
     Renewed(Option<bool>),
     /// A view.
     Viewed(Option<View>),
+    /// The beats of all nodes, also of this one.
+    Watched(Option<Vec<Beat>>),
     /// The claimed shards, with their new epochs.
     Claimed(Option<Vec<Stake>>),
     /// The shards were given, except those that this node did not own any more.
@@ -50,6 +52,9 @@ pub enum Action {
     },
     /// Read the view of this incarnation.
     Look(Incarnation),
+    /// Read the beats of all nodes for this incarnation, which costs the database much less than a
+    /// view.
+    Watch(Incarnation),
     /// Claim these orphans.
     Claim(Incarnation, Vec<Stake>),
     /// Give these shards.

@@ -13,6 +13,7 @@ use std::time::Duration;
 pub(crate) enum Request {
     Join,
     Look(Incarnation),
+    Watch(Incarnation),
     Claim(Incarnation, Vec<Stake>),
     Give(Incarnation, Vec<Stake>),
     Bury(Incarnation, i64),
@@ -45,6 +46,7 @@ impl Lane {
         match request {
             Request::Join => Action::Join,
             Request::Look(me) => Action::Look(me),
+            Request::Watch(me) => Action::Watch(me),
             Request::Claim(me, stakes) => Action::Claim(me, stakes),
             Request::Give(me, stakes) => Action::Give(me, stakes),
             Request::Bury(node, beat) => Action::Bury(node, beat),

@@ -61,4 +61,4 @@ pub use incarnation::Incarnation;
 pub use member::{Counters, Member};
 pub use shard::{SHARDS, ShardId, Stake, shard_of};
 pub use verdict::{Found, Row, Sent, Verdict, judge};
-pub use view::{Peer, View};
+pub use view::{Beat, Peer, View};

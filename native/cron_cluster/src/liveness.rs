@@ -2,7 +2,6 @@
 
 use crate::config::Config;
 use crate::incarnation::Incarnation;
-use crate::view::Peer;
 use cron_engine::Time;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -23,15 +22,15 @@ struct Seen {
 }
 
 impl Liveness {
-    /// Takes a view that was requested at `asked` and arrived at `now`. Returns the dead nodes, each
-    /// with its beat.
+    /// Takes the beats of a view, or those between two views, that were requested at `asked` and
+    /// arrived at `now`. Returns the dead nodes, each with its beat.
     ///
     /// A beat counts from the arrival of the view that showed it first until the request of the view
     /// that still shows it. The real time without a renewal is at least as long.
     pub(crate) fn view(
         &mut self,
         (asked, now): (Time, Time),
-        peers: &[Peer],
+        beats: impl IntoIterator<Item = (Incarnation, i64)>,
         config: &Config,
     ) -> Vec<(Incarnation, i64)> {
         // If this node saw nothing for long, the others may not have been able to renew either: the
@@ -40,15 +39,15 @@ impl Liveness {
         self.viewed = Some(now);
         let old = std::mem::take(&mut self.seen);
         let mut dead = Vec::new();
-        for peer in peers {
-            let seen = match old.get(&peer.incarnation) {
-                Some(seen) if seen.beat == peer.beat && !has_gap => *seen,
-                _ => Seen { beat: peer.beat, since: now },
+        for (incarnation, beat) in beats {
+            let seen = match old.get(&incarnation) {
+                Some(seen) if seen.beat == beat && !has_gap => *seen,
+                _ => Seen { beat, since: now },
             };
             if asked.since(seen.since) >= config.ttl {
-                dead.push((peer.incarnation, peer.beat));
+                dead.push((incarnation, beat));
             }
-            self.seen.insert(peer.incarnation, seen);
+            self.seen.insert(incarnation, seen);
         }
         dead
     }
@@ -68,8 +67,7 @@ mod tests {
 
     fn view(liveness: &mut Liveness, at: u64, beat: i64) -> usize {
         let now = Time::from_millis(at);
-        let peer = Peer { incarnation: A, beat, leaving: false, owned: 0 };
-        liveness.view((now, now), &[peer], &CONFIG).len()
+        liveness.view((now, now), [(A, beat)], &CONFIG).len()
     }
 
     #[test]
@@ -108,9 +106,8 @@ mod tests {
         for at in (0..5000).step_by(250) {
             view(&mut liveness, at, 1);
         }
-        let peer = Peer { incarnation: A, beat: 1, leaving: false, owned: 0 };
         let times = (Time::from_millis(5000), Time::from_millis(7000));
-        assert_eq!(liveness.view(times, &[peer], &CONFIG), []);
+        assert_eq!(liveness.view(times, [(A, 1)], &CONFIG), []);
     }
 
     #[test]
@@ -118,7 +115,7 @@ mod tests {
         let mut liveness = Liveness::default();
         view(&mut liveness, 0, 1);
         let now = Time::from_millis(250);
-        liveness.view((now, now), &[], &CONFIG);
+        liveness.view((now, now), [], &CONFIG);
         assert_eq!(liveness.ages(now).count(), 0);
     }
 }

@@ -13,7 +13,7 @@ use crate::lane::{Lane, Request};
 use crate::liveness::Liveness;
 use crate::shard::Stake;
 use cron_engine::Time;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 /// Counts since the start.
@@ -45,6 +45,11 @@ pub struct Member {
     next_renewal: Time,
     lane: Lane,
     next_look: Time,
+    next_watch: Time,
+    /// The nodes that were seen last, and whether each leaves. If others appear, a view follows.
+    seen: BTreeMap<Incarnation, bool>,
+    /// The mark of the own row that was seen last.
+    mark: Option<i64>,
     /// Shards can be given.
     gives: bool,
     /// Stakes that a commit found to have another owner, after the request of the view under way.
@@ -71,6 +76,9 @@ impl Member {
             next_renewal: now,
             lane,
             next_look: now,
+            next_watch: now,
+            seen: BTreeMap::new(),
+            mark: None,
             gives: false,
             disowned: BTreeSet::new(),
             liveness: Liveness::default(),
@@ -86,6 +94,7 @@ impl Member {
             Event::Joined(answer) => self.joined(now, answer),
             Event::Renewed(answer) => self.renewed(now, answer),
             Event::Viewed(answer) => self.viewed(now, answer),
+            Event::Watched(answer) => self.watched(now, answer),
             Event::Claimed(answer) => self.claimed(now, answer),
             Event::Given(answer) => self.given(now, answer),
             Event::Buried(answer) => self.buried(now, answer),
@@ -117,7 +126,7 @@ impl Member {
         let renewal = self.me.filter(|_| self.renewing.is_none()).map(|_| self.next_renewal);
         let lane = self.lane.free_from().filter(|_| !self.left).map(|from| {
             if self.lane.waiting.is_empty() && !self.gives {
-                from.max(self.next_look)
+                from.max(self.next_look.min(self.next_watch))
             } else {
                 from
             }
@@ -188,6 +197,9 @@ impl Member {
                 self.next_look = now + self.config.look_every();
                 self.disowned.clear();
             }
+            if matches!(request, Request::Look(_) | Request::Watch(_)) {
+                self.next_watch = now + self.config.watch_every();
+            }
             let action = self.lane.begin(now, request);
             self.actions.push_back(action);
         }
@@ -204,7 +216,10 @@ impl Member {
         }
         let given = if self.gives { self.holdings.to_give() } else { Vec::new() };
         self.gives = false;
-        (!given.is_empty()).then_some(Request::Give(me, given))
+        if !given.is_empty() {
+            return Some(Request::Give(me, given));
+        }
+        (now >= self.next_watch).then_some(Request::Watch(me))
     }
 
     /// Drops everything and joins again.

@@ -45,6 +45,10 @@ SELECT 'mine', NULL, NULL, NULL, NULL, NULL,
     array_agg(shard ORDER BY shard), array_agg(epoch ORDER BY shard), array_agg(mark ORDER BY shard)
 FROM seen WHERE owner = $1";
 
+/// The beats of all nodes, with the marks of the last wishes as a hint. Costs much less than
+/// [`LOOK`], whose costs are those of all shards.
+pub const WATCH: &str = "SELECT incarnation, beat, leaving, mark FROM hb_cron.node";
+
 /// Claims shards for this node (`$1`): `$2` are the shards, `$3` the epochs of the view. Returns those
 /// that it got, with their new epochs.
 ///

@@ -1,4 +1,5 @@
-//! A view: the answer to the one statement by which a node sees the others and the shards.
+//! A view: the answer to the one statement by which a node sees the others and the shards. The beats
+//! are a small part of it, which is read more often.
 
 use crate::incarnation::Incarnation;
 use crate::shard::Stake;
@@ -26,4 +27,18 @@ pub struct Peer {
     pub leaving: bool,
     /// The number of its shards.
     pub owned: usize,
+}
+
+/// A node, as it is seen between two views.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Beat {
+    /// Its incarnation.
+    pub incarnation: Incarnation,
+    /// The number of its renewals.
+    pub beat: i64,
+    /// It stops.
+    pub leaving: bool,
+    /// The mark of a wish for one of its processes. It is a hint: it may lack a wish, which the next
+    /// view shows.
+    pub mark: i64,
 }

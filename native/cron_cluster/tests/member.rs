@@ -1,7 +1,7 @@
 //! The state machine of a node, event by event, on a simulated clock. The TTL is 6 s and there are
 //! 8 shards.
 
-use cron_cluster::{Action, Config, Event, Incarnation, Member, Peer, ShardId, Stake, View};
+use cron_cluster::{Action, Beat, Config, Event, Incarnation, Member, Peer, ShardId, Stake, View};
 use cron_engine::Time;
 use std::time::Duration;
 
@@ -70,15 +70,48 @@ impl Scenario {
         std::iter::from_fn(|| self.member.poll_action()).collect()
     }
 
-    /// Waits for the next view, in which renewals succeed, and answers it.
-    fn look(&mut self, view: &View) -> Vec<Action> {
+    /// Waits for the next look at the beats or for the next view, in which renewals succeed, and
+    /// answers it. Returns what follows, and whether it was a view.
+    fn watch(&mut self, view: &View) -> (Vec<Action>, bool) {
         let mut actions = self.wait(250);
         if actions.iter().any(|action| matches!(action, Action::Renew { .. })) {
             actions.extend(self.on(Event::Renewed(Some(true))));
         }
-        assert!(actions.contains(&Action::Look(ME)), "{actions:?}");
-        self.on(Event::Viewed(Some(view.clone())))
+        if actions.contains(&Action::Look(ME)) {
+            return (self.on(Event::Viewed(Some(view.clone()))), true);
+        }
+        assert!(actions.contains(&Action::Watch(ME)), "{actions:?}");
+        let mut actions = self.on(Event::Watched(Some(beats(view, 0))));
+        let looks = actions.last() == Some(&Action::Look(ME));
+        if looks {
+            actions.pop();
+            actions.extend(self.on(Event::Viewed(Some(view.clone()))));
+        }
+        (actions, looks)
     }
+
+    /// Waits for the next view, and answers it. Returns what follows.
+    fn look(&mut self, view: &View) -> Vec<Action> {
+        let mut all = Vec::new();
+        loop {
+            let (actions, looked) = self.watch(view);
+            all.extend(actions);
+            if looked {
+                return all;
+            }
+        }
+    }
+}
+
+/// The beats of a view. All marks are the same.
+fn beats(view: &View, mark: i64) -> Vec<Beat> {
+    let beat = |peer: &Peer| Beat {
+        incarnation: peer.incarnation,
+        beat: peer.beat,
+        leaving: peer.leaving,
+        mark,
+    };
+    view.peers.iter().map(beat).collect()
 }
 
 fn view(view: View) -> Event {
@@ -145,7 +178,7 @@ fn renewal_without_a_row_loses_all_and_joins_again() {
 fn view_and_commit_that_both_miss_the_row_lose_once() {
     let (mut it, mine) = Scenario::holding(0..8);
     let without_me = View { peers: vec![peer(PEER, 1, 8)], ..View::default() };
-    assert_eq!(it.look(&without_me), [Action::Lost(mine), Action::Retire(ME)]);
+    assert_eq!(it.watch(&without_me).0, [Action::Lost(mine), Action::Retire(ME)]);
     assert_eq!(it.on(Event::Evicted(ME)), []);
     assert_eq!(it.on(Event::Retired(Some(()))), [Action::Join]);
     it.on(Event::Joined(Some(NEXT)));
@@ -161,9 +194,9 @@ fn silent_peer_is_buried_and_its_shards_are_claimed() {
     let mine = stakes(0..4, 5);
     it.on(view(both(&mine, 9, 4, vec![])));
     for _ in 0..23 {
-        assert_eq!(it.look(&both(&mine, 9, 4, vec![])), []);
+        assert_eq!(it.watch(&both(&mine, 9, 4, vec![])).0, []);
     }
-    assert_eq!(it.look(&both(&mine, 9, 4, vec![])), [Action::Bury(PEER, 9)]);
+    assert_eq!(it.watch(&both(&mine, 9, 4, vec![])).0, [Action::Bury(PEER, 9)]);
     // The next view follows at once.
     assert_eq!(it.on(Event::Buried(Some(true))), [Action::Look(ME)]);
     let orphans = stakes(4..8, 3);
@@ -218,12 +251,64 @@ fn shard_at_another_epoch_is_lost_and_gained() {
 #[test]
 fn disowned_shard_is_not_adopted_from_an_older_view() {
     let (mut it, mine) = Scenario::holding(0..8);
-    assert_eq!(it.wait(250), [Action::Look(ME)]);
+    assert!(it.wait(1000).contains(&Action::Look(ME)));
     assert_eq!(it.on(Event::Disowned(mine[2])), [Action::Lost(vec![mine[2]])]);
     assert_eq!(it.on(view(alone(&mine, vec![]))), []);
     assert!(!it.member.holds(mine[2]));
     // A view that was requested after that counts.
     assert_eq!(it.look(&alone(&mine, vec![])), [Action::Gained(vec![mine[2]])]);
+}
+
+#[test]
+fn settled_member_views_less_often_than_it_watches() {
+    let (mut it, mine) = Scenario::holding(0..8);
+    let view = alone(&mine, vec![]);
+    // The first one, because nothing is known of the marks.
+    assert_eq!(it.watch(&view), (vec![], true));
+    let views: Vec<bool> = (0..12).map(|_| it.watch(&view).1).collect();
+    let rare = [false, false, false, true];
+    assert_eq!(views, [rare, rare, rare].concat());
+}
+
+#[test]
+fn member_views_often_while_shards_are_uneven() {
+    let (mut it, mine) = Scenario::holding(0..8);
+    let view = both(&mine, 1, 0, vec![]);
+    it.look(&view);
+    assert!((0..12).all(|_| it.watch(&view).1));
+}
+
+#[test]
+fn change_between_two_views_makes_a_view_follow_at_once() {
+    let mine = stakes(0..4, 5);
+    let settled = both(&mine, 1, 4, vec![]);
+    let is_looked_at = |changed: &View, mark| {
+        let mut it = Scenario::new();
+        it.on(view(settled.clone()));
+        it.look(&settled);
+        assert!(it.wait(250).contains(&Action::Watch(ME)));
+        it.on(Event::Watched(Some(beats(changed, mark)))).contains(&Action::Look(ME))
+    };
+    assert!(!is_looked_at(&settled, 0));
+    assert!(!is_looked_at(&both(&mine, 2, 4, vec![]), 0));
+    assert!(is_looked_at(&settled, 77), "a wish");
+    let mut changed = settled.clone();
+    changed.peers[1].leaving = true;
+    assert!(is_looked_at(&changed, 0), "one leaves");
+    changed.peers[1] = peer(NEXT, 0, 0);
+    assert!(is_looked_at(&changed, 0), "one joined");
+    changed.peers.pop();
+    assert!(is_looked_at(&changed, 0), "one is gone");
+}
+
+#[test]
+fn watch_that_fails_is_tried_again_after_a_delay() {
+    let (mut it, mine) = Scenario::holding(0..8);
+    it.look(&alone(&mine, vec![]));
+    assert!(it.wait(250).contains(&Action::Watch(ME)));
+    assert_eq!(it.on(Event::Watched(None)), []);
+    assert_eq!(it.wait(249), []);
+    assert_eq!(it.wait(1), [Action::Watch(ME)]);
 }
 
 #[test]

@@ -118,6 +118,10 @@ impl Depot {
                 let looked = lane.run(limit, async |on| protocol::look(on, me).await).await;
                 return Input::Looked(looked.ok());
             }
+            Action::Watch(_) => {
+                let watched = lane.run(limit, async |on| protocol::watch(on).await).await;
+                Event::Watched(watched.ok())
+            }
             Action::Claim(me, stakes) => {
                 let claimed = lane.run(limit, async |on| protocol::claim(on, me, &stakes).await);
                 Event::Claimed(claimed.await.ok())

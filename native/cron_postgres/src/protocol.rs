@@ -3,7 +3,7 @@
 use crate::connection::Connection;
 use crate::error::DatabaseError;
 use crate::row::{Uuid, epochs, get, shard, shards};
-use cron_cluster::{Incarnation, Peer, Stake, View, sql};
+use cron_cluster::{Beat, Incarnation, Peer, Stake, View, sql};
 use std::time::Duration;
 use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
@@ -59,6 +59,17 @@ fn stakes(row: &Row) -> Answer<Vec<Stake>> {
     let (shards, epochs): (Option<Vec<i32>>, Option<Vec<i64>>) = (get(row, 6)?, get(row, 7)?);
     let pairs = shards.unwrap_or_default().into_iter().zip(epochs.unwrap_or_default());
     pairs.map(|(number, epoch)| Ok(Stake { shard: shard(number)?, epoch })).collect()
+}
+
+/// Reads the beats of all nodes.
+pub(crate) async fn watch(on: &Connection) -> Answer<Vec<Beat>> {
+    let rows = on.read(sql::WATCH, &[]).await?;
+    let beats = rows.iter().map(|row| {
+        let Uuid(incarnation) = get(row, 0)?;
+        let (beat, leaving, mark) = (get(row, 1)?, get(row, 2)?, get(row, 3)?);
+        Ok(Beat { incarnation, beat, leaving, mark })
+    });
+    beats.collect()
 }
 
 /// Claims orphans. Returns those that this node got.

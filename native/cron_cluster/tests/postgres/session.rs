@@ -13,6 +13,7 @@ const STATEMENTS: [(&str, &str); 32] = [
     ("join", sql::JOIN),
     ("renew", sql::RENEW),
     ("look", sql::LOOK),
+    ("watch", sql::WATCH),
     ("claim", sql::CLAIM),
     ("give", sql::GIVE),
     ("bury", sql::BURY),

@@ -10,6 +10,17 @@ fn world_with_letters() -> World {
     world
 }
 
+#[test]
+fn beats_show_the_mark_of_a_wish() {
+    let mut world = World::new();
+    world.other.run("EXECUTE stop_('p', 7, 12)");
+    world.other.run(&format!("EXECUTE renew_('{B}', true)"));
+    let seen = world.other.run("EXECUTE watch_");
+    let mut rows: Vec<&str> = seen.lines().collect();
+    rows.sort_unstable();
+    assert_eq!(rows, [format!("{A}|0|f|12"), format!("{B}|1|t|0")]);
+}
+
 /// The mark of shard 7, and those of the nodes A and B.
 fn marks(world: &mut World) -> String {
     world.other.run(

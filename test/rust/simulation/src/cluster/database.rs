@@ -130,9 +130,11 @@ impl Database {
         running.at += 1;
         let statement = running.statement.clone();
         let step = match &statement {
-            Statement::Look(_) | Statement::Ask(..) | Statement::Read(_) => Step::Continues,
+            Statement::Look(_) | Statement::Watch | Statement::Ask(..) | Statement::Read(_) => {
+                Step::Continues
+            }
             Statement::Join(me) => {
-                let row = NodeRow { beat: 0, leaving: false };
+                let row = NodeRow { beat: 0, leaving: false, mark: 0 };
                 running.writes.push(Write::Node(*me, Some(row)));
                 Step::Ends(Answer::Joined(*me))
             }
@@ -149,10 +151,10 @@ impl Database {
             Statement::Give(me, stakes) => self.give(ticket, running, &snapshot, at, *me, stakes),
             Statement::Commit(me, rows) => self.save(ticket, running, &snapshot, at, *me, rows),
             Statement::Start { process, position, random } => {
-                self.restart(ticket, running, at, *process, Some(*position), *random)
+                self.restart(ticket, running, &snapshot, at, *process, Some(*position), *random)
             }
             Statement::Forget { process, random } => {
-                self.restart(ticket, running, at, *process, None, *random)
+                self.restart(ticket, running, &snapshot, at, *process, None, *random)
             }
         };
         if matches!(step, Step::Waits) {
@@ -174,6 +176,7 @@ impl Database {
         };
         match &running.statement {
             Statement::Look(me) => Step::Ends(Answer::View(tables.view(*me))),
+            Statement::Watch => Step::Ends(Answer::Beats(tables.beats())),
             Statement::Ask(me, processes) => {
                 let all = processes.iter().map(|process| found(*process, *me));
                 Step::Ends(Answer::Found(all.collect()))

@@ -126,6 +126,7 @@ impl Node {
             Answer::Joined(incarnation) => Event::Joined(Some(incarnation)),
             Answer::Renewed(renewed) => Event::Renewed(Some(renewed)),
             Answer::View(view) => Event::Viewed(Some(view)),
+            Answer::Beats(beats) => Event::Watched(Some(beats)),
             Answer::Claimed(stakes) => Event::Claimed(Some(stakes)),
             Answer::Given => Event::Given(Some(())),
             Answer::Buried(buried) => Event::Buried(Some(buried)),
@@ -198,6 +199,7 @@ impl Node {
                 (Channel::Protocol, Statement::Join(me), Event::Joined(None))
             }
             Action::Look(me) => (Channel::Protocol, Statement::Look(me), Event::Viewed(None)),
+            Action::Watch(_) => (Channel::Protocol, Statement::Watch, Event::Watched(None)),
             Action::Claim(me, stakes) => {
                 (Channel::Protocol, Statement::Claim(me, stakes), Event::Claimed(None))
             }

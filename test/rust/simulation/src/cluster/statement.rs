@@ -1,7 +1,7 @@
 //! The statements of the simulated database, and their answers. Each one is a statement of
 //! `cron_cluster`'s design, or of a user.
 
-use cron_cluster::{Found, Incarnation, Stake, View};
+use cron_cluster::{Beat, Found, Incarnation, Stake, View};
 
 /// A statement.
 #[derive(Debug, Clone)]
@@ -12,6 +12,7 @@ pub(crate) enum Statement {
         leaving: bool,
     },
     Look(Incarnation),
+    Watch,
     Claim(Incarnation, Vec<Stake>),
     Give(Incarnation, Vec<Stake>),
     Bury(Incarnation, i64),
@@ -51,6 +52,7 @@ pub(crate) enum Answer {
     Joined(Incarnation),
     Renewed(bool),
     View(View),
+    Beats(Vec<Beat>),
     Claimed(Vec<Stake>),
     Given,
     Buried(bool),

@@ -1,6 +1,6 @@
 //! The tables of the simulated database.
 
-use cron_cluster::{Incarnation, Peer, ShardId, Stake, View};
+use cron_cluster::{Beat, Incarnation, Peer, ShardId, Stake, View};
 use std::collections::BTreeMap;
 
 /// The committed state. A copy of it is a snapshot.
@@ -19,6 +19,7 @@ pub(crate) struct Tables {
 pub(crate) struct NodeRow {
     pub(crate) beat: i64,
     pub(crate) leaving: bool,
+    pub(crate) mark: i64,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -73,6 +74,14 @@ impl Tables {
             orphans: self.orphans().map(|index| self.stake(index)).collect(),
             mine: mine.map(|index| (self.stake(index), self.shards[index].wishes)).collect(),
         }
+    }
+
+    pub(crate) fn beats(&self) -> Vec<Beat> {
+        let beat = |(node, row): (&Incarnation, &NodeRow)| {
+            let NodeRow { beat, leaving, mark } = *row;
+            Beat { incarnation: *node, beat, leaving, mark }
+        };
+        self.nodes.iter().map(beat).collect()
     }
 
     pub(crate) fn stake(&self, index: usize) -> Stake {

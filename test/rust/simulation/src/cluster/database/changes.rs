@@ -19,8 +19,8 @@ impl Database {
             return Step::Waits;
         }
         let row = self.tables.nodes.get(&me).copied();
-        if let Some(NodeRow { beat, leaving }) = row {
-            let row = NodeRow { beat: beat + 1, leaving: leaving || leaves };
+        if let Some(NodeRow { beat, leaving, mark }) = row {
+            let row = NodeRow { beat: beat + 1, leaving: leaving || leaves, mark };
             to.writes.push(Write::Node(me, Some(row)));
         }
         Step::Ends(Answer::Renewed(row.is_some()))
@@ -169,10 +169,12 @@ impl Database {
     }
 
     /// A user starts a process anew, or forgets it.
+    #[expect(clippy::too_many_arguments, reason = "the fields of the two statements")]
     pub(super) fn restart(
         &mut self,
         ticket: Ticket,
         to: &mut Running,
+        snapshot: &Tables,
         at: usize,
         process: usize,
         start: Option<u64>,
@@ -180,6 +182,11 @@ impl Database {
     ) -> Step {
         let is_random = self.rules.numbers == Numbers::Random;
         let shard = self.tables.shard_of(process);
+        if at == 2 {
+            // The hint for the owner is left out if its row is locked.
+            self.hint(ticket, to, snapshot.shards[shard].owner, random);
+            return Step::Ends(Answer::Done);
+        }
         let key = [Key::Process(process), Key::Shard(shard)][at];
         let mode = if start.is_none() && at == 0 { Mode::Update } else { Mode::NoKeyUpdate };
         if !self.locks.lock(key, mode, ticket) {
@@ -201,7 +208,16 @@ impl Database {
         let row = self.tables.shards[shard];
         let wishes = if is_random { random } else { row.wishes + 1 };
         to.writes.push(Write::Shard(shard, ShardRow { wishes, ..row }));
-        Step::Ends(Answer::Done)
+        Step::Continues
+    }
+
+    fn hint(&mut self, ticket: Ticket, to: &mut Running, owner: Option<Incarnation>, mark: i64) {
+        let Some(owner) = owner else { return };
+        if self.locks.lock(Key::Node(owner), Mode::NoKeyUpdate, ticket)
+            && let Some(row) = self.tables.nodes.get(&owner)
+        {
+            to.writes.push(Write::Node(owner, Some(NodeRow { mark, ..*row })));
+        }
     }
 }
 
