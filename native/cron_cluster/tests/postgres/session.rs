@@ -9,7 +9,7 @@ use std::process::{Child, ChildStdin, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 
 /// The statements, each with the name by which a session executes it.
-const STATEMENTS: [(&str, &str); 32] = [
+const STATEMENTS: &[(&str, &str)] = &[
     ("join", sql::JOIN),
     ("renew", sql::RENEW),
     ("look", sql::LOOK),
