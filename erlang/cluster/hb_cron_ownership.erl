@@ -34,7 +34,7 @@
 
 -record(state, {
     shards = #{} :: #{Shard :: non_neg_integer() => #shard{}},
-    starts = queue:new() :: queue:queue({ProcId :: binary(), stake(), Options :: binary()}),
+    starts = queue:new() :: queue:queue({ProcId :: binary(), stake(), Options :: binary(), Asked :: integer()}),
     %% A `start_some' is in the mailbox.
     starting = false :: boolean(),
     %% Monitors that end, with their processes.
@@ -162,12 +162,12 @@ follow({ProcId, true, _Ended, Packed, Generation, Asked}, Shard, Epoch, Before, 
             end,
             State;
         {ok, {_, _, #{stake := _}}} ->
-            start_later({ProcId, Stake, Packed}, end_monitor(ProcId, Shard, State));
+            start_later({ProcId, Stake, Packed, Asked}, end_monitor(ProcId, Shard, State));
         _ ->
             case hb_cron_restarts:is_planned(ProcId) of
                 %% It crashed, and has the same stake, or a restart that fails.
-                true -> start_later({ProcId, Stake, Packed}, end_monitor(ProcId, Shard, State));
-                false -> start_later({ProcId, Stake, Packed}, State)
+                true -> start_later({ProcId, Stake, Packed, Asked}, end_monitor(ProcId, Shard, State));
+                false -> start_later({ProcId, Stake, Packed, Asked}, State)
             end
     end;
 follow({ProcId, false, Ended, _Packed, Generation, _Asked}, Shard, _Epoch, _Before, State) ->
@@ -191,10 +191,10 @@ start_some(Left, #state{starts = Starts} = State) ->
     case queue:out(Starts) of
         {empty, _} ->
             State;
-        {{value, {ProcId, Stake, Packed}}, Rest} ->
+        {{value, {ProcId, Stake, Packed, Asked}}, Rest} ->
             Next = State#state{starts = Rest},
             ok = case is_current(ProcId, Stake, Next) of
-                true -> hb_cron_ownership_jobs:start(ProcId, Stake, Packed);
+                true -> hb_cron_ownership_jobs:start(ProcId, Stake, Packed, Asked);
                 false -> ok
             end,
             start_some(Left - 1, Next)

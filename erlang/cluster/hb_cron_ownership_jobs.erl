@@ -2,17 +2,19 @@
 %%% resumed, and what the database must know is sent in a process of its own.
 -module(hb_cron_ownership_jobs).
 
--export([start/3, set_paused/3, record_end/2, redeliver/4, check_stand_ins/0]).
+-export([start/4, set_paused/3, record_end/2, redeliver/4, check_stand_ins/0]).
 
 %% How many processes with a stand-in are looked for at a time.
 -define(STAND_INS, 500).
 
-%% @doc Starts the monitor of a process with the options that the database has.
--spec start(ProcId :: binary(), hb_cron_ownership:stake(), Options :: binary()) -> ok.
-start(ProcId, Stake, Packed) ->
+%% @doc Starts the monitor of a process with the options that the database has. It polls at once if a caller has ever
+%% requested that: the request may be as new as the start.
+-spec start(ProcId :: binary(), hb_cron_ownership:stake(), Options :: binary(), Asked :: integer()) -> ok.
+start(ProcId, Stake, Packed, Asked) ->
     case hb_cron_cluster_options:unpack(Packed) of
         {ok, Given} ->
             try hb_cron_sup:start_monitor([ProcId, (hb_cron_options:for_monitor(ProcId, Given))#{stake => Stake}]) of
+                {ok, Monitor} when is_pid(Monitor), Asked =/= 0 -> Monitor ! tick, ok;
                 {ok, _} -> ok;
                 {error, Reason} -> not_started(ProcId, Reason)
             catch

@@ -18,6 +18,8 @@
     logger :: hb_cron_host_logger:logger(),
     %% The request that is not recorded yet, and how often it failed.
     request = none :: none | hb_cron_cluster_request:request(),
+    %% A tick came before the start was recorded.
+    ticked = false :: boolean(),
     failures = 0 :: non_neg_integer()
 }).
 
@@ -64,7 +66,7 @@ handle_info(tick, #state{request = none, proc_id = ProcId} = State) ->
     _ = hb_cron_cluster_request:send({tick, ProcId}),
     {noreply, State, hibernate};
 handle_info(tick, State) ->
-    {noreply, State};
+    {noreply, State#state{ticked = true}};
 handle_info(stop, #state{proc_id = ProcId, request = Request} = State) ->
     Stopping = State#state{request = {stop, ProcId}, failures = 0},
     %% Otherwise the timer of the failed request is still to come.
@@ -86,7 +88,8 @@ record({stop, _}, ok, State) ->
 record({start, ProcId, _, Cursor}, {ok, IsStarted}, #state{logger = Logger} = State) ->
     Type = case IsStarted of true -> started_in_cluster; false -> already_monitored end,
     ok = hb_cron_host_logger:log(Logger, {ok, Type, {ProcId, Cursor}}),
-    {noreply, State#state{request = none, failures = 0}, hibernate};
+    _ = State#state.ticked andalso (self() ! tick),
+    {noreply, State#state{request = none, ticked = false, failures = 0}, hibernate};
 record(Request, {error, Reason}, #state{proc_id = ProcId, logger = Logger, failures = Before} = State) ->
     Failures = Before + 1,
     _ = hb_cron_retry_policy:is_reported(Failures) andalso

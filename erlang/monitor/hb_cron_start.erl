@@ -87,7 +87,8 @@ resume_all() ->
     Engine = engine(),
     case hb_cron_cluster:is_on() of
         %% The owners of the processes start their monitors by themselves.
-        true -> [{ProcId, {Monitor, logger_of(ProcId, Monitor)}} || {ProcId, Monitor} <- hb_cron_registry:all()];
+        true -> [{ProcId, {Monitor, Logger}} || Monitor <- hb_cron_registry:monitors(),
+                                                {ok, ProcId, Logger, _} <- [hb_cron_registry:who(Monitor)]];
         false -> resume_watched(hb_process_monitor_nif:watched(Engine))
     end.
 

@@ -1,0 +1,244 @@
+%%% The calls of the API on a host node that is in a cluster, the only one of it. cluster_tests has several host nodes.
+-module(cluster_calls_tests).
+-include_lib("eunit/include/eunit.hrl").
+
+eunit_wrapper_(Tests) -> deadline:each(Tests).
+
+-define(TTL, 2000).
+
+all_test_() ->
+    {setup, fun postgres_server:start/0, fun postgres_server:stop/1, fun(Server) ->
+        [{foreach, fun() -> setup(Server) end, fun(Cu) -> cleanup(Server, Cu) end, [{with, [Test]} || Test <- [
+            fun started_process_is_pushed_in_order/1,
+            fun process_started_twice_has_one_stand_in_and_one_monitor/1,
+            fun stopped_process_ends_and_continues_where_it_was/1,
+            fun stop_without_waiting_ends_the_process/1,
+            fun stop_reaches_the_process_by_the_pid_of_its_monitor/1,
+            fun cursor_of_a_watched_process_is_not_overruled/1,
+            fun forgotten_process_is_unknown/1,
+            fun pause_lasts_and_resume_ends_it/1,
+            fun tick_to_the_stand_in_polls/1,
+            fun dead_letter_is_redelivered/1,
+            fun redelivery_that_fails_says_why/1,
+            fun dead_letter_is_discarded/1,
+            fun application_that_stops_hands_over_and_goes_on/1,
+            fun monitor_that_is_killed_is_restarted/1,
+            fun ownership_that_is_killed_keeps_its_monitors/1,
+            fun engine_that_is_killed_keeps_its_monitors/1,
+            fun configured_processes_are_added_once/1,
+            fun option_that_cannot_move_is_refused/1,
+            fun start_link_is_refused/1
+        ]]}]
+    end}.
+
+setup(Server) ->
+    harness:setup(#{cron_cluster => postgres_server:url(Server), cron_cluster_ttl => ?TTL, cron_cluster_node => <<"one">>,
+                    cron_push_attempts => 1}).
+
+cleanup(Server, Cu) ->
+    harness:cleanup(Cu),
+    _ = postgres_server:sql(Server, "DROP SCHEMA IF EXISTS hb_cron CASCADE"),
+    ok.
+
+start(Cu, Id) -> start(Cu, Id, #{cursor => earliest}).
+
+%% Polls at once.
+start(Cu, Id, Options) ->
+    {StandIn, Logger} = hb_process_monitor:start(Id, maps:merge(#{rate => 3600000, cron_node => test_cu:url(Cu)}, Options)),
+    StandIn ! tick,
+    {StandIn, Logger}.
+
+%% Starts a process that pushes so many results, and waits for the last one.
+start_and_push(Cu, Id, Count) ->
+    harness:report_pushes(Id),
+    test_cu:add(Cu, Id, Count),
+    {StandIn, _} = start(Cu, Id),
+    harness:await_results(1, Count),
+    StandIn.
+
+monitor_of(Id) ->
+    harness:eventually(fun() -> hb_cron_registry:find(Id) =/= none end),
+    {ok, {Monitor, _, _}} = hb_cron_registry:find(Id),
+    Monitor.
+
+started_process_is_pushed_in_order(Cu) ->
+    Id = harness:proc_id(),
+    StandIn = start_and_push(Cu, Id, 25),
+    ?assertNotEqual(StandIn, monitor_of(Id)),
+    ?assertMatch({ok, <<"one">>}, hb_cron_cluster:where(Id)).
+
+process_started_twice_has_one_stand_in_and_one_monitor(Cu) ->
+    Id = harness:proc_id(),
+    StandIn = start_and_push(Cu, Id, 3),
+    ?assertMatch({StandIn, _}, start(Cu, Id)),
+    test_cu:add(Cu, Id, 2),
+    StandIn ! tick,
+    harness:await_results(4, 5),
+    harness:no_result().
+
+stopped_process_ends_and_continues_where_it_was(Cu) ->
+    Id = harness:proc_id(),
+    StandIn = start_and_push(Cu, Id, 3),
+    Monitor = monitor_of(Id),
+    ok = hb_process_monitor:stop(StandIn, infinity),
+    ?assertNot(is_process_alive(Monitor)),
+    harness:eventually(fun() -> not is_process_alive(StandIn) end),
+    ?assertEqual(not_monitored, hb_cron_cluster:where(Id)),
+    test_cu:add(Cu, Id, 2),
+    {_, _} = start(Cu, Id, #{}),
+    harness:await_results(4, 5).
+
+stop_without_waiting_ends_the_process(Cu) ->
+    Id = harness:proc_id(),
+    StandIn = start_and_push(Cu, Id, 1),
+    Monitor = monitor_of(Id),
+    stop = hb_process_monitor:stop(StandIn),
+    harness:eventually(fun() -> not is_process_alive(Monitor) andalso not is_process_alive(StandIn) end).
+
+stop_reaches_the_process_by_the_pid_of_its_monitor(Cu) ->
+    Id = harness:proc_id(),
+    _ = start_and_push(Cu, Id, 1),
+    ok = hb_process_monitor:stop(monitor_of(Id), infinity),
+    ?assertEqual(not_monitored, hb_cron_cluster:where(Id)).
+
+cursor_of_a_watched_process_is_not_overruled(Cu) ->
+    Id = harness:proc_id(),
+    StandIn = start_and_push(Cu, Id, 3),
+    {StandIn, _} = start(Cu, Id, #{cursor => earliest}),
+    test_cu:add(Cu, Id, 1),
+    StandIn ! tick,
+    harness:await_results(4, 4).
+
+forgotten_process_is_unknown(Cu) ->
+    Id = harness:proc_id(),
+    StandIn = start_and_push(Cu, Id, 3),
+    ?assertEqual({error, monitored}, hb_process_monitor:forget(Id)),
+    ok = hb_process_monitor:stop(StandIn, infinity),
+    ok = hb_process_monitor:forget(Id),
+    ok = hb_process_monitor:forget(Id),
+    %% It begins with its first result.
+    {_, _} = start(Cu, Id),
+    harness:await_results(1, 3).
+
+pause_lasts_and_resume_ends_it(Cu) ->
+    Id = harness:proc_id(),
+    StandIn = start_and_push(Cu, Id, 2),
+    ok = hb_process_monitor:pause(Id),
+    harness:await_state(Id, paused),
+    test_cu:add(Cu, Id, 2),
+    StandIn ! tick,
+    exit(monitor_of(Id), kill),
+    harness:await_state(Id, paused),
+    ok = hb_process_monitor:resume(Id),
+    harness:await_results(3, 4),
+    ?assertEqual({error, not_monitored}, hb_process_monitor:pause(harness:proc_id())).
+
+tick_to_the_stand_in_polls(Cu) ->
+    Id = harness:proc_id(),
+    StandIn = start_and_push(Cu, Id, 1),
+    test_cu:add(Cu, Id, 1),
+    StandIn ! tick,
+    harness:await_results(2, 2).
+
+%% A process whose first result was given up.
+with_dead_letter(Cu, Failures) ->
+    Id = harness:proc_id(),
+    harness:fail_pushes(Id, [fun() -> {error, broken} end || _ <- lists:seq(1, Failures)]),
+    test_cu:add(Cu, Id, 2),
+    {_, _} = start(Cu, Id),
+    harness:await_results(2, 2),
+    harness:eventually(fun() -> length(letters(Id)) =:= 1 end),
+    Id.
+
+letters(Id) ->
+    {ok, Letters} = hb_process_monitor:dead_letters(Id),
+    Letters.
+
+dead_letter_is_redelivered(Cu) ->
+    Id = with_dead_letter(Cu, 1),
+    [#{id := 1, attempts := 1, error := broken, cursor := Cursor}] = letters(Id),
+    ?assertEqual(test_cu:cursor(1), Cursor),
+    ok = hb_process_monitor:redeliver(Id, 1),
+    harness:await_results(1, 1),
+    ?assertEqual([], letters(Id)),
+    ?assertEqual({error, not_found}, hb_process_monitor:redeliver(Id, 1)).
+
+redelivery_that_fails_says_why(Cu) ->
+    Id = with_dead_letter(Cu, 1),
+    harness:fail_pushes(Id, [fun() -> {error, still_broken} end]),
+    {error, {push_failed, Reason}} = hb_process_monitor:redeliver(Id, 1),
+    ?assertMatch({_, _}, binary:match(Reason, <<"still_broken">>)),
+    ?assertMatch([_], letters(Id)),
+    ok = hb_process_monitor:redeliver(Id, 1).
+
+dead_letter_is_discarded(Cu) ->
+    Id = with_dead_letter(Cu, 1),
+    ok = hb_process_monitor:discard(Id, 1),
+    ?assertEqual([], letters(Id)),
+    ?assertEqual({error, not_found}, hb_process_monitor:discard(Id, 1)).
+
+application_that_stops_hands_over_and_goes_on(Cu) ->
+    Id = harness:proc_id(),
+    _ = start_and_push(Cu, Id, 3),
+    ok = application:stop(hb_process_monitor),
+    test_cu:add(Cu, Id, 2),
+    ok = hb_cron_start:ensure_started(),
+    harness:await_results(4, 5),
+    ?assertEqual([{Id, monitor_of(Id)}], [{P, M} || {P, {M, _}} <- hb_process_monitor:resume_all()]).
+
+monitor_that_is_killed_is_restarted(Cu) ->
+    Id = harness:proc_id(),
+    StandIn = start_and_push(Cu, Id, 3),
+    Monitor = monitor_of(Id),
+    killed = harness:kill(Monitor),
+    _ = harness:await_monitor_after(Id, Monitor),
+    test_cu:add(Cu, Id, 2),
+    StandIn ! tick,
+    harness:await_results(4, 5).
+
+ownership_that_is_killed_keeps_its_monitors(Cu) ->
+    Id = harness:proc_id(),
+    StandIn = start_and_push(Cu, Id, 3),
+    Monitor = monitor_of(Id),
+    killed = harness:kill(whereis(hb_cron_ownership)),
+    Other = harness:proc_id(),
+    _ = start_and_push(Cu, Other, 2),
+    ?assertEqual(Monitor, monitor_of(Id)),
+    ok = hb_process_monitor:stop(StandIn, infinity),
+    ?assertNot(is_process_alive(Monitor)).
+
+engine_that_is_killed_keeps_its_monitors(Cu) ->
+    Id = harness:proc_id(),
+    StandIn = start_and_push(Cu, Id, 3),
+    Monitor = monitor_of(Id),
+    killed = harness:kill(whereis(hb_cron_engine)),
+    test_cu:add(Cu, Id, 2),
+    harness:eventually(fun() -> whereis(hb_cron_engine) =/= undefined end),
+    StandIn ! tick,
+    harness:await_results(4, 5),
+    ?assertEqual(Monitor, monitor_of(Id)).
+
+configured_processes_are_added_once(Cu) ->
+    [Added, Stopped] = [harness:proc_id(), harness:proc_id()],
+    StandIn = start_and_push(Cu, Stopped, 1),
+    ok = hb_process_monitor:stop(StandIn, infinity),
+    ok = application:stop(hb_process_monitor),
+    harness:report_pushes(Added),
+    test_cu:add(Cu, Added, 2),
+    Options = #{rate => 100, cron_node => test_cu:url(Cu), cursor => earliest},
+    Same = maps:from_list([{Key, hb_opts:get(Key)} || Key <- [cron_cluster, cron_cluster_ttl, cron_cluster_node]]),
+    hb_opts:set(Same#{cron_processes => [{Added, Options}, {Stopped, Options}]}),
+    hb_cron_configuration:expire(),
+    ok = hb_cron_start:ensure_started(),
+    harness:await_results(1, 2),
+    ?assertEqual(not_monitored, hb_cron_cluster:where(Stopped)).
+
+option_that_cannot_move_is_refused(Cu) ->
+    Id = harness:proc_id(),
+    Push = fun(_, _) -> ok end,
+    ?assertError({bad_option, cron_push, _}, start(Cu, Id, #{cron_push => Push})),
+    ?assertError({bad_option, logger, _}, start(Cu, Id, #{logger => self()})),
+    harness:eventually(fun() -> hb_cron_cluster:where(Id) =:= not_monitored end).
+
+start_link_is_refused(_Cu) ->
+    ?assertError({not_in_a_cluster, start_link}, hb_process_monitor:start_link(harness:proc_id(), #{})).
