@@ -16,7 +16,7 @@
     {ok, [hb_process_monitor_nif:letter()], More :: boolean(), All :: non_neg_integer()} | {error, Reason :: binary()}.
 letters(Engine, ProcId, After, Most) ->
     case hb_cron_cluster:is_on() of
-        true -> hb_cron_cluster_request:send({letters, ProcId, After, Most});
+        true -> hb_cron_cluster_request:call({letters, ProcId, After, Most});
         false -> letters_here(Engine, ProcId, After, Most)
     end.
 

@@ -63,7 +63,7 @@ add_configured(Entries) ->
     end, Entries).
 
 add(Request, Failures) ->
-    case hb_cron_cluster_request:send(Request) of
+    case hb_cron_cluster_request:call(Request) of
         {ok, _} ->
             ok;
         {error, Reason} ->
@@ -88,7 +88,7 @@ stop(Pid) ->
 stop(Pid, Timeout) ->
     case process_of(Pid) of
         {ok, ProcId} ->
-            case hb_cron_cluster_request:send({stop, ProcId}, limit(Timeout)) of
+            case hb_cron_cluster_request:call({stop, ProcId}, limit(Timeout)) of
                 ok ->
                     ok = hb_cron_stand_ins:gone(ProcId),
                     until(fun() -> has_ended(ProcId) end, deadline(Timeout));
@@ -141,7 +141,7 @@ limit(Timeout) -> max(1000, min(Timeout, ?LIMIT)).
 %% @doc Forgets a process that is not monitored.
 -spec forget(ProcId :: binary()) -> ok | {error, monitored | binary()}.
 forget(ProcId) ->
-    case hb_cron_cluster_request:send({forget, ProcId}) of
+    case hb_cron_cluster_request:call({forget, ProcId}) of
         %% It is unknown, or monitored.
         {error, not_found} ->
             case find(ProcId) of
@@ -172,7 +172,7 @@ set_paused(ProcID, Paused) ->
         {ok, #{watched := true, generation := Generation, options := Packed}} ->
             case hb_cron_cluster_options:set_paused(Paused, Packed) of
                 {ok, Changed} ->
-                    case hb_cron_cluster_request:send({set_options, ProcId, Generation, Changed}) of
+                    case hb_cron_cluster_request:call({set_options, ProcId, Generation, Changed}) of
                         ok -> ok;
                         %% It was started anew or forgotten meanwhile.
                         {error, not_found} -> set_paused(ProcId, Paused);
@@ -192,7 +192,7 @@ set_paused(ProcID, Paused) ->
 redeliver(ProcId, Id) when is_integer(Id), Id >= 1 ->
     case find(ProcId) of
         {ok, #{watched := true}} ->
-            case hb_cron_cluster_request:send({redeliver, ProcId, Id}) of
+            case hb_cron_cluster_request:call({redeliver, ProcId, Id}) of
                 {ok, Wish} -> redelivered(ProcId, Id, Wish, deadline(?LIMIT));
                 {error, Reason} -> {error, Reason}
             end;
@@ -204,7 +204,7 @@ redeliver(_ProcId, _Id) ->
     {error, not_found}.
 
 redelivered(ProcId, Id, Wish, Until) ->
-    case hb_cron_cluster_request:send({wish, ProcId, Id, Wish}) of
+    case hb_cron_cluster_request:call({wish, ProcId, Id, Wish}) of
         {ok, gone} -> ok;
         {ok, {refused, Reason}} -> {error, {push_failed, Reason}};
         _ ->
@@ -217,7 +217,7 @@ redelivered(ProcId, Id, Wish, Until) ->
 %% @doc Removes a dead letter.
 -spec discard(ProcId :: binary(), Id :: term()) -> ok | {error, not_found | binary()}.
 discard(ProcId, Id) when is_integer(Id), Id >= 1 ->
-    hb_cron_cluster_request:send({discard, ProcId, Id});
+    hb_cron_cluster_request:call({discard, ProcId, Id});
 discard(_ProcId, _Id) ->
     {error, not_found}.
 
@@ -234,7 +234,7 @@ where(ProcId) ->
     end.
 
 find(ProcId) ->
-    case hb_cron_cluster_request:send({find, [ProcId]}) of
+    case hb_cron_cluster_request:call({find, [ProcId]}) of
         {ok, [Row]} -> {ok, Row};
         {ok, []} -> none;
         {error, Reason} -> {error, Reason}

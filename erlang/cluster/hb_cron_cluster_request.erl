@@ -2,7 +2,7 @@
 %%% holds no scheduler.
 -module(hb_cron_cluster_request).
 
--export([send/1, send/2]).
+-export([call/1, call/2]).
 
 -export_type([request/0, process_row/0]).
 
@@ -17,7 +17,7 @@
                  | {wish, ProcId :: binary(), Id :: pos_integer(), Wish :: integer()}
                  | {settle, ProcId :: binary(), Id :: pos_integer(), Wish :: integer(), ok | {error, Reason :: binary()}}.
 %% The answers:
-%% `start', `add' `{ok, Changed}': whether it was started or added; otherwise it is left as it was
+%% `start', `add' `{ok, Changed}': whether it was started or added; otherwise nothing is changed
 %% `stop', `tick', `ended', `settle' `ok'
 %% `forget', `set_options', `discard' `ok', or `{error, not_found}' if there was nothing to change
 %% `find' `{ok, [process_row()]}'
@@ -39,13 +39,13 @@
 %% How long a request may take, in ms. The library gives up earlier.
 -define(LIMIT, 30000).
 
-%% @equiv send(Request, 30000)
--spec send(request()) -> term().
-send(Request) -> send(Request, ?LIMIT).
+%% @equiv call(Request, 30000)
+-spec call(request()) -> term().
+call(Request) -> call(Request, ?LIMIT).
 
 %% @doc Sends a request, and waits for the answer at most so many ms.
--spec send(request(), timeout()) -> term() | {error, Reason :: binary()}.
-send(Request, Limit) ->
+-spec call(request(), timeout()) -> term() | {error, Reason :: binary()}.
+call(Request, Limit) ->
     case hb_cron_registry:engine() of
         {ok, Engine, _Ticker} ->
             Ask = fun() -> hb_process_monitor_nif:cluster_request(Engine, Request) end,

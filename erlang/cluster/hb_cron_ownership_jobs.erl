@@ -47,7 +47,7 @@ set_paused(Monitor, Packed, Options) ->
 record_end(ProcId, Generation) ->
     Owner = self(),
     _ = spawn(fun() ->
-        case hb_cron_cluster_request:send({ended, ProcId, Generation}) of
+        case hb_cron_cluster_request:call({ended, ProcId, Generation}) of
             ok -> Owner ! {recorded, ProcId, Generation};
             {error, _} -> ok
         end
@@ -57,7 +57,7 @@ record_end(ProcId, Generation) ->
 %% @doc Has a monitor push a dead letter again, and tells the database of the outcome.
 -spec redeliver(Monitor :: pid(), ProcId :: binary(), Id :: pos_integer(), Wish :: integer()) -> ok.
 redeliver(Monitor, ProcId, Id, Wish) ->
-    case hb_cron_cluster_request:send({letter, ProcId, Id}) of
+    case hb_cron_cluster_request:call({letter, ProcId, Id}) of
         {ok, {Id, _, _, _, Result, _}, true} ->
             Outcome = try hb_cron_monitor:redeliver(Monitor, Id, binary_to_term(Result, [safe])) of
                 ok -> ok;
@@ -65,7 +65,7 @@ redeliver(Monitor, ProcId, Id, Wish) ->
             catch
                 _:Why -> {error, hb_cron_sys_status:reason(Why)}
             end,
-            _ = hb_cron_cluster_request:send({settle, ProcId, Id, Wish, Outcome}),
+            _ = hb_cron_cluster_request:call({settle, ProcId, Id, Wish, Outcome}),
             ok;
         %% It is gone, or was settled.
         _ ->
@@ -81,7 +81,7 @@ check_stand_ins(After) ->
         [] ->
             ok;
         ProcIds ->
-            _ = case hb_cron_cluster_request:send({find, ProcIds}) of
+            _ = case hb_cron_cluster_request:call({find, ProcIds}) of
                 {ok, Rows} ->
                     Watched = [ProcId || #{process := ProcId, watched := true} <- Rows],
                     lists:foreach(fun hb_cron_stand_ins:gone/1, ProcIds -- Watched);

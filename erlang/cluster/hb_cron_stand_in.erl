@@ -59,11 +59,11 @@ handle_cast(_Cast, State) ->
 handle_info(record, #state{request = none} = State) ->
     {noreply, State, hibernate};
 handle_info(record, #state{request = Request} = State) ->
-    record(Request, hb_cron_cluster_request:send(Request), State);
+    record(Request, hb_cron_cluster_request:call(Request), State);
 handle_info(tick, #state{request = none, proc_id = ProcId} = State) ->
     ok = drop_ticks(),
     %% A tick is a hint: the process is polled at its rate in any case.
-    _ = hb_cron_cluster_request:send({tick, ProcId}),
+    _ = hb_cron_cluster_request:call({tick, ProcId}),
     {noreply, State, hibernate};
 handle_info(tick, State) ->
     {noreply, State#state{ticked = true}};

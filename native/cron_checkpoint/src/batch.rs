@@ -1,7 +1,7 @@
 //! The changes that one commit writes. A later change replaces an earlier one. A batch whose commit
 //! failed absorbs the changes made since, and one commit writes both.
 
-use crate::book::Progress;
+use crate::progress::Progress;
 use crate::{Letter, Record};
 use cron_engine::{Position, ProcessId};
 use std::collections::{BTreeMap, BTreeSet};

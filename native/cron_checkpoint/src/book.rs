@@ -11,7 +11,6 @@ mod owned;
 pub use self::letters::Full;
 pub(crate) use self::letters::{Key, Letters};
 use self::owned::{Owned, Shards};
-pub use self::owned::{OwnedProcess, Progress};
 
 use crate::batch::Batch;
 use crate::file_store::Contents;

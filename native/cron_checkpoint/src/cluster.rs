@@ -3,9 +3,10 @@
 //! that start or forget a process, change the database directly; then the processes are read
 //! again.
 
-use crate::book::{Book, OwnedProcess};
+use crate::book::Book;
 use crate::checkpoint::Checkpoint;
 use crate::file_store::OpenError;
+use crate::progress::OwnedProcess;
 use crate::settings::Settings;
 use crate::store::Store;
 use crate::writer::{self, Writer};

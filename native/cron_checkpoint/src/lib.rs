@@ -23,6 +23,7 @@ mod file_store;
 mod opened;
 #[cfg(test)]
 mod power_tests;
+mod progress;
 mod record;
 mod rewrite;
 mod settings;
@@ -32,10 +33,11 @@ mod track;
 mod writer;
 
 pub use batch::{Batch, Moved};
-pub use book::{Full, Monitored, OwnedProcess, Progress};
+pub use book::{Full, Monitored};
 pub use checkpoint::{Begun, Checkpoint, now};
 pub use commit_metrics::{COMMITS, Commit, Meter};
 pub use file_store::{FileStore, OpenError};
+pub use progress::{OwnedProcess, Progress};
 pub use record::{Letter, Record, decode_position, encode_position};
 pub use settings::{LetterLimits, Settings, UNWRITTEN_LETTERS};
 pub use state::{LettersAnswer, Status, Waiter};
