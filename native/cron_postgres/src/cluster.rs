@@ -92,7 +92,7 @@ impl Cluster {
             return Err(StartError::Name);
         }
         let tls = Tls::new(&url)?;
-        let connector = Arc::new(Connector::new(&url, tls, &name, ttl / 4));
+        let connector = Arc::new(Connector::new(&url, tls, &name, ttl));
         let shared = Arc::new(Shared::new());
         let (commands, receiver) = unbounded_channel();
         let of_thread = Arc::clone(&shared);

@@ -40,16 +40,16 @@ impl Lane {
         Self { kind, connector, health, connection: None, failures: 0, not_before, longest_delay }
     }
 
-    /// Executes a statement within `limit`, which includes the time to connect. After that the
-    /// connection is dropped: the server may still execute the statement.
+    /// Executes a statement within `limit`, to which the time to connect does not count: on a slow
+    /// network a connection takes as long as many statements. After that the connection is dropped:
+    /// the server may still execute the statement.
     pub(crate) async fn run<T>(
         &mut self,
         limit: Duration,
         statement: impl AsyncFn(&Connection) -> Result<T, DatabaseError>,
     ) -> Result<T, DatabaseError> {
         let began = Instant::now();
-        let answer = timeout(limit, self.execute(statement)).await;
-        let answer = answer.unwrap_or(Err(DatabaseError::Timeout(limit)));
+        let answer = self.execute(limit, statement).await;
         if answer.as_ref().is_err_and(|error| !error.keeps_connection()) {
             self.connection = None;
         }
@@ -59,17 +59,21 @@ impl Lane {
 
     async fn execute<T>(
         &mut self,
+        limit: Duration,
         statement: impl AsyncFn(&Connection) -> Result<T, DatabaseError>,
     ) -> Result<T, DatabaseError> {
         let connection = self.connected().await?;
-        let mut attempt = 1;
-        loop {
-            match statement(connection).await {
-                Err(error) if error.is_conflict() && attempt < ATTEMPTS => attempt += 1,
-                answer => return answer,
+        let attempts = async {
+            let mut attempt = 1;
+            loop {
+                match statement(connection).await {
+                    Err(error) if error.is_conflict() && attempt < ATTEMPTS => attempt += 1,
+                    answer => return answer,
+                }
+                sleep(Duration::from_millis(fastrand::u64(1..10))).await;
             }
-            sleep(Duration::from_millis(fastrand::u64(1..10))).await;
-        }
+        };
+        timeout(limit, attempts).await.unwrap_or(Err(DatabaseError::Timeout(limit)))
     }
 
     async fn connected(&mut self) -> Result<&Connection, DatabaseError> {
@@ -85,7 +89,6 @@ impl Lane {
 
     async fn connect(&mut self) -> Result<Connection, DatabaseError> {
         sleep_until(self.not_before).await;
-        // Counted before, because the attempt may be dropped when its time is over.
         let delay = FIRST_DELAY.saturating_mul(1 << self.failures.min(16)).min(self.longest_delay);
         // At random, so that the nodes do not connect at the same time after an outage.
         self.not_before = Instant::now() + delay.mul_f64(0.5 + fastrand::f64() / 2.0);

@@ -108,10 +108,7 @@ impl Depot {
                     log::error!("cluster: the operating system gives no random numbers");
                     return Input::Event(Event::Joined(None));
                 };
-                // The connection may have to be made, and the tables. A row that is inserted when
-                // nothing waits for it any more is buried.
-                let joined = lane
-                    .run(limit.max(PATIENCE), async |on| protocol::join(on, me, &self.name).await);
+                let joined = lane.run(limit, async |on| protocol::join(on, me, &self.name).await);
                 Event::Joined(joined.await.ok())
             }
             Action::Look(me) => {

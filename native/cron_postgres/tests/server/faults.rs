@@ -2,7 +2,7 @@
 
 use crate::node::{Node, process, until, url};
 use cron_cluster::{SHARDS, Verdict};
-use cron_postgres::{Outcome, now};
+use cron_postgres::{CommitError, DatabaseError, Outcome, now};
 use postgres_server::Server;
 
 /// Two nodes on a server of their own, each with its share.
@@ -94,4 +94,41 @@ fn server_that_is_down_at_the_start_is_tried_until_it_runs() {
     until("it owns everything", || node.read() == usize::from(SHARDS));
     let status = node.status();
     assert!(status.connected && status.failures > 0, "{status:?}");
+}
+
+#[test]
+fn frozen_host_is_passed_over_for_the_next_one() {
+    let (frozen, server) = (Server::start(&[], &[]), Server::shared());
+    frozen.freeze();
+    let (one, two) = (frozen.port(), server.port());
+    let hosts = format!("127.0.0.1:1,127.0.0.1:{one},127.0.0.1:{two}");
+    let database = server.create_database();
+    let url = format!("postgresql://postgres@{hosts}/{database}?sslmode=disable");
+    let node = Node::start(&url, "a");
+    until("it owns everything", || node.read() == usize::from(SHARDS));
+    until("all is well", || node.status().connected);
+}
+
+#[test]
+fn cancelled_wait_for_a_replica_is_a_failed_commit() {
+    let server = Server::start(&["fsync=off"], &[]);
+    let database = server.create_database();
+    let node = Node::alone(&url(&server, &database));
+    node.begin(process(1));
+    let acked = node.acked(process(1), 1);
+    server.execute("postgres", "ALTER SYSTEM SET synchronous_standby_names = 'missing'");
+    server.execute("postgres", "SELECT pg_reload_conf()");
+    let cancel = "SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity
+        WHERE wait_event = 'SyncRep' AND query LIKE '%given_up AS%'";
+    let committed = std::thread::scope(|scope| {
+        let commit = scope.spawn(|| node.cluster.commit(vec![acked.clone()]));
+        until("a commit was cancelled", || server.execute("postgres", cancel) != "0");
+        commit.join().unwrap()
+    });
+    let warned = |error: &_| matches!(error, CommitError::Database(DatabaseError::Warned(text)) if text.contains("canceling"));
+    assert!(committed.as_ref().is_err_and(warned), "{committed:?}");
+    server.execute("postgres", "ALTER SYSTEM RESET synchronous_standby_names");
+    server.execute("postgres", "SELECT pg_reload_conf()");
+    let saved = Ok(vec![(process(1), Outcome::Judged(Verdict::Saved))]);
+    until("a commit succeeds", || node.cluster.commit(vec![acked.clone()]) == saved);
 }

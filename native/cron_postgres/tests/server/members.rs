@@ -1,8 +1,10 @@
 //! Joining, sharing, leaving and dying.
 
-use crate::node::{Node, fresh, process, until};
-use cron_cluster::SHARDS;
-use cron_postgres::{Answer, Request};
+use crate::node::{Node, TTL, Told, fresh, process, until};
+use cron_cluster::{SHARDS, Stake};
+use cron_postgres::{Answer, Cluster, Owner, ProcessRow, Request, Settings};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 #[test]
 fn three_nodes_share_evenly_and_survive_one() {
@@ -57,4 +59,43 @@ fn node_that_leaves_hands_everything_over() {
     }
     // What comes later is answered.
     assert!(leaving.ask(Request::Cluster).is_err());
+}
+
+/// Panics at the first read.
+#[derive(Default)]
+struct Panics {
+    has: AtomicBool,
+    told: Told,
+}
+
+impl Owner for Panics {
+    fn read(&self, stake: Stake, mark: i64, processes: Vec<ProcessRow>) {
+        assert!(self.has.swap(true, Ordering::Relaxed), "as the test wants it");
+        self.told.read(stake, mark, processes);
+    }
+
+    fn lost(&self, stakes: &[Stake]) {
+        self.told.lost(stakes);
+    }
+
+    fn stop(&self, stakes: &[Stake]) {
+        self.told.stop(stakes);
+    }
+
+    fn left(&self) {
+        self.told.left();
+    }
+}
+
+#[test]
+fn node_whose_owner_panics_begins_anew() {
+    let (_server, url) = fresh();
+    let owner = Arc::new(Panics::default());
+    let settings = Settings { url: url.parse().unwrap(), name: "a".into(), ttl: TTL };
+    let cluster = Cluster::start(settings, Arc::clone(&owner) as Arc<dyn Owner>).unwrap();
+    until("it owns everything", || owner.told.shards.lock().unwrap().len() == usize::from(SHARDS));
+    assert_eq!(cluster.status().restarts, 1);
+    assert_eq!(owner.told.lost.lock().unwrap().len(), usize::from(SHARDS));
+    assert!(cluster.lease().allows());
+    cluster.halt();
 }
