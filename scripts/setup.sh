@@ -22,7 +22,8 @@ done
 if ! have erl || ! erl -noshell -eval 'halt(case code:which(proper) of non_existing -> 1; _ -> 0 end).'; then
   need+=(erlang-proper)
 fi
-# For the tests of native/cron_cluster, which start private servers.
+# For the tests of native/cron_cluster and native/cron_postgres, which start private servers. One of them also uses
+# pgbouncer, if it is installed: `scripts/setup.sh pgbouncer`.
 have initdb || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || need+=(postgresql)
 
 if [ ${#need[@]} -gt 0 ]; then

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 /// Short, but long enough for a busy machine: a statement has a quarter of it.
 pub(crate) const TTL: Duration = Duration::from_secs(4);
 
-/// The calls that a node got.
+/// What a node has heard.
 #[derive(Default)]
 pub(crate) struct Told {
     /// The owned shards that were read, with their processes.
