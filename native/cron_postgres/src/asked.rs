@@ -1,6 +1,7 @@
 //! A request that waits for its answer. Whatever happens, it gets one.
 
 use crate::request::{Answer, Request, RequestError};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -29,8 +30,15 @@ impl Asked {
     }
 
     pub(crate) fn answer(mut self, answer: Result<Answer, RequestError>) {
-        if let Some(reply) = self.reply.take() {
-            reply(answer);
+        self.give(answer);
+    }
+
+    /// A panic of the caller's function must not end the lane.
+    fn give(&mut self, answer: Result<Answer, RequestError>) {
+        if let Some(reply) = self.reply.take()
+            && catch_unwind(AssertUnwindSafe(|| reply(answer))).is_err()
+        {
+            log::error!("cluster: an answer was not taken: an internal error");
         }
     }
 }
@@ -38,9 +46,7 @@ impl Asked {
 impl Drop for Asked {
     fn drop(&mut self) {
         self.waiting.fetch_sub(1, Ordering::Relaxed);
-        if let Some(reply) = self.reply.take() {
-            reply(Err(RequestError::Interrupted));
-        }
+        self.give(Err(RequestError::Interrupted));
     }
 }
 
@@ -60,6 +66,15 @@ mod tests {
         let (reply, answer) = reply();
         drop(Asked::new(Request::Cluster, reply, &waiting).unwrap());
         assert_eq!(answer.recv().unwrap(), Err(RequestError::Interrupted));
+        assert_eq!(waiting.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn reply_that_panics_is_contained() {
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let reply: Reply = Box::new(|_| panic!("as the test wants it"));
+        let asked = Asked::new(Request::Cluster, reply, &waiting).unwrap();
+        asked.answer(Ok(Answer::Changed(true)));
         assert_eq!(waiting.load(Ordering::Relaxed), 0);
     }
 

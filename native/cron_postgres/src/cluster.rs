@@ -193,9 +193,9 @@ fn run(
         let ended = catch_unwind(AssertUnwindSafe(|| drive(&mut driver, &mut commands)));
         let lost = driver.abandon();
         match ended {
-            Ok(Ok(())) => break,
+            Ok(Ok(false)) => break,
             Ok(Err(error)) => log::error!("cluster: no runtime: {error}: see ulimit -n"),
-            Err(_) => {
+            Ok(Ok(true)) | Err(_) => {
                 log::error!("cluster: an internal error; this node joins again");
                 // A second panic must not end the thread.
                 let told = catch_unwind(AssertUnwindSafe(|| owner.lost(&lost)));
@@ -210,15 +210,16 @@ fn run(
     (published.held, published.moving, published.unread) = (0, 0, 0);
 }
 
-fn drive(driver: &mut Driver, commands: &mut UnboundedReceiver<Command>) -> std::io::Result<()> {
+/// Returns whether a lane has ended by a panic.
+fn drive(driver: &mut Driver, commands: &mut UnboundedReceiver<Command>) -> std::io::Result<bool> {
     // The blocking thread resolves names of hosts.
     let mut builder = Builder::new_current_thread();
     builder.enable_io().enable_time().max_blocking_threads(2).thread_name("hb_cron_cluster");
     let runtime = builder.build()?;
     let lanes = LocalSet::new();
-    lanes.block_on(&runtime, driver.run(commands));
+    let is_broken = lanes.block_on(&runtime, driver.run(commands));
     drop(lanes);
     // A name that is being resolved would delay the end.
     runtime.shutdown_background();
-    Ok(())
+    Ok(is_broken)
 }

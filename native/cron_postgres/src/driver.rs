@@ -58,6 +58,17 @@ struct Senders {
     requests: UnboundedSender<Asked>,
 }
 
+impl Senders {
+    /// Whether a lane has ended, which none does before the driver.
+    fn is_broken(&self) -> bool {
+        self.renewals.is_closed()
+            || self.protocol.is_closed()
+            || self.cursors.is_closed()
+            || self.reads.is_closed()
+            || self.requests.is_closed()
+    }
+}
+
 impl Driver {
     pub(crate) fn new(
         depot: Depot,
@@ -80,19 +91,24 @@ impl Driver {
         }
     }
 
-    /// Runs until this node has left or is halted.
-    pub(crate) async fn run(&mut self, commands: &mut UnboundedReceiver<Command>) {
+    /// Runs until this node has left or is halted, or until a lane has ended by a panic. Returns
+    /// whether it is the latter.
+    pub(crate) async fn run(&mut self, commands: &mut UnboundedReceiver<Command>) -> bool {
         self.lanes = Some(self.start_lanes());
         self.member.handle_timeout(clock::now());
         loop {
             self.proceed();
             if self.left {
-                return;
+                return false;
+            }
+            // What it was to answer would never come.
+            if self.lanes.as_ref().is_some_and(Senders::is_broken) {
+                return true;
             }
             let wait = self.member.poll_timeout().map(|at| at.since(clock::now()));
-            let next = self.next(commands);
-            // Without a time there is an answer to come.
-            let next = timeout(wait.unwrap_or(Duration::from_mins(1)), next).await;
+            // A lane that has ended must be noticed.
+            let wait = wait.unwrap_or(Duration::MAX).min(self.depot.ttl);
+            let next = timeout(wait, self.next(commands)).await;
             match next {
                 Ok(Next::Input(input)) => self.handle(input),
                 Ok(Next::Command(Command::Event(event))) => self.tell(event),
@@ -106,7 +122,7 @@ impl Driver {
                     let held: Vec<Stake> = self.member.stakes().collect();
                     self.queue(held);
                 }
-                Ok(Next::Command(Command::Halt) | Next::End) => return,
+                Ok(Next::Command(Command::Halt) | Next::End) => return false,
                 Err(_) => self.member.handle_timeout(clock::now()),
             }
         }
@@ -189,11 +205,9 @@ impl Driver {
         self.begin_to_read();
     }
 
-    /// Sends a job. A lane ends only after the driver.
+    /// Sends a job. If the lane has ended, that is noticed soon.
     fn pass(&self, send: impl FnOnce(&Senders) -> bool) {
-        if !self.lanes.as_ref().is_some_and(send) {
-            log::error!("cluster: a task has ended; its statements time out");
-        }
+        let _sent = self.lanes.as_ref().is_some_and(send);
     }
 
     fn queue(&mut self, stakes: impl IntoIterator<Item = Stake>) {
