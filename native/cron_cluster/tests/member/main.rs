@@ -1,0 +1,5 @@
+//! The state machine of a node.
+
+mod membership;
+mod scenario;
+mod views;
