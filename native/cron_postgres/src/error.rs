@@ -159,6 +159,22 @@ impl DatabaseError {
         matches!(self, Self::Statement { code, .. } if of_data(code))
     }
 
+    /// Only a person can correct it, in the URL or in the database.
+    pub(crate) const fn is_of_settings(&self) -> bool {
+        matches!(
+            self,
+            Self::Tls(_)
+                | Self::Refused(_)
+                | Self::UnknownDatabase(_)
+                | Self::Forbidden(_)
+                | Self::Version(_)
+                | Self::Isolation(_)
+                | Self::SynchronousCommit(_)
+                | Self::NoTables(_)
+                | Self::Layout { .. }
+        )
+    }
+
     /// The connection can be used for further statements.
     pub(crate) const fn keeps_connection(&self) -> bool {
         matches!(self, Self::Statement { .. } | Self::Forbidden(_) | Self::Warned(_))

@@ -93,7 +93,12 @@ impl Lane {
         // At random, so that the nodes do not connect at the same time after an outage.
         self.not_before = Instant::now() + delay.mul_f64(0.5 + fastrand::f64() / 2.0);
         self.failures = self.failures.saturating_add(1);
-        let connection = self.connector.connect(self.kind == LaneKind::Protocol).await?;
+        let connected = self.connector.connect(self.kind == LaneKind::Protocol).await;
+        if connected.as_ref().is_err_and(DatabaseError::is_of_settings) {
+            // Until a person corrects it, each attempt fails, and is an entry in the server's log.
+            self.not_before += self.longest_delay * 4;
+        }
+        let connection = connected?;
         self.failures = 0;
         self.not_before = Instant::now();
         Ok(connection)
