@@ -6,7 +6,7 @@ use cron_postgres::{CertificatesError, Cluster, Settings, StartError};
 use log::{LevelFilter, Log, Metadata, Record};
 use postgres_server::Server;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 const PASSWORD: &str = "open sesame";
 
@@ -38,9 +38,11 @@ struct Secure {
     authority: String,
 }
 
-fn secure() -> &'static Secure {
-    static SECURE: OnceLock<Secure> = OnceLock::new();
-    SECURE.get_or_init(|| {
+/// The server that other tests use, or a new one, which runs as long as a test uses it.
+fn secure() -> Arc<Secure> {
+    static RUNNING: Mutex<Weak<Secure>> = Mutex::new(Weak::new());
+    let mut running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
+    running.upgrade().unwrap_or_else(|| {
         drop(log::set_logger(&LOGGED));
         log::set_max_level(LevelFilter::Trace);
         let mut params = CertificateParams::default();
@@ -57,7 +59,9 @@ fn secure() -> &'static Secure {
             ("pg_hba.conf", "local all all trust\nhostssl all all 127.0.0.1/32 scram-sha-256\n"),
         ];
         let server = Server::start(&["fsync=off", "ssl=on"], &files);
-        Secure { server, authority }
+        let secure = Arc::new(Secure { server, authority });
+        *running = Arc::downgrade(&secure);
+        secure
     })
 }
 
@@ -132,7 +136,7 @@ fn server_of_an_unknown_authority_is_accepted_if_only_encryption_is_required() {
 
 #[test]
 fn server_that_encrypts_nothing_is_refused() {
-    secure();
+    let _logs = secure();
     let server = Server::shared();
     let database = server.create_database();
     let url = format!("postgresql://postgres@127.0.0.1:{}/{database}", server.port());
@@ -226,8 +230,7 @@ fn settings_that_cannot_be_right_are_refused_at_once() {
         name: name.into(),
         ttl: std::time::Duration::from_secs(seconds),
     };
-    let start =
-        |settings| Cluster::start(settings, std::sync::Arc::new(crate::node::Told::default()));
+    let start = |settings| Cluster::start(settings, Arc::new(crate::node::Told::default()));
     let (url, none) = ("postgresql://me@db/cron", "postgresql://me@db/cron?sslrootcert=/none");
     assert!(matches!(start(settings(url, "a", 0)), Err(StartError::Ttl)));
     assert!(matches!(start(settings(url, "a\n", 6)), Err(StartError::Name)));
