@@ -48,7 +48,7 @@
     leaving = none :: none | gen_server:from()
 }).
 
--spec start_link() -> gen_server:start_ret() | ignore.
+-spec start_link() -> gen_server:start_ret().
 start_link() ->
     gen_server:start_link({local, ?MODULE}, ?MODULE, [], []).
 
@@ -60,11 +60,12 @@ leave(Timeout) ->
     end.
 
 %% @private
--spec init([]) -> {ok, #state{}, {continue, attach}} | ignore.
+%% Outside a cluster it does nothing.
+-spec init([]) -> {ok, #state{}, {continue, attach} | hibernate}.
 init([]) ->
     case hb_cron_cluster:is_on() of
         true -> {ok, #state{}, {continue, attach}};
-        false -> ignore
+        false -> {ok, #state{}, hibernate}
     end.
 
 %% @private
