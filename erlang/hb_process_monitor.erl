@@ -16,7 +16,7 @@
 %% Dead letters
 -export([dead_letters/1, redeliver/2, discard/2]).
 %% Inspection
--export([info/1, list/0, list/1, i/0, i/1, pause/1, resume/1, doctor/0, doctor/1]).
+-export([info/1, list/0, list/1, i/0, i/1, pause/1, resume/1, doctor/0, doctor/1, cluster/0]).
 %% Dashboard
 -export([dashboard/0, dashboard/1, dashboard_stop/0]).
 %% Supervisors of the host
@@ -250,6 +250,13 @@ doctor(Options) ->
     hb_cron_doctor:examine(Options).
 
 %% @equiv dashboard(8737)
+%% @doc What this host node sees of its cluster: the host nodes, their shards, the connection to the database.
+%% `undefined' outside a cluster, and while the application does not run. Asks no process and no database.
+-spec cluster() -> hb_cron_cluster:status() | undefined.
+cluster() ->
+    ok = ensure_loaded(),
+    hb_cron_cluster:status().
+
 -spec dashboard() -> {ok, Url :: binary()} | {error, hb_cron_dashboard:error()}.
 dashboard() -> dashboard(?DASHBOARD_PORT).
 

@@ -17,14 +17,22 @@
     incarnation := binary() | undefined,
     nodes := [node_row()],
     shards := non_neg_integer(),
+    all_shards := pos_integer(),
     moving := non_neg_integer(),
-    unsaved_ms := non_neg_integer(),
+    unread := non_neg_integer(),
     may_push := boolean(),
+    unsaved_ms := non_neg_integer(),
+    unconfirmed_ms := non_neg_integer() | undefined,
+    ttl_ms := pos_integer(),
     error := binary() | undefined,
+    latency_us := #{Lane :: atom() => {Median :: pos_integer(), P99 :: pos_integer()}},
     atom() => term()
 }.
-%% `shards' and `moving': those of this host node, and how many it is handing over. `unsaved_ms': the age of the oldest
-%% ack that is not saved. The other keys are counters.
+%% `shards', `moving' and `unread': those of this host node, and how many it is handing over or has yet to read.
+%% `unsaved_ms': the age of the oldest ack that is not saved. `unconfirmed_ms': for how long the database has not confirmed
+%% this host node; `undefined': it has not joined. `error': the last error of the database, while it lasts. `latency_us': how
+%% long statements have taken at most, by connection. The counters `joins', `evictions', `burials', `claims', `hand_overs',
+%% `fenced', `statements', `failures' and `restarts' count from the start of the host node.
 
 %% How often a caller looks whether the owner has done what was requested, in ms.
 -define(POLL, 50).

@@ -1,10 +1,11 @@
 //! The cluster that this host node is part of. Like an open checkpoint it outlives the engines: this OS process is in
 //! one cluster at most, until the application leaves it. [`owner`] follows which shards this host node owns,
-//! [`store`] commits to the database, [`requests`] are what Erlang asks of it.
+//! [`store`] commits to the database, [`requests`] are what Erlang asks of it, and [`totals`] counts.
 
 mod owner;
 pub(crate) mod requests;
 mod store;
+pub(crate) mod totals;
 
 use crate::options::ClusterOptions;
 use crate::terms::millis;
@@ -36,6 +37,7 @@ pub(crate) struct Membership {
     pub(crate) cluster: Cluster,
     pub(crate) checkpoint: Checkpoint,
     pub(crate) name: String,
+    pub(crate) ttl: Duration,
     lease: Arc<Lease>,
     listener: Arc<Listener>,
 }
@@ -79,7 +81,8 @@ impl Membership {
             Cluster::start(settings, Arc::new(owner)).map_err(|error| error.to_string())?;
         let lease = cluster.lease();
         let _ = connected.set(cluster.clone());
-        let membership = Arc::new(Self { cluster, checkpoint, name, lease, listener });
+        totals::begin(cluster.clone());
+        let membership = Arc::new(Self { cluster, checkpoint, name, ttl, lease, listener });
         *current = Some(Arc::clone(&membership));
         Ok(membership)
     }
@@ -87,6 +90,15 @@ impl Membership {
     /// Whether a push may begin on this host node.
     pub(crate) fn may_push(&self) -> bool {
         self.lease.allows() && self.checkpoint.unsaved_for() < UNSAVED_LIMIT
+    }
+
+    /// For how long the database has not confirmed this host node: since the last good renewal began. `None`: this host
+    /// node has not joined.
+    pub(crate) fn unconfirmed_for(&self) -> Option<Duration> {
+        let (now, until) = (cron_postgres::now(), self.lease.until()?);
+        // A lease lasts for 0.9 of the TTL.
+        let lease = self.ttl * 9 / 10;
+        Some((lease + now.since(until)).saturating_sub(until.since(now)))
     }
 
     /// `pid` gets the events of the owned shards from now on, and first all of them.
@@ -102,6 +114,7 @@ impl Membership {
         let closed = membership.checkpoint.close(limit);
         let status = membership.checkpoint.status();
         membership.cluster.halt();
+        totals::end();
         match status.failing {
             Some(reason) => Some(reason),
             None if closed => None,

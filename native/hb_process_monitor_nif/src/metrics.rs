@@ -2,6 +2,7 @@
 //! it, and a counter that an operator sees must not go back. `hb_cron_metrics` defines the names and units that an
 //! operator sees.
 
+use crate::cluster::totals::totals;
 use cron_checkpoint::COMMITS;
 use cron_engine::histogram::{DURATIONS, Histogram, LAGS, Snapshot};
 use cron_engine::{Class, Counters};
@@ -105,6 +106,7 @@ fn metrics(env: Env<'_>) -> NifResult<Term<'_>> {
         .zip(&METRICS.failures)
         .map(|(class, failures)| Ok((Atom::from_str(env, class.name())?, count(failures))))
         .collect::<NifResult<Vec<_>>>()?;
+    let cluster = totals();
     let all = [
         ("engines", count(&METRICS.engines)),
         ("ticks", count(&METRICS.ticks)),
@@ -117,6 +119,15 @@ fn metrics(env: Env<'_>) -> NifResult<Term<'_>> {
         ("failures", failures.encode(env)),
         ("commit_failures", COMMITS.failures().encode(env)),
         ("checkpoint_replacements", COMMITS.replacements().encode(env)),
+        ("cluster_joins", cluster.joins.encode(env)),
+        ("cluster_evictions", cluster.evictions.encode(env)),
+        ("cluster_burials", cluster.burials.encode(env)),
+        ("cluster_claims", cluster.claims.encode(env)),
+        ("cluster_hand_overs", cluster.hand_overs.encode(env)),
+        ("cluster_fenced", cluster.fenced.encode(env)),
+        ("cluster_statements", cluster.statements.encode(env)),
+        ("cluster_statement_failures", cluster.failures.encode(env)),
+        ("cluster_statement", histogram(env, &cluster.latency())),
         ("fetch", histogram(env, &METRICS.fetch.snapshot())),
         ("page", histogram(env, &METRICS.page.snapshot())),
         ("decode", histogram(env, &METRICS.decode.snapshot())),

@@ -1,6 +1,7 @@
 //! Commits of the checkpoint's writer to the database of the cluster. Everything else of a process is changed by
 //! requests, which do not pass through the checkpoint.
 
+use super::totals;
 use cron_checkpoint::{Batch, Letter, LetterRange, Store, StoreError, encode_position};
 use cron_cluster::{ShardId, Stake, Verdict, shard_of};
 use cron_engine::ProcessId;
@@ -87,6 +88,7 @@ impl Store for ClusterStore {
                 }
             }
         }
+        totals::fenced(refused.len());
         Ok(refused)
     }
 
