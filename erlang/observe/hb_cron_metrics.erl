@@ -12,7 +12,7 @@
     unit := none | seconds | bytes,
     help := binary(),
     label => atom(),
-    from := {library | engine | checkpoint | meter, Key :: atom()}
+    from := {library | engine | checkpoint | meter | cluster, Key :: atom()}
 }.
 %% `label': the values of a metric with a label are a map by the label's value.
 
@@ -42,6 +42,13 @@ table() ->
            <<"Duration of the commit under way so far, otherwise 0.">>),
      gauge(stalled_pushes, none, {meter, stalled}, <<"Monitors whose push has taken longer than cron_push_stall.">>),
      gauge(oldest_push_seconds, seconds, {meter, oldest_push_ms}, <<"Duration of the longest push under way so far.">>),
+     gauge(cluster_configured, none, {cluster, configured}, <<"1 if the host node has the option cron_cluster, otherwise 0.">>),
+     gauge(cluster_connected, none, {cluster, connected}, <<"1 while the database of the cluster answers, otherwise 0.">>),
+     gauge(cluster_may_push, none, {cluster, may_push}, <<"1 while the host node may push in its cluster, otherwise 0.">>),
+     gauge(cluster_nodes, none, {cluster, nodes}, <<"Host nodes in the cluster, as this one last saw it.">>),
+     gauge(cluster_shards, none, {cluster, shards}, <<"Shards that the host node owns.">>),
+     gauge(cluster_shards_moving, none, {cluster, moving}, <<"Shards that the host node is handing over.">>),
+     gauge(cluster_unsaved_seconds, seconds, {cluster, unsaved_ms}, <<"Age of the oldest ack that the database has not saved, otherwise 0.">>),
      %% Counters
      counter(engine_starts_total, none, {library, engines}, <<"Engines started; each after the first one follows a crash or a restart.">>),
      counter(ticks_total, none, {library, ticks}, <<"Ticks sent to monitors.">>),
@@ -57,6 +64,17 @@ table() ->
      counter(checkpoint_replacements_total, none, {library, checkpoint_replacements},
              <<"Times that the checkpoint's file was deleted or replaced while the node ran, and was written again.">>),
      counter(events_dropped_total, none, {library, events_dropped}, <<"Events dropped because their handlers were too slow.">>),
+     counter(cluster_joins_total, none, {library, cluster_joins}, <<"Times that the host node joined a cluster.">>),
+     counter(cluster_evictions_total, none, {library, cluster_evictions},
+             <<"Times that the host node lost all shards, because the others took it for dead.">>),
+     counter(cluster_burials_total, none, {library, cluster_burials}, <<"Silent host nodes that this one buried.">>),
+     counter(cluster_claims_total, none, {library, cluster_claims}, <<"Shards that the host node claimed.">>),
+     counter(cluster_hand_overs_total, none, {library, cluster_hand_overs}, <<"Shards that the host node handed over.">>),
+     counter(cluster_fenced_total, none, {library, cluster_fenced},
+             <<"Acks that the database refused: the process had another owner, or was started anew or forgotten.">>),
+     counter(cluster_statements_total, none, {library, cluster_statements}, <<"Statements sent to the database of the cluster.">>),
+     counter(cluster_statement_failures_total, none, {library, cluster_statement_failures},
+             <<"Statements to that database without an answer, or that it refused.">>),
      %% Histograms
      histogram(tick_lateness_seconds, {library, lateness}, <<"Time from the due time of a tick to its sending.">>),
      histogram(fetch_duration_seconds, {library, fetch}, <<"A fetch, from the request to a decoded page or a failure.">>),
@@ -65,7 +83,8 @@ table() ->
      histogram(page_duration_seconds, {library, page}, <<"Time from handing a page to its monitor to its last ack.">>),
      histogram(push_duration_seconds, {meter, push}, <<"A push that succeeded, with its ack.">>),
      histogram(lag_seconds, {library, lag}, <<"Time from a result's own time to its ack, if its cursor has a time.">>),
-     histogram(checkpoint_commit_duration_seconds, {library, commit}, <<"A commit of the checkpoint that succeeded.">>)].
+     histogram(checkpoint_commit_duration_seconds, {library, commit}, <<"A commit of the checkpoint that succeeded.">>),
+     histogram(cluster_statement_duration_seconds, {library, cluster_statement}, <<"A statement to the database of the cluster.">>)].
 
 gauge(Name, Unit, From, Help) -> #{name => Name, type => gauge, unit => Unit, from => From, help => Help}.
 
@@ -89,10 +108,19 @@ engine() ->
     case hb_cron_registry:engine() of
         {ok, Engine, _Ticker} ->
             #{engine => hb_process_monitor_nif:counters(Engine),
-              checkpoint => hb_process_monitor_nif:checkpoint_status(Engine)};
+              checkpoint => hb_process_monitor_nif:checkpoint_status(Engine),
+              cluster => cluster(hb_cron_cluster:status())};
         none ->
-            #{engine => #{}, checkpoint => #{}}
+            #{engine => #{}, checkpoint => #{}, cluster => #{}}
     end.
+
+cluster(undefined) ->
+    #{};
+cluster(#{connected := Connected, may_push := MayPush, nodes := Nodes} = Status) ->
+    Status#{configured => 1, connected := flag(Connected), may_push := flag(MayPush), nodes := length(Nodes)}.
+
+flag(true) -> 1;
+flag(false) -> 0.
 
 value(#{type := histogram, from := {Source, Key}}, Sources) ->
     #{Source := #{Key := Histogram}} = Sources,
@@ -104,6 +132,8 @@ value(#{from := {meter, oldest_push_ms}}, #{meter := #{oldest_push_ms := Ms}}) -
     Ms / 1000;
 value(#{from := {checkpoint, writing_for_ms}}, #{checkpoint := Checkpoint}) ->
     maps:get(writing_for_ms, Checkpoint, 0) / 1000;
+value(#{from := {cluster, unsaved_ms}}, #{cluster := Cluster}) ->
+    maps:get(unsaved_ms, Cluster, 0) / 1000;
 value(#{from := {Source, Key}}, Sources) ->
     #{Source := Values} = Sources,
     maps:get(Key, Values, 0).
