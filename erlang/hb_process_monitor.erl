@@ -178,8 +178,9 @@ reload(Timeout) ->
     hb_cron_loader:reload(Timeout).
 
 %% @doc The state of the monitor of a process; `undefined' if there is none. Like all inspection, it starts nothing
-%% and asks no monitor, which may be in a push.
--spec info(Monitor :: pid() | process_id()) -> hb_cron_info:info() | undefined.
+%% and asks no monitor, which may be in a push. In a cluster it asks the database for a process without a monitor on this
+%% host node: `{elsewhere, Name}' if the host node of that name owns it.
+-spec info(Monitor :: pid() | process_id()) -> hb_cron_info:info() | {elsewhere, Name :: binary()} | undefined.
 info(MonitorOrProcID) ->
     ok = ensure_loaded(),
     hb_cron_info:info(MonitorOrProcID).

@@ -229,12 +229,13 @@ discard(ProcId, Id) when is_integer(Id), Id >= 1 ->
 discard(_ProcId, _Id) ->
     {error, not_found}.
 
-%% @doc The name of the host node that monitors a process; `none' if no one does at present, `not_monitored' if the
-%% process is not to be monitored.
--spec where(ProcId :: binary()) -> {ok, Name :: binary()} | none | not_monitored | {error, Reason :: binary()}.
+%% @doc The name of the host node that monitors a process, or `here'; `none' if no one does at present, `not_monitored' if
+%% the process is not to be monitored.
+-spec where(ProcId :: binary()) -> {ok, Name :: binary()} | here | none | not_monitored | {error, Reason :: binary()}.
 where(ProcId) ->
     case find(ProcId) of
         {ok, #{watched := true, owner := undefined}} -> none;
+        {ok, #{watched := true, mine := true}} -> here;
         {ok, #{watched := true, owner := Name}} -> {ok, Name};
         {ok, _} -> not_monitored;
         none -> not_monitored;

@@ -64,6 +64,7 @@ answered(monitors, Query) ->
 answered({monitor, ProcID}, _Query) ->
     case hb_process_monitor:info(proc_id(ProcID)) of
         undefined -> not_monitored();
+        {elsewhere, Name} -> {error, 404, elsewhere, <<"The host node ", (cut(Name))/binary, " monitors the process.">>};
         Info -> {ok, shown(Info)}
     end;
 answered({pause, ProcID}, _Query) ->

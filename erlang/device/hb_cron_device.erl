@@ -146,6 +146,8 @@ changed(<<"stop">>, ProcId, Change) ->
         #{monitor := Monitor} ->
             ok = hb_cron_device_access:claim(Change),
             stopped(ProcId, hb_process_monitor:stop(Monitor, ?PATIENCE));
+        {elsewhere, _} ->
+            refuse(409, [<<"Another host node of the cluster monitors it. Send this request there.">>]);
         undefined ->
             hb_cron_registry:is_monitored(ProcId) andalso
                 refuse(409, [<<"Its monitor crashed and is about to be restarted. Try again.">>]),

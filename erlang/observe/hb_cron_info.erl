@@ -81,9 +81,31 @@
 states() ->
     [idle, polling, pushing, resolving, starting, pausing, paused, stopping, backing_off, unknown].
 
-%% @doc Everything about the monitor of a process; `undefined' if there is none.
--spec info(id()) -> info() | undefined.
-info(Monitor) when is_pid(Monitor) ->
+%% @doc Everything about the monitor of a process; `undefined' if there is none. In a cluster the database is asked for
+%% the owner of a process without a monitor on this host node. If it does not answer, the result is `undefined', too.
+-spec info(id()) -> info() | {elsewhere, Name :: binary()} | undefined.
+info(Pid) when is_pid(Pid) ->
+    case hb_cron_registry:words(Pid) of
+        {ok, _, _} -> here(Pid);
+        none ->
+            case hb_cron_stand_ins:process_of(Pid) of
+                {ok, ProcId} -> info(ProcId);
+                none -> undefined
+            end
+    end;
+info(ProcID) ->
+    case monitor_of(ProcID) of
+        {ok, Monitor} -> here(Monitor);
+        none -> elsewhere(hb_cron_process_id:new(ProcID))
+    end.
+
+elsewhere(ProcId) ->
+    case hb_cron_cluster:is_on() andalso hb_cron_cluster:where(ProcId) of
+        {ok, Name} -> {elsewhere, Name};
+        _ -> undefined
+    end.
+
+here(Monitor) ->
     case hb_cron_registry:words(Monitor) of
         {ok, ProcId, Words} ->
             case is_process_alive(Monitor) of
@@ -92,11 +114,6 @@ info(Monitor) when is_pid(Monitor) ->
             end;
         none ->
             undefined
-    end;
-info(ProcID) ->
-    case monitor_of(ProcID) of
-        {ok, Monitor} -> info(Monitor);
-        none -> undefined
     end.
 
 %% The process's current monitor, otherwise one that still finishes a push.

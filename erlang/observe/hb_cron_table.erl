@@ -45,7 +45,7 @@ ago(At) -> max(0, erlang:system_time(millisecond) - At).
 
 failure(undefined) -> "";
 failure(#{what := What, class := Class, text := Text, failures := Failures}) ->
-    Kind = case What of push -> "push"; fetch -> atom_to_list(Class) end,
+    Kind = case {What, Class} of {push, push_held} -> "push held"; {push, _} -> "push"; {fetch, _} -> atom_to_list(Class) end,
     Whole = unicode:characters_to_list(io_lib:format("~ts ×~b: ~ts", [Kind, Failures, Text])),
     Line = [case C < $\s of true -> $\s; false -> C end || C <- Whole],
     case length(Line) > ?ERROR of
@@ -54,9 +54,11 @@ failure(#{what := What, class := Class, text := Text, failures := Failures}) ->
     end.
 
 %% @doc One monitor, line by line.
--spec one(hb_cron_info:info() | undefined) -> unicode:chardata().
+-spec one(hb_cron_info:info() | {elsewhere, Name :: binary()} | undefined) -> unicode:chardata().
 one(undefined) ->
     "not monitored\n";
+one({elsewhere, Name}) ->
+    ["the host node ", Name, " monitors it\n"];
 one(#{process := ProcId, monitor := Monitor, state := State, at_push := AtPush, stalled := Stalled} = Info) ->
     #{cursor := Cursor, cursor_age := Age, cursor_time := CursorTime, lag := Lag, last_result := Last,
       unacked := Unacked, buffered_bytes := Bytes, next_tick := Tick, next_try := Try, rate := Rate,
