@@ -199,7 +199,7 @@ list(Options) ->
     ok = ensure_loaded(),
     hb_cron_info:list(Options).
 
-%% @doc Prints the first listing of {@link list/1} as a table, and the call for the next one.
+%% @doc Prints the first listing of {@link list/1} as a table, and the call for the next one; in a cluster its state, too.
 -spec i() -> ok.
 i() -> i(#{}).
 
@@ -207,7 +207,7 @@ i() -> i(#{}).
 -spec i(hb_cron_info:list_options() | pid() | process_id()) -> ok.
 i(Options) when is_map(Options) ->
     ok = ensure_loaded(),
-    hb_cron_console:print(hb_cron_table:listing(Options));
+    hb_cron_console:print([hb_cron_cluster_report:line(hb_cron_cluster:status()), hb_cron_table:listing(Options)]);
 i(MonitorOrProcID) ->
     ok = ensure_loaded(),
     hb_cron_console:print(hb_cron_table:one(hb_cron_info:info(MonitorOrProcID))).
@@ -250,7 +250,6 @@ doctor(Options) ->
     ok = ensure_loaded(),
     hb_cron_doctor:examine(Options).
 
-%% @equiv dashboard(8737)
 %% @doc What this host node sees of its cluster: the host nodes, their shards, the connection to the database.
 %% `undefined' outside a cluster, and while the application does not run. Asks no process and no database.
 -spec cluster() -> hb_cron_cluster:status() | undefined.
@@ -258,6 +257,7 @@ cluster() ->
     ok = ensure_loaded(),
     hb_cron_cluster:status().
 
+%% @equiv dashboard(8737)
 -spec dashboard() -> {ok, Url :: binary()} | {error, hb_cron_dashboard:error()}.
 dashboard() -> dashboard(?DASHBOARD_PORT).
 

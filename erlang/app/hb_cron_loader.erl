@@ -13,8 +13,8 @@
 %% All modules of the application, in the beam file: reload/1 reads there which modules a newer version has.
 -modules([
     dev_process_monitor, hb_cron_answer, hb_cron_app, hb_cron_assignment, hb_cron_autostart, hb_cron_checkpoint,
-    hb_cron_cluster, hb_cron_cluster_options, hb_cron_cluster_request, hb_cron_configuration, hb_cron_console,
-    hb_cron_dashboard, hb_cron_dashboard_api, hb_cron_dashboard_guard, hb_cron_dashboard_page,
+    hb_cron_cluster, hb_cron_cluster_options, hb_cron_cluster_report, hb_cron_cluster_request,
+    hb_cron_configuration, hb_cron_console, hb_cron_dashboard, hb_cron_dashboard_api, hb_cron_dashboard_guard, hb_cron_dashboard_page,
     hb_cron_dashboard_sup, hb_cron_dashboard_web, hb_cron_dead_letters, hb_cron_delivery, hb_cron_device,
     hb_cron_device_access, hb_cron_device_options, hb_cron_device_owner, hb_cron_device_registration,
     hb_cron_device_replay, hb_cron_device_signature, hb_cron_doctor, hb_cron_doctor_report, hb_cron_engine,
@@ -29,7 +29,7 @@
     hb_cron_retry_policy, hb_cron_router, hb_cron_run_state, hb_cron_schedule, hb_cron_secret, hb_cron_server,
     hb_cron_settings, hb_cron_spawn, hb_cron_stand_in, hb_cron_stand_ins, hb_cron_start, hb_cron_status_words,
     hb_cron_stop, hb_cron_sup, hb_cron_supervisor_child, hb_cron_sys_status, hb_cron_table, hb_cron_totals,
-    hb_process_monitor, hb_process_monitor_log_format, hb_process_monitor_nif
+    hb_cron_unstarted, hb_process_monitor, hb_process_monitor_log_format, hb_process_monitor_nif
 ]).
 
 %% @doc All modules of the application. The last one is loaded last.

@@ -172,6 +172,7 @@ follow({ProcId, true, _Ended, Packed, Generation, Asked}, Shard, Epoch, Before, 
             end
     end;
 follow({ProcId, false, Ended, _Packed, Generation, _Asked}, Shard, _Epoch, _Before, State) ->
+    ok = hb_cron_unstarted:started(ProcId),
     #state{ended = ToRecord} = Next = end_monitor(ProcId, Shard, State),
     case Ended orelse is_ending(ProcId, Next) of
         true -> Next;
@@ -244,6 +245,7 @@ has_ended(ProcId, Shard, #state{shards = Shards, ended = ToRecord} = State) ->
 lost({Shard, Epoch}, #state{shards = Shards, ended = Ended} = State) ->
     case Shards of
         #{Shard := #shard{epoch = Epoch, processes = Processes}} ->
+            ok = hb_cron_unstarted:leave(Shard),
             lists:foreach(fun(ProcId) ->
                 lists:foreach(fun(Pid) -> Pid ! lost end, hb_cron_registry:stop_process(ProcId))
             end, maps:keys(Processes)),
@@ -285,6 +287,7 @@ save(Shard, Epoch, #state{shards = Shards, saving = Saving} = State) ->
     end.
 
 saved(ok, Shard, Epoch, #state{shards = Shards} = State) ->
+    ok = hb_cron_unstarted:leave(Shard),
     with_engine(fun(Engine) -> hb_process_monitor_nif:cluster_stopped(Engine, Shard, Epoch) end),
     case Shards of
         #{Shard := #shard{epoch = Epoch}} -> State#state{shards = maps:remove(Shard, Shards)};

@@ -10,23 +10,26 @@
 %% @doc Starts the monitor of a process with the options that the database has. It polls at once if a caller has ever
 %% requested that: the request may be as new as the start.
 -spec start(ProcId :: binary(), hb_cron_ownership:stake(), Options :: binary(), Asked :: integer()) -> ok.
-start(ProcId, Stake, Packed, Asked) ->
+start(ProcId, {Shard, _, _} = Stake, Packed, Asked) ->
     case hb_cron_cluster_options:unpack(Packed) of
         {ok, Given} ->
             try hb_cron_sup:start_monitor([ProcId, (hb_cron_options:for_monitor(ProcId, Given))#{stake => Stake}]) of
-                {ok, Monitor} when is_pid(Monitor), Asked =/= 0 -> Monitor ! tick, ok;
-                {ok, _} -> ok;
-                {error, Reason} -> not_started(ProcId, Reason)
+                {ok, Monitor} ->
+                    _ = is_pid(Monitor) andalso Asked =/= 0 andalso (Monitor ! tick),
+                    hb_cron_unstarted:started(ProcId);
+                {error, Reason} -> not_started(ProcId, Shard, Reason)
             catch
-                _:Reason -> not_started(ProcId, Reason)
+                _:Reason -> not_started(ProcId, Shard, Reason)
             end;
         {error, Reason} ->
-            not_started(ProcId, Reason)
+            not_started(ProcId, Shard, Reason)
     end.
 
 %% Until its options or this host node's configuration change, no start can succeed here.
-not_started(ProcId, Reason) ->
-    hb_cron_host_logger:log(undefined, {error, cluster_process_not_started, {ProcId, hb_cron_secret:redact(Reason)}}).
+not_started(ProcId, Shard, Reason) ->
+    Shown = hb_cron_secret:redact(Reason),
+    ok = hb_cron_unstarted:note(ProcId, Shard, Shown),
+    hb_cron_host_logger:log(undefined, {error, cluster_process_not_started, {ProcId, Shown}}).
 
 %% @doc Has a monitor pause or continue as the options in the database say.
 -spec set_paused(Monitor :: pid(), Options :: binary(), hb_cron_options:monitor()) -> ok.

@@ -34,7 +34,7 @@
     host := map(),
     environment := [{Variable :: string(), Shown :: binary()}],
     checkpoint := map(),
-    cluster := hb_cron_cluster:status() | undefined,
+    cluster := hb_cron_cluster_report:findings() | undefined,
     counters := #{atom() => non_neg_integer()},
     monitors := hb_cron_totals:totals(),
     undelivered := [hb_cron_info:summary()],
@@ -84,7 +84,7 @@ examine(Given) ->
                       telemetry => erlang:module_loaded(telemetry)},
         environment => environment(),
         checkpoint => checkpoint(InForce, Sources),
-        cluster => hb_cron_cluster:status(),
+        cluster => cluster(Sources),
         counters => hb_cron_engine:counters(),
         monitors => Totals,
         undelivered => undelivered(Totals),
@@ -207,17 +207,49 @@ environment() ->
 
 checkpoint(InForce, Sources) ->
     {_, _, Configured, _} = lists:keyfind(cron_checkpoint, 1, Sources),
-    case maps:get(cron_checkpoint, InForce, Configured) of
-        false ->
+    case {maps:get(cron_checkpoint, InForce, Configured), hb_cron_cluster:is_on()} of
+        {_, true} ->
+            (checkpoint_status())#{path => cluster};
+        {false, false} ->
             #{path => none};
-        Path ->
-            Status = case hb_cron_registry:engine() of
-                {ok, Engine, _} -> hb_process_monitor_nif:checkpoint_status(Engine);
-                none -> #{}
-            end,
-            Status#{path => filename:absname(Path), file => file_of(Path),
-                    writable => is_writable(filename:dirname(filename:absname(Path)))}
+        {Path, false} ->
+            (checkpoint_status())#{path => filename:absname(Path), file => file_of(Path),
+                                   writable => is_writable(filename:dirname(filename:absname(Path)))}
     end.
+
+checkpoint_status() ->
+    case hb_cron_registry:engine() of
+        {ok, Engine, _} -> hb_process_monitor_nif:checkpoint_status(Engine);
+        none -> #{}
+    end.
+
+cluster(Sources) ->
+    case hb_cron_cluster:status() of
+        undefined ->
+            undefined;
+        Status ->
+            {_, _, _, From} = lists:keyfind(cron_checkpoint, 1, Sources),
+            {_, _, Url, _} = lists:keyfind(cron_cluster, 1, Sources),
+            #{status => Status, not_started => hb_cron_unstarted:recent(),
+              unused_checkpoint => From =/= default andalso From =/= refused,
+              unencrypted => is_unencrypted(hb_cron_secret:reveal(Url))}
+    end.
+
+%% The library has checked the URL in force. The configured one may have changed since.
+is_unencrypted(Url) when is_binary(Url) ->
+    binary:match(Url, <<"sslmode=disable">>) =/= nomatch
+        andalso not lists:all(fun is_loopback/1, binary:split(hosts(Url), <<",">>, [global]));
+is_unencrypted(_) ->
+    false.
+
+hosts(Url) ->
+    [Authority | _] = binary:split(lists:last(binary:split(Url, <<"://">>)), [<<"/">>, <<"?">>]),
+    lists:last(binary:split(Authority, <<"@">>, [global])).
+
+is_loopback(<<"localhost", Rest/binary>>) -> Rest =:= <<>> orelse binary:first(Rest) =:= $:;
+is_loopback(<<"[::1]", _/binary>>) -> true;
+is_loopback(<<"127.", _/binary>>) -> true;
+is_loopback(_) -> false.
 
 file_of(Path) ->
     case filelib:is_regular(Path) of

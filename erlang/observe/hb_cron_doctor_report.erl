@@ -17,7 +17,8 @@
 %% @doc The findings in words, the worst first.
 -spec advice(map()) -> [{ok | attention | wrong, What :: binary(), Advice :: binary()}].
 advice(Findings) ->
-    All = lists:append([library(Findings), system(Findings), options(Findings), push(Findings), checkpoint(Findings),
+    All = lists:append([library(Findings), system(Findings), options(Findings), push(Findings),
+                        hb_cron_cluster_report:advice(maps:get(cluster, Findings)), checkpoint(Findings),
                         not_started(Findings), undelivered(Findings), monitors(Findings), cu(Findings)]),
     [{Level, text_of(What, Args), iolist_to_binary(Advice)}
      || Wanted <- [wrong, attention, ok], {Level, {What, Args}, Advice} <- All, Level =:= Wanted].
@@ -63,10 +64,13 @@ push(#{host := #{push := Push}}) ->
 checkpoint(#{checkpoint := #{path := none}}) ->
     [{attention, {"there is no checkpoint", []},
       "set cron_checkpoint to a path: otherwise cursors are lost with the node, and a result that cannot be pushed blocks its process"}];
+checkpoint(#{checkpoint := #{failing := 1, path := cluster}}) ->
+    [{wrong, {"acks cannot be saved in the database of the cluster", []},
+      "see the node's log and the findings on the cluster; pushing has stopped, and resumes by itself"}];
 checkpoint(#{checkpoint := #{failing := 1, path := Path}}) ->
     [{wrong, {"the checkpoint ~ts cannot be written", [Path]},
       "check for a full or read-only disk; pushing continues, but a crash would repeat results acked since"}];
-checkpoint(#{checkpoint := #{writing_for_ms := For, path := Path}}) when For >= ?COMMIT_HANGS ->
+checkpoint(#{checkpoint := #{writing_for_ms := For, path := Path}}) when For >= ?COMMIT_HANGS, Path =/= cluster ->
     [{wrong, {"a commit of the checkpoint ~ts has not returned for ~ts", [Path, hb_cron_table:duration(For)]},
       "check the disk: pushing continues, but stops wait, and a crash would repeat results acked since"}];
 checkpoint(#{checkpoint := #{writable := false, path := Path}}) ->
@@ -82,7 +86,8 @@ checkpoint(#{checkpoint := #{dead_letters := Letters} = Checkpoint, options := O
     ++ [{attention, {"the checkpoint's file was deleted or replaced while the node ran, ~b times", [Replaced]},
          "find the cause: it was rewritten from memory, but a crash before that would have lost it"}
         || Replaced <- [maps:get(replaced, Checkpoint, 0)], Replaced > 0]
-    ++ [{attention, {"the last commit of the checkpoint took ~b ms", [Slow div 1000]}, "put it on a faster disk"}
+    ++ [{attention, {"the last commit of the checkpoint took ~b ms", [Slow div 1000]},
+         case Checkpoint of #{path := cluster} -> "check the database, and the way to it"; #{} -> "put it on a faster disk" end}
         || is_integer(Interval), Slow > 1000 * max(1000, 10 * Interval)];
 checkpoint(_) -> [].
 
@@ -99,7 +104,11 @@ not_started(#{not_started := NotStarted, bad_processes := Bad}) ->
 undelivered(#{undelivered := Rows}) ->
     [{case Failures >= ?IN_TROUBLE orelse Last =:= undefined of true -> wrong; false -> attention end,
       {"~ts is not delivered, ~ts: the last ~ts failed, ~b in a row: ~ts", [ProcId, since(Last), failed(What), Failures, Text]},
-      case {What, Class} of {push, push_failed} -> ?PUSH_ADVICE; _ -> advice_on(Class) end}
+      case {What, Class} of
+          {push, push_failed} -> ?PUSH_ADVICE;
+          {push, push_held} -> "see the findings on the cluster: pushing resumes by itself once acks can be saved";
+          _ -> advice_on(Class)
+      end}
      || #{process := ProcId, last_result := Last,
           error := #{what := What, class := Class, text := Text, failures := Failures}} <- Rows].
 
@@ -165,7 +174,7 @@ ms(Us) -> io_lib:format("~.1f ms", [Us / 1000]).
 -spec text(hb_cron_doctor:findings()) -> unicode:chardata().
 text(#{verdict := Verdict, advice := Advice, library := Library, system := System, options := Options, host := Host,
        environment := Environment, checkpoint := Checkpoint, counters := Counters, monitors := Monitors,
-       process := ProcId, running := Running, undelivered := Undelivered}) ->
+       process := ProcId, running := Running, undelivered := Undelivered} = Findings) ->
     #{otp := Otp, dirty_io := DirtyIo, processes := {Processes, Limit}} = System,
     #{file := File, version := Version, application := Application} = Library,
     [heading("Options"), [option(Option) || Option <- lists:sort(Options)],
@@ -176,6 +185,7 @@ text(#{verdict := Verdict, advice := Advice, library := Library, system := Syste
      [item(Name, "~ts (environment)", [Value]) || {Name, Value} <- Environment],
      heading("Host"), [item(atom_to_list(Key), "~0tp", [Value]) || {Key, Value} <- lists:sort(maps:to_list(Host))],
      heading("Checkpoint"), [item(atom_to_list(Key), "~ts", [value(Value)]) || {Key, Value} <- lists:sort(maps:to_list(Checkpoint))],
+     section("Cluster", hb_cron_cluster_report:text(maps:get(cluster, Findings))),
      heading("Monitors"), [item(atom_to_list(State), "~b", [Count]) || {State, Count} <- lists:sort(maps:to_list(maps:get(states, Monitors)))],
      [item(atom_to_list(Key), "~b", [Value]) || {Key, Value} <- lists:sort(maps:to_list(Counters))],
      heading(["Verdict, probed with ", ProcId]),
@@ -183,6 +193,9 @@ text(#{verdict := Verdict, advice := Advice, library := Library, system := Syste
      "  ", verdict(Verdict, Undelivered, Monitors), $\n].
 
 heading(Name) -> [Name, $\n].
+
+section(_Name, []) -> [];
+section(Name, Items) -> [heading(Name), [item(Item, "~ts", [Text]) || {Item, Text} <- Items]].
 
 item(Name, Format, Args) -> ["  ", string:pad(Name, 26), io_lib:format(Format, Args), $\n].
 

@@ -19,6 +19,7 @@ well() ->
       changed => [],
       host => #{push => mu, push_works => true},
       environment => [],
+      cluster => undefined,
       checkpoint => #{path => "/c", dead_letters => 0, last_commit_us => 1000, failing => 0, writable => true},
       counters => #{open_breakers => 0},
       monitors => #{states => #{idle => 1}, stalled => 0, failing => 0},
@@ -78,6 +79,12 @@ checkpoint_in_trouble_is_reported_test() ->
     says(attention, <<"1 results">>, #{checkpoint => Checkpoint#{dead_letters := 1}}),
     says(wrong, <<"9 results">>, #{checkpoint => Checkpoint#{dead_letters := 9}}).
 
+checkpoint_of_a_cluster_is_its_database_test() ->
+    Checkpoint = #{path => cluster, dead_letters => 0, last_commit_us => 1000, failing => 0, writing_for_ms => 0},
+    ?assertEqual([], said(#{checkpoint => Checkpoint})),
+    says(wrong, <<"cannot be saved in the database of the cluster">>, #{checkpoint => Checkpoint#{failing := 1}}),
+    says(attention, <<"1 results">>, #{checkpoint => Checkpoint#{dead_letters := 1}}).
+
 monitors_in_trouble_are_reported_test() ->
     says(wrong, <<"2 monitors have been in one push">>, #{monitors => #{states => #{pushing => 2}, stalled => 2, failing => 0}}),
     says(attention, <<"of 3 monitors failed">>, #{monitors => #{states => #{backing_off => 3}, stalled => 0, failing => 3}}).
@@ -102,6 +109,7 @@ process_that_is_not_delivered_is_named_with_what_to_do_test() ->
         {wrong, <<"no result since">>, Row(push, push_failed, 1, undefined)},
         {wrong, <<"2025-10-09T08:53:20Z was the last result">>, Row(push, push_failed, 3, 1760000000000)},
         {wrong, <<"2025-10-09T08:53:20Z">>, Row(fetch, status, 3, 1760000000000)},
+        {attention, <<"2025-10-09T08:53:20Z">>, Row(push, push_held, 1, 1760000000000)},
         {attention, <<"2025-10-09T08:53:20Z">>, Row(fetch, connect, 1, 1760000000000)}]].
 
 verdict_of_a_node_that_does_not_deliver_says_so_test() ->

@@ -27,6 +27,12 @@ durations_take_few_characters_test() ->
 process_without_a_monitor_is_shown_as_such_test() ->
     ?assertEqual("not monitored\n", ?M:one(undefined)).
 
+process_of_another_host_node_is_shown_with_its_name_test() ->
+    ?assertEqual(<<"the host node b monitors it\n">>, unicode:characters_to_binary(?M:one({elsewhere, <<"b">>}))).
+
+push_that_is_held_back_is_shown_as_such_test() ->
+    shows("push held ×1", #{error => #{what => push, class => push_held, text => <<"later">>, failures => 1, ago => 0}}).
+
 monitor_at_a_push_shows_for_how_long_test() ->
     shows("pushing, in a push for 2m 03s, stalled", #{state => pushing, at_push => 123000, stalled => true}).
 
