@@ -17,6 +17,8 @@
 -export([dead_letters/1, redeliver/2, discard/2]).
 %% Inspection
 -export([info/1, list/0, list/1, i/0, i/1, pause/1, resume/1, doctor/0, doctor/1, cluster/0]).
+%% Moving to a cluster and back
+-export([export/1, import/1, import/2]).
 %% Dashboard
 -export([dashboard/0, dashboard/1, dashboard_stop/0]).
 %% Supervisors of the host
@@ -235,6 +237,31 @@ resume(MonitorOrProcID) ->
         true -> hb_cron_cluster:resume(MonitorOrProcID);
         false -> hb_cron_pause:resume(MonitorOrProcID)
     end.
+
+%% @doc Writes all processes of the cluster, with their cursors and dead letters, to a new checkpoint file, which a node
+%% without a cluster can use. What is acked meanwhile may be missing: stop all host nodes but this one, and stop or pause
+%% the processes, to move away for good.
+-spec export(Path :: file:name_all()) -> {ok, hb_cron_transfer:moved()} | {error, not_in_a_cluster | binary()}.
+export(Path) ->
+    ok = ensure_loaded(),
+    ok = hb_cron_start:ensure_started(),
+    hb_cron_transfer:export(Path).
+
+%% @equiv import(Path, #{})
+-spec import(Path :: file:name_all()) -> {ok, hb_cron_transfer:moved()} | {error, not_in_a_cluster | binary()}.
+import(Path) -> import(Path, #{}).
+
+%% @doc Adds the processes of a checkpoint file, with their cursors and dead letters, to the cluster. Those that the
+%% cluster has are not changed, so an import can be repeated; with `#{replace => true}' they begin where they were in the
+%% file. No node may have the file open.
+-spec import(Path :: file:name_all(), #{replace => boolean()}) ->
+    {ok, hb_cron_transfer:moved()} | {error, not_in_a_cluster | binary()}.
+import(Path, Options) ->
+    ok = ensure_loaded(),
+    ok = hb_cron_start:ensure_started(),
+    Replaces = maps:get(replace, Options, false),
+    is_boolean(Replaces) andalso map_size(maps:remove(replace, Options)) =:= 0 orelse error({bad_option, import, Options}),
+    hb_cron_transfer:import(Path, Replaces).
 
 %% @doc Prints the options, what the node finds of its host, whether the CU answers, and what to do about what is
 %% wrong. Starts nothing, and shows no secret.

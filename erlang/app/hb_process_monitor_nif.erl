@@ -13,7 +13,7 @@
          keep_live_options/4, flush/1, watched/1, checkpoint_status/1, close_checkpoints/1, drop_memory/0]).
 %% The cluster
 -export([may_push/1, lease_allows/1, cluster_attach/1, cluster_stopped/3, cluster_leave/1, cluster_request/2,
-         cluster_status/1]).
+         cluster_export/2, cluster_import/3, cluster_status/1]).
 %% Inspection
 -export([snapshots/2, census/1, probe/4, library_version/0]).
 %% Metrics and events of all engines
@@ -30,7 +30,7 @@
        letters/4, has_letter/3, discard/3, forget/2, stopped/3, keep_options/3,
        keep_live_options/4, flush/1, watched/1, checkpoint_status/1, close_checkpoints/1, drop_memory/0,
        may_push/1, lease_allows/1, cluster_attach/1, cluster_stopped/3, cluster_leave/1, cluster_request/2,
-       cluster_status/1, snapshots/2, census/1, probe/4, library_version/0, metrics/0, events_to_self/1, check_node/1, log_to_self/1]).
+       cluster_export/2, cluster_import/3, cluster_status/1, snapshots/2, census/1, probe/4, library_version/0, metrics/0, events_to_self/1, check_node/1, log_to_self/1]).
 
 -define(LIBRARY, "hb_process_monitor_nif").
 -define(CHECK_MODULE, hb_cron_library).
@@ -356,6 +356,16 @@ cluster_leave(_Engine) -> erlang:nif_error(not_loaded()).
 %% @doc Sends a request to the database. Returns the number of the answer.
 -spec cluster_request(engine(), hb_cron_cluster_request:request()) -> pos_integer().
 cluster_request(_Engine, _Request) -> erlang:nif_error(not_loaded()).
+
+%% @doc Writes all processes of the cluster to a new checkpoint file. Returns the number of the answer, which is
+%% `{ok, Processes, DeadLetters, Left}' or an error.
+-spec cluster_export(engine(), Path :: binary()) -> pos_integer().
+cluster_export(_Engine, _Path) -> erlang:nif_error(not_loaded()).
+
+%% @doc Adds the processes of a checkpoint file to the cluster. `Replaces': also those that it has. Returns the number of
+%% the answer, as {@link cluster_export/2}.
+-spec cluster_import(engine(), Path :: binary(), Replaces :: boolean()) -> pos_integer().
+cluster_import(_Engine, _Path, _Replaces) -> erlang:nif_error(not_loaded()).
 
 %% @doc What this host node sees of the cluster.
 -spec cluster_status(engine()) -> hb_cron_cluster:status().

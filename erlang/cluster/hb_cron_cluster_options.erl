@@ -36,7 +36,8 @@ unpack(Packed) when byte_size(Packed) > ?MAX_BYTES ->
     {error, {bad_cluster_options, {larger_than_bytes, ?MAX_BYTES}}};
 unpack(Packed) ->
     try binary_to_term(Packed, [safe]) of
-        #{} = Options -> checked(maps:without([cursor, logger], Options));
+        %% What a file of one node may have in addition.
+        #{} = Options -> checked(maps:without([cursor, logger, supervised], Options));
         _ -> {error, {bad_cluster_options, not_a_map}}
     catch
         error:badarg -> {error, {bad_cluster_options, unknown_atom_or_invalid_term}}

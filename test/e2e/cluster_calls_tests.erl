@@ -26,12 +26,16 @@ all_test_() ->
             fun ownership_that_is_killed_keeps_its_monitors/1,
             fun engine_that_is_killed_keeps_its_monitors/1,
             fun configured_processes_are_added_once/1,
+            fun cluster_exported_and_imported_is_the_same/1,
+            fun node_with_a_checkpoint_moves_to_a_cluster/1,
+            fun transfer_that_cannot_be_is_an_error/1,
             fun option_that_cannot_move_is_refused/1,
             fun start_link_is_refused/1
         ]]}]
     end}.
 
 setup(Server) ->
+    ok = persistent_term:put({?MODULE, server}, Server),
     harness:setup(#{cron_cluster => postgres_server:url(Server), cron_cluster_ttl => ?TTL, cron_cluster_node => <<"one">>,
                     cron_push_attempts => 1}).
 
@@ -65,7 +69,7 @@ started_process_is_pushed_in_order(Cu) ->
     Id = harness:proc_id(),
     StandIn = start_and_push(Cu, Id, 25),
     ?assertNotEqual(StandIn, monitor_of(Id)),
-    ?assertMatch({ok, <<"one">>}, hb_cron_cluster:where(Id)).
+    ?assertEqual(here, hb_cron_cluster:where(Id)).
 
 process_started_twice_has_one_stand_in_and_one_monitor(Cu) ->
     Id = harness:proc_id(),
@@ -232,6 +236,56 @@ configured_processes_are_added_once(Cu) ->
     ok = hb_cron_start:ensure_started(),
     harness:await_results(1, 2),
     ?assertEqual(not_monitored, hb_cron_cluster:where(Stopped)).
+
+%% All that the database has of processes and dead letters, without what is new at each import.
+contents(Server) ->
+    [postgres_server:sql(Server, Query) || Query <- [
+        "SELECT process, shard, watched, encode(options, 'hex'), encode(position, 'hex'), last_letter, at
+         FROM hb_cron.process ORDER BY process",
+        "SELECT process, id, at, attempts, encode(cursor, 'hex'), encode(error, 'hex'), encode(result, 'hex')
+         FROM hb_cron.letter ORDER BY process, id"]].
+
+server() -> persistent_term:get({?MODULE, server}).
+
+cluster_exported_and_imported_is_the_same(Cu) ->
+    Id = with_dead_letter(Cu, 1),
+    Stopped = harness:proc_id(),
+    ok = hb_process_monitor:stop(start_and_push(Cu, Stopped, 3), infinity),
+    ok = hb_process_monitor:pause(Id),
+    harness:await_state(Id, paused),
+    File = harness:checkpoint() ++ ".exported",
+    ?assertEqual({ok, #{processes => 2, dead_letters => 1, left => 0}}, hb_process_monitor:export(File)),
+    ?assertMatch({error, <<"the file exists", _/binary>>}, hb_process_monitor:export(File)),
+    Before = contents(server()),
+    ?assertEqual({ok, #{processes => 0, dead_letters => 0, left => 2}}, hb_process_monitor:import(File)),
+    ?assertEqual(Before, contents(server())),
+    ?assertEqual({ok, #{processes => 2, dead_letters => 1, left => 0}}, hb_process_monitor:import(File, #{replace => true})),
+    ?assertEqual(Before, contents(server())),
+    _ = postgres_server:sql(server(), "DELETE FROM hb_cron.process"),
+    ?assertEqual({ok, #{processes => 2, dead_letters => 1, left => 0}}, hb_process_monitor:import(File)),
+    ?assertEqual(Before, contents(server())),
+    harness:await_state(Id, paused).
+
+node_with_a_checkpoint_moves_to_a_cluster(Cu) ->
+    Cluster = maps:from_list([{Key, hb_opts:get(Key)} || Key <- [cron_cluster, cron_cluster_ttl, cron_cluster_node]]),
+    Id = harness:proc_id(),
+    harness:host(#{}),
+    {Monitor, _} = harness:start_and_push(Cu, Id, 4),
+    ok = application:stop(hb_process_monitor),
+    ?assertNot(is_process_alive(Monitor)),
+    harness:host(Cluster),
+    ?assertEqual({ok, #{processes => 1, dead_letters => 0, left => 0}}, hb_process_monitor:import(harness:checkpoint())),
+    test_cu:add(Cu, Id, 2),
+    {StandIn, _} = start(Cu, Id, #{}),
+    ?assert(is_process_alive(StandIn)),
+    harness:await_results(5, 6).
+
+transfer_that_cannot_be_is_an_error(_Cu) ->
+    ?assertMatch({error, <<"there is no such file">>}, hb_process_monitor:import("no such file")),
+    ?assertError({bad_option, import, #{replaces := true}}, hb_process_monitor:import("file", #{replaces => true})),
+    ok = application:stop(hb_process_monitor),
+    harness:host(#{}),
+    ?assertEqual({error, not_in_a_cluster}, hb_process_monitor:export("file")).
 
 option_that_cannot_move_is_refused(Cu) ->
     Id = harness:proc_id(),

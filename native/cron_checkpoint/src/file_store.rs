@@ -96,6 +96,16 @@ impl FileStore {
         }
     }
 
+    /// Reads the records of all processes, in their order.
+    ///
+    /// # Errors
+    /// [`OpenError`] classifies the failure.
+    pub fn records(&self) -> Result<Vec<(ProcessId, Record)>, OpenError> {
+        let mut records: Vec<_> = self.load()?.records.into_iter().collect();
+        records.sort_unstable_by_key(|(process, _)| *process);
+        Ok(records)
+    }
+
     /// Reads everything.
     pub(crate) fn load(&self) -> Result<Contents, OpenError> {
         let read = self.run(|database| {

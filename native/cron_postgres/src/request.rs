@@ -121,6 +121,8 @@ pub struct Import {
     pub options: Vec<u8>,
     /// Its position, opaque here.
     pub position: Vec<u8>,
+    /// When the position was saved, in ms since the Unix epoch.
+    pub at: i64,
     /// Its dead letters. Those that it has in the database are deleted.
     pub letters: Vec<NewLetter>,
 }

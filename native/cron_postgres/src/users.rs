@@ -65,13 +65,12 @@ pub(crate) async fn import(on: &Connection, import: &Import, mark: i64) -> Answe
     let first = Columns::of(parts.next().unwrap_or_default());
     let last = import.letters.iter().map(|letter| letter.id).max().unwrap_or(0);
     let (options, position) = (import.options.as_slice(), import.position.as_slice());
-    let now = wall();
     let mut values: Vec<(&(dyn ToSql + Sync), Type)> = vec![
         (&import.watched, Type::BOOL),
         (&options, Type::BYTEA),
         (&position, Type::BYTEA),
         (&last, Type::INT8),
-        (&now, Type::INT8),
+        (&import.at, Type::INT8),
     ];
     values.extend(first.values());
     wish(on, wishes::IMPORT, import.process, mark, &values).await?;

@@ -1,11 +1,13 @@
 //! The cluster that this host node is part of. Like an open checkpoint it outlives the engines: this OS process is in
 //! one cluster at most, until the application leaves it. [`owner`] follows which shards this host node owns,
-//! [`store`] commits to the database, [`requests`] are what Erlang asks of it, and [`totals`] counts.
+//! [`store`] commits to the database, [`requests`] are what Erlang asks of it, [`transfer`] moves processes between it
+//! and a file, and [`totals`] counts.
 
 mod owner;
 pub(crate) mod requests;
 mod store;
 pub(crate) mod totals;
+pub(crate) mod transfer;
 
 use crate::options::ClusterOptions;
 use crate::terms::millis;

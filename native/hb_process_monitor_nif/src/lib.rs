@@ -45,6 +45,7 @@ mod runner;
 mod sender;
 mod start;
 mod terms;
+mod transfer_nifs;
 
 mod atoms {
     rustler::atoms! {

@@ -107,6 +107,7 @@ fn letters_are_read_in_ranges() {
         watched: true,
         options: b"o".into(),
         position: b"5".into(),
+        at: 7,
         letters: letters.clone(),
     };
     let done = Ok(Answer::Changed(true));
@@ -137,6 +138,7 @@ fn import_of_many_letters_takes_several_statements() {
         watched: false,
         options: Vec::new(),
         position: Vec::new(),
+        at: 7,
         letters,
     };
     let done = Ok(Answer::Changed(true));

@@ -23,11 +23,11 @@ impl ClusterStore {
     }
 }
 
-fn signed(number: u64) -> i64 {
+pub(super) fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-fn new_letter(letter: &Letter) -> NewLetter {
+pub(super) fn new_letter(letter: &Letter) -> NewLetter {
     let Letter { id, at, attempts, cursor, result, error } = letter;
     NewLetter {
         id: signed(*id),
