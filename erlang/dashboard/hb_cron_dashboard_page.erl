@@ -314,7 +314,7 @@ html() ->
     "function why(error) {\n"
     "  if (error instanceof Refusal) return error.message;\n"
     "  console.error(error);\n"
-    "  return 'The dashboard has an error. The browser's console has details.';\n"
+    "  return 'The dashboard has an error. The console of the browser has details.';\n"
     "}\n"
     "\n"
     "// Text children become text nodes, whatever they contain.\n"
@@ -570,4 +570,4 @@ html() ->
     "</body>\n"
     "</html>\n"
     /utf8>>,
-    "default-src 'none'; connect-src 'self'; img-src data:; style-src 'sha256-FwEY0/r7ubvzq3/2MICnT8J/MMrIHnUo8Lq8pdXqa5E='; script-src 'sha256-LMTZ2sTi2q2xI8KcNcAnb9gMlZLfZFruF6sT6w4Alpw='; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"}.
+    "default-src 'none'; connect-src 'self'; img-src data:; style-src 'sha256-FwEY0/r7ubvzq3/2MICnT8J/MMrIHnUo8Lq8pdXqa5E='; script-src 'sha256-J5J9C1n/OAN5Vg0DHQXoYKEr3Rw55Q9gPZ1xOlkdFeE='; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"}.

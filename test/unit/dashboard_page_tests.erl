@@ -13,3 +13,21 @@ page_holds_style_and_script_and_refers_to_no_file_test() ->
     ?assertEqual(nomatch, binary:match(Html, [<<"src=">>, <<"href='s">>])),
     ?assertMatch({_, _}, binary:match(Html, <<"const ROWS">>)),
     ?assertMatch([_, _, _], string:split(Policy, "'sha256-", all)).
+
+%% A quote within a text ends it, and then nothing of the page works. `make browser' finds any other error.
+script_closes_each_quote_on_its_line_test_() ->
+    [{File, fun() -> ?assertEqual([], [Line || Line <- string:split(read(File), "\n", all), is_odd(Line)]) end}
+     || File <- ["charts.js", "page.js"]].
+
+quote_that_is_not_closed_is_found_test() ->
+    ?assertEqual([true, false, false, false],
+                 [is_odd(Line) || Line <- ["a = 'the browser's console'", "a = 'one' + `it's ${b}` + 'two'", "// it's", "a = 1; // it's"]]).
+
+%% Without template texts and comments.
+is_odd(Line) ->
+    Bare = re:replace(Line, "`[^`]*`|(^|\\s)//.*$", "", [global, {return, binary}]),
+    length(binary:matches(Bare, <<"'">>)) rem 2 =:= 1.
+
+read(File) ->
+    {ok, Text} = file:read_file(harness:checkout(filename:join("erlang/dashboard/page", File))),
+    Text.

@@ -30,7 +30,7 @@ async function ask(path, method = 'GET') {
 function why(error) {
   if (error instanceof Refusal) return error.message;
   console.error(error);
-  return 'The dashboard has an error. The browser's console has details.';
+  return 'The dashboard has an error. The console of the browser has details.';
 }
 
 // Text children become text nodes, whatever they contain.
