@@ -12,13 +12,14 @@
                  | {ended, ProcId :: binary(), Generation :: integer()}
                  | {set_options, ProcId :: binary(), Generation :: integer(), Options :: binary()}
                  | {find, [ProcId :: binary()]}
+                 | {tidy, Before :: non_neg_integer()}
                  | {letters, ProcId :: binary(), After :: non_neg_integer(), {Letters :: pos_integer(), Bytes :: pos_integer()}}
                  | {letter | redeliver | discard, ProcId :: binary(), Id :: pos_integer()}
                  | {wish, ProcId :: binary(), Id :: pos_integer(), Wish :: integer()}
                  | {settle, ProcId :: binary(), Id :: pos_integer(), Wish :: integer(), ok | {error, Reason :: binary()}}.
 %% The answers:
 %% `start', `add' `{ok, Changed}': whether it was started or added; otherwise nothing is changed
-%% `stop', `tick', `ended', `settle' `ok'
+%% `stop', `tick', `ended', `settle', `tidy' `ok'
 %% `forget', `set_options', `discard' `ok', or `{error, not_found}' if there was nothing to change
 %% `find' `{ok, [process_row()]}'
 %% `letters' `{ok, [Letter], More, All}'

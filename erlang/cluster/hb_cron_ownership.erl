@@ -25,6 +25,9 @@
 %% How often a request that failed is repeated, in ms.
 -define(REPEAT, 1000).
 
+%% How often the database is tidied, in ms.
+-define(TIDY_EVERY, 60000).
+
 -record(shard, {
     epoch :: integer(),
     stage = held :: held | stops | saves,
@@ -74,6 +77,7 @@ handle_continue(attach, State) ->
     with_engine(fun hb_process_monitor_nif:cluster_attach/1),
     _ = erlang:send_after(?STAND_INS_EVERY, self(), check_stand_ins),
     _ = erlang:send_after(?REPEAT, self(), repeat),
+    _ = erlang:send_after(?TIDY_EVERY, self(), tidy),
     {noreply, State}.
 
 %% @private
@@ -122,6 +126,10 @@ handle_info({recorded, ProcId, Generation}, #state{ended = Ended} = State) ->
 handle_info(repeat, #state{ended = Ended} = State) ->
     maps:foreach(fun hb_cron_ownership_jobs:record_end/2, Ended),
     _ = erlang:send_after(?REPEAT, self(), repeat),
+    {noreply, State};
+handle_info(tidy, State) ->
+    _ = spawn(fun hb_cron_ownership_jobs:tidy/0),
+    _ = erlang:send_after(?TIDY_EVERY, self(), tidy),
     {noreply, State};
 handle_info(check_stand_ins, State) ->
     _ = spawn(fun hb_cron_ownership_jobs:check_stand_ins/0),

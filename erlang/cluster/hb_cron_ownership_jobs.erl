@@ -2,7 +2,7 @@
 %%% resumed, and what the database must know is sent in a process of its own.
 -module(hb_cron_ownership_jobs).
 
--export([start/4, set_paused/3, record_end/2, redeliver/4, check_stand_ins/0]).
+-export([start/4, set_paused/3, record_end/2, redeliver/4, check_stand_ins/0, tidy/0]).
 
 %% How many processes with a stand-in are looked for at a time.
 -define(STAND_INS, 500).
@@ -74,6 +74,16 @@ redeliver(Monitor, ProcId, Id, Wish) ->
         _ ->
             ok
     end.
+
+%% @doc Notes in the database that the cluster runs, and forgets processes of owned shards that were stopped long ago.
+-spec tidy() -> ok.
+tidy() ->
+    Before = case hb_cron_registry:node_options() of
+        #{cron_forget_stopped_after := Ms} when is_integer(Ms) -> max(1, erlang:system_time(millisecond) - Ms);
+        #{} -> 0
+    end,
+    _ = hb_cron_cluster_request:call({tidy, Before}),
+    ok.
 
 %% @doc Ends the stand-ins of processes that are not monitored any more.
 -spec check_stand_ins() -> ok.

@@ -26,6 +26,7 @@ all_test_() ->
             fun ownership_that_is_killed_keeps_its_monitors/1,
             fun engine_that_is_killed_keeps_its_monitors/1,
             fun configured_processes_are_added_once/1,
+            fun process_stopped_long_ago_is_forgotten/1,
             fun cluster_exported_and_imported_is_the_same/1,
             fun node_with_a_checkpoint_moves_to_a_cluster/1,
             fun transfer_that_cannot_be_is_an_error/1,
@@ -236,6 +237,22 @@ configured_processes_are_added_once(Cu) ->
     ok = hb_cron_start:ensure_started(),
     harness:await_results(1, 2),
     ?assertEqual(not_monitored, hb_cron_cluster:where(Stopped)).
+
+process_stopped_long_ago_is_forgotten(Cu) ->
+    [Stopped, Watched] = [harness:proc_id(), harness:proc_id()],
+    ok = hb_process_monitor:stop(start_and_push(Cu, Stopped, 1), infinity),
+    _ = start_and_push(Cu, Watched, 1),
+    Count = "SELECT count(*) FROM hb_cron.process",
+    ok = hb_cron_ownership_jobs:tidy(),
+    ?assertEqual("2", postgres_server:sql(server(), Count)),
+    ok = application:stop(hb_process_monitor),
+    Same = maps:from_list([{Key, hb_opts:get(Key)} || Key <- [cron_cluster, cron_cluster_ttl, cron_cluster_node]]),
+    harness:host(Same#{cron_forget_stopped_after => 1}),
+    ok = hb_cron_start:ensure_started(),
+    harness:eventually(fun() ->
+        ok = hb_cron_ownership_jobs:tidy(),
+        postgres_server:sql(server(), Count) =:= "1"
+    end).
 
 %% All that the database has of processes and dead letters, without what is new at each import.
 contents(Server) ->

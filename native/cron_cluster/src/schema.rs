@@ -36,7 +36,8 @@ CREATE TABLE IF NOT EXISTS hb_cron.layout (
     singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
     version int NOT NULL,
     shards int NOT NULL,
-    hash text NOT NULL
+    hash text NOT NULL,
+    seen bigint NOT NULL DEFAULT 0
 );
 CREATE TABLE IF NOT EXISTS hb_cron.node (
     incarnation uuid PRIMARY KEY,

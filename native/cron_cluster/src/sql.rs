@@ -137,11 +137,14 @@ LEFT JOIN hb_cron.shard s ON s.shard = p.shard";
 
 /// Reads the processes of the shards `$1`, and the mark of each shard: a row for each process, and one
 /// without a process for an empty shard. The last two columns are the dead letters that are to be
-/// redelivered, each with its wish.
+/// redelivered, each with its wish. The position of a watched process is as young as the cluster:
+/// its monitor ran until then, even if it had no results.
 pub const READ: &str = "\
 SELECT s.shard, s.mark, p.process, p.watched, p.options, p.generation, p.seq, p.position,
-    p.last_letter, p.at, p.asked, p.ended, l.ids, l.wishes
-FROM hb_cron.shard s LEFT JOIN hb_cron.process p ON p.shard = s.shard
+    p.last_letter, CASE WHEN p.watched THEN greatest(p.at, y.seen) ELSE p.at END AS at, p.asked,
+    p.ended, l.ids, l.wishes
+FROM hb_cron.shard s CROSS JOIN hb_cron.layout y
+LEFT JOIN hb_cron.process p ON p.shard = s.shard
 LEFT JOIN (
     SELECT process, array_agg(id ORDER BY id) AS ids, array_agg(wish ORDER BY id) AS wishes
     FROM hb_cron.letter WHERE wish <> refused GROUP BY process

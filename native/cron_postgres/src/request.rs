@@ -95,6 +95,10 @@ pub enum Request {
     },
     /// Insert or replace a process with its dead letters. The answer is [`Answer::Changed`].
     Import(Box<Import>),
+    /// Note that the cluster runs, and forget processes of own shards that were stopped before this
+    /// time, in ms since the Unix epoch, and have no dead letters. To be sent about once a minute. The
+    /// answer is [`Answer::Changed`]: whether a process was forgotten.
+    Tidy(Option<i64>),
     /// The nodes and the totals of the cluster. The answer is [`Answer::Cluster`].
     Cluster,
 }

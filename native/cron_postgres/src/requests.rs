@@ -1,5 +1,6 @@
 //! Carrying out requests, one after the other on a lane of their own.
 
+use crate::clock::wall;
 use crate::connection::Connection;
 use crate::error::DatabaseError;
 use crate::lane::Lane;
@@ -31,7 +32,11 @@ async fn perform(
         Request::Start { process, options, position, known } => {
             users::start(on, *process, mark, (options, position), *known).await?
         }
-        Request::Stop(process) => users::wish(on, wishes::STOP, *process, mark, &[]).await?,
+        Request::Stop(process) => {
+            let values = [(&wall() as &_, Type::INT8)];
+            users::wish(on, wishes::STOP, *process, mark, &values).await?
+        }
+        Request::Tidy(before) => users::tidy(on, me, *before).await?,
         Request::Forget(process) => users::wish(on, wishes::FORGET, *process, mark, &[]).await?,
         Request::Ended(process, generation) => users::ended(on, *process, *generation).await?,
         Request::SetOptions { process, generation, options } => {

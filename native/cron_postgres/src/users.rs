@@ -5,8 +5,9 @@ use crate::connection::{Connection, Values};
 use crate::cursors::NewLetter;
 use crate::error::DatabaseError;
 use crate::request::{Import, Known};
+use crate::row::Uuid;
 use cron_cluster::sql::wishes;
-use cron_cluster::{SHARDS, shard_of};
+use cron_cluster::{Incarnation, SHARDS, shard_of};
 use cron_engine::ProcessId;
 use tokio_postgres::types::{ToSql, Type};
 
@@ -50,6 +51,18 @@ pub(crate) async fn start(
         (&wall() as &_, Type::INT8),
     ];
     wish(on, statement, process, mark, &values).await
+}
+
+/// Notes that the cluster runs, and forgets processes that were stopped before a time.
+pub(crate) async fn tidy(
+    on: &Connection,
+    me: Option<Incarnation>,
+    before: Option<i64>,
+) -> Answer<bool> {
+    on.change(wishes::SEEN, &[(&wall(), Type::INT8)]).await?;
+    let Some(before) = before else { return Ok(false) };
+    let values = [(&me.map(Uuid) as &_, Type::UUID), (&before as &_, Type::INT8)];
+    Ok(on.change(wishes::EXPIRE, &values).await? > 0)
 }
 
 /// Notes that the monitor of a stopped process has ended.

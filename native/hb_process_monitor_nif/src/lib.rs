@@ -116,6 +116,7 @@ mod atoms {
         set_options,
         wish,
         settle,
+        tidy,
         gone,
         replaced,
         refused,

@@ -62,8 +62,18 @@ WITH added AS (
 )
 UPDATE hb_cron.shard s SET mark = $3 FROM added WHERE s.shard = added.shard";
 
-/// Stops a process. Its cursor stays.
-pub const STOP: &str = wish!("UPDATE hb_cron.process SET watched = false WHERE process = $1");
+/// Stops a process. Its cursor stays. `$4` is the time.
+pub const STOP: &str =
+    wish!("UPDATE hb_cron.process SET watched = false, at = $4 WHERE process = $1 AND watched");
+
+/// Notes that the cluster runs, at the time `$1`, unless it was noted in the last 30 s.
+pub const SEEN: &str = "UPDATE hb_cron.layout SET seen = $1 WHERE seen < $1 - 30000";
+
+/// Forgets processes of node `$1` that were stopped before the time `$2` and have no dead letters.
+pub const EXPIRE: &str = "\
+DELETE FROM hb_cron.process p USING hb_cron.shard s
+WHERE s.shard = p.shard AND s.owner = $1 AND NOT p.watched AND p.ended AND p.at < $2
+    AND NOT EXISTS (SELECT FROM hb_cron.letter l WHERE l.process = p.process)";
 
 /// Notes that the monitor of a stopped process has ended, of process `$1` and generation `$2`. The
 /// acks of its last results are saved.

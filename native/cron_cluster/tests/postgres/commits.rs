@@ -74,7 +74,7 @@ fn late_commit_does_not_move_the_cursor_back() {
 fn commit_after_a_start(world: &mut World, late: &mut Session, statement: &str) -> String {
     let mut user = world.session();
     user.run("BEGIN");
-    user.run("EXECUTE stop_('p', 7, 3)");
+    user.run("EXECUTE stop_('p', 7, 3, 9)");
     user.run(&start(2, 4));
     late.send(statement);
     world.blocked(late);

@@ -26,6 +26,8 @@ const STATEMENTS: &[(&str, &str)] = &[
     ("resume", wishes::RESUME),
     ("add", wishes::ADD),
     ("stop", wishes::STOP),
+    ("seen", wishes::SEEN),
+    ("expire", wishes::EXPIRE),
     ("ended", wishes::ENDED),
     ("forget", wishes::FORGET),
     ("set_options", wishes::SET_OPTIONS),

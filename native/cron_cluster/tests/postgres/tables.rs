@@ -30,7 +30,7 @@ fn role_that_may_only_write_rows_is_sufficient() {
     world.other.run("GRANT USAGE ON SCHEMA hb_cron TO clerk");
     let tables = "hb_cron.node, hb_cron.shard, hb_cron.process, hb_cron.letter";
     world.other.run(&format!("GRANT SELECT, INSERT, UPDATE, DELETE ON {tables} TO clerk"));
-    world.other.run("GRANT SELECT ON hb_cron.layout TO clerk");
+    world.other.run("GRANT SELECT, UPDATE ON hb_cron.layout TO clerk");
     let mut clerk = world.session();
     clerk.run("SET ROLE clerk");
     assert_eq!(clerk.run(schema::EXISTS), "t");
@@ -72,8 +72,8 @@ fn shard_without_processes_is_read_with_its_mark() {
     let mut rows: Vec<&str> = rows.lines().collect();
     rows.sort_unstable();
     assert_eq!(rows, ["7|1|p|t|\\x|1|0|\\x30|0|5|0|f||", "8|0||||||||||||"]);
-    world.other.run("EXECUTE stop_('p', 7, 44)");
-    assert_eq!(world.other.run("EXECUTE read_('{7}')"), "7|44|p|f|\\x|1|0|\\x30|0|5|0|f||");
+    world.other.run("EXECUTE stop_('p', 7, 44, 9)");
+    assert_eq!(world.other.run("EXECUTE read_('{7}')"), "7|44|p|f|\\x|1|0|\\x30|0|9|0|f||");
 }
 
 #[test]
@@ -90,7 +90,7 @@ fn dead_letters_are_saved_with_their_cursor_or_not_at_all() {
     assert_eq!(world.other.run(count), "2");
     world.other.run("EXECUTE forget_('p', 7, 3)");
     assert_eq!(world.other.run(count), "2", "it is watched");
-    world.other.run("EXECUTE stop_('p', 7, 4)");
+    world.other.run("EXECUTE stop_('p', 7, 4, 9)");
     world.other.run("EXECUTE forget_('p', 7, 5)");
     assert_eq!(world.other.run(count), "2", "its monitor has not ended");
     world.other.run("EXECUTE ended_('p', 1)");
@@ -104,7 +104,7 @@ fn start_of_a_stopped_process_begins_a_generation() {
     world.other.run(&crate::world::commit(A, 1, 10));
     world.other.run(&start(2, 4));
     assert_eq!(world.row(), "1|10|10", "it is watched");
-    world.other.run("EXECUTE stop_('p', 7, 3)");
+    world.other.run("EXECUTE stop_('p', 7, 3, 9)");
     world.other.run(&start(2, 4));
     assert_eq!(world.row(), "2|0|4");
     assert_eq!(world.other.run("SELECT mark FROM hb_cron.shard WHERE shard = 7"), "2");

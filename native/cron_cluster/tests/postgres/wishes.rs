@@ -13,7 +13,7 @@ fn world_with_letters() -> World {
 #[test]
 fn beats_show_the_mark_of_a_wish() {
     let mut world = World::new();
-    world.other.run("EXECUTE stop_('p', 7, 12)");
+    world.other.run("EXECUTE stop_('p', 7, 12, 9)");
     world.other.run(&format!("EXECUTE renew_('{B}', true)"));
     let seen = world.other.run("EXECUTE watch_");
     let mut rows: Vec<&str> = seen.lines().collect();
@@ -35,7 +35,7 @@ fn each_wish_changes_the_marks_of_the_shard_and_of_its_owner() {
     for (mark, wish) in [
         (10, "EXECUTE start_('p', 7, 10, '', '', 5)"),
         (11, "EXECUTE resume_('p', 7, 11, '', '', 5)"),
-        (12, "EXECUTE stop_('p', 7, 12)"),
+        (12, "EXECUTE stop_('p', 7, 12, 9)"),
         (13, "EXECUTE set_options_('p', 7, 13, 'x', 1)"),
         (14, "EXECUTE ask_to_poll_('p', 7, 14)"),
         (15, "EXECUTE wish_('p', 7, 15, 2)"),
@@ -67,7 +67,7 @@ fn wish_does_not_wait_for_the_row_of_the_owner() {
     let mut renewing = world.session();
     renewing.run("BEGIN");
     renewing.run(&format!("EXECUTE renew_('{A}', false)"));
-    assert_eq!(world.other.run("EXECUTE stop_('p', 7, 12)"), "");
+    assert_eq!(world.other.run("EXECUTE stop_('p', 7, 12, 9)"), "");
     renewing.run("COMMIT");
     assert_eq!(marks(&mut world), "12|1,0", "its mark is only a hint");
 }
@@ -76,7 +76,7 @@ fn wish_does_not_wait_for_the_row_of_the_owner() {
 fn resume_of_a_known_process_keeps_its_generation_and_cursor() {
     let mut world = World::new();
     world.other.run(&commit(A, 1, 3));
-    world.other.run("EXECUTE stop_('p', 7, 12)");
+    world.other.run("EXECUTE stop_('p', 7, 12, 9)");
     world.other.run("EXECUTE resume_('p', 7, 13, 'x', '99', 6)");
     let row = "SELECT watched, options, generation, seq, position FROM hb_cron.process";
     assert_eq!(world.other.run(row), "t|\\x78|1|3|\\x33");
@@ -87,7 +87,7 @@ fn resume_of_a_known_process_keeps_its_generation_and_cursor() {
 #[test]
 fn add_of_a_known_process_changes_nothing() {
     let mut world = World::new();
-    world.other.run("EXECUTE stop_('p', 7, 12)");
+    world.other.run("EXECUTE stop_('p', 7, 12, 9)");
     world.other.run("EXECUTE add_('p', 7, 13, 'x', '9', 6)");
     let row = "SELECT watched, options, generation, position FROM hb_cron.process";
     assert_eq!(world.other.run(row), "f|\\x|1|\\x30");
@@ -201,4 +201,38 @@ fn import_of_an_unknown_process_inserts_it() {
     let import = format!("EXECUTE import_('q', 7, 30, true, 'o', 'x', 2, 8, {arrays})");
     assert_eq!(world.other.run(&import), "");
     assert_eq!(world.other.run("SELECT process, id FROM hb_cron.letter"), "q|2");
+}
+
+#[test]
+fn watched_position_is_as_young_as_the_cluster() {
+    let mut world = World::new();
+    let at = |world: &mut World| {
+        world.other.run("EXECUTE read_('{7}')").split('|').nth(9).map(str::to_owned)
+    };
+    world.other.run("EXECUTE seen_(100000)");
+    assert_eq!(at(&mut world).as_deref(), Some("100000"));
+    world.other.run("EXECUTE seen_(100001)");
+    assert_eq!(at(&mut world).as_deref(), Some("100000"), "it was noted a moment ago");
+    world.other.run("EXECUTE stop_('p', 7, 12, 9)");
+    assert_eq!(at(&mut world).as_deref(), Some("9"));
+}
+
+#[test]
+fn process_stopped_long_ago_expires_without_letters_alone() {
+    let mut world = World::new();
+    let expire = |world: &mut World, me: &str, before: u32| {
+        world.other.run(&format!("EXECUTE expire_('{me}', {before})"));
+        world.other.run("SELECT count(*) FROM hb_cron.process")
+    };
+    assert_eq!(expire(&mut world, A, 50), "1", "it is watched");
+    world.other.run("EXECUTE stop_('p', 7, 12, 9)");
+    assert_eq!(expire(&mut world, A, 50), "1", "its monitor has not ended");
+    world.other.run("EXECUTE ended_('p', 1)");
+    assert_eq!(expire(&mut world, A, 9), "1", "it was stopped later");
+    assert_eq!(expire(&mut world, B, 50), "1", "another node owns it");
+    assert_eq!(expire(&mut world, A, 50), "0");
+    let mut world = world_with_letters();
+    world.other.run("EXECUTE stop_('p', 7, 12, 9)");
+    world.other.run("EXECUTE ended_('p', 1)");
+    assert_eq!(expire(&mut world, A, 50), "1", "it has dead letters");
 }

@@ -184,7 +184,7 @@ fn role_that_may_not_create_tables_reports_it_until_they_are_there() {
         &database,
         &format!(
             "GRANT USAGE ON SCHEMA hb_cron TO {database};
-             GRANT SELECT ON hb_cron.layout TO {database};
+             GRANT SELECT, UPDATE ON hb_cron.layout TO {database};
              GRANT SELECT, INSERT, UPDATE, DELETE ON {tables} TO {database}"
         ),
     );

@@ -21,7 +21,11 @@ pub(crate) fn send(env: Env<'_>, cluster: &Cluster, request: Term<'_>) -> NifRes
     let starts = matches!(request, Request::Start { .. });
     let is_certain = matches!(
         request,
-        Request::Stop(_) | Request::AskToPoll(_) | Request::Ended(..) | Request::Settle { .. }
+        Request::Tidy(_)
+            | Request::Stop(_)
+            | Request::AskToPoll(_)
+            | Request::Ended(..)
+            | Request::Settle { .. }
     );
     let form = match () {
         () if starts => Form::Started,
@@ -61,6 +65,10 @@ fn read(term: Term<'_>) -> NifResult<Request> {
     let parts = get_tuple(term)?;
     let [name, process, rest @ ..] = parts.as_slice() else { return Err(Error::BadArg) };
     let name: Atom = name.decode()?;
+    if name == atoms::tidy() {
+        let before: i64 = process.decode()?;
+        return Ok(Request::Tidy((before > 0).then_some(before)));
+    }
     if name == atoms::find() {
         let processes = crate::options::binaries(*process)?;
         let ids = processes.iter().map(|it| ProcessId::new(it).ok_or(Error::BadArg));
