@@ -52,6 +52,7 @@ answered(metrics, _Query) ->
     {ok, #{at => (erlang:monotonic_time() - erlang:system_info(start_time)) / erlang:convert_time_unit(1, millisecond, native),
            node => node(),
            states => hb_cron_info:states(),
+           cluster => cluster(hb_process_monitor:cluster()),
            metrics => maps:map(fun(_, Value) -> metric(Value) end, hb_process_monitor:metrics())}};
 answered(monitors, Query) ->
     Limit = number(limit, Query, ?ROWS),
@@ -77,6 +78,11 @@ answered({redeliver, ProcID, Id}, _Query) ->
     done(hb_cron_dashboard:redeliver(proc_id(ProcID), id(Id)));
 answered({discard, ProcID, Id}, _Query) ->
     done(hb_process_monitor:discard(proc_id(ProcID), id(Id))).
+
+cluster(undefined) -> null;
+cluster(#{nodes := Nodes} = Status) ->
+    Keys = [name, connected, may_push, shards, all_shards, moving, hand_overs, unsaved_ms, error],
+    (shown(maps:with(Keys, Status)))#{nodes => shown(lists:sublist(Nodes, ?MOST_ROWS))}.
 
 done(ok) -> {ok, #{done => true}};
 done(waiting) -> {ok, #{done => false}};

@@ -72,7 +72,26 @@ const TILES = [
   ['Checkpoint', (m) => m.checkpoint_failing > 0 ? 'failing' : 'ok', (m) => m.checkpoint_failing > 0]
 ];
 
-for (const [name] of TILES) $('tiles').append(el('div', {}, el('dt', {}, name), el('dd', {}, '–')));
+const CLUSTER_TILES = [
+  ['Database', (c) => c.connected ? 'connected' : 'no answer', (c) => !c.connected],
+  ['Pushing', (c) => c.may_push ? 'allowed' : 'held back', (c) => !c.may_push],
+  ['Own shards', (c) => `${c.shards} of ${c.all_shards}`],
+  ['Being handed over', (c) => short(c.moving)],
+  ['Handed over', (c) => short(c.hand_overs)],
+  ['Oldest unsaved ack', (c) => duration(c.unsaved_ms), (c) => c.unsaved_ms >= 500]
+];
+
+function add_tiles(list, tiles) {
+  for (const [name] of tiles) list.append(el('div', {}, el('dt', {}, name), el('dd', {}, '–')));
+}
+
+function show_tiles(list, tiles, of) {
+  const values = list.querySelectorAll('dd');
+  tiles.forEach(([, show, is_bad], i) => say(values[i], show(of), is_bad !== undefined && is_bad(of)));
+}
+
+add_tiles($('tiles'), TILES);
+add_tiles($('cluster-tiles'), CLUSTER_TILES);
 const figures = CHARTS.map((chart) => {
   const keys = chart.series.map(([name], i) => el('span', { className: `key s${i}` }, name));
   const figure = el('figure', {}, el('figcaption', {}, `${chart.title}, ${chart.per}`, ...keys), svg('svg', {}));
@@ -81,10 +100,23 @@ const figures = CHARTS.map((chart) => {
 });
 
 function show_now(answer) {
-  const values = $('tiles').querySelectorAll('dd');
-  TILES.forEach(([, show, is_bad], i) => say(values[i], show(answer.metrics), is_bad !== undefined && is_bad(answer.metrics)));
+  show_tiles($('tiles'), TILES, answer.metrics);
+  show_cluster(answer.cluster);
   say($('node'), answer.node);
   if ($('state').options.length === 1) for (const state of answer.states) $('state').append(el('option', { value: state }, words(state)));
+}
+
+// Outside a cluster there is no such section.
+function show_cluster(cluster) {
+  $('cluster').hidden = cluster === null;
+  if (cluster === null) return;
+  show_tiles($('cluster-tiles'), CLUSTER_TILES, cluster);
+  say($('cluster-error'), cluster.error ?? '');
+  $('host-nodes').replaceChildren(...cluster.nodes.map((node) => el('tr', {},
+    el('th', { scope: 'row' }, node.name + (node.me ? ' (this one)' : '')),
+    el('td', { className: 'n' }, or(node.beat_age, ago)),
+    el('td', { className: 'n' }, String(node.shards)),
+    el('td', {}, node.leaving ? 'leaving' : 'member'))));
 }
 
 const words = (state) => state.replace('_', ' ');

@@ -1,11 +1,12 @@
 %%% The driver of `make browser': the dashboard of a busy node, in a real browser. It must show every monitor
 %%% correctly, draw its charts, show hostile text as text, execute its buttons, work by keyboard, and say when the
-%%% node is unreachable. The console must stay empty, and no request may go elsewhere. On a failure the exit status
-%%% is 1. It leaves a picture of the page in _build/browser, or with SAVE=yes in docs.
+%%% node is unreachable. Then the node is in a cluster, and the page must show that. The console must stay empty, and no
+%%% request may go elsewhere. On a failure the exit status is 1. It leaves a picture of the page in _build/browser, or with SAVE=yes in docs.
 -module(page_seen).
 -export([main/1]).
 
 -define(PICTURE, "dashboard.png").
+-define(NAME, <<"<img src=x onerror=alert(1)>">>).
 
 main([Save]) ->
     _ = logger:set_primary_config(level, none),
@@ -13,12 +14,27 @@ main([Save]) ->
     World = lively:start(),
     {ok, Url} = hb_process_monitor:dashboard(0),
     Browser = browser:start(Dir),
-    Failed = [Name || {Name, Check} <- checks(World, Url, Save), not passes(Name, Check, Browser)],
-    ok = browser:stop(Browser),
+    Alone = failed(checks(World, Url, Save), Browser),
     ok = lively:stop(World),
+    Server = postgres_server:start(),
+    Clustered = failed(cluster_checks(Server, join(Server)), Browser),
+    ok = browser:stop(Browser),
+    ok = application:stop(hb_process_monitor),
+    ok = postgres_server:stop(Server),
     _ = os:cmd("rm -rf " ++ Dir),
-    io:format("~b of the page's checks failed~n", [length(Failed)]),
-    halt(min(1, length(Failed))).
+    Failed = Alone + Clustered,
+    io:format("~b of the page's checks failed~n", [Failed]),
+    halt(min(1, Failed)).
+
+%% How many checks fail.
+failed(Checks, Browser) -> length([Name || {Name, Check} <- Checks, not passes(Name, Check, Browser)]).
+
+%% This node becomes a host node of a cluster, with a hostile name. Returns the dashboard's URL.
+join(Server) ->
+    hb_opts:set(#{cron_cluster => postgres_server:url(Server), cron_cluster_node => ?NAME, cron_cluster_ttl => 2000}),
+    ok = hb_cron_configuration:expire(),
+    {ok, Url} = hb_process_monitor:dashboard(0),
+    Url.
 
 passes(Name, Check, Browser) ->
     try Check(Browser) of
@@ -44,6 +60,11 @@ checks(#{ids := Ids}, Url, Save) ->
      {"picture is taken", fun(B) -> picture(Save, B) end},
      {"unreachable node is reported, with a gap in the charts, and its new URL opens in the same tab", fun(B) -> gone(Url, B) end}].
 
+cluster_checks(Server, Url) ->
+    [{"host node of a cluster is shown with its shards, as text", fun(B) -> cluster(Url, B) end},
+     {"table of host nodes has a caption, and is reached by keyboard", fun cluster_table/1},
+     {"database that does not answer is reported until it does", fun(B) -> no_database(Server, B) end}].
+
 %% The row of a process, and a cell of it.
 row(Id) -> ["document.querySelector('tr[data-process=\"", Id, "\"]')"].
 cell(Id, N) -> [row(Id), ".children[", integer_to_list(N), "].textContent"].
@@ -56,7 +77,9 @@ opened(Ids, Url, Browser) ->
     Shown = browser:value(Browser, "[...document.querySelectorAll('#rows tr')].map((row) => row.children[0].textContent)"),
     Shown = lists:sort(maps:values(Ids)),
     true = browser:value(Browser, "location.hash === '' && location.pathname === '/'"),
-    ok = browser:until(Browser, is(text("status"), "connected")).
+    ok = browser:until(Browser, is(text("status"), "connected")),
+    %% Nothing of a cluster is shown or read out outside of one.
+    true = browser:value(Browser, "document.getElementById('cluster').hidden && document.getElementById('cluster').offsetParent === null").
 
 states(#{paused := Paused, slow := Slow, failing := Failing, no_cu := NoCu, poison := Poison, works := Works}, Browser) ->
     ok = browser:until(Browser, is(cell(Paused, 1), "paused")),
@@ -203,6 +226,36 @@ wait_for_points(Browser, Points) ->
     try browser:until(Browser, ["told.points.length >= ", integer_to_list(Points)])
     catch error:{never_true, _, false} -> wait_for_points(Browser, Points)
     end.
+
+cluster_tile(Nth) -> ["document.querySelectorAll('#cluster-tiles dd')[", integer_to_list(Nth), "]"].
+cluster_tile_text(Nth) -> [cluster_tile(Nth), ".textContent"].
+
+cluster(Url, Browser) ->
+    ok = browser:open(Browser, Url),
+    ok = browser:until(Browser, is(cluster_tile_text(2), "4096 of 4096")),
+    ok = browser:until(Browser, [is(cluster_tile_text(0), "connected"), " && ", is(cluster_tile_text(1), "allowed")]),
+    true = browser:value(Browser, "!document.getElementById('cluster').hidden"),
+    Cells = fun() -> browser:value(Browser, "[...document.querySelectorAll('#host-nodes tr > *')].map((cell) => cell.textContent)") end,
+    [Name, Age, <<"4096">>, <<"member">>] = Cells(),
+    Name = <<?NAME/binary, " (this one)">>,
+    {_, _} = binary:match(Age, <<" ago">>),
+    0 = browser:value(Browser, "document.querySelectorAll('img').length").
+
+cluster_table(Browser) ->
+    true = browser:value(Browser, "document.querySelector('#cluster caption').textContent !== '' && "
+                                  "[...document.querySelectorAll('#cluster thead th')].every((th) => th.scope === 'col' && th.textContent !== '') && "
+                                  "[...document.querySelectorAll('#host-nodes tr')].every((row) => row.children[0].scope === 'row')"),
+    browser:value(Browser, "document.activeElement.blur()"),
+    tab(Browser, "document.activeElement.matches('#cluster [role=region]')", 20).
+
+no_database(Server, Browser) ->
+    true = browser:value(Browser, is(text("cluster-error"), "")),
+    ok = postgres_server:kill(Server),
+    ok = browser:until(Browser, [is(cluster_tile_text(0), "no answer"), " && ", is(cluster_tile_text(1), "held back")]),
+    true = browser:value(Browser, [cluster_tile(0), ".classList.contains('bad') && ", text("cluster-error"), ".includes('database')"]),
+    ok = postgres_server:restart(Server),
+    ok = browser:until(Browser, [is(cluster_tile_text(0), "connected"), " && ", is(cluster_tile_text(1), "allowed"), " && ",
+                                 is(text("cluster-error"), "")]).
 
 gone(Url, Browser) ->
     [<<"http://127.0.0.1:", Port/binary>>, _] = binary:split(Url, <<"/#">>),
