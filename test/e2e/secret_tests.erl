@@ -18,7 +18,10 @@ all_test_() ->
         fun supervisor_that_cannot_start_it_prints_no_password/1,
         fun configured_process_that_is_refused_prints_no_password/1,
         fun bad_node_is_named_without_its_password/1,
-        fun resumed_monitor_still_has_its_password/1
+        fun resumed_monitor_still_has_its_password/1,
+        fun cluster_that_crashes_and_loses_its_database_prints_no_password/1,
+        fun cluster_without_its_database_prints_no_password/1,
+        fun cluster_url_that_is_refused_prints_no_password/1
      ]]}.
 
 setup() ->
@@ -175,6 +178,96 @@ resumed_monitor_still_has_its_password(#{cu := Cu} = World) ->
     New ! tick,
     harness:await_results(3, 3),
     authorized(Cu, Id),
+    logged_is_clean(World, fun(_) -> true end).
+
+%% A cluster
+
+everything_shown_is_clean(What) ->
+    Findings = hb_process_monitor:doctor(#{probe => false}),
+    is_clean({What, doctor}, Findings),
+    is_clean({What, doctor}, hb_cron_doctor_report:text(Findings)),
+    is_clean({What, cluster}, hb_process_monitor:cluster()),
+    is_clean({What, table}, [hb_cron_cluster_report:line(hb_process_monitor:cluster()), hb_cron_table:listing(#{})]),
+    is_clean({What, prometheus}, hb_process_monitor:prometheus()),
+    is_clean({What, dashboard}, hb_cron_dashboard_api:answer(metrics, #{})),
+    is_clean({What, node_options}, hb_cron_registry:node_options()),
+    Ours = [Pid || Pid <- processes(), application:get_application(Pid) =:= {ok, hb_process_monitor}],
+    ?assert(length(Ours) > 10),
+    [is_clean({What, Pid, Key}, process_info(Pid, Key))
+     || Pid <- Ours, Key <- [messages, dictionary, current_stacktrace, registered_name]],
+    [is_clean({What, Pid, status}, sys:get_status(Pid)) || Pid <- Ours, is_of_otp(Pid)].
+
+%% The application's master does not answer system messages.
+is_of_otp(Pid) ->
+    case proc_lib:translate_initial_call(Pid) of
+        {Module, init, 1} when Module =/= application_master -> true;
+        {supervisor, _, _} -> true;
+        _ -> false
+    end.
+
+%% A fault in a process with the cluster's state.
+crash_server(Name) ->
+    Pid = whereis(Name),
+    Ref = monitor(process, Pid),
+    _ = sys:replace_state(Pid, fun(State) -> {broken, State} end),
+    Pid ! {hb_cron_cluster, {stop, [{0, 0}]}},
+    receive {'DOWN', Ref, process, _, _} -> Pid after deadline:ms() -> error({no_crash, Name}) end.
+
+cluster_that_crashes_and_loses_its_database_prints_no_password(#{cu := Cu} = World) ->
+    Server = postgres_server:start(),
+    try
+        Url = binary:replace(postgres_server:url(Server), <<"postgres@">>, <<"postgres:", ?PASSWORD/binary, "@">>),
+        ?assertNotEqual(nomatch, binary:match(Url, ?PASSWORD)),
+        harness:host(#{cron_cluster => Url, cron_cluster_ttl => 2000}),
+        Id = harness:proc_id(),
+        {_, _} = harness:start_and_push(Cu, Id, 1, #{rate => 100}),
+        everything_shown_is_clean(well),
+        Owner = crash_server(hb_cron_ownership),
+        {ok, {Monitor, _, _}} = hb_cron_registry:find(Id),
+        crash(Monitor),
+        ok = postgres_server:kill(Server),
+        harness:eventually(fun() -> maps:get(connected, hb_process_monitor:cluster()) =:= false end),
+        everything_shown_is_clean(no_database),
+        killed = harness:kill(whereis(hb_cron_engine)),
+        harness:eventually(fun() -> is_map(hb_process_monitor:cluster()) end),
+        everything_shown_is_clean(new_engine),
+        logged_is_clean(World, crash_of(Owner)),
+        logged_is_clean(World, crash_of(Monitor)),
+        logged_is_clean(World, fun(#{msg := {report, #{what := record, target := Target}}}) -> is_of_cluster(Target); (_) -> false end),
+        ok = application:stop(hb_process_monitor)
+    after
+        postgres_server:stop(Server)
+    end,
+    logged_is_clean(World, fun(_) -> true end).
+
+is_of_cluster(Target) -> binary:match(Target, <<"cron_postgres">>) =/= nomatch.
+
+%% Nothing listens there.
+cluster_without_its_database_prints_no_password(World) ->
+    harness:host(#{cron_cluster => <<"postgresql://user:", ?PASSWORD/binary, "@localhost:1,192.0.2.1:1/db?sslmode=disable">>,
+                   cron_cluster_ttl => 2000}),
+    ok = hb_cron_start:ensure_started(),
+    {_, _} = hb_process_monitor:start(harness:proc_id(), #{cursor => earliest}),
+    harness:eventually(fun() -> maps:get(error, hb_process_monitor:cluster()) =/= undefined end),
+    everything_shown_is_clean(unreachable),
+    #{advice := Advice} = hb_process_monitor:doctor(#{probe => false}),
+    [?assertMatch({Part, [Level]}, {Part, [L || {L, What, _} <- Advice, binary:match(What, Part) =/= nomatch]})
+     || {Level, Part} <- [{wrong, <<"database of the cluster does not answer">>}, {attention, <<"is not encrypted">>}]],
+    logged_is_clean(World, fun(_) -> true end).
+
+cluster_url_that_is_refused_prints_no_password(World) ->
+    [begin
+        harness:host(#{cron_cluster => Url}),
+        Reason = try error({started, hb_process_monitor:start(harness:proc_id(), #{})})
+        catch error:Error -> Error
+        end,
+        is_clean(reason, Reason),
+        Findings = hb_process_monitor:doctor(#{probe => false}),
+        is_clean(doctor, Findings),
+        is_clean(doctor, hb_cron_doctor_report:text(Findings)),
+        _ = application:stop(hb_process_monitor)
+     end || Url <- [<<"mysql://user:", ?PASSWORD/binary, "@db/db">>, <<"postgresql://user:", ?PASSWORD/binary, "@db/db?sslmode=maybe">>,
+                    <<"postgresql://user:", ?PASSWORD/binary, "@db:99999/db">>, <<"postgresql://user:", ?PASSWORD/binary, "?#@db/db">>]],
     logged_is_clean(World, fun(_) -> true end).
 
 seal_is_revealed_on_this_node_alone_test_() ->
