@@ -5,7 +5,7 @@
 
 use crate::Time;
 use crate::engine::backoff::Backoff;
-use crate::host::lane::Lane;
+use crate::host::lane::{Lane, PerLane};
 use crate::host::verdict::Verdict;
 use fastrand::Rng;
 use std::time::Duration;
@@ -39,17 +39,9 @@ pub(crate) enum Change {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    Closed {
-        failures: u32,
-    },
-    Open {
-        until: Time,
-    },
-    /// Whether there is a probe in the fast lane, and in the slow lane.
-    HalfOpen {
-        fast: bool,
-        slow: bool,
-    },
+    Closed { failures: u32 },
+    Open { until: Time },
+    HalfOpen,
 }
 
 /// The breaker of a host.
@@ -58,14 +50,13 @@ pub(crate) struct Breaker {
     state: State,
     /// The number of times it opened since the host's last answer.
     trips: u64,
-    /// Whether a probe in the slow lane is under way, perhaps since before the breaker opened
-    /// again.
-    slow: bool,
+    /// The probes under way in each lane, perhaps since before the breaker closed or opened again.
+    probes: PerLane<u32>,
 }
 
 impl Default for Breaker {
     fn default() -> Self {
-        Self { state: State::Closed { failures: 0 }, trips: 0, slow: false }
+        Self { state: State::Closed { failures: 0 }, trips: 0, probes: PerLane::default() }
     }
 }
 
@@ -75,8 +66,8 @@ impl Breaker {
         match (self.state, lane) {
             (State::Closed { .. }, _) => true,
             (State::Open { .. }, _) => false,
-            (State::HalfOpen { fast, .. }, Lane::Fast) => !fast,
-            (State::HalfOpen { fast, slow }, Lane::Slow) => !fast && !slow,
+            (State::HalfOpen, Lane::Fast) => self.probes.fast == 0,
+            (State::HalfOpen, Lane::Slow) => self.probes.fast == 0 && self.probes.slow == 0,
         }
     }
 
@@ -95,36 +86,33 @@ impl Breaker {
         match self.state {
             State::Closed { .. } => BreakerState::Closed,
             State::Open { until } => BreakerState::Open(until.since(now)),
-            State::HalfOpen { .. } => BreakerState::HalfOpen,
+            State::HalfOpen => BreakerState::HalfOpen,
         }
     }
 
     /// When a fetch may begin that is not a probe, as far as is known; `None` if it may begin now.
     pub(crate) fn opens(&self, now: Time) -> Option<Time> {
         match self.state {
-            State::Closed { .. } | State::HalfOpen { fast: false, slow: false } => None,
-            State::HalfOpen { .. } => Some(now),
+            State::Closed { .. } => None,
+            State::HalfOpen if self.allows(Lane::Slow) => None,
+            State::HalfOpen => Some(now),
             State::Open { until } => Some(until),
         }
     }
 
     /// A fetch begins. Returns true if it is a probe.
     pub(crate) const fn begun(&mut self, lane: Lane) -> bool {
-        let State::HalfOpen { fast, slow } = &mut self.state else { return false };
-        match lane {
-            Lane::Fast => *fast = true,
-            Lane::Slow => {
-                *slow = true;
-                self.slow = true;
-            }
+        let is_probe = matches!(self.state, State::HalfOpen);
+        if is_probe {
+            *self.probes.of_mut(lane) += 1;
         }
-        true
+        is_probe
     }
 
     /// Becomes half open if the pause is over.
     pub(crate) fn due(&mut self, now: Time) {
         if matches!(self.state, State::Open { until } if until <= now) {
-            self.state = State::HalfOpen { fast: false, slow: self.slow };
+            self.state = State::HalfOpen;
         }
     }
 
@@ -136,13 +124,15 @@ impl Breaker {
         probe: Option<Lane>,
         verdict: Verdict,
     ) -> Option<Change> {
-        if probe == Some(Lane::Slow) {
-            self.slow = false;
+        if let Some(lane) = probe {
+            let probes = self.probes.of_mut(lane);
+            *probes = probes.saturating_sub(1);
         }
         match (verdict, self.state) {
             // An answer to a fetch from before the breaker opened counts, too: the host is there.
             (Verdict::Answered, state) => {
-                *self = Self::default();
+                self.state = State::Closed { failures: 0 };
+                self.trips = 0;
                 (!matches!(state, State::Closed { .. })).then_some(Change::Closed)
             }
             (Verdict::Failed(asked), State::Closed { failures }) => {
@@ -150,16 +140,10 @@ impl Breaker {
                 self.state = State::Closed { failures };
                 (failures >= THRESHOLD).then(|| self.open(now, rng, asked))
             }
-            (Verdict::Failed(asked), State::HalfOpen { .. }) if probe.is_some() => {
+            (Verdict::Failed(asked), State::HalfOpen) if probe.is_some() => {
                 Some(self.open(now, rng, asked))
             }
-            (Verdict::Neither, State::HalfOpen { fast, slow }) => {
-                let fast = fast && probe != Some(Lane::Fast);
-                let slow = slow && probe != Some(Lane::Slow);
-                self.state = State::HalfOpen { fast, slow };
-                None
-            }
-            // A late failure of a fetch from before the breaker opened.
+            // A probe that says nothing, or a late failure of a fetch from before the breaker opened.
             _ => None,
         }
     }
@@ -308,6 +292,37 @@ mod tests {
         breaker.due(again);
         assert!(!breaker.allows(Lane::Slow), "the first one is under way yet");
         assert!(breaker.allows(Lane::Fast));
+    }
+
+    #[test]
+    fn half_open_again_there_is_no_second_fast_probe_beside_the_first() {
+        let mut rng = Rng::with_seed(1);
+        let (mut breaker, until) = opened(&mut rng);
+        breaker.due(until);
+        assert!(breaker.begun(Lane::Slow) && breaker.begun(Lane::Fast));
+        let slow = breaker.ended(until, &mut rng, Some(Lane::Slow), FAILED);
+        let Some(Change::Opened(again)) = slow else { panic!("it opens again") };
+        breaker.due(again);
+        assert!(!breaker.allows(Lane::Fast) && !breaker.allows(Lane::Slow));
+        assert_eq!(breaker.ended(again, &mut rng, PROBE, Verdict::Neither), None);
+        assert!(breaker.allows(Lane::Fast));
+    }
+
+    #[test]
+    fn probe_from_before_it_closed_does_not_free_the_lane_of_a_later_one() {
+        let mut rng = Rng::with_seed(1);
+        let (mut breaker, until) = opened(&mut rng);
+        breaker.due(until);
+        assert!(breaker.begun(Lane::Slow) && breaker.begun(Lane::Fast));
+        assert_eq!(breaker.ended(until, &mut rng, PROBE, Verdict::Answered), Some(Change::Closed));
+        let again =
+            (0..THRESHOLD).filter_map(|_| breaker.ended(until, &mut rng, None, FAILED)).last();
+        let Some(Change::Opened(again)) = again else { panic!("it opens again") };
+        breaker.due(again);
+        assert!(!breaker.allows(Lane::Slow), "the slow one is under way yet");
+        assert!(breaker.begun(Lane::Fast));
+        assert_eq!(breaker.ended(again, &mut rng, Some(Lane::Slow), Verdict::Neither), None);
+        assert!(!breaker.allows(Lane::Slow) && !breaker.allows(Lane::Fast));
     }
 
     #[test]
