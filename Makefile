@@ -151,7 +151,7 @@ valgrind: ## run a busy node under valgrind: no error may have the library in it
 	@./test/tools/valgrind/run.sh
 
 miri: ## run the engine's unit tests under miri (needs a nightly toolchain with miri)
-	@$(CARGO) +nightly miri test --package cron_engine --lib
+	@PROPTEST_CASES=4 MIRIFLAGS=-Zmiri-disable-isolation $(CARGO) +nightly miri test --package cron_engine --lib
 	@MIRIFLAGS=-Zmiri-disable-isolation $(CARGO) +nightly miri test --package cron_engine --test all corpus
 
 # Add inputs that fail to test/rust/fuzz/seeds, which every `cargo test` replays.
