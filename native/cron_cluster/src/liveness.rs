@@ -27,9 +27,13 @@ impl Liveness {
     ///
     /// A beat counts from the arrival of the view that showed it first until the request of the view
     /// that still shows it. The real time without a renewal is at least as long.
+    ///
+    /// A database that answers reads and refuses writes lets no node renew, `me` included. So no peer
+    /// is dead while the own beat stands still.
     pub(crate) fn view(
         &mut self,
         (asked, now): (Time, Time),
+        me: Incarnation,
         beats: impl IntoIterator<Item = (Incarnation, i64)>,
         config: &Config,
     ) -> Vec<(Incarnation, i64)> {
@@ -38,10 +42,15 @@ impl Liveness {
         let has_gap = self.viewed.is_none_or(|viewed| now.since(viewed) > config.gap());
         self.viewed = Some(now);
         let old = std::mem::take(&mut self.seen);
+        let beats: Vec<_> = beats.into_iter().collect();
+        let stands_still =
+            |seen: &Seen| beats.contains(&(me, seen.beat)) && now.since(seen.since) > config.gap();
+        let is_stalled = old.get(&me).is_some_and(stands_still);
         let mut dead = Vec::new();
         for (incarnation, beat) in beats {
+            let is_anew = has_gap || (is_stalled && incarnation != me);
             let seen = match old.get(&incarnation) {
-                Some(seen) if seen.beat == beat && !has_gap => *seen,
+                Some(seen) if seen.beat == beat && !is_anew => *seen,
                 _ => Seen { beat, since: now },
             };
             if asked.since(seen.since) >= config.ttl {
@@ -65,9 +74,12 @@ mod tests {
     const CONFIG: Config = Config::new(Duration::from_secs(6));
     const A: Incarnation = Incarnation([1; 16]);
 
+    const ME: Incarnation = Incarnation([2; 16]);
+
+    /// A view in which the own beat is new.
     fn view(liveness: &mut Liveness, at: u64, beat: i64) -> usize {
-        let now = Time::from_millis(at);
-        liveness.view((now, now), [(A, beat)], &CONFIG).len()
+        let (now, own) = (Time::from_millis(at), i64::try_from(at).unwrap());
+        liveness.view((now, now), ME, [(A, beat), (ME, own)], &CONFIG).len()
     }
 
     #[test]
@@ -107,7 +119,25 @@ mod tests {
             view(&mut liveness, at, 1);
         }
         let times = (Time::from_millis(5000), Time::from_millis(7000));
-        assert_eq!(liveness.view(times, [(A, 1)], &CONFIG), []);
+        assert_eq!(liveness.view(times, ME, [(A, 1)], &CONFIG), []);
+    }
+
+    #[test]
+    fn no_peer_is_dead_while_the_own_beat_stands_still() {
+        let mut liveness = Liveness::default();
+        let dead = |dead: &[(Incarnation, i64)]| dead.iter().any(|(node, _)| *node == A);
+        let mut view = |at: u64, own: i64| {
+            let now = Time::from_millis(at);
+            dead(&liveness.view((now, now), ME, [(A, 1), (ME, own)], &CONFIG))
+        };
+        for at in (0..20_000).step_by(250) {
+            assert!(!view(at, 1), "{at}");
+        }
+        // Its own beat goes on: from then on the peer has a TTL.
+        for at in (20_000..25_750).step_by(250) {
+            assert!(!view(at, i64::try_from(at).unwrap()), "{at}");
+        }
+        assert!(view(25_750, 25_750));
     }
 
     #[test]
@@ -115,7 +145,7 @@ mod tests {
         let mut liveness = Liveness::default();
         view(&mut liveness, 0, 1);
         let now = Time::from_millis(250);
-        liveness.view((now, now), [], &CONFIG);
+        liveness.view((now, now), ME, [], &CONFIG);
         assert_eq!(liveness.ages(now).count(), 0);
     }
 }

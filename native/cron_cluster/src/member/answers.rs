@@ -57,7 +57,7 @@ impl Member {
             return self.lose_all();
         }
         let beats = view.peers.iter().map(|peer| (peer.incarnation, peer.beat));
-        let dead = self.liveness.view((asked, now), beats, &self.config);
+        let dead = self.liveness.view((asked, now), me, beats, &self.config);
         self.seen = view.peers.iter().map(|peer| (peer.incarnation, peer.leaving)).collect();
         // The view may be older than what a commit has found since.
         let mine = view.mine.iter().filter(|(stake, _)| !self.disowned.contains(stake));
@@ -90,7 +90,7 @@ impl Member {
         }
         (self.seen, self.mark) = (seen, Some(mine.mark));
         let beats = beats.iter().map(|beat| (beat.incarnation, beat.beat));
-        let dead = self.liveness.view((asked, now), beats, &self.config);
+        let dead = self.liveness.view((asked, now), me, beats, &self.config);
         self.lane.waiting = burials(me, dead).collect();
     }
 

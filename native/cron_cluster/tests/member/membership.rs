@@ -1,6 +1,6 @@
 //! Joining, renewing, burying, handing over and leaving.
 
-use crate::scenario::{ME, NEXT, PEER, Scenario, alone, both, peer, stakes, view};
+use crate::scenario::{ME, NEXT, PEER, Scenario, alone, both, peer, renewed, stakes, view};
 use cron_cluster::{Action, Config, Event, Member, View};
 use cron_engine::Time;
 use std::time::Duration;
@@ -80,16 +80,30 @@ fn silent_peer_is_buried_and_its_shards_are_claimed() {
     let mut it = Scenario::new();
     let mine = stakes(0..4, 5);
     it.on(view(both(&mine, 9, 4, vec![])));
-    for _ in 0..23 {
-        assert_eq!(it.watch(&both(&mine, 9, 4, vec![])).0, []);
+    for own in 2..25 {
+        assert_eq!(it.watch(&renewed(both(&mine, 9, 4, vec![]), own)).0, []);
     }
-    assert_eq!(it.watch(&both(&mine, 9, 4, vec![])).0, [Action::Bury(PEER, 9)]);
+    let actions = it.watch(&renewed(both(&mine, 9, 4, vec![]), 25)).0;
+    assert_eq!(actions, [Action::Bury(PEER, 9)]);
     // The next view follows at once.
     assert_eq!(it.on(Event::Buried(Some(true))), [Action::Look(ME)]);
     let orphans = stakes(4..8, 3);
     let actions = it.on(view(alone(&mine, orphans.clone())));
     assert_eq!(actions, [Action::Claim(ME, orphans)]);
     assert_eq!(it.member.counters().burials, 1);
+}
+
+#[test]
+fn silent_peer_is_not_buried_while_no_one_can_renew() {
+    let mut it = Scenario::new();
+    let mine = stakes(0..4, 5);
+    it.on(view(both(&mine, 9, 4, vec![])));
+    // The database accepts no writes.
+    for _ in 0..60 {
+        assert_eq!(it.watch(&both(&mine, 9, 4, vec![])).0, []);
+    }
+    // The own renewals reach it before those of the peer.
+    assert_eq!(it.watch(&renewed(both(&mine, 9, 4, vec![]), 2)).0, []);
 }
 
 #[test]

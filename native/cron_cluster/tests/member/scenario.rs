@@ -36,6 +36,14 @@ pub(crate) fn both(mine: &[Stake], beat: i64, owned: usize, orphans: Vec<Stake>)
     View { peers, orphans, mine: with_wishes(mine) }
 }
 
+/// The same view after more renewals of this node.
+pub(crate) fn renewed(mut view: View, beat: i64) -> View {
+    for peer in view.peers.iter_mut().filter(|peer| peer.incarnation == ME) {
+        peer.beat = beat;
+    }
+    view
+}
+
 impl Scenario {
     pub(crate) fn new() -> Self {
         let now = Time::from_millis(1000);
