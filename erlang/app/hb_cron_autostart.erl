@@ -4,7 +4,7 @@
 %%%
 %%% It waits until the application `hb' runs and its HTTP listener is up, which has the operator's options. It loads
 %%% and starts nothing before that; and nothing at all in a node without that application, if the option
-%%% `cron_autostart' is false, or if there is nothing to monitor and the host cannot have the device, by which processes
+%%% `cron_autostart' is false, or if there is nothing to monitor, no cluster, and the host cannot have the device, by which processes
 %%% are started over HTTP. It starts the application once in the life of a node: one that was stopped stays stopped
 %%% when modules are reloaded.
 -module(hb_cron_autostart).
@@ -137,6 +137,7 @@ configured() ->
 -spec is_wanted(hb_cron_options:node_options(), HasDevice :: boolean()) -> boolean().
 is_wanted(#{cron_autostart := false}, _HasDevice) -> false;
 is_wanted(#{cron_processes := [_ | _]}, _HasDevice) -> true;
+is_wanted(#{cron_cluster := Cluster}, _HasDevice) when Cluster =/= undefined -> true;
 is_wanted(_Options, true) -> true;
 is_wanted(#{cron_checkpoint := false}, false) -> false;
 is_wanted(#{cron_checkpoint := Path}, false) -> filelib:is_regular(Path).

@@ -21,5 +21,9 @@ configured_process_or_checkpoint_is_enough_test() ->
     ?assert(?M:is_wanted(options(#{cron_processes => [<<"id">>]}), false)),
     ?assert(?M:is_wanted(options(#{cron_checkpoint => code:which(?M)}), false)).
 
+cluster_is_enough_test() ->
+    ?assert(?M:is_wanted(options(#{cron_cluster => <<"postgresql://db.example.com/db">>}), false)),
+    ?assertNot(?M:is_wanted(options(#{cron_cluster => undefined}), false)).
+
 switched_off_starts_nothing_test() ->
     ?assertNot(?M:is_wanted(options(#{cron_autostart => false, cron_processes => [<<"id">>]}), true)).
