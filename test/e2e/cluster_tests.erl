@@ -22,7 +22,7 @@ nodes_and_database_that_fail_lose_nothing_test_() ->
 pushes(Life, Numbers) ->
     [{What, Life, ?ID, Number, Number} || Number <- Numbers, What <- [pushing, pushed]].
 
-judged(Events, Count) -> clustertest:judge(Events, #{?ID => Count}).
+judged(Events, Count) -> cluster_verdict:judge(Events, #{?ID => Count}).
 
 pushes_in_order_violate_nothing_test() ->
     ?assertMatch(#{violations := [], repeated := 0, owners := 2}, judged(pushes(1, [1, 2]) ++ pushes(2, [3]), 3)).

@@ -2,6 +2,8 @@
 %%% driver, which judges what arrives.
 -module(cluster_node).
 -export([main/1]).
+%% Called by the driver
+-export([start_all/2]).
 %% The push of its monitors
 -export([push/2]).
 
@@ -21,6 +23,8 @@ live() ->
     ok = os_node:send(Line, orders),
     #{host := Host, life := Life} = os_node:recv(Line),
     ok = persistent_term:put({?MODULE, life}, Life),
+    %% Its log is full of what the driver does to it. The driver prints what it says of the database.
+    ok = logger:set_primary_config(level, critical),
     hb_opts:set(Host),
     ok = hb_cron_start:ensure_started(),
     ok = os_node:send(Line, {ready, Life}),
@@ -38,6 +42,10 @@ obey(Line) ->
             ok = application:stop(hb_process_monitor),
             halt(0)
     end.
+
+%% Starts a monitor of each process.
+start_all(ProcIds, Options) ->
+    lists:foreach(fun(ProcId) -> {_, _} = hb_process_monitor:start(ProcId, Options) end, ProcIds).
 
 %% Two messages: when the push begins, and when it ends. In between the driver may kill or freeze this node.
 push(#{message := Result}, #{proc_id := ProcId}) ->
