@@ -1,7 +1,7 @@
 # All commands of the project. Begin with `make demo` and `make test`.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup nif vendor compile demo test test-all edoc test-checkout test-reproducible test-otp27 test-otp29 crashtest clustertest stress simulate audit coverage fairness soak abuse prometheus docs page valgrind browser miri fuzz bench install uninstall verify dist clean
+.PHONY: help setup nif vendor compile demo demo-cluster test test-all edoc test-checkout test-reproducible test-otp27 test-otp29 crashtest clustertest stress simulate audit coverage fairness soak abuse prometheus docs page valgrind browser miri fuzz bench install uninstall verify dist clean
 
 CARGO  := cargo
 REBAR  := rebar3
@@ -87,6 +87,9 @@ test-all: test ## test and all slow checks: other OTPs, stress, crashes, simulat
 
 demo: setup ## show it at work: three monitors, an outage of their CU, the recovery; ends by itself
 	@$(RUN) -s demo main
+
+demo-cluster: setup ## show three host nodes on a private PostgreSQL: one is killed, one joins, one stops; ends by itself
+	@$(RUN) -s demo_cluster main
 
 # The same SEED= repeats the same kills, as far as the machine's timing allows.
 KILLS ?= 10
