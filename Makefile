@@ -84,6 +84,7 @@ test-all: test ## test and all slow checks: other OTPs, stress, crashes, simulat
 	@$(MAKE) --no-print-directory soak MINUTES=5
 	@$(MAKE) --no-print-directory bench QUICK=yes SUITES='backlog decode ticks pingpong steady growth million'
 	@$(MAKE) --no-print-directory bench SUITES=neighbours
+	@$(MAKE) --no-print-directory bench QUICK=yes SUITES=cluster
 
 demo: setup ## show it at work: three monitors, an outage of their CU, the recovery; ends by itself
 	@$(RUN) -s demo main
@@ -178,14 +179,16 @@ fuzz: ## fuzz FUZZED (page engine) for FUZZ_FOR (60) s each (needs a nightly too
 	    -- -max_total_time=$(FUZZ_FOR) -dict=test/rust/fuzz/page.dict -timeout=10 -print_final_stats=1 || exit 1; \
 	done
 
-# SUITES=: backlog decode ticks pingpong steady growth (the default), million, neighbours.
-# QUICK=yes: small sizes, to check that everything works. RESULTS=: size of a backlog. SAVE=yes: save to docs/benchmarks.
+# SUITES=: backlog decode ticks pingpong steady growth (the default), million, neighbours, cluster.
+# QUICK=yes: small sizes, to check that everything works. RESULTS=: size of a backlog. FLEET=: processes of an idle cluster.
+# SAVE=yes: save to docs/benchmarks.
 SUITES  ?=
 QUICK   ?=
 SAVE    ?=
 RESULTS ?=
+FLEET   ?=
 bench: setup ## compare with plain Erlang and with the minimum: SUITES=, QUICK=yes, SAVE=yes; half an hour
-	@CARGO='$(CARGO)' ./test/tools/bench/run.sh '$(SUITES)' '$(QUICK)' '$(SAVE)' '$(RESULTS)'
+	@CARGO='$(CARGO)' ./test/tools/bench/run.sh '$(SUITES)' '$(QUICK)' '$(SAVE)' '$(RESULTS)' '$(FLEET)'
 
 # LIVE=yes: also while a node runs on it. FORCE=yes: also replace files that were modified since they were installed.
 install: compile ## install into a built release of the host: RELEASE=_build/default/rel/hb

@@ -7,34 +7,35 @@
 -export([main/1]).
 
 -define(DEFAULT, ["backlog", "decode", "ticks", "pingpong", "steady", "growth"]).
--define(SUITES, ?DEFAULT ++ ["million", "neighbours"]).
+-define(SUITES, ?DEFAULT ++ ["million", "neighbours", "cluster"]).
 -define(RESULTS, "docs/benchmarks").
 
-%% `erl -run bench main Suites Quick Save Results': the values of the variables of `make bench'.
+%% `erl -run bench main Suites Quick Save Results Fleet': the values of the variables of `make bench'.
 -spec main([string()]) -> no_return().
-main([Suites, Quick, Save, Results]) ->
+main([Suites, Quick, Save, Results, Fleet]) ->
     _ = logger:set_primary_config(level, error),
-    try run(string:lexemes(Suites, " ,"), Quick =:= "yes", Save =:= "yes", Results)
+    try run(string:lexemes(Suites, " ,"), Save =:= "yes", options(Quick, Results, Fleet))
     of ok -> halt(0)
     catch Class:Reason:Stack ->
         io:format(standard_error, "bench: ~p~n~p~n", [{Class, Reason}, Stack]),
         halt(1)
     end.
 
-run([], Quick, Save, Results) ->
-    run(?DEFAULT, Quick, Save, Results);
-run(Suites, Quick, Save, Results) ->
+options(Quick, Results, Fleet) ->
+    Sizes = [{Key, list_to_integer(Size)} || {Key, Size} <- [{results, Results}, {fleet, Fleet}], Size =/= ""],
+    maps:from_list([{quick, Quick =:= "yes"} | Sizes]).
+
+run([], Save, Options) ->
+    run(?DEFAULT, Save, Options);
+run(Suites, Save, Options) ->
     [] = Suites -- ?SUITES,
-    Options = case Results of
-        "" -> #{quick => Quick};
-        _ -> #{quick => Quick, results => list_to_integer(Results)}
-    end,
     lists:foreach(fun(Suite) -> suite(Suite, Options, Save) end, Suites).
 
 suite(Suite, Options, Save) ->
     %% Printed first, so that the figures have their context.
     Machine = bench_machine:describe(["make bench SUITES=", Suite, [" QUICK=yes" || #{quick := true} <- [Options]],
-                                      [io_lib:format(" RESULTS=~b", [Results]) || #{results := Results} <- [Options]]]),
+                                      [io_lib:format(" RESULTS=~b", [Results]) || #{results := Results} <- [Options]],
+                                      [io_lib:format(" FLEET=~b", [Fleet]) || #{fleet := Fleet} <- [Options]]]),
     io:put_chars(["\n", Machine]),
     {Sections, Check} = case (module(Suite)):suite(Options) of
         %% Checked after the figures are printed, which say why.

@@ -4,7 +4,7 @@
 
 -export([main/1]).
 %% Measurements by the operating system and the VM
--export([cpu_seconds/0, rss_mb/0, peak_mb/0, memory/0, now_us/0]).
+-export([cpu_seconds/0, cpu_seconds/1, rss_mb/0, peak_mb/0, memory/0, now_us/0]).
 %% Waiting
 -export([until/1, sleep_until/1]).
 
@@ -34,8 +34,11 @@ obey(Line) ->
     end.
 
 %% CPU time of this OS process.
-cpu_seconds() ->
-    {ok, Stat} = file:read_file("/proc/self/stat"),
+cpu_seconds() -> cpu_seconds("self").
+
+%% CPU time of an OS process.
+cpu_seconds(Pid) ->
+    {ok, Stat} = file:read_file(lists:concat(["/proc/", Pid, "/stat"])),
     %% The command's name, in parentheses, may contain any character.
     [_, Fields] = string:split(Stat, ") ", trailing),
     %% Fields 14 and 15 of proc(5), in ticks of 10 ms on every Linux.

@@ -2,7 +2,7 @@
 %%% share no heap, file or connection.
 -module(bench_runs).
 
--export([node/3, node/4, node/5, floor/3, in_turn/2, say/2]).
+-export([node/3, node/4, node/5, floor/3, served_by/3, in_turn/2, say/2]).
 
 -export_type([figures/0]).
 

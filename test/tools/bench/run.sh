@@ -2,7 +2,7 @@
 # The script of `make bench`: installs a JSON decoder for plain Erlang, builds the measured code and the tools, and
 # starts the driver. Everything that the driver starts ends with it.
 #
-# Usage: `run.sh SUITES QUICK SAVE RESULTS`; each may be empty.
+# Usage: `run.sh SUITES QUICK SAVE RESULTS FLEET`; each may be empty.
 set -euo pipefail
 cd "$(dirname "$0")/../../.."
 
