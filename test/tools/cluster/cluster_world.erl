@@ -16,6 +16,8 @@
 
 %% Only a failure takes this long, in ms.
 -define(DEADLINE, 240000).
+%% How long the start of one process may take on a busy machine, in ms. Each is a transaction.
+-define(START, 20).
 %% How often something is looked at, in ms.
 -define(POLL, 50).
 %% Not more than the faults need. Few connections, so that a driver can take them all.
@@ -65,7 +67,8 @@ start_processes(#{cu := Cu, processes := Processes, rate := Rate, server := Serv
     ok = call(hd(lives(World)), cluster_node, start_all, [Processes, Options], World),
     Count = integer_to_list(length(Processes)),
     %% There may be no tables yet.
-    until(fun() -> postgres_server:try_sql(Server, "SELECT count(*) FROM hb_cron.process") =:= {ok, Count} end).
+    until(fun() -> postgres_server:try_sql(Server, "SELECT count(*) FROM hb_cron.process") =:= {ok, Count} end,
+          deadline() + length(Processes) * ?START).
 
 %% A trigger notes each cursor that moves back within a start.
 note_back_moves(Server) ->
