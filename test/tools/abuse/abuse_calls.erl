@@ -25,7 +25,11 @@ all() ->
      {forget, [{engine, [alive, stopped]}, process], 20}, {watched, [{engine, ?ANY}], 20},
      {checkpoint_status, [{engine, ?ANY}], 100}, {close_checkpoints, [none], 10}, {check_node, [binary], 200},
      {snapshots, [{engine, ?ANY}, epochs], 50}, {census, [{engine, ?ANY}], 50}, {probe, [{engine, ?ANY}, process, nodes, limits], 5},
-     {library_version, [], 20}, {log_to_self, [level], 50}, {metrics, [], 20}, {events_to_self, [which], 50}].
+     {library_version, [], 20}, {log_to_self, [level], 50}, {metrics, [], 20}, {events_to_self, [which], 50},
+     {may_push, [handle], 50}, {lease_allows, [{engine, ?ANY}], 20}, {cluster_attach, [{engine, ?ANY}], 10},
+     {cluster_stopped, [{engine, ?ANY}, u64, u64], 10}, {cluster_leave, [{engine, ?ANY}], 10},
+     {cluster_request, [{engine, ?ANY}, binary], 10}, {cluster_status, [{engine, ?ANY}], 10},
+     {cluster_export, [{engine, ?ANY}, binary], 10}, {cluster_import, [{engine, ?ANY}, binary, bool], 10}].
 
 %% Functions for pick/3.
 table() ->
@@ -59,8 +63,9 @@ takes(ack, [_, _, Cursor, _], _World) ->
     byte_size(Cursor) > 0 andalso byte_size(Cursor) =< 4096;
 takes(probe, [_, _, Nodes, _], _World) ->
     lists:all(fun(Node) -> hb_process_monitor_nif:check_node(Node) =:= ok end, Nodes);
-takes(_Function, _Args, _World) ->
-    true.
+%% No engine of this world is in a cluster.
+takes(Function, _Args, _World) ->
+    not lists:prefix("cluster_", atom_to_list(Function)).
 
 answers(new, {ok, Engine}) -> is_reference(Engine);
 answers(run, Answer) -> lists:member(Answer, [ok, stopped, busy]);
@@ -68,7 +73,8 @@ answers(register, {ok, Handle, Epoch, {_, _}}) -> is_reference(Handle) andalso i
 answers(register, {error, stopped}) -> true;
 answers(register, {error, {bad_node, Node}}) -> is_binary(Node);
 answers(GiveUp, Answer) when GiveUp =:= give_up; GiveUp =:= give_up_large -> lists:member(Answer, [ok, full]);
-answers(Function, Answer) when Function =:= has_letter; Function =:= keep_live_options -> is_boolean(Answer);
+answers(Function, Answer) when Function =:= has_letter; Function =:= keep_live_options; Function =:= lease_allows -> is_boolean(Answer);
+answers(may_push, Answer) -> lists:member(Answer, [ok, held, lost]);
 answers(remove, Answer) -> lists:member(Answer, [durable, wait]);
 %% The answers come later; the owner drops them.
 answers(letters, Answer) -> is_integer(Answer);
@@ -115,7 +121,7 @@ argument(Kind, Pool, World) ->
 sane({engine, Kinds}, _Pool, World) -> one_of(abuse_world:engines(Kinds, World));
 sane(handle, _Pool, World) -> one_of(abuse_world:handles(World));
 sane(engine_options, Pool, _World) -> 
-    Files = #{checkpoint => false, cacertfile => false},
+    Files = #{checkpoint => false, cacertfile => false, cluster => false},
     changed(maps:without(maps:keys(Files), abuse_world:engine_options()), Pool, Files);
 sane(monitor_options, Pool, _World) -> changed(abuse_world:monitor_options(), Pool, #{});
 sane(nodes, Pool, _World) -> [one_of([<<"http://127.0.0.1:1">>, <<"http://127.0.0.1:2/">>, abuse_terms:pick(Pool)])];
