@@ -28,18 +28,26 @@ pub trait Store: Send {
         range: LetterRange,
     ) -> Result<(Vec<Letter>, bool), StoreError>;
 
-    /// Reads one dead letter.
-    fn letter(&self, process: &ProcessId, id: u64) -> Option<Letter>;
+    /// Reads one dead letter. By default the storage has none that a rewrite must copy.
+    fn letter(&self, _process: &ProcessId, _id: u64) -> Option<Letter> {
+        None
+    }
 
     /// Whether the path still leads to the open storage. Commits to a file that was deleted or
     /// replaced would be lost at the next start of the host node.
-    fn is_in_place(&self, path: &Path) -> bool;
+    /// Storage that is not a file is always in place.
+    fn is_in_place(&self, _path: &Path) -> bool {
+        true
+    }
 
     /// Returns the space of deleted values to the file system.
     ///
     /// # Errors
     /// [`StoreError`]: the storage must be opened again.
-    fn compact(&mut self) -> Result<(), StoreError>;
+    /// Storage that is not a file has nothing to do.
+    fn compact(&mut self) -> Result<(), StoreError> {
+        Ok(())
+    }
 }
 
 /// A failed commit or read. The file must be reopened.

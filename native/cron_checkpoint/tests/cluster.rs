@@ -6,7 +6,6 @@ use cron_checkpoint::{
     StoreError, Turn, Writer,
 };
 use cron_engine::{Position, ProcessId};
-use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -58,18 +57,6 @@ impl Store for Shared {
 
     fn letters(&self, _: &ProcessId, _: LetterRange) -> Result<(Vec<Letter>, bool), StoreError> {
         Err(StoreError::new("not through the checkpoint"))
-    }
-
-    fn letter(&self, _: &ProcessId, _: u64) -> Option<Letter> {
-        None
-    }
-
-    fn is_in_place(&self, _: &Path) -> bool {
-        true
-    }
-
-    fn compact(&mut self) -> Result<(), StoreError> {
-        Ok(())
     }
 }
 

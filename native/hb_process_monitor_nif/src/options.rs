@@ -61,6 +61,19 @@ pub(crate) fn binaries(list: Term<'_>) -> NifResult<Vec<Binary<'_>>> {
     list.decode()
 }
 
+/// A starting point: `undefined`, `earliest` or a cursor.
+pub(crate) fn position(term: Term<'_>) -> NifResult<Position> {
+    match term.decode::<Atom>() {
+        Ok(atom) if atom == atoms::undefined() => Ok(Position::Unresolved),
+        Ok(atom) if atom == atoms::earliest() => Ok(Position::Earliest),
+        Ok(_) => Err(Error::BadArg),
+        Err(_) => {
+            let bytes: Binary<'_> = term.decode()?;
+            Cursor::new(&bytes).map(Position::After).map_err(|_| Error::BadArg)
+        }
+    }
+}
+
 /// The options of a monitor.
 #[derive(NifMap)]
 pub(crate) struct MonitorOptions<'a> {
@@ -90,17 +103,7 @@ pub(crate) struct MonitorOptions<'a> {
 impl MonitorOptions<'_> {
     /// Where to begin: `undefined`, `earliest` or a cursor.
     pub(crate) fn position(&self) -> NifResult<Position> {
-        if let Ok(atom) = self.cursor.decode::<Atom>() {
-            if atom == atoms::undefined() {
-                return Ok(Position::Unresolved);
-            }
-            if atom == atoms::earliest() {
-                return Ok(Position::Earliest);
-            }
-            return Err(Error::BadArg);
-        }
-        let bytes = self.cursor.decode::<Binary<'_>>()?;
-        Cursor::new(&bytes).map(Position::After).map_err(|_| Error::BadArg)
+        position(self.cursor)
     }
 
     pub(crate) fn max_ahead(&self) -> Option<Duration> {

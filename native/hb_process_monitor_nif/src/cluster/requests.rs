@@ -3,10 +3,11 @@
 
 use crate::atoms;
 use crate::inquiry::next_question;
+use crate::options::{binaries, position};
 use crate::outbox::OUTBOX;
 use crate::terms::{bytes_term, position_term};
 use cron_checkpoint::{decode_position, encode_position};
-use cron_engine::{Cursor, Position, ProcessId};
+use cron_engine::{Position, ProcessId};
 use cron_postgres::{
     Answer, Cluster, Known, Located, NewLetter, Request, RequestError, SavedLetter, WishState,
 };
@@ -17,21 +18,15 @@ use rustler::{Atom, Binary, Decoder, Encoder, Env, Error, LocalPid, NifResult, T
 pub(crate) fn send(env: Env<'_>, cluster: &Cluster, request: Term<'_>) -> NifResult<u64> {
     let request = read(request)?;
     let (number, pid) = (next_question(), env.pid());
-    let has_one_letter = matches!(request, Request::Letter(..));
-    let starts = matches!(request, Request::Start { .. });
-    let is_certain = matches!(
-        request,
+    let form = match request {
+        Request::Start { .. } => Form::Started,
+        Request::Letter(..) => Form::OneLetter,
         Request::Tidy(_)
-            | Request::Stop(_)
-            | Request::AskToPoll(_)
-            | Request::Ended(..)
-            | Request::Settle { .. }
-    );
-    let form = match () {
-        () if starts => Form::Started,
-        () if is_certain => Form::Done,
-        () if has_one_letter => Form::OneLetter,
-        () => Form::Other,
+        | Request::Stop(_)
+        | Request::AskToPoll(_)
+        | Request::Ended(..)
+        | Request::Settle { .. } => Form::Done,
+        _ => Form::Other,
     };
     cluster.request(request, move |answer| reply(pid, number, form, answer));
     Ok(number)
@@ -70,7 +65,7 @@ fn read(term: Term<'_>) -> NifResult<Request> {
         return Ok(Request::Tidy((before > 0).then_some(before)));
     }
     if name == atoms::find() {
-        let processes = crate::options::binaries(*process)?;
+        let processes = binaries(*process)?;
         let ids = processes.iter().map(|it| ProcessId::new(it).ok_or(Error::BadArg));
         return Ok(Request::Find(ids.collect::<NifResult<_>>()?));
     }
@@ -118,19 +113,6 @@ fn read(term: Term<'_>) -> NifResult<Request> {
 
 fn bytes(term: Term<'_>) -> NifResult<Vec<u8>> {
     Ok(Binary::decode(term)?.to_vec())
-}
-
-/// `undefined`, `earliest` or a cursor.
-fn position(term: Term<'_>) -> NifResult<Position> {
-    match term.decode::<Atom>() {
-        Ok(atom) if atom == atoms::undefined() => Ok(Position::Unresolved),
-        Ok(atom) if atom == atoms::earliest() => Ok(Position::Earliest),
-        Ok(_) => Err(Error::BadArg),
-        Err(_) => {
-            let bytes: Binary<'_> = term.decode()?;
-            Cursor::new(&bytes).map(Position::After).map_err(|_| Error::BadArg)
-        }
-    }
 }
 
 fn answer_term<'a>(env: Env<'a>, form: Form, answer: &Answer) -> Term<'a> {

@@ -7,7 +7,6 @@ use cron_cluster::{ShardId, Stake, Verdict, shard_of};
 use cron_engine::ProcessId;
 use cron_postgres::{Acked, Cluster, NewLetter, Outcome};
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 /// The database of the cluster, as the checkpoint's writer sees it.
@@ -94,17 +93,5 @@ impl Store for ClusterStore {
 
     fn letters(&self, _: &ProcessId, _: LetterRange) -> Result<(Vec<Letter>, bool), StoreError> {
         Err(StoreError::new("dead letters of a cluster are requested from its database"))
-    }
-
-    fn letter(&self, _: &ProcessId, _: u64) -> Option<Letter> {
-        None
-    }
-
-    fn is_in_place(&self, _: &Path) -> bool {
-        true
-    }
-
-    fn compact(&mut self) -> Result<(), StoreError> {
-        Ok(())
     }
 }
