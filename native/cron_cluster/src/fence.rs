@@ -2,16 +2,16 @@
 
 use crate::config::{Config, UNSAVED_LIMIT};
 use cron_engine::Time;
+use std::time::Duration;
 
 /// Whether a push, a retry, a redelivery or a message of a result may begin at `now`.
 ///
-/// `leased_until` is what [`crate::Member::leased_until`] says, `unsaved` the time of the oldest ack
-/// that is not saved. This must be checked before each push, because a node may be paused between any
-/// two instructions.
+/// `leased_until` is what [`crate::Member::leased_until`] says, `unsaved_for` the age of the oldest ack
+/// that is not saved, zero if there is none. This must be checked before each push, because a node may
+/// be paused between any two instructions.
 #[must_use]
-pub fn may_push(now: Time, leased_until: Option<Time>, unsaved: Option<Time>) -> bool {
-    leased_until.is_some_and(|until| now < until)
-        && unsaved.is_none_or(|since| now.since(since) < UNSAVED_LIMIT)
+pub fn may_push(now: Time, leased_until: Option<Time>, unsaved_for: Duration) -> bool {
+    unsaved_for < UNSAVED_LIMIT && leased_until.is_some_and(|until| now < until)
 }
 
 /// The lease of an incarnation.
@@ -41,7 +41,6 @@ impl Lease {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     const CONFIG: Config = Config::new(Duration::from_secs(6));
 
@@ -49,7 +48,7 @@ mod tests {
     fn lease_without_a_renewal_allows_nothing() {
         let mut lease = Lease::default();
         assert_eq!(lease.until(&CONFIG), None);
-        assert!(!may_push(Time::ZERO, None, None));
+        assert!(!may_push(Time::ZERO, None, Duration::ZERO));
         lease.renew(Time::from_millis(100));
         assert_eq!(lease.until(&CONFIG), Some(Time::from_millis(5500)));
         lease.revoke();
@@ -59,15 +58,15 @@ mod tests {
     #[test]
     fn push_begins_before_the_lease_ends_only() {
         let until = Some(Time::from_millis(5400));
-        assert!(may_push(Time::from_millis(5399), until, None));
-        assert!(!may_push(Time::from_millis(5400), until, None));
+        assert!(may_push(Time::from_millis(5399), until, Duration::ZERO));
+        assert!(!may_push(Time::from_millis(5400), until, Duration::ZERO));
     }
 
     #[test]
     fn push_with_an_unsaved_ack_begins_within_the_limit_only() {
-        let (until, unsaved) = (Some(Time::from_millis(5400)), Some(Time::from_millis(1000)));
-        assert!(may_push(Time::from_millis(1499), until, unsaved));
-        assert!(!may_push(Time::from_millis(1500), until, unsaved));
+        let (now, until) = (Time::from_millis(1500), Some(Time::from_millis(5400)));
+        assert!(may_push(now, until, Duration::from_millis(499)));
+        assert!(!may_push(now, until, Duration::from_millis(500)));
     }
 
     #[test]

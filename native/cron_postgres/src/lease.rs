@@ -4,8 +4,9 @@ use crate::clock;
 use cron_cluster::may_push;
 use cron_engine::Time;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
-/// No time, in either word.
+/// No time.
 const NONE: u64 = u64::MAX;
 
 /// Whether a push may begin now.
@@ -13,34 +14,27 @@ const NONE: u64 = u64::MAX;
 pub struct Lease {
     /// When the lease ends, in microseconds of [`clock::now`].
     until: AtomicU64,
-    /// When the oldest unsaved ack was made.
-    unsaved: AtomicU64,
     /// The node was halted: nothing is allowed any more.
     halted: AtomicBool,
 }
 
 impl Lease {
     pub(crate) const fn new() -> Self {
-        let (until, unsaved) = (AtomicU64::new(NONE), AtomicU64::new(NONE));
-        Self { until, unsaved, halted: AtomicBool::new(false) }
+        Self { until: AtomicU64::new(NONE), halted: AtomicBool::new(false) }
     }
 
-    /// Whether a push, a retry, a redelivery or a message of a result may begin. This must be asked
-    /// before each, because the node may be paused between any two instructions.
+    /// Whether a push, a retry, a redelivery or a message of a result may begin: see [`may_push`].
+    /// `unsaved_for` is the age of the oldest ack that is not saved, zero if there is none.
     #[must_use]
-    pub fn allows(&self) -> bool {
-        may_push(clock::now(), self.until(), time(self.unsaved.load(Ordering::Acquire)))
+    pub fn allows(&self, unsaved_for: Duration) -> bool {
+        may_push(clock::now(), self.until(), unsaved_for)
     }
 
     /// When the lease ends; `None`: there is none.
     #[must_use]
     pub fn until(&self) -> Option<Time> {
-        time(self.until.load(Ordering::Acquire)).filter(|_| !self.halted.load(Ordering::Acquire))
-    }
-
-    /// The oldest ack that is not saved was made at this time of [`clock::now`].
-    pub fn unsaved_since(&self, since: Option<Time>) {
-        self.unsaved.store(since.map_or(NONE, Time::as_micros), Ordering::Release);
+        let until = Some(self.until.load(Ordering::Acquire)).filter(|until| *until != NONE);
+        until.filter(|_| !self.halted.load(Ordering::Acquire)).map(Time::from_micros)
     }
 
     /// Allows nothing from now on.
@@ -53,37 +47,29 @@ impl Lease {
     }
 }
 
-fn time(word: u64) -> Option<Time> {
-    Some(word).filter(|word| *word != NONE).map(Time::from_micros)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
+    use cron_cluster::UNSAVED_LIMIT;
 
     #[test]
     fn lease_allows_pushes_until_its_end() {
         let lease = Lease::new();
-        assert!(!lease.allows());
+        assert!(!lease.allows(Duration::ZERO));
         lease.set(Some(clock::now() + Duration::from_mins(10)));
-        assert!(lease.allows());
+        assert!(lease.allows(Duration::ZERO));
         lease.set(Some(clock::now()));
-        assert!(!lease.allows());
+        assert!(!lease.allows(Duration::ZERO));
         lease.halt();
         lease.set(Some(clock::now() + Duration::from_mins(10)));
-        assert!(!lease.allows());
+        assert!(!lease.allows(Duration::ZERO));
     }
 
     #[test]
     fn lease_with_an_old_unsaved_ack_allows_nothing() {
         let lease = Lease::new();
         lease.set(Some(clock::now() + Duration::from_mins(10)));
-        lease.unsaved_since(Some(Time::ZERO));
-        assert!(!lease.allows());
-        lease.unsaved_since(Some(clock::now() + Duration::from_mins(1)));
-        assert!(lease.allows());
-        lease.unsaved_since(None);
-        assert!(lease.allows());
+        assert!(!lease.allows(UNSAVED_LIMIT));
+        assert!(lease.allows(UNSAVED_LIMIT / 2));
     }
 }

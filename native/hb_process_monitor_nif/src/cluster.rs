@@ -12,7 +12,6 @@ pub(crate) mod transfer;
 use crate::options::ClusterOptions;
 use crate::terms::millis;
 use cron_checkpoint::{Checkpoint, Settings};
-use cron_cluster::UNSAVED_LIMIT;
 use cron_postgres::{Cluster, ClusterUrl, Lease};
 use owner::{Listener, ShardOwner};
 use rustler::LocalPid;
@@ -21,7 +20,7 @@ use std::time::Duration;
 use store::ClusterStore;
 
 /// The shortest and the longest time between two commits without a waiter. Pushing stops once an ack has not been
-/// saved for [`UNSAVED_LIMIT`].
+/// saved for [`cron_cluster::UNSAVED_LIMIT`].
 const COMMIT_AFTER: [Duration; 2] = [Duration::from_millis(20), Duration::from_millis(100)];
 
 /// The longest pause after failed commits.
@@ -91,7 +90,7 @@ impl Membership {
 
     /// Whether a push may begin on this host node.
     pub(crate) fn may_push(&self) -> bool {
-        self.lease.allows() && self.checkpoint.unsaved_for() < UNSAVED_LIMIT
+        self.lease.allows(self.checkpoint.unsaved_for())
     }
 
     /// For how long the database has not confirmed this host node: since the last good renewal began. `None`: this host

@@ -4,6 +4,7 @@ use crate::node::{Node, process, until, url};
 use cron_cluster::{SHARDS, Verdict};
 use cron_postgres::{CommitError, DatabaseError, Outcome, now};
 use postgres_server::Server;
+use std::time::Duration;
 
 /// Two nodes on a server of their own, each with its share.
 fn two(server: &Server) -> [Node; 2] {
@@ -16,11 +17,11 @@ fn two(server: &Server) -> [Node; 2] {
 }
 
 fn all_may_push(nodes: &[Node]) -> bool {
-    nodes.iter().all(|node| node.cluster.lease().allows())
+    nodes.iter().all(|node| node.cluster.lease().allows(Duration::ZERO))
 }
 
 fn none_may_push(nodes: &[Node]) -> bool {
-    nodes.iter().all(|node| !node.cluster.lease().allows())
+    nodes.iter().all(|node| !node.cluster.lease().allows(Duration::ZERO))
 }
 
 /// No node was buried, and no shard was lost.
@@ -42,10 +43,9 @@ fn frozen_server_stops_pushes_which_resume_by_themselves() {
     let acked = owner.acked(process(1), 1);
     server.freeze();
     let (lease, unsaved) = (owner.cluster.lease(), now());
-    lease.unsaved_since(Some(unsaved));
     // A commit has no answer, so pushing stops long before the lease ends.
     assert!(owner.cluster.commit(vec![acked.clone()]).is_err());
-    assert!(!lease.allows());
+    assert!(!lease.allows(now().since(unsaved)));
     until("leases end", || none_may_push(&nodes));
     assert!(nodes.iter().all(|node| !node.status().connected));
     server.thaw();
@@ -53,7 +53,6 @@ fn frozen_server_stops_pushes_which_resume_by_themselves() {
     until("a commit succeeds", || {
         owner.cluster.commit(vec![acked.clone()]).is_ok_and(|outcome| outcome == saved)
     });
-    lease.unsaved_since(None);
     until("leases begin again", || all_may_push(&nodes));
     until("all is well", || nodes.iter().all(|node| node.status().connected));
     nothing_was_lost(&nodes);
@@ -89,7 +88,7 @@ fn server_that_is_down_at_the_start_is_tried_until_it_runs() {
     server.kill();
     let node = Node::start(&url, "early");
     until("it knows an error", || node.status().last_error.is_some());
-    assert!(!node.cluster.lease().allows());
+    assert!(!node.cluster.lease().allows(Duration::ZERO));
     server.run();
     until("it owns everything", || node.read() == usize::from(SHARDS));
     let status = node.status();

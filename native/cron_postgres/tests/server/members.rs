@@ -5,6 +5,7 @@ use cron_cluster::{SHARDS, Stake};
 use cron_postgres::{Answer, Cluster, Owner, ProcessRow, Request, Settings};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 #[test]
 fn three_nodes_share_evenly_and_survive_one() {
@@ -19,13 +20,13 @@ fn three_nodes_share_evenly_and_survive_one() {
         let status = node.status();
         let names: Vec<_> = status.peers.iter().map(|peer| peer.name.as_str()).collect();
         assert!(["a", "b", "c"].iter().all(|name| names.contains(name)), "{names:?}");
-        assert!(status.connected && node.cluster.lease().allows(), "{status:?}");
+        assert!(status.connected && node.cluster.lease().allows(Duration::ZERO), "{status:?}");
     }
     // It dies without a word.
     let dead = nodes.pop().unwrap();
     let incarnation = dead.status().incarnation.unwrap();
     dead.cluster.halt();
-    assert!(!dead.cluster.lease().allows());
+    assert!(!dead.cluster.lease().allows(Duration::ZERO));
     until("the others have everything", || {
         nodes.iter().map(Node::read).sum::<usize>() == usize::from(SHARDS)
     });
@@ -52,7 +53,7 @@ fn node_that_leaves_hands_everything_over() {
     let (status, lost) = (leaving.status(), leaving.told.lost.lock().unwrap());
     assert!(status.ended && status.incarnation.is_none() && lost.is_empty(), "{status:?}");
     assert_eq!(leaving.told.stopped.lock().unwrap().len(), usize::from(SHARDS));
-    assert!(!leaving.cluster.lease().allows());
+    assert!(!leaving.cluster.lease().allows(Duration::ZERO));
     assert_eq!(other.status().counters.burials, 0, "its row is gone");
     for number in 0..10 {
         assert!(other.row(process(number)).is_some());
@@ -96,6 +97,6 @@ fn node_whose_owner_panics_begins_anew() {
     until("it owns everything", || owner.told.shards.lock().unwrap().len() == usize::from(SHARDS));
     assert_eq!(cluster.status().restarts, 1);
     assert_eq!(owner.told.lost.lock().unwrap().len(), usize::from(SHARDS));
-    assert!(cluster.lease().allows());
+    assert!(cluster.lease().allows(Duration::ZERO));
     cluster.halt();
 }

@@ -7,6 +7,7 @@ use log::{LevelFilter, Log, Metadata, Record};
 use postgres_server::Server;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
 
 const PASSWORD: &str = "open sesame";
 
@@ -95,7 +96,7 @@ fn trouble(url: &str) -> String {
     assert!(!shown.contains("sesame"), "{shown}");
     let (error, _) = node.status().last_error.unwrap();
     assert!(LOGGED.0.lock().unwrap().contains(&error), "{error}");
-    assert!(!node.cluster.lease().allows());
+    assert!(!node.cluster.lease().allows(Duration::ZERO));
     error
 }
 
@@ -228,7 +229,7 @@ fn settings_that_cannot_be_right_are_refused_at_once() {
     let settings = |url: &str, name: &str, seconds| Settings {
         url: url.parse().unwrap(),
         name: name.into(),
-        ttl: std::time::Duration::from_secs(seconds),
+        ttl: Duration::from_secs(seconds),
     };
     let start = |settings| Cluster::start(settings, Arc::new(crate::node::Told::default()));
     let (url, none) = ("postgresql://me@db/cron", "postgresql://me@db/cron?sslrootcert=/none");

@@ -12,6 +12,7 @@ use cron_cluster::{
 };
 use cron_engine::Time;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
 
 /// The connections of a node. One statement at a time is under way on each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -255,8 +256,9 @@ impl Node {
     /// A push begins, if it may.
     pub(crate) fn begin_push(&mut self, process: usize, wire: &mut Wire) {
         let now = self.now(wire);
-        let unsaved = self.monitors.values().filter_map(|it| it.oldest_after(0)).min();
-        if !may_push(now, self.member.leased_until(), unsaved) {
+        let oldest = self.monitors.values().filter_map(|it| it.oldest_after(0)).min();
+        let unsaved_for = oldest.map_or(Duration::ZERO, |oldest| now.since(oldest));
+        if !may_push(now, self.member.leased_until(), unsaved_for) {
             return;
         }
         let Some(monitor) = self.monitors.get_mut(&process) else { return };
