@@ -38,7 +38,7 @@ impl Asked {
         if let Some(reply) = self.reply.take()
             && catch_unwind(AssertUnwindSafe(|| reply(answer))).is_err()
         {
-            log::error!("cluster: an answer was not taken: an internal error");
+            log::error!("cluster: the receiver of an answer panicked (internal error)");
         }
     }
 }

@@ -194,9 +194,13 @@ fn run(
         let lost = driver.abandon();
         match ended {
             Ok(Ok(false)) => break,
-            Ok(Err(error)) => log::error!("cluster: no runtime: {error}: see ulimit -n"),
+            Ok(Err(error)) => {
+                log::error!("cluster: cannot create its event loop: {error}; check ulimit -n")
+            }
             Ok(Ok(true)) | Err(_) => {
-                log::error!("cluster: an internal error; this node joins again");
+                log::error!(
+                    "cluster: its thread panicked (internal error), this host node joins again"
+                );
                 // A second panic must not end the thread.
                 let told = catch_unwind(AssertUnwindSafe(|| owner.lost(&lost)));
                 drop(told);

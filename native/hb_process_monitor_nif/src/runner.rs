@@ -247,10 +247,10 @@ impl Runner {
                 if let Some(target) = nodes.and_then(|nodes| nodes.targets.get(node)) {
                     match open_for {
                         Some(pause) => log::warn!(
-                            "{target} does not answer: its monitors wait, and one asks in {} ms",
+                            "breaker open for {target}, next probe in {} ms",
                             pause.as_millis()
                         ),
-                        None => log::info!("{target} answers again"),
+                        None => log::info!("breaker closed for {target}"),
                     }
                     let host = target.to_string();
                     self.breaker_changed(host, open_for);
