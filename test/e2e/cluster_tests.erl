@@ -40,3 +40,7 @@ skipped_result_is_a_violation_test() ->
 
 result_that_was_never_pushed_is_a_violation_test() ->
     ?assertMatch(#{violations := [{lost, ?ID, 2}]}, judged(pushes(1, [1]), 2)).
+
+take_over_after_its_limit_is_a_violation_test() ->
+    Report = #{violations => [], take_overs => [{kill, 3000}, {pause, 3001}]},
+    ?assertMatch(#{violations := [{taken_over_late, pause, {ms, 3001}}]}, cluster_verdict:with_take_over(2000, Report)).

@@ -40,52 +40,55 @@ unavailable(_) ->
     none.
 
 -spec strike(fault(), cluster_world:world()) -> cluster_world:world().
-strike(kill, World) ->
-    cluster_world:kill_node(random_life(World), World);
-strike(pause, #{nodes := Nodes} = World) ->
+strike(Fault, World) ->
+    _ = [cluster_world:call(Life, cluster_node, logged, [], World) || Life <- lives(World)],
+    struck(Fault, World).
+
+struck(kill, World) ->
+    Life = random_life(World),
+    taken_over(kill, Life, fun() -> cluster_world:kill_node(Life, World) end);
+struck(pause, #{nodes := Nodes} = World) ->
     Life = random_life(World),
     Pid = os_node:os_pid(maps:get(Life, Nodes)),
-    _ = os:cmd(lists:concat(["kill -STOP ", Pid])),
-    ok = cluster_world:await_buried(Life, World),
+    After = taken_over(pause, Life, fun() -> _ = os:cmd(lists:concat(["kill -STOP ", Pid])), World end),
     _ = os:cmd(lists:concat(["kill -CONT ", Pid])),
-    World;
-strike(leave, World) ->
+    After;
+struck(leave, World) ->
     cluster_world:leave(random_life(World), World);
 %% One host node alone cannot reach the database. What it has sent arrives when the others own its shards.
-strike(cut, World) ->
+struck(cut, World) ->
     Life = random_life(World),
-    ok = links(cut, [Life], World),
-    ok = cluster_world:await_buried(Life, World),
+    After = taken_over(cut, Life, fun() -> ok = links(cut, [Life], World), World end),
     ok = links(pass, [Life], World),
-    World;
-strike(reset, #{links := Links} = World) ->
+    After;
+struck(reset, #{links := Links} = World) ->
     lists:foreach(fun(_) ->
         _ = [cluster_link:reset(Link) || Of <- maps:values(Links), Link <- Of],
         pause(rand:uniform(200))
     end, lists:seq(1, ?RESETS)),
     World;
-strike(slow_database, #{ttl := Ttl} = World) ->
+struck(slow_database, #{ttl := Ttl} = World) ->
     ok = links({delay, ?SLOW div 5 + rand:uniform(?SLOW * 4 div 5)}, lives(World), World),
     pause(Ttl + rand:uniform(2 * Ttl)),
     ok = links(pass, lives(World), World),
     World;
-strike(freeze_database, #{server := Server} = World) ->
+struck(freeze_database, #{server := Server} = World) ->
     ok = postgres_server:freeze(Server),
     Held = held(freeze_database, World),
     ok = postgres_server:continue(Server),
     Held;
-strike(kill_database, #{server := Server} = World) ->
+struck(kill_database, #{server := Server} = World) ->
     ok = postgres_server:kill(Server),
     Held = held(kill_database, World),
     ok = postgres_server:restart(Server),
     Held;
-strike(start_without_database, #{server := Server} = World) ->
+struck(start_without_database, #{server := Server} = World) ->
     Fewer = cluster_world:kill_node(random_life(World), World),
     ok = postgres_server:kill(Server),
     Held = held(start_without_database, cluster_world:start_node(Fewer)),
     ok = postgres_server:restart(Server),
     Held;
-strike(read_only, #{server := Server} = World) ->
+struck(read_only, #{server := Server} = World) ->
     _ = postgres_server:sql(Server, "ALTER SYSTEM SET default_transaction_read_only = on"),
     _ = postgres_server:sql(Server, "SELECT pg_reload_conf()"),
     Held = held(read_only, World),
@@ -93,7 +96,7 @@ strike(read_only, #{server := Server} = World) ->
     _ = postgres_server:sql(Server, "SELECT pg_reload_conf()"),
     Held;
 %% The server may end because it cannot write its log.
-strike(full_disk, #{server := Server} = World) ->
+struck(full_disk, #{server := Server} = World) ->
     ok = postgres_server:fill_disk(Server),
     ok = write_until_full(Server),
     Held = held(full_disk, World),
@@ -101,20 +104,20 @@ strike(full_disk, #{server := Server} = World) ->
     _ = postgres_server:is_running(Server) orelse postgres_server:restart(Server),
     Held;
 %% Other clients have all connections.
-strike(connections, #{server := Server} = World) ->
+struck(connections, #{server := Server} = World) ->
     Holders = [spawn_link(fun() -> hold(postgres_server:port(Server), []) end) || _ <- lists:seq(1, ?HOLDERS)],
     ok = disconnect_all(Server),
     Held = held(connections, World),
     _ = [begin unlink(Holder), exit(Holder, kill) end || Holder <- Holders],
     Held;
-strike(revoke, #{server := Server} = World) ->
+struck(revoke, #{server := Server} = World) ->
     _ = postgres_server:sql(Server, "ALTER ROLE hb_cron NOLOGIN"),
     ok = disconnect_all(Server),
     Held = held(revoke, World),
     _ = postgres_server:sql(Server, "ALTER ROLE hb_cron LOGIN"),
     Held;
 %% The wall clocks of a host node and of the database jump, in opposite directions.
-strike(jump_clock, #{clock := OfDatabase, ttl := Ttl} = World) ->
+struck(jump_clock, #{clock := OfDatabase, ttl := Ttl} = World) ->
     Clock = cluster_clock:new(),
     Jumping = cluster_world:start_node(Clock, cluster_world:leave(random_life(World), World)),
     ok = cluster_world:await_pushes(Jumping),
@@ -126,7 +129,7 @@ strike(jump_clock, #{clock := OfDatabase, ttl := Ttl} = World) ->
     end, [?HOUR, -?HOUR, 0]),
     Jumping;
 %% A synchronous replica follows the server, which is killed. The replica is promoted.
-strike(fail_over, #{server := Primary, ports := [Here, There]} = World) ->
+struck(fail_over, #{server := Primary, ports := [Here, There]} = World) ->
     Replica = postgres_server:replica(Primary, There),
     _ = postgres_server:sql(Primary, "ALTER SYSTEM SET synchronous_standby_names = '*'"),
     _ = postgres_server:sql(Primary, "SELECT pg_reload_conf()"),
@@ -138,15 +141,31 @@ strike(fail_over, #{server := Primary, ports := [Here, There]} = World) ->
     ok = postgres_server:stop(Primary),
     Held#{server := Replica, ports := [There, Here]}.
 
-%% Each host node has stopped pushing, and says why. A push that was allowed before begins soon or never.
+%% Has a host node fall silent, and measures how long the others take to own all shards.
+taken_over(Fault, Life, Silence) ->
+    Began = erlang:monotonic_time(millisecond),
+    #{take_overs := Known} = World = Silence(),
+    ok = cluster_world:await_taken_over(Life, World),
+    World#{take_overs := [{Fault, erlang:monotonic_time(millisecond) - Began} | Known]}.
+
+%% Each host node has stopped pushing, and says why: to callers, in its log and in its metrics. A push that was allowed
+%% before begins soon or never.
 held(Fault, #{said := Said, sink := Sink, violations := Violations} = World) ->
     Reasons = cluster_world:await_held(World),
     pause(?SLACK),
     Begun = cluster_sink:pushes(Sink),
     pause(?SLACK),
     More = cluster_sink:pushes(Sink) - Begun,
+    Unsaid = lists:append([unsaid(Fault, Life, World) || Life <- lives(World)]),
     World#{said := Said ++ [{Fault, Reason} || Reason <- Reasons],
-           violations := Violations ++ [{pushed_without_database, Fault, More} || More > 0]}.
+           violations := Violations ++ [{pushed_without_database, Fault, More} || More > 0] ++ Unsaid}.
+
+unsaid(Fault, Life, World) ->
+    Logged = cluster_world:call(Life, cluster_node, logged, [], World),
+    Metrics = cluster_world:call(Life, hb_cron_metrics, values, [], World),
+    [{no_log_entry, Fault, Life} || Logged =:= []]
+        ++ [{metric, Fault, Life, Name, Value} || Name <- [cluster_connected, cluster_may_push],
+                                                  Value <- [maps:get(Name, Metrics)], Value =/= 0].
 
 links(State, Lives, #{links := Links}) ->
     lists:foreach(fun(Life) -> [cluster_link:set(State, Link) || Link <- maps:get(Life, Links)] end, Lives).

@@ -3,9 +3,11 @@
 -module(cluster_node).
 -export([main/1]).
 %% Called by the driver
--export([start_all/2]).
+-export([start_all/2, logged/0]).
 %% The push of its monitors
 -export([push/2]).
+%% A handler of OTP's logger
+-export([log/2]).
 
 %% `erl -run cluster_node main Port': `Port' is where the driver listens.
 main([Port]) ->
@@ -23,8 +25,7 @@ live() ->
     ok = os_node:send(Line, orders),
     #{host := Host, life := Life} = os_node:recv(Line),
     ok = persistent_term:put({?MODULE, life}, Life),
-    %% Its log is full of what the driver does to it. The driver prints what it says of the database.
-    ok = logger:set_primary_config(level, critical),
+    ok = keep_log(),
     hb_opts:set(Host),
     ok = hb_cron_start:ensure_started(),
     ok = os_node:send(Line, {ready, Life}),
@@ -46,6 +47,22 @@ obey(Line) ->
 %% Starts a monitor of each process.
 start_all(ProcIds, Options) ->
     lists:foreach(fun(ProcId) -> {_, _} = hb_process_monitor:start(ProcId, Options) end, ProcIds).
+
+%% The log is full of what the driver does to this node, so it is not printed. What it says of the cluster is kept for
+%% the driver.
+keep_log() ->
+    ?MODULE = ets:new(?MODULE, [named_table, public, bag]),
+    ok = logger:set_primary_config(level, warning),
+    ok = logger:set_handler_config(default, level, none),
+    logger:add_handler(?MODULE, ?MODULE, #{}).
+
+log(#{msg := {report, #{what := record, text := <<"cluster: ", _/binary>> = Text}}}, _Config) ->
+    ets:insert(?MODULE, {text, Text});
+log(_Event, _Config) ->
+    ok.
+
+%% What was logged of the cluster since the last call, as warnings or errors.
+logged() -> [Text || {text, Text} <- ets:take(?MODULE, text)].
 
 %% Two messages: when the push begins, and when it ends. In between the driver may kill or freeze this node.
 push(#{message := Result}, #{proc_id := ProcId}) ->

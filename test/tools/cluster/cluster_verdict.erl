@@ -2,7 +2,7 @@
 %%% was. Plain functions of what {@link cluster_sink} recorded.
 -module(cluster_verdict).
 
--export([judge/2, with_limit/1, with_no_repeats/1, print/1]).
+-export([judge/2, with_limit/1, with_take_over/2, with_no_repeats/1, print/1]).
 
 -export_type([event/0, report/0]).
 
@@ -14,11 +14,18 @@
 %% The age at which acks that are not saved stop pushes, and the tolerance for it on a noisy machine, in ms.
 -define(UNSAVED_LIMIT, 500).
 -define(SLACK, 500).
+%% How long the others may take to own all shards of a host node once it is taken for dead, in ms.
+-define(TAKE_OVER, 1000).
 
 %% How old a repeated push may be: the limit for acks that are not saved, and what a busy machine adds.
 -spec with_limit(report()) -> report().
 with_limit(#{oldest_repeat_ms := Oldest, violations := Violations} = Report) ->
     Report#{violations := Violations ++ [{repeated_too_late, {ms, Oldest}} || Oldest > ?UNSAVED_LIMIT + ?SLACK]}.
+
+%% The others own all shards of a silent host node within the time after which it is taken for dead, and a second.
+-spec with_take_over(Ttl :: pos_integer(), report()) -> report().
+with_take_over(Ttl, #{take_overs := TakeOvers, violations := Violations} = Report) ->
+    Report#{violations := Violations ++ [{taken_over_late, Fault, {ms, Ms}} || {Fault, Ms} <- TakeOvers, Ms > Ttl + ?TAKE_OVER]}.
 
 %% Hand-overs alone repeat nothing.
 -spec with_no_repeats(report()) -> report().
@@ -85,8 +92,12 @@ print(#{violations := Violations} = Report) ->
     Row("pushed again", "~b of ~b pushes", [Get(repeated), Get(pushes)]),
     Row("  before the last push of its owner, at most", "~b ms", [Get(oldest_repeat_ms)]),
     Row("host nodes that pushed one process", "~b", [Get(owners)]),
+    Row("slowest take-over of all shards", "~ts", [slowest([Ms || {_, Ms} <- Get(take_overs)])]),
     Row("longest pause of one process", "~b ms", [Get(longest_gap_ms)]),
     io:format("~ts~n", [case Violations of
         [] -> "nothing is violated";
         _ -> io_lib:format("VIOLATED, ~b times:~n~p", [length(Violations), lists:sublist(Violations, 20)])
     end]).
+
+slowest([]) -> "-";
+slowest(Times) -> io_lib:format("~b ms, median ~b ms", [lists:max(Times), lists:nth(length(Times) div 2 + 1, lists:sort(Times))]).

@@ -6,7 +6,7 @@
 %% Host nodes
 -export([start_node/1, start_node/2, kill_node/2, leave/2, call/5, lives/1, random_life/1, start_processes/1]).
 %% Waiting
--export([await_even/1, await_buried/2, await_held/1, await_pushes/1, owners/1, pause/1, until/1]).
+-export([await_even/1, await_taken_over/2, await_held/1, await_pushes/1, owners/1, pause/1, until/1]).
 
 -export_type([world/0]).
 
@@ -42,7 +42,7 @@ new(#{processes := Count, nodes := Nodes} = Options) ->
     %% Where the replica will be.
     Other = [postgres_server:free_port() || lists:member(fail_over, Faults)],
     World = #{server => Server, ports => [postgres_server:port(Server) | Other], clock => Clock, cu => Cu, sink => Sink, processes => Processes, nodes => #{}, links => #{}, clocks => #{}, life => 0,
-              size => Nodes, violations => [], ttl => maps:get(ttl, Options, 2000), rate => maps:get(rate, Options, 100), said => []},
+              size => Nodes, violations => [], take_overs => [], ttl => maps:get(ttl, Options, 2000), rate => maps:get(rate, Options, 100), said => []},
     Up = lists:foldl(fun(_, Acc) -> start_node(Acc) end, World, lists:seq(1, Nodes)),
     try
         ok = start_processes(Up),
@@ -83,11 +83,11 @@ note_back_moves(Server) ->
 %% The verdict on all that was pushed.
 -spec report(Began :: integer(), world()) -> cluster_verdict:report().
 report(Began, #{sink := Sink, server := Server, cu := Cu, processes := Processes, said := Said,
-                violations := Noted}) ->
+                violations := Noted, take_overs := TakeOvers}) ->
     Back = postgres_server:sql(Server, "SELECT count(*) FROM public.back"),
     Counts = maps:from_list([{Id, test_cu:count(Cu, Id)} || Id <- Processes]),
     #{violations := Violations} = Report = cluster_verdict:judge(cluster_sink:events(Sink), Counts),
-    Report#{took_ms => erlang:monotonic_time(millisecond) - Began, said => Said,
+    Report#{take_overs => lists:reverse(TakeOvers), took_ms => erlang:monotonic_time(millisecond) - Began, said => Said,
             violations := Violations ++ Noted ++ [{cursor_moved_back, Back} || Back =/= "0"]}.
 
 -spec stop(world()) -> ok.
@@ -168,9 +168,10 @@ owners(#{server := Server}) ->
         maps:update_with(Name, fun(Known) -> [Shard | Known] end, [Shard], Acc)
     end, #{}, string:lexemes(Rows, "\n")).
 
-%% Until the others have taken over from a host node that is silent.
-await_buried(Life, #{server := Server}) ->
-    Query = lists:concat(["SELECT count(*) FROM hb_cron.node WHERE name = '", binary_to_list(name(Life)), "'"]),
+%% Until the others own all shards, without a host node that is silent.
+await_taken_over(Life, #{server := Server}) ->
+    Query = lists:concat(["SELECT count(*) FROM hb_cron.shard s LEFT JOIN hb_cron.node n ON n.incarnation = s.owner ",
+                          "WHERE n.name IS NULL OR n.name = '", binary_to_list(name(Life)), "'"]),
     until(fun() -> postgres_server:sql(Server, Query) =:= "0" end).
 
 %% Until each host node has stopped pushing and says why. Returns the reasons.

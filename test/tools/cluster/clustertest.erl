@@ -1,6 +1,6 @@
 %%% The cluster test: several host nodes in OS processes of their own share processes through a private PostgreSQL
 %%% server, while faults strike them and the server. This driver, outside the nodes, records all pushes and judges
-%%% them: nothing lost or skipped, no cursor moved back, repeated only after a fault.
+%%% them: nothing lost or skipped, no cursor moved back, repeated only after a fault, and taken over in time.
 -module(clustertest).
 -export([main/1, run/1]).
 
@@ -62,7 +62,7 @@ faults(Kills) ->
 run_all(Faults) ->
     #{said := Said} = Report = run(#{faults => Faults, processes => ?PROCESSES, verbose => true}),
     _ = [io:format("  ~-24s ~ts~n", [Fault, Reason]) || {Fault, Reason} <- lists:usort(Said)],
-    Report.
+    cluster_verdict:with_take_over(?TTL, Report).
 
 %% Plays the faults, one after the other, then has everything pushed.
 -spec run(map()) -> cluster_verdict:report().
