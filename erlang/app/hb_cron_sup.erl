@@ -1,6 +1,6 @@
 %%% @doc The supervision tree: the log, the process of the engine, the restarter, the watch for hung pushes, the
-%%% observer, two processes of the device for HTTP, the supervisor of the monitors, and for a cluster, the supervisor of the
-%%% stand-ins and the process that starts and stops monitors. A monitor is temporary: its end affects no other process.
+%%% observer, two processes of the device for HTTP, the supervisor of the monitors, and the part for a cluster. A monitor
+%%% is temporary: its end affects no other process.
 -module(hb_cron_sup).
 -behaviour(supervisor).
 
@@ -35,8 +35,6 @@ init(tree) ->
     ok = hb_cron_restarts:create(),
     ok = hb_cron_push_meter:create(),
     ok = hb_cron_hung_pushes:create(),
-    ok = hb_cron_stand_ins:create(),
-    ok = hb_cron_unstarted:create(),
     {ok, {#{strategy => one_for_one, intensity => 10, period => 10}, [
         #{id => log, start => {hb_cron_log, start_link, []}},
         #{id => engine, start => {hb_cron_engine, start_link, []},
@@ -48,8 +46,7 @@ init(tree) ->
         #{id => device_registration, start => {hb_cron_device_registration, start_link, []}},
         #{id => monitors, start => {?MODULE, start_monitors_link, []},
           type => supervisor, shutdown => infinity},
-        #{id => stand_ins, start => {hb_cron_stand_ins, start_link, []}, type => supervisor, shutdown => infinity},
-        #{id => ownership, start => {hb_cron_ownership, start_link, []}}
+        #{id => cluster, start => {hb_cron_cluster_sup, start_link, []}, type => supervisor, shutdown => infinity}
     ]}};
 init(monitors) ->
     {ok, {#{strategy => simple_one_for_one}, [

@@ -63,13 +63,8 @@ leave(Timeout) ->
     end.
 
 %% @private
-%% Outside a cluster it does nothing.
--spec init([]) -> {ok, #state{}, {continue, attach} | hibernate}.
-init([]) ->
-    case hb_cron_cluster:is_on() of
-        true -> {ok, #state{}, {continue, attach}};
-        false -> {ok, #state{}, hibernate}
-    end.
+-spec init([]) -> {ok, #state{}, {continue, attach}}.
+init([]) -> {ok, #state{}, {continue, attach}}.
 
 %% @private
 -spec handle_continue(attach, #state{}) -> {noreply, #state{}}.
