@@ -195,7 +195,7 @@ fn run(
         match ended {
             Ok(Ok(false)) => break,
             Ok(Err(error)) => {
-                log::error!("cluster: cannot create its event loop: {error}; check ulimit -n")
+                log::error!("cluster: cannot create its event loop: {error}; check ulimit -n");
             }
             Ok(Ok(true)) | Err(_) => {
                 log::error!(

@@ -13,9 +13,9 @@ use tokio_postgres::config::{SslMode as PgSslMode, TargetSessionAttrs};
 
 /// How to connect.
 pub(crate) struct Connector {
-    /// One for each host. A host that is frozen accepts connections and answers nothing, so each
+    /// How to connect to each host, by its name. A host that is frozen accepts connections and answers nothing, so each
     /// has its own limit of time.
-    hosts: Vec<Config>,
+    hosts: Vec<(String, Config)>,
     tls: Tls,
     limit: Duration,
     /// The host that is tried first: the one that answered last, or the one after one that did not.
@@ -46,7 +46,7 @@ impl Connector {
         let of_host = |(host, port): &(String, u16)| {
             let mut config = config.clone();
             config.host(host).port(*port);
-            config
+            (format!("{host}:{port}"), config)
         };
         let hosts = url.hosts.iter().map(of_host).collect();
         Self { hosts, tls, limit: ttl, first: AtomicUsize::new(0) }
@@ -59,22 +59,21 @@ impl Connector {
         let mut errors = Vec::new();
         for index in first..first + count {
             let index = index % count.max(1);
-            let Some(config) = self.hosts.get(index) else { continue };
+            let Some((host, config)) = self.hosts.get(index) else { continue };
             let connected = timeout(self.limit, self.connect_to(config, creates)).await;
             match connected.unwrap_or(Err(DatabaseError::Timeout(self.limit))) {
                 Ok(connection) => {
                     self.first.store(index, Ordering::Relaxed);
                     return Ok(connection);
                 }
-                Err(error) => errors.push(error),
+                Err(error) => errors.push((host.clone(), error)),
             }
             // Other lanes begin elsewhere.
             self.first.store((index + 1) % count, Ordering::Relaxed);
         }
-        // That a replica accepts no writes is right. The error of another host says more.
-        let telling = errors.iter().position(|error| *error != DatabaseError::ReadOnly);
-        let error = errors.get(telling.unwrap_or(0)).cloned();
-        Err(error.unwrap_or(DatabaseError::ReadOnly))
+        // In one order, whichever host was tried first, so that the same reasons are logged once.
+        errors.sort_by(|(one, _), (other, _)| one.cmp(other));
+        Err(DatabaseError::of_hosts(&errors))
     }
 
     async fn connect_to(

@@ -86,6 +86,14 @@ pub enum DatabaseError {
         /// The server's words.
         message: String,
     },
+    /// Several hosts, which cannot be used for different reasons.
+    #[error("no host of the URL can be used: {text}")]
+    Hosts {
+        /// The reason of each host.
+        text: String,
+        /// Only a person can correct them.
+        of_settings: bool,
+    },
     /// An answer of another form.
     #[error("the database answered in another form: {0}: is the pooler in transaction mode?")]
     Answer(String),
@@ -134,6 +142,17 @@ impl DatabaseError {
         }
     }
 
+    /// The error of a connection to none of the hosts, each of which has an error.
+    pub(crate) fn of_hosts(errors: &[(String, Self)]) -> Self {
+        let Some((_, first)) = errors.first() else { return Self::Unreachable("no host".into()) };
+        if errors.iter().all(|(_, error)| error.is_alike(first)) {
+            return first.clone();
+        }
+        let of_settings = errors.iter().all(|(_, error)| error.is_of_settings());
+        let texts: Vec<_> = errors.iter().map(|(host, error)| format!("{host}: {error}")).collect();
+        Self::Hosts { text: texts.join("; "), of_settings }
+    }
+
     /// Another transaction was in the way: the same statement may succeed at once.
     pub(crate) fn is_conflict(&self) -> bool {
         matches!(self, Self::Statement { code, .. } if code == "40P01" || code == "40001")
@@ -163,7 +182,8 @@ impl DatabaseError {
     pub(crate) const fn is_of_settings(&self) -> bool {
         matches!(
             self,
-            Self::Tls(_)
+            Self::Hosts { of_settings: true, .. }
+                | Self::Tls(_)
                 | Self::Refused(_)
                 | Self::UnknownDatabase(_)
                 | Self::Forbidden(_)
@@ -204,4 +224,39 @@ fn deepest(error: &tokio_postgres::Error) -> String {
         source = inner.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hosts(errors: [DatabaseError; 2]) -> DatabaseError {
+        DatabaseError::of_hosts(
+            &["a:1", "b:2"].map(str::to_owned).into_iter().zip(errors).collect::<Vec<_>>(),
+        )
+    }
+
+    #[test]
+    fn hosts_with_one_reason_have_its_text() {
+        assert_eq!(
+            hosts([DatabaseError::ReadOnly, DatabaseError::ReadOnly]),
+            DatabaseError::ReadOnly
+        );
+    }
+
+    #[test]
+    fn hosts_with_two_reasons_are_named_with_both() {
+        let text = hosts([DatabaseError::ReadOnly, DatabaseError::Unreachable("refused".into())])
+            .to_string();
+        assert!(text.contains("a:1: the database accepts no writes"), "{text}");
+        assert!(text.contains("b:2: the database is not reachable: refused"), "{text}");
+    }
+
+    #[test]
+    fn hosts_of_which_one_may_return_are_tried_soon() {
+        let (wrong, gone) =
+            (DatabaseError::Refused("no".into()), DatabaseError::Unreachable("no".into()));
+        assert!(!hosts([wrong.clone(), gone]).is_of_settings());
+        assert!(hosts([wrong, DatabaseError::Tls("no".into())]).is_of_settings());
+    }
 }
