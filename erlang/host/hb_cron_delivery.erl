@@ -4,7 +4,7 @@
 %%% it in a process of its own.
 %%%
 %%% What is left of an item is a list of steps. Each step that is done is replaced by the steps that follow from it,
-%%% and the caller hears of it, so that a retry does not repeat a step: a signed message is sent again unchanged, and
+%%% and reported to the caller, so that a retry does not repeat a step: a signed message is sent again unchanged, and
 %%% one that has a slot is not scheduled again.
 -module(hb_cron_delivery).
 

@@ -1,8 +1,8 @@
 //! The statements of a cluster. Each write is one statement in a transaction of its own, under READ
 //! COMMITTED. They are sent unnamed, so that they work through a pooler in transaction mode.
 //!
-//! Under READ COMMITTED a statement compares the newest version of a row that it changes, but for
-//! all other tables it uses the snapshot of its beginning. So a condition on another table is not a
+//! Under READ COMMITTED a statement compares the newest version of a row that it changes. For all
+//! other tables it uses the snapshot of its beginning. So a condition on another table is not a
 //! fence, unless the row there is locked. `tests/postgres` shows on a real server that
 //! `UPDATE process … FROM shard WHERE epoch = $epoch`, the same with `EXISTS`, and commits without
 //! generation or seq move cursors back, and that these statements do not.

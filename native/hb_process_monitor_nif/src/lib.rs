@@ -3,7 +3,7 @@
 //!
 //! # In scope
 //! * [`nifs`]: the functions for engines and monitors; [`checkpoint_nifs`] and [`inspection_nifs`]: those for
-//!   the checkpoint and for operators. Each takes microseconds, but for `run/2` and those that read files
+//!   the checkpoint and for operators. Each takes microseconds, except `run/2` and those that read files
 //! * [`runner`]: the loop that drives the engine, in slices; [`inbox`]: its commands and flags; [`sender`]: its
 //!   messages to monitors
 //! * [`fetcher`]: one fetch, from the request to the page that the monitor has [`in_hand`]

@@ -212,7 +212,7 @@ impl Runner {
     }
 
     /// Carries out an action. If the monitor has been removed since the engine decided on it, there is nothing to
-    /// do, but for a fetch: its outcome gives its place back.
+    /// do, except for a fetch: its outcome gives its place back.
     fn perform(
         &mut self,
         sender: &mut Sender<'_>,

@@ -1,5 +1,5 @@
 %%% The faults of `make clustertest': what happens to host nodes, to their database, and to what is between them. After
-%%% each of them the world is whole again, but for host nodes that ended.
+%%% each of them the world is whole again, except for host nodes that ended.
 -module(cluster_faults).
 
 -export([all/0, unavailable/1, strike/2]).

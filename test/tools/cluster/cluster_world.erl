@@ -151,7 +151,7 @@ random_life(World) ->
 
 %% Waiting
 
-%% Until all host nodes have the same number of shards, but for one.
+%% Until all host nodes have the same number of shards, give or take one.
 await_even(#{nodes := Nodes} = World) ->
     Size = map_size(Nodes),
     until(fun() ->

@@ -105,7 +105,7 @@ whole(World) ->
     ok = cluster_world:await_pushes(World),
     World.
 
-%% The host node that joins gets its part, and no other shard moves, but for one of each host node: which of them have one
+%% The host node that joins gets its part, and no other shard moves, except one of each host node: which of them have one
 %% shard more than the others depends on their order.
 moved(Nodes, Before, After) ->
     Owner = fun(Owners) -> maps:from_list([{Shard, Name} || {Name, Shards} <- maps:to_list(Owners), Shard <- Shards]) end,

@@ -20,7 +20,7 @@ pub(crate) struct Credit {
     /// The sequence number of the last edge received.
     received: u64,
     /// The sequence number of the last edge acked. It may be ahead of `received`, because a page
-    /// may be pushed before the engine hears of it.
+    /// may be pushed before the engine learns of it.
     acked: u64,
     unacked: VecDeque<Unacked>,
 }

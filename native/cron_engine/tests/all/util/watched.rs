@@ -25,7 +25,7 @@ pub(crate) struct Watched {
     pub(crate) page_limit: u64,
     /// From a fetch to its answer.
     pub(crate) latency: Duration,
-    /// From the page's arrival at the monitor until the engine hears of it.
+    /// From the page's arrival at the monitor until the engine learns of it.
     pub(crate) told_after: Duration,
     /// What the next fetches bring; what was asked for where there is none left.
     pub(crate) answers: VecDeque<Answer>,

@@ -30,14 +30,14 @@ enum Pending {
     Push,
 }
 
-/// A fetch from its start until the engine hears of its end.
+/// A fetch from its start until the engine learns of its end.
 struct Fetch {
     id: MonitorId,
     request: Request,
     outcome: Option<Result<Fetched, Failure>>,
 }
 
-/// What becomes of an answer: what the engine hears, and the page's edges.
+/// What becomes of an answer: what the engine is given, and the page's edges.
 fn decode(
     watched: &Watched,
     request: &Request,
@@ -222,7 +222,7 @@ impl World {
     }
 
     /// Ends a fetch as the node's fetcher does: the monitor gets its page, and only then the
-    /// engine hears of it. In between the monitor may have pushed and acked already.
+    /// engine learns of it. In between the monitor may have pushed and acked already.
     fn answer(&mut self, order: u64) {
         let Fetch { id, request, .. } = self.inflight.remove(&order).expect("a fetch under way");
         let mut told_after = Duration::ZERO;

@@ -2,7 +2,7 @@
 //!
 //! A statement takes a snapshot, by which it selects rows. It locks each row that it changes, and
 //! waits for the lock if another statement has it. Then it compares the *newest* version of that row
-//! again, but for all other tables it still uses its snapshot. Its changes are visible after its
+//! again. For all other tables it still uses its snapshot. Its changes are visible after its
 //! commit. A statement goes on if its client is gone.
 
 mod changes;
