@@ -88,27 +88,33 @@ start(ProcID, Rate, Cursor) ->
     start(ProcID, #{rate => Rate, cursor => Cursor}).
 
 %% @doc Stops a monitor: it finishes the push under way and starts no other. Does not wait. Given the pid of a
-%% monitor that crashed, stops the one that was started in its place, or cancels its restart.
--spec stop(Monitor :: pid()) -> stop.
-stop(Monitor) when is_pid(Monitor) ->
+%% monitor that crashed, or the process, stops the monitor that was started in its place, or cancels its restart. In a
+%% cluster a process can be stopped by any host node.
+-spec stop(Monitor :: pid() | process_id()) -> stop.
+stop(Id) ->
     ok = ensure_loaded(),
+    Stopped = to_stop(Id),
     _ = case hb_cron_cluster:is_on() of
-        true -> hb_cron_cluster:stop(Monitor);
-        false -> hb_cron_stop:stop(Monitor)
+        true -> hb_cron_cluster:stop(Stopped);
+        false -> hb_cron_stop:stop(Stopped)
     end,
     stop.
 
 %% @doc Stops a monitor and waits until it has ended and its acks are durable, at most `Timeout' ms. After `{error,
 %% timeout}' it is still stopping, and ends when the push under way returns. After `{error, not_durable}' it has
 %% ended, but the checkpoint cannot be written: if the node ends before it can, results are pushed again, and the
-%% process may be resumed.
--spec stop(Monitor :: pid(), timeout()) -> ok | {error, timeout | not_durable}.
-stop(Monitor, Timeout) when is_pid(Monitor) ->
+%% process may be resumed. Given a process: `{error, not_monitored}' if it has no monitor.
+-spec stop(Monitor :: pid() | process_id(), timeout()) -> ok | {error, timeout | not_durable | not_monitored}.
+stop(Id, Timeout) ->
     ok = ensure_loaded(),
+    Stopped = to_stop(Id),
     case hb_cron_cluster:is_on() of
-        true -> hb_cron_cluster:stop(Monitor, Timeout);
-        false -> hb_cron_stop:stop(Monitor, Timeout)
+        true -> hb_cron_cluster:stop(Stopped, Timeout);
+        false -> hb_cron_stop:stop(Stopped, Timeout)
     end.
+
+to_stop(Monitor) when is_pid(Monitor) -> Monitor;
+to_stop(ProcID) -> hb_cron_process_id:new(ProcID).
 
 %% @doc Starts monitoring every process that was monitored when this node was last up and was not stopped, with its
 %% former options, or those of `cron_processes' if it is named there, from its last ack. A node whose boot script loads

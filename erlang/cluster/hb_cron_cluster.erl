@@ -81,30 +81,37 @@ add(Request, Failures) ->
             add(Request, Failures + 1)
     end.
 
-%% @doc Stops the process of a stand-in or of a monitor of this host node. Does not wait.
--spec stop(pid()) -> ok.
-stop(Pid) ->
-    _ = case hb_cron_stand_ins:process_of(Pid) of
-        {ok, _} -> Pid ! stop;
-        none -> spawn(fun() -> stop(Pid, 0) end)
+%% @doc Stops a process, or that of a stand-in or of a monitor of this host node. Does not wait.
+-spec stop(pid() | binary()) -> ok.
+stop(Id) ->
+    _ = case is_pid(Id) andalso hb_cron_stand_ins:process_of(Id) of
+        {ok, _} -> Id ! stop;
+        _ -> spawn(fun() -> stop(Id, 0) end)
     end,
     ok.
 
-%% @doc Stops the process of a stand-in or of a monitor of this host node, and waits until its owner has ended its
+%% @doc Stops a process, or that of a stand-in or of a monitor of this host node, and waits until its owner has ended its
 %% monitor and saved its acks, at most `Timeout' ms.
--spec stop(pid(), timeout()) -> ok | {error, timeout | not_durable}.
+-spec stop(pid() | binary(), timeout()) -> ok | {error, timeout | not_durable | not_monitored}.
+stop(ProcId, Timeout) when is_binary(ProcId) ->
+    case find(ProcId) of
+        {ok, #{watched := true}} -> stop_process(ProcId, Timeout);
+        {error, _} -> {error, not_durable};
+        _ -> {error, not_monitored}
+    end;
 stop(Pid, Timeout) ->
     case process_of(Pid) of
-        {ok, ProcId} ->
-            case hb_cron_cluster_request:call({stop, ProcId}, limit(Timeout)) of
-                ok ->
-                    ok = hb_cron_stand_ins:gone(ProcId),
-                    until(fun() -> has_ended(ProcId) end, deadline(Timeout));
-                {error, _} ->
-                    {error, not_durable}
-            end;
-        none ->
-            ok
+        {ok, ProcId} -> stop_process(ProcId, Timeout);
+        none -> ok
+    end.
+
+stop_process(ProcId, Timeout) ->
+    case hb_cron_cluster_request:call({stop, ProcId}, limit(Timeout)) of
+        ok ->
+            ok = hb_cron_stand_ins:gone(ProcId),
+            until(fun() -> has_ended(ProcId) end, hb_cron_deadline:new(Timeout));
+        {error, _} ->
+            {error, not_durable}
     end.
 
 process_of(Pid) ->
@@ -130,17 +137,11 @@ until(Holds, Until) ->
     case Holds() of
         true -> ok;
         false ->
-            case left(Until) of
+            case hb_cron_deadline:left(Until) of
                 0 -> {error, timeout};
                 Left -> receive after min(Left, ?POLL) -> until(Holds, Until) end
             end
     end.
-
-deadline(infinity) -> infinity;
-deadline(Timeout) -> erlang:monotonic_time(millisecond) + Timeout.
-
-left(infinity) -> infinity;
-left(Until) -> max(0, Until - erlang:monotonic_time(millisecond)).
 
 %% The request is made in any case.
 limit(infinity) -> ?LIMIT;
@@ -201,7 +202,7 @@ redeliver(ProcId, Id) when is_integer(Id), Id >= 1 ->
     case find(ProcId) of
         {ok, #{watched := true}} ->
             case hb_cron_cluster_request:call({redeliver, ProcId, Id}) of
-                {ok, Wish} -> redelivered(ProcId, Id, Wish, deadline(?LIMIT));
+                {ok, Wish} -> redelivered(ProcId, Id, Wish, hb_cron_deadline:new(?LIMIT));
                 {error, Reason} -> {error, Reason}
             end;
         {ok, _} -> {error, not_monitored};
@@ -216,7 +217,7 @@ redelivered(ProcId, Id, Wish, Until) ->
         {ok, gone} -> ok;
         {ok, {refused, Reason}} -> {error, {push_failed, Reason}};
         _ ->
-            case left(Until) of
+            case hb_cron_deadline:left(Until) of
                 0 -> {error, <<"the owner of the process has not pushed it yet; it will">>};
                 Left -> receive after min(Left, ?POLL) -> redelivered(ProcId, Id, Wish, Until) end
             end

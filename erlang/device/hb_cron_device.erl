@@ -142,17 +142,8 @@ start(ProcId, Options, Change) ->
     end.
 
 changed(<<"stop">>, ProcId, Change) ->
-    case hb_process_monitor:info(ProcId) of
-        #{monitor := Monitor} ->
-            ok = hb_cron_device_access:claim(Change),
-            stopped(ProcId, hb_process_monitor:stop(Monitor, ?PATIENCE));
-        {elsewhere, _} ->
-            refuse(409, [<<"Another host node of the cluster monitors it. Send this request there.">>]);
-        undefined ->
-            hb_cron_registry:is_monitored(ProcId) andalso
-                refuse(409, [<<"Its monitor crashed and is about to be restarted. Try again.">>]),
-            not_monitored()
-    end;
+    ok = hb_cron_device_access:claim(Change),
+    stopped(ProcId, hb_process_monitor:stop(ProcId, ?PATIENCE));
 changed(<<"pause">>, ProcId, Change) ->
     ok = hb_cron_device_access:claim(Change),
     done(ProcId, hb_process_monitor:pause(ProcId));
@@ -171,7 +162,7 @@ changed(<<"discard">>, ProcId, #{params := Params} = Change) ->
 stopped(ProcId, {error, timeout}) -> {json, 202, #{process => ProcId, done => false}};
 stopped(_ProcId, {error, not_durable}) ->
     refuse(503, [<<"It has ended, but the checkpoint cannot be written at present.">>]);
-stopped(ProcId, ok) -> done(ProcId, ok).
+stopped(ProcId, Outcome) -> done(ProcId, Outcome).
 
 done(ProcId, ok) -> {json, 200, #{process => ProcId, done => true}};
 done(ProcId, waiting) -> {json, 202, #{process => ProcId, done => false}};

@@ -35,7 +35,7 @@ deliver(Source, Items, Limit) ->
     Tell = fun(Number, ItemState) -> Monitor ! {Tag, Number, ItemState}, ok end,
     %% Linked, so that it does not outlive its monitor; it traps no exits.
     {Worker, Ref} = spawn_opt(fun() -> work(Source, Items, Tell) end, [link, monitor]),
-    collect(Tag, Ref, Worker, erlang:monotonic_time(millisecond) + Limit, #{}).
+    collect(Tag, Ref, Worker, hb_cron_deadline:new(Limit), #{}).
 
 collect(Tag, Ref, Worker, Until, States) ->
     receive
@@ -45,15 +45,12 @@ collect(Tag, Ref, Worker, Until, States) ->
             true = unlink(Worker),
             receive {'EXIT', Worker, _} -> ok after 0 -> ok end,
             {Reason, States}
-    after remaining(Until) ->
+    after hb_cron_deadline:left(Until) ->
         true = unlink(Worker),
         true = exit(Worker, kill),
         {_, Last} = collect(Tag, Ref, Worker, infinity, States),
         {timeout, Last}
     end.
-
-remaining(infinity) -> infinity;
-remaining(Until) -> max(0, Until - erlang:monotonic_time(millisecond)).
 
 outcome(Ended, Items, States, Result) ->
     Ends = [{Kind, maps:get(Number, States, {What, none})} || {Number, {Kind, What}} <- numbered(Items)],

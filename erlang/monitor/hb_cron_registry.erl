@@ -184,9 +184,14 @@ release(ProcId, Monitor) ->
             ok
     end.
 
-%% @doc Stops the process of this monitor, past or present, unless another start has come since: cancels its
+%% @doc Stops a process, or that of this monitor, past or present, unless another start has come since: cancels its
 %% restart, or frees its place. Returns which monitor must end.
--spec stop(Monitor :: pid()) -> {ok, ProcId :: binary(), Current :: pid() | none} | none.
+-spec stop(Monitor :: pid() | binary()) -> {ok, ProcId :: binary(), Current :: pid() | none} | none.
+stop(ProcId) when is_binary(ProcId) ->
+    case is_monitored(ProcId) of
+        true -> {ok, ProcId, stop_restarted(ProcId)};
+        false -> none
+    end;
 stop(Monitor) ->
     case {rows(?NAMES, Monitor), hb_cron_restarts:crashed(Monitor)} of
         {[{_, ProcId, _}], Crashed} ->

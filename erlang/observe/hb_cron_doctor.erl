@@ -304,7 +304,7 @@ ask(ProcId, Sources) ->
         {ok, Engine} ->
             ok = hb_process_monitor_nif:probe(Engine, ProcId, hb_cron_secret:reveal(Nodes), {Connect, FirstByte, Total, MaxBytes}),
             %% The library has limits; this one is for everything else.
-            answers(length(Nodes), erlang:monotonic_time(millisecond) + Total + Connect + 5000);
+            answers(length(Nodes), hb_cron_deadline:new(Total + Connect + 5000));
         {error, Reason} ->
             {not_asked, Reason}
     end.
@@ -314,6 +314,6 @@ answers(0, _Until) ->
 answers(Left, Until) ->
     receive
         {hb_cron_probe, Node, Us, Answer} -> [#{node => Node, us => Us, answer => Answer} | answers(Left - 1, Until)]
-    after max(0, Until - erlang:monotonic_time(millisecond)) ->
+    after hb_cron_deadline:left(Until) ->
         [#{node => <<>>, us => undefined, answer => {error, timeout, <<"no answer at all">>}}]
     end.

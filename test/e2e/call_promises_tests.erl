@@ -24,6 +24,7 @@ cells() ->
      {start_link,   [{started, goes_on}, {already_started, pushes}, {started, goes_on}, {started, goes_on}]},
      {stop,         [{stop, stays_stopped}, {stop, stays_stopped}, {stop, stays_stopped}, {stop, stays_stopped}]},
      {stop_and_wait, [{ok, stays_stopped}, {ok, stays_stopped}, {ok, stays_stopped}, {ok, stays_stopped}]},
+     {stop_process, [{not_monitored, stays_stopped}, {ok, stays_stopped}, {ok, stays_stopped}, {ok, stays_stopped}]},
      {pause,        [{not_monitored, stays_stopped}, {ok, paused}, {not_monitored, stays_stopped}, {ok, paused}]},
      {resume,       [{not_monitored, stays_stopped}, {ok, pushes}, {not_monitored, stays_stopped}, {ok, goes_on}]},
      {forget,       [{ok, forgotten}, {monitored, pushes}, {monitored, stays_stopped}, {monitored, goes_on}]},
@@ -47,6 +48,7 @@ name(start) -> "`start(ProcID, ...)`";
 name(start_link) -> "`start_link(ProcID, ...)`";
 name(stop) -> "`stop(Monitor)`";
 name(stop_and_wait) -> "`stop(Monitor, Timeout)`";
+name(stop_process) -> "`stop(ProcID, Timeout)`";
 name(pause) -> "`pause(ProcID)`";
 name(resume) -> "`resume(ProcID)`";
 name(forget) -> "`forget(ProcID)`";
@@ -156,6 +158,9 @@ call(stop_and_wait, _, _, Monitor, _, Release) ->
     %% The call waits for the push under way.
     _ = spawn_link(fun() -> receive after 10 -> Release() end end),
     ?M:stop(Monitor, deadline:ms());
+call(stop_process, _, Id, _, _, Release) ->
+    _ = spawn_link(fun() -> receive after 10 -> Release() end end),
+    plain(?M:stop(Id, deadline:ms()));
 call(pause, _, Id, _, _, _) -> plain(?M:pause(Id));
 call(resume, _, Id, _, _, _) -> plain(?M:resume(Id));
 call(forget, _, Id, _, _, _) -> plain(?M:forget(Id));

@@ -14,6 +14,7 @@ all_test_() ->
             fun stopped_process_ends_and_continues_where_it_was/1,
             fun stop_without_waiting_ends_the_process/1,
             fun stop_reaches_the_process_by_the_pid_of_its_monitor/1,
+            fun process_stopped_by_its_id_ends/1,
             fun cursor_of_a_watched_process_is_not_overruled/1,
             fun forgotten_process_is_unknown/1,
             fun pause_lasts_and_resume_ends_it/1,
@@ -105,6 +106,16 @@ stop_reaches_the_process_by_the_pid_of_its_monitor(Cu) ->
     _ = start_and_push(Cu, Id, 1),
     ok = hb_process_monitor:stop(monitor_of(Id), infinity),
     ?assertEqual(not_monitored, hb_cron_cluster:where(Id)).
+
+process_stopped_by_its_id_ends(Cu) ->
+    Id = harness:proc_id(),
+    ?assertEqual({error, not_monitored}, hb_process_monitor:stop(Id, infinity)),
+    StandIn = start_and_push(Cu, Id, 1),
+    Monitor = monitor_of(Id),
+    ok = hb_process_monitor:stop(Id, infinity),
+    ?assertNot(is_process_alive(Monitor)),
+    harness:eventually(fun() -> not is_process_alive(StandIn) end),
+    ?assertEqual({error, not_monitored}, hb_process_monitor:stop(Id, infinity)).
 
 cursor_of_a_watched_process_is_not_overruled(Cu) ->
     Id = harness:proc_id(),

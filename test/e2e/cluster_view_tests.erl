@@ -19,12 +19,13 @@ inside_test_() ->
         {foreach, fun() -> join(Server) end, fun leave/1,
          [{with, [T]} || T <- [
             fun cluster_of_one_shows_its_node_and_all_shards/1,
-            fun healthy_cluster_gets_no_advice_but_for_the_checkpoint/1,
+            fun healthy_cluster_gets_no_advice_except_on_the_checkpoint/1,
             fun metrics_of_a_cluster_are_its_status/1,
             fun counters_of_a_cluster_survive_the_application/1,
             fun table_of_monitors_begins_with_the_cluster/1,
             fun dashboard_gets_the_cluster/1,
             fun process_of_another_host_node_is_elsewhere/1,
+            fun process_of_another_host_node_is_stopped_by_its_id/1,
             fun process_that_cannot_be_started_is_a_finding/1,
             fun acks_that_are_refused_are_counted/1,
             fun eviction_is_counted_and_found/1,
@@ -123,7 +124,7 @@ cluster_of_one_shows_its_node_and_all_shards(_) ->
     ok = application:stop(hb_process_monitor),
     ?assertEqual(undefined, ?M:cluster()).
 
-healthy_cluster_gets_no_advice_but_for_the_checkpoint(World) ->
+healthy_cluster_gets_no_advice_except_on_the_checkpoint(World) ->
     {Id, _} = started(World, #{}),
     test_cu:add(maps:get(cu, World), Id, 1),
     harness:await_results(1, 1),
@@ -204,6 +205,16 @@ process_of_another_host_node_is_elsewhere(#{server := Server} = World) ->
     killed = harness:kill(Beats),
     harness:eventually(fun() -> metric(cluster_burials_total) =:= Burials + 1 end),
     harness:eventually(fun() -> is_map(?M:info(Id)) end).
+
+%% The other host node ends no monitor.
+process_of_another_host_node_is_stopped_by_its_id(#{server := Server} = World) ->
+    {Id, _} = started(World, #{}),
+    harness:eventually(fun() -> is_map(?M:info(Id)) end),
+    ok = hand_to_other(Server, Id),
+    harness:eventually(fun() -> ?M:info(Id) =:= {elsewhere, <<?OTHER>>} orelse ?M:info(Id) end),
+    ?assertEqual({error, timeout}, ?M:stop(Id, 100)),
+    ?assertEqual(not_monitored, hb_cron_cluster:where(Id)),
+    ?assertEqual({error, not_monitored}, ?M:stop(Id, 100)).
 
 beat(Server) ->
     _ = postgres_server:sql(Server, "UPDATE hb_cron.node SET beat = beat + 1 WHERE incarnation = '" ++ ?OTHER_ID ++ "'"),
