@@ -1,7 +1,7 @@
 # All commands of the project. Begin with `make demo` and `make test`.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup nif vendor compile demo demo-cluster test test-all edoc test-checkout test-reproducible test-otp27 test-otp29 crashtest clustertest stress simulate audit coverage fairness soak abuse prometheus docs page valgrind browser miri fuzz bench install uninstall verify dist clean
+.PHONY: help setup nif vendor compile run demo demo-cluster test test-all edoc test-checkout test-reproducible test-otp27 test-otp29 crashtest clustertest stress simulate audit coverage fairness soak abuse prometheus docs page valgrind browser miri fuzz bench install uninstall verify dist clean
 
 CARGO  := cargo
 REBAR  := rebar3
@@ -85,6 +85,14 @@ test-all: test ## test and all slow checks: other OTPs, stress, crashes, simulat
 	@$(MAKE) --no-print-directory bench QUICK=yes SUITES='backlog decode ticks pingpong steady growth million'
 	@$(MAKE) --no-print-directory bench SUITES=neighbours
 	@$(MAKE) --no-print-directory bench QUICK=yes SUITES=cluster
+
+# Results alone go to the standard output. Without PROCESS and CU, a double of a Compute Unit has both.
+DOUBLE := CRON_MAIN=run_double CRON_PATHS='$(TESTED)/ebin:$(TESTED)/test/support:$(TESTED)/test/support/double:$(TESTED)/test/tools/demo'
+GIVEN  := PROCESS CU FROM RATE PUSH CHECKPOINT
+run: ## monitor processes without HyperBEAM: PROCESS=ID[,ID] CU=URL, FROM= RATE= PUSH= CHECKPOINT=; or a double
+	@./scripts/setup.sh >&2
+	@$(REBAR) $(if $(PROCESS)$(CU),,as test) compile >&2
+	@$(if $(PROCESS)$(CU),,$(DOUBLE)) ./scripts/run.sh $(foreach name,$(GIVEN),$(if $($(name)),'$(name)=$($(name))'))
 
 demo: setup ## show it at work: three monitors, an outage of their CU, the recovery; ends by itself
 	@$(RUN) -s demo main

@@ -19,7 +19,7 @@
 %% Metrics and events of all engines
 -export([metrics/0, events_to_self/1]).
 %% Others
--export([check_node/1, log_to_self/1]).
+-export([check_node/1, cursor_time/1, log_to_self/1]).
 
 -export_type([engine/0, handle/0, epoch/0, part/0, engine_options/0, monitor_options/0, letter/0, origin/0,
               snapshot/0, breaker/0]).
@@ -30,7 +30,8 @@
        letters/4, has_letter/3, discard/3, forget/2, stopped/3, keep_options/3,
        keep_live_options/4, flush/1, watched/1, checkpoint_status/1, close_checkpoints/1, drop_memory/0,
        may_push/1, lease_allows/1, cluster_attach/1, cluster_stopped/3, cluster_leave/1, cluster_request/2,
-       cluster_export/2, cluster_import/3, cluster_status/1, snapshots/2, census/1, probe/4, library_version/0, metrics/0, events_to_self/1, check_node/1, log_to_self/1]).
+       cluster_export/2, cluster_import/3, cluster_status/1, snapshots/2, census/1, probe/4, library_version/0,
+       metrics/0, events_to_self/1, check_node/1, cursor_time/1, log_to_self/1]).
 
 -define(LIBRARY, "hb_process_monitor_nif").
 -define(CHECK_MODULE, hb_cron_library).
@@ -406,6 +407,10 @@ events_to_self(_Which) -> erlang:nif_error(not_loaded()).
 %% @doc Whether a text is the base URL of a Compute Unit; if not, why.
 -spec check_node(binary()) -> ok | {error, Reason :: binary()}.
 check_node(_Node) -> erlang:nif_error(not_loaded()).
+
+%% @doc The time of the result with this cursor, in ms since 1970; `undefined' if it is not a cursor of AO.
+-spec cursor_time(binary()) -> non_neg_integer() | undefined.
+cursor_time(_Cursor) -> erlang:nif_error(not_loaded()).
 
 %% @doc Sends the library's log records up to `Level' to the calling process, each as `{hb_cron_log, Level, Target,
 %% Text, DroppedBefore}'.

@@ -232,6 +232,13 @@ fn check_node<'a>(env: Env<'a>, node: Binary<'a>) -> Term<'a> {
     }
 }
 
+/// The time of the result with this cursor, in ms since 1970; `undefined` if it is not a cursor of AO.
+#[rustler::nif]
+fn cursor_time<'a>(env: Env<'a>, cursor: Binary<'a>) -> Term<'a> {
+    let time = Cursor::new(&cursor).ok().and_then(|cursor| cursor.timestamp());
+    time.map_or_else(|| atoms::undefined().encode(env), |time| time.encode(env))
+}
+
 /// Asks for a poll now.
 #[rustler::nif]
 fn poll(handle: ResourceArc<Handle>) -> Atom {

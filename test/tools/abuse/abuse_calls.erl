@@ -23,7 +23,7 @@ all() ->
      {keep_live_options, [{engine, ?ANY}, process, u64, binary], 20}, {drop_memory, [], 5}, {flush, [{engine, ?ANY}], 20}, {remove, [handle, bool], 100}, {move_to, [handle, nodes], 100},
      {letters, [{engine, ?ANY}, process, u64, most], 20}, {discard, [{engine, [alive, stopped]}, process, u64], 20},
      {forget, [{engine, [alive, stopped]}, process], 20}, {watched, [{engine, ?ANY}], 20},
-     {checkpoint_status, [{engine, ?ANY}], 100}, {close_checkpoints, [none], 10}, {check_node, [binary], 200},
+     {checkpoint_status, [{engine, ?ANY}], 100}, {close_checkpoints, [none], 10}, {check_node, [binary], 200}, {cursor_time, [binary], 50},
      {snapshots, [{engine, ?ANY}, epochs], 50}, {census, [{engine, ?ANY}], 50}, {probe, [{engine, ?ANY}, process, nodes, limits], 5},
      {library_version, [], 20}, {log_to_self, [level], 50}, {metrics, [], 20}, {events_to_self, [which], 50},
      {may_push, [handle], 50}, {lease_allows, [{engine, ?ANY}], 20}, {cluster_attach, [{engine, ?ANY}], 10},
@@ -85,6 +85,7 @@ answers(forget, Answer) -> is_integer(Answer) orelse Answer =:= monitored;
 answers(watched, Answer) -> is_list(Answer);
 answers(move_to, {error, {bad_node, Node}}) -> is_binary(Node);
 answers(check_node, {error, Why}) -> is_binary(Why);
+answers(cursor_time, Answer) -> Answer =:= undefined orelse is_integer(Answer);
 answers(counters, Answer) -> is_map(Answer);
 answers(metrics, Answer) -> is_map(Answer);
 answers(next_part, large) -> true;
