@@ -9,12 +9,16 @@ use std::time::Duration;
 /// each.
 const GATHER: Duration = Duration::from_millis(4);
 
-/// The time over which polls are counted.
+/// How long events gather while many registrations come, and few polls. It delays the ticks of other
+/// monitors, so it is short. Without it the loop wakes for nearly each of 20,000 registrations a
+/// second, and takes the core of a thread that registers.
+const GATHER_STARTS: Duration = Duration::from_millis(1);
+
+/// The time over which polls and registrations are counted.
 const WINDOW: Duration = Duration::from_millis(20);
 
-/// Below this mean time between two polls, events gather. Only polls count, since they come
-/// regardless of how long earlier ones took. The drain of a backlog fetches its next page only
-/// after the last one, and a registration is better served at once.
+/// Below this mean time between two polls or two registrations, events gather. Nothing else counts:
+/// the drain of a backlog fetches its next page only after the last one, and waiting would delay it.
 const CROWDED: Duration = Duration::from_millis(1);
 
 /// The least time between two rounds of ticks, if nothing else happens: ticks due in between are
@@ -22,29 +26,44 @@ const CROWDED: Duration = Duration::from_millis(1);
 /// single tick is sent when it is due.
 pub const TICKS_APART: Duration = Duration::from_millis(2);
 
-/// Counts polls.
+/// What came since the loop last looked.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Came {
+    /// Polls.
+    pub polls: u32,
+    /// Registrations of monitors.
+    pub registrations: u32,
+}
+
+/// Counts polls and registrations.
 #[derive(Debug, Default)]
 pub struct Pace {
-    polls: u32,
+    came: Came,
     during: Duration,
-    crowded: bool,
+    gather: Option<Duration>,
 }
 
 impl Pace {
-    /// Counts polls that came in a period.
-    pub fn came(&mut self, polls: u32, during: Duration) {
-        self.polls = self.polls.saturating_add(polls);
+    /// Counts what came in a period.
+    pub fn came(&mut self, came: Came, during: Duration) {
+        self.came.polls = self.came.polls.saturating_add(came.polls);
+        self.came.registrations = self.came.registrations.saturating_add(came.registrations);
         self.during += during;
         if self.during >= WINDOW {
-            self.crowded = CROWDED * self.polls >= self.during;
-            (self.polls, self.during) = (0, Duration::ZERO);
+            let is_crowd = |count: u32| CROWDED * count >= self.during;
+            self.gather = if is_crowd(self.came.polls) {
+                Some(GATHER)
+            } else {
+                is_crowd(self.came.registrations).then_some(GATHER_STARTS)
+            };
+            (self.came, self.during) = (Came::default(), Duration::ZERO);
         }
     }
 
-    /// How long to let more polls gather.
+    /// How long to let more events gather.
     #[must_use]
-    pub fn gather(&self) -> Option<Duration> {
-        self.crowded.then_some(GATHER)
+    pub const fn gather(&self) -> Option<Duration> {
+        self.gather
     }
 }
 
@@ -52,10 +71,18 @@ impl Pace {
 mod tests {
     use super::*;
 
+    fn polls(polls: u32) -> Came {
+        Came { polls, registrations: 0 }
+    }
+
+    fn registrations(registrations: u32) -> Came {
+        Came { polls: 0, registrations }
+    }
+
     /// After looks this far apart, each with so many polls.
-    fn after(pace: &mut Pace, polls: u32, apart: Duration) -> Option<Duration> {
+    fn after(pace: &mut Pace, count: u32, apart: Duration) -> Option<Duration> {
         for _ in 0..100 {
-            pace.came(polls, apart);
+            pace.came(polls(count), apart);
         }
         pace.gather()
     }
@@ -79,12 +106,12 @@ mod tests {
     #[test]
     fn polls_gather_only_after_they_were_many_for_a_while() {
         let mut pace = Pace::default();
-        pace.came(1000, WINDOW.saturating_sub(Duration::from_nanos(1)));
+        pace.came(polls(1000), WINDOW.saturating_sub(Duration::from_nanos(1)));
         assert_eq!(pace.gather(), None);
-        pace.came(0, Duration::from_nanos(1));
+        pace.came(polls(0), Duration::from_nanos(1));
         assert_eq!(pace.gather(), Some(GATHER));
         // The next ones count anew.
-        pace.came(0, WINDOW);
+        pace.came(polls(0), WINDOW);
         assert_eq!(pace.gather(), None);
     }
 
@@ -92,19 +119,30 @@ mod tests {
     fn polls_after_a_long_silence_are_served_at_once() {
         let mut pace = Pace::default();
         let _ = after(&mut pace, 1, Duration::from_micros(10));
-        pace.came(1, Duration::from_hours(1));
+        pace.came(polls(1), Duration::from_hours(1));
         assert_eq!(pace.gather(), None);
     }
 
     #[test]
     fn polls_at_the_bound_of_a_crowd_gather_and_fewer_are_served_at_once() {
         let mut pace = Pace::default();
-        pace.came(20, CROWDED * 20);
+        pace.came(polls(20), CROWDED * 20);
         assert_eq!(pace.gather(), Some(GATHER));
-        pace.came(20, CROWDED * 20 + Duration::from_nanos(1));
+        pace.came(polls(20), CROWDED * 20 + Duration::from_nanos(1));
         assert_eq!(pace.gather(), None);
-        pace.came(u32::MAX, Duration::ZERO);
-        pace.came(1, WINDOW);
+        pace.came(polls(u32::MAX), Duration::ZERO);
+        pace.came(polls(1), WINDOW);
         assert_eq!(pace.gather(), Some(GATHER));
+    }
+
+    #[test]
+    fn registrations_of_thousands_gather_for_less_time_than_polls() {
+        let mut pace = Pace::default();
+        pace.came(registrations(20), CROWDED * 20);
+        assert_eq!(pace.gather(), Some(GATHER_STARTS));
+        pace.came(Came { polls: 20, registrations: 1000 }, CROWDED * 20);
+        assert_eq!(pace.gather(), Some(GATHER));
+        pace.came(Came { polls: 19, registrations: 19 }, CROWDED * 20);
+        assert_eq!(pace.gather(), None, "neither is a crowd");
     }
 }

@@ -10,7 +10,7 @@ use crate::handle::Handle;
 use crate::heap_limit::HeapLimit;
 use crate::inbox::Command;
 use crate::logger;
-use crate::nodes::{Nodes, target};
+use crate::nodes::target;
 use crate::options::{EngineOptions, MonitorOptions, binaries, cluster_options, path};
 use crate::outbox::OUTBOX;
 use crate::registration::Registration;
@@ -163,8 +163,8 @@ fn register<'a>(
     }
     let process = ProcessId::new(&options.process).ok_or(Error::BadArg)?;
     let position = options.position()?;
-    let nodes = match Nodes::new(&binaries(options.nodes)?) {
-        Ok(nodes) => engine.resources.intern(nodes),
+    let nodes = match engine.resources.nodes(&binaries(options.nodes)?) {
+        Ok(nodes) => nodes,
         Err(bad) => return Ok((atoms::error(), (atoms::bad_node(), bad)).encode(env)),
     };
     if nodes.targets.is_empty() || options.rate == 0 {
@@ -210,8 +210,8 @@ fn register<'a>(
 /// Replaces the monitor's nodes: `ok`, or an error with the first invalid node.
 #[rustler::nif]
 fn move_to<'a>(env: Env<'a>, handle: ResourceArc<Handle>, nodes: Term<'a>) -> NifResult<Term<'a>> {
-    let nodes = match Nodes::new(&binaries(nodes)?) {
-        Ok(nodes) => handle.resources.intern(nodes),
+    let nodes = match handle.resources.nodes(&binaries(nodes)?) {
+        Ok(nodes) => nodes,
         Err(bad) => return Ok((atoms::error(), (atoms::bad_node(), bad)).encode(env)),
     };
     if nodes.targets.is_empty() {

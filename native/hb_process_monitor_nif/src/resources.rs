@@ -10,6 +10,7 @@ use crate::outbox::OUTBOX;
 use cron_checkpoint::Checkpoint;
 use cron_engine::{Config, Counters};
 use cron_io::{Client, Lease};
+use rustler::Binary;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -22,8 +23,8 @@ pub(crate) struct Resources {
     /// `None` outside a cluster.
     pub(crate) membership: Option<Arc<Membership>>,
     counters: Mutex<Counters>,
-    /// The node list registered last. Nearly all monitors have the same one.
-    nodes: Mutex<Option<Arc<Nodes>>>,
+    /// The node list registered last, and its URLs as they were given. Nearly all monitors have the same one.
+    nodes: Mutex<Option<(Vec<Box<[u8]>>, Arc<Nodes>)>>,
 }
 
 /// A panic leaves nothing half written behind these locks.
@@ -50,13 +51,20 @@ impl Resources {
         }
     }
 
-    /// Gives `nodes` the memory of an equal list, if the one registered last is equal.
-    pub(crate) fn intern(&self, nodes: Nodes) -> Arc<Nodes> {
+    /// Reads a list of base URLs, or returns the list registered last, if that has the same URLs: reading one takes
+    /// longer than the rest of a registration. `Err` holds the first invalid URL.
+    pub(crate) fn nodes<'a>(&self, urls: &[Binary<'a>]) -> Result<Arc<Nodes>, Binary<'a>> {
         let mut last = lock(&self.nodes);
-        match last.as_ref().filter(|last| ***last == nodes) {
-            Some(same) => Arc::clone(same),
-            None => Arc::clone(last.insert(Arc::new(nodes))),
+        if let Some((known, nodes)) = &*last
+            && known.len() == urls.len()
+            && known.iter().zip(urls).all(|(known, url)| **known == **url)
+        {
+            return Ok(Arc::clone(nodes));
         }
+        let nodes = Arc::new(Nodes::new(urls)?);
+        let urls = urls.iter().map(|url| url.as_slice().into()).collect();
+        *last = Some((urls, Arc::clone(&nodes)));
+        Ok(nodes)
     }
 
     /// Whether a push may begin on this host node.

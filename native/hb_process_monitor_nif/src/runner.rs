@@ -13,7 +13,7 @@ use crate::resources::Resources;
 use crate::sender::Sender;
 use crate::terms::millis;
 use cron_checkpoint::Waiter;
-use cron_engine::pace::{Pace, TICKS_APART};
+use cron_engine::pace::{Came, Pace, TICKS_APART};
 use cron_engine::{Action, Class, Config, Engine, Event, Failure, Fetched, MonitorId, Time};
 use rustc_hash::FxHashMap;
 use rustler::Env;
@@ -120,7 +120,7 @@ impl Runner {
         resources.inbox.take(&mut commands);
         let before = std::mem::replace(&mut self.stepped, Instant::now());
         let now = self.now();
-        let mut polls = 0;
+        let mut came = Came::default();
         for command in commands.drain(..) {
             let event = match command {
                 Command::Register { registration, nodes, monitor } => {
@@ -140,7 +140,8 @@ impl Runner {
                 }
             };
             match &event {
-                Event::Poll(_) => polls += 1,
+                Event::Poll(_) => came.polls += 1,
+                Event::Register(_) => came.registrations += 1,
                 Event::Fetched(id, Ok(Fetched::Page { .. })) => self.announce(sender, *id),
                 Event::Removed(id) => self.remove(*id),
                 _ => {}
@@ -148,7 +149,7 @@ impl Runner {
             self.engine.handle_event(now, event);
         }
         self.commands = commands;
-        self.pace.came(polls, self.stepped - before);
+        self.pace.came(came, self.stepped - before);
         self.engine.handle_timeout(now);
         while let Some(action) = self.engine.poll_action() {
             if let Some(unanswered) = self.perform(sender, resources, action) {
