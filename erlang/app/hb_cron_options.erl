@@ -2,7 +2,7 @@
 %%% hb_cron_configuration}), then the default. {@link hb_cron_option_table} declares them.
 -module(hb_cron_options).
 
--export([for_monitor/2, settings/1, moved/2, is_paused/1, set_paused/2, is_supervised/1, goes_on/1, set_going_on/1,
+-export([for_monitor/2, for_monitors/1, settings/1, moved/2, is_paused/1, set_paused/2, is_supervised/1, goes_on/1, set_going_on/1,
          for_library/3, pack/1, for_node/0, host_nodes/1, describe/0, sources/0, sources/1]).
 -export([rate/1, cursor/1]).
 
@@ -38,14 +38,54 @@
 
 %% The longest cursor, in bytes. The library has the same bound for cursors of CUs.
 -define(MAX_CURSOR, 4096).
+%% How many kinds of options are remembered while those of many processes are made.
+-define(MOST_KINDS, 16).
 
 %% @doc All options of the monitor of `ProcId', from those of a caller. Raises `{bad_rate, Term}', `{bad_cursor,
 %% Term}' or `{bad_option, Key, Value}' if one of the caller's is invalid. URLs with user information are sealed
 %% ({@link hb_cron_secret}).
 -spec for_monitor(ProcId :: binary(), Given :: map()) -> monitor().
-for_monitor(ProcId, MaybeSealed) ->
-    Given = hb_cron_secret:reveal_options(MaybeSealed),
-    #{options := Configured} = Configuration = hb_cron_configuration:for_monitors(),
+for_monitor(ProcId, Given) ->
+    case for_monitors([{ProcId, {ok, Given}}]) of
+        [{_, {ok, Options}}] -> Options;
+        [{_, {error, Reason}}] -> error(Reason)
+    end.
+
+%% @doc The same for many processes, in order. Those that come with something else than options are left as they are.
+%% Options that occur more than once are made once.
+-spec for_monitors([{ProcId, {ok, Given :: map()} | Other}]) ->
+    [{ProcId, {ok, monitor()} | {error, Reason :: term()} | Other}] when ProcId :: binary() | none.
+for_monitors(All) ->
+    Configuration = hb_cron_configuration:for_monitors(),
+    element(1, lists:mapfoldl(fun
+        ({ProcId, {ok, Given}}, Known) ->
+            {Made, More} = for_monitor(ProcId, Given, Configuration, Known),
+            {{ProcId, Made}, More};
+        (Other, Known) ->
+            {Other, Known}
+    end, #{}, All)).
+
+for_monitor(ProcId, MaybeSealed, Configuration, Known) ->
+    Nodes = nodes_for(ProcId, MaybeSealed, Configuration),
+    case Known of
+        #{{MaybeSealed, Nodes} := Made} ->
+            {Made, Known};
+        #{} ->
+            Made = try {ok, make(hb_cron_secret:reveal_options(MaybeSealed), Nodes, Configuration)}
+                   catch error:Reason -> {error, Reason}
+                   end,
+            {Made, (few(Known))#{{MaybeSealed, Nodes} => Made}}
+    end.
+
+%% Options of many kinds are not worth the search among them.
+few(Known) when map_size(Known) < ?MOST_KINDS -> Known;
+few(_Known) -> #{}.
+
+%% The base URLs, as far as they are not the caller's.
+nodes_for(_ProcId, #{cron_node := _}, _Configuration) -> given;
+nodes_for(ProcId, #{}, Configuration) -> element(2, host_nodes(ProcId, Configuration)).
+
+make(Given, NodesOfHost, #{options := Configured}) ->
     Rate = case maps:find(rate, Given) of
         {ok, GivenRate} -> rate(GivenRate);
         error -> value(hb_cron_option_table:rate(), #{}, Configured)
@@ -59,9 +99,9 @@ for_monitor(ProcId, MaybeSealed) ->
     Table = hb_cron_option_table:entries(),
     maps:foreach(fun(Key, Value) -> given(lists:keyfind(Key, 1, Table), Key, Value) end, Rest),
     All = maps:from_list([{Key, value(Entry, Rest, Configured)} || {Key, monitor, _, _, _, _} = Entry <- Table]),
-    {IsRouted, Nodes} = case Rest of
-        #{cron_node := Own} -> {false, node_list(Own)};
-        #{} -> {true, element(2, host_nodes(ProcId, Configuration))}
+    {IsRouted, Nodes} = case NodesOfHost of
+        given -> {false, node_list(map_get(cron_node, Rest))};
+        _ -> {true, NodesOfHost}
     end,
     %% A fun is not shared: it would outlive the code that it belongs to.
     {Push, Settings} = maps:take(cron_push, All#{cron_node := hb_cron_secret:seal(Nodes)}),

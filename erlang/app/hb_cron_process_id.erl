@@ -26,7 +26,10 @@ new(Other) ->
 %% @doc Whether a text is a process id of 43 characters.
 -spec is_valid(binary()) -> boolean().
 is_valid(Text) ->
-    byte_size(Text) =:= 43 andalso lists:all(fun is_url_safe/1, binary_to_list(Text)).
+    byte_size(Text) =:= 43 andalso are_url_safe(Text).
+
+are_url_safe(<<C, Rest/binary>>) -> is_url_safe(C) andalso are_url_safe(Rest);
+are_url_safe(<<>>) -> true.
 
 url_safe($+) -> $-;
 url_safe($/) -> $_;

@@ -4,7 +4,7 @@
 -module(hb_cron_engine).
 -behaviour(gen_server).
 
--export([start_link/0, register_with/1, read_mail/0, counters/0, without_loop/1]).
+-export([start_link/0, register_with/1, register_with_new/1, read_mail/0, counters/0, without_loop/1]).
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2, handle_continue/2, terminate/2, format_status/1]).
 
 %% How long a slice may last, in ms. A slice queues behind the host's file operations, so it ends early only if
@@ -28,10 +28,16 @@ start_link() ->
 %% @doc Registers this process with a monitor's logger. hb_logger registers its caller, so this process must make
 %% the call.
 -spec register_with(hb_cron_host_logger:logger()) -> ok.
-register_with(undefined) ->
-    ok;
-register_with(Logger) ->
-    ok = gen_server:cast(?MODULE, {register_with, Logger}),
+register_with(undefined) -> ok;
+register_with(Logger) -> cast({register_with, Logger}).
+
+%% @doc The same with a logger that was started for one monitor, with which this process has not registered.
+-spec register_with_new(hb_cron_host_logger:logger()) -> ok.
+register_with_new(undefined) -> ok;
+register_with_new(Logger) -> cast({register_with_new, Logger}).
+
+cast(Message) ->
+    ok = gen_server:cast(?MODULE, Message),
     case hb_cron_registry:engine() of
         {ok, Engine, _} -> hb_process_monitor_nif:mail(Engine);
         none -> ok
@@ -165,6 +171,9 @@ handle_cast({register_with, Logger}, #state{loggers = Loggers} = State) when not
     _ = monitor(process, Logger),
     ok = hb_cron_host_logger:register_with(Logger),
     {noreply, State#state{loggers = Loggers#{Logger => true}}};
+handle_cast({register_with_new, Logger}, State) ->
+    ok = hb_cron_host_logger:register_with(Logger),
+    {noreply, State};
 handle_cast(_Cast, State) ->
     {noreply, State}.
 

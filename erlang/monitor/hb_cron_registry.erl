@@ -158,9 +158,10 @@ who(Monitor) ->
 %% @doc The calling monitor has other options from now on, unless it is stopping.
 -spec set_options(ProcId :: binary(), hb_cron_options:monitor()) -> ok.
 set_options(ProcId, Options) ->
-    case ets:lookup(?NAMES, ProcId) of
-        [{_, Monitor, _, _}] when Monitor =:= self() -> ets:update_element(?NAMES, ProcId, {4, Options}), ok;
+    try ets:lookup_element(?NAMES, ProcId, 2) =:= self() andalso ets:update_element(?NAMES, ProcId, {4, Options}) of
         _ -> ok
+    catch
+        error:badarg -> ok
     end.
 
 %% @doc A monitor is stopping: its process is free for another one, which waits for its end.

@@ -4,7 +4,9 @@
 -module(hb_cron_server).
 -behaviour(gen_server).
 
--export([start_link/2]).
+-export([start_link/2, start_link/3]).
+%% Spawned
+-export([enter/3]).
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2, terminate/2, format_status/1]).
 
 %% How long the acks of a stopped monitor may take to become durable before it ends, in ms. A caller that waits has
@@ -56,6 +58,29 @@
 start_link(ProcId, Options) ->
     gen_server:start_link(?MODULE, {ProcId, Options}, []).
 
+%% @doc Starts a monitor without waiting for it, so that its supervisor is free for the next one. `Starter' is sent
+%% `{Tag, Monitor, {started, Logger} | ignore | {error, Reason}}' once it has registered, or has not.
+-spec start_link(ProcId :: binary(), hb_cron_options:monitor(), {Starter :: pid(), Tag :: reference()}) -> {ok, pid()}.
+start_link(ProcId, Options, Report) ->
+    {ok, proc_lib:spawn_link(?MODULE, enter, [ProcId, Options, Report])}.
+
+%% @private
+-spec enter(ProcId :: binary(), hb_cron_options:monitor(), {Starter :: pid(), Tag :: reference()}) -> ok.
+enter(ProcId, Options, {Starter, Tag}) ->
+    _ = put('$initial_call', {?MODULE, init, 1}),
+    try init({ProcId, Options}) of
+        {ok, #state{logger = Logger} = State, hibernate} ->
+            Starter ! {Tag, self(), {started, Logger}},
+            gen_server:enter_loop(?MODULE, [], State, hibernate);
+        ignore ->
+            Starter ! {Tag, self(), ignore},
+            ok
+    catch
+        Class:Reason:Stack ->
+            Starter ! {Tag, self(), {error, Reason}},
+            erlang:raise(Class, Reason, hb_cron_secret:stack(Stack))
+    end.
+
 %% @private
 -spec init({binary(), hb_cron_options:monitor()}) -> {ok, #state{}, hibernate} | ignore.
 init({ProcId, Given}) ->
@@ -66,7 +91,7 @@ init({ProcId, Given}) ->
         {ok, Leaving} ->
             ok = hb_cron_sys_status:label({hb_process_monitor, ProcId}),
             ok = hb_cron_host_logger:register_with(Logger),
-            ok = hb_cron_engine:register_with(Logger),
+            ok = register_engine(Given, Logger),
             ok = hb_cron_status_words:set_paused(Words, hb_cron_options:is_paused(Options)),
             ok = hb_cron_restarts:watch(),
             Settings = hb_cron_options:settings(Options),
@@ -87,6 +112,12 @@ init({ProcId, Given}) ->
         cancelled ->
             ignore
     end.
+
+%% The engine has registered with a logger of its own when that was started.
+register_engine(#{logger := Logger, own_logger := true}, Logger) -> ok;
+register_engine(#{logger := undefined}, Logger) -> hb_cron_engine:register_with_new(Logger);
+register_engine(#{own_logger := true}, Logger) -> hb_cron_engine:register_with_new(Logger);
+register_engine(_Given, Logger) -> hb_cron_engine:register_with(Logger).
 
 %% What tells this process that the supervision tree has ended, if it is not in the tree.
 tree(ProcId, Options) ->

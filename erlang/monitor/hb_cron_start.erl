@@ -9,6 +9,9 @@
 
 -export_type([started/0]).
 
+%% How many options are read at a time.
+-define(SOME, 500).
+
 -type started() :: {Monitor :: pid(), hb_cron_host_logger:logger()}.
 
 %% @doc Starts the application if it does not run. It runs once its last child is there.
@@ -51,34 +54,8 @@ start(ProcId, Given) ->
     ok = ensure_started(),
     case hb_cron_cluster:is_on() of
         true -> hb_cron_cluster:start(ProcId, Given);
-        false -> start_monitor(ProcId, hb_cron_options:for_monitor(ProcId, Given))
+        false -> hb_cron_monitors:start(ProcId, hb_cron_options:for_monitor(ProcId, Given))
     end.
-
-start_monitor(ProcId, Options) ->
-    case hb_cron_registry:find(ProcId) of
-        {ok, Entry} ->
-            already_monitored(ProcId, Entry);
-        none ->
-            try hb_cron_sup:start_monitor([ProcId, Options]) of
-                {ok, undefined} -> start_monitor(ProcId, Options);
-                {ok, Monitor} -> {Monitor, logger_of(ProcId, Monitor)};
-                {error, Reason} -> error({not_started, Reason})
-            catch
-                %% The tree is going down.
-                exit:{Reason, _} -> error({not_started, Reason})
-            end
-    end.
-
-%% Another start or a stop may have come in between.
-logger_of(ProcId, Monitor) ->
-    case hb_cron_registry:find(ProcId) of
-        {ok, {Monitor, Logger, _}} -> Logger;
-        _ -> undefined
-    end.
-
-already_monitored(ProcId, {Monitor, Logger, #{rate := Rate, cursor := Cursor}}) ->
-    ok = hb_cron_host_logger:log(Logger, {ok, already_monitored, {ProcId, Rate, Cursor}}),
-    {Monitor, Logger}.
 
 %% @doc Starts the monitors of all processes that are to be resumed, and returns the outcome of each. If one cannot
 %% be started, that is logged, and it is retried later. The options of those that are configured, too, come from there.
@@ -96,7 +73,13 @@ resume_watched(Watched) ->
     ok = hb_cron_configuration:expire(),
     #{cron_processes := Entries} = hb_cron_options:for_node(),
     Configured = maps:from_list([One || Entry <- Entries, {ok, One} <- [configured(Entry)]]),
-    lists:append([resume(ProcId, start_of(ProcId, Kept, Configured)) || {ProcId, Kept} <- Watched]).
+    Starts = [{ProcId, start_of(ProcId, Kept, Configured)} || {ProcId, Kept} <- Watched],
+    lists:append([case Outcome of
+        %% Its own supervisor starts it.
+        {ok, none} -> [];
+        {ok, Started} -> [{ProcId, Started}];
+        {error, Reason} -> [{ProcId, {error, Reason}}]
+    end || {{ProcId, _}, Outcome} <- lists:zip(Starts, start_or_plan(Starts))]).
 
 start_of(ProcId, Kept, Configured) ->
     case Configured of
@@ -113,22 +96,12 @@ as_paused(Kept, {given, Options}) ->
         error:_ -> {given, Options}
     end.
 
-resume(ProcId, Start) ->
-    case start_or_plan(ProcId, Start) of
-        %% Its own supervisor starts it.
-        {ok, none} -> [];
-        {ok, Started} -> [{ProcId, Started}];
-        {error, Reason} -> [{ProcId, {error, Reason}}]
-    end.
-
-%% Starts it now, or plans another try if that fails.
-start_or_plan(ProcId, Start) ->
-    Outcome = start_owed(ProcId, Start),
-    _ = case Outcome of
-        {ok, _} -> ok;
-        {error, Reason} -> hb_cron_restarts:not_started(ProcId, Start, Reason, 1)
-    end,
-    Outcome.
+%% Starts them now, or plans another try of those that fail.
+start_or_plan(Starts) ->
+    Outcomes = start_owed(Starts),
+    _ = [hb_cron_restarts:not_started(ProcId, Start, Reason, 1)
+         || {{ProcId, Start}, {error, Reason}} <- lists:zip(Starts, Outcomes)],
+    Outcomes.
 
 %% @doc Starts the monitors of `cron_processes', each independently.
 -spec start_configured([term()]) -> ok.
@@ -139,14 +112,13 @@ start_configured(Entries) ->
         {ok, Engine, _Ticker} -> maps:from_list(hb_process_monitor_nif:watched(Engine));
         none -> #{}
     end,
-    lists:foreach(fun(Entry) ->
-        case configured(Entry) of
-            {ok, {ProcId, Start}} when is_map_key(ProcId, Watched) ->
-                start_or_plan(ProcId, as_paused(map_get(ProcId, Watched), Start));
-            {ok, {ProcId, Start}} -> start_or_plan(ProcId, Start);
-            {bad, Bad} -> hb_cron_host_logger:log(undefined, {error, bad_cron_process, Bad})
-        end
-    end, Entries).
+    {Good, Bad} = lists:partition(fun({Is, _}) -> Is =:= ok end, [configured(Entry) || Entry <- Entries]),
+    lists:foreach(fun({bad, Why}) -> hb_cron_host_logger:log(undefined, {error, bad_cron_process, Why}) end, Bad),
+    _ = start_or_plan([case Watched of
+        #{ProcId := Kept} -> {ProcId, as_paused(Kept, Start)};
+        #{} -> {ProcId, Start}
+    end || {ok, {ProcId, Start}} <- Good]),
+    ok.
 
 %% The process of an entry of `cron_processes', and its start; or the entry, and what is wrong with it.
 configured(Entry) ->
@@ -161,20 +133,41 @@ configured(Entry) ->
 -spec start_owed(ProcId :: binary(), hb_cron_restarts:start()) ->
     {ok, started() | none} | {error, Reason :: term()}.
 start_owed(ProcId, Start) ->
-    %% Both may raise.
-    try
-        case options(Start) of
-            #{supervised := true} -> {ok, none};
-            Options -> {ok, start_going_on(ProcId, Options)}
-        end
+    [Outcome] = start_owed([{ProcId, Start}]),
+    Outcome.
+
+start_owed(Starts) ->
+    try ensure_started() of
+        ok -> lists:append([start_some(Some) || Some <- divide(Starts)])
+    catch
+        error:Reason -> [{error, Reason} || _ <- Starts]
+    end.
+
+start_some(Starts) ->
+    Made = hb_cron_options:for_monitors([{ProcId, given(Start)} || {ProcId, Start} <- Starts]),
+    [case Outcome of
+        {error, Reason} -> {error, Reason};
+        none -> {ok, none};
+        {_, Started} -> {ok, Started}
+    end || Outcome <- hb_cron_monitors:start_all([{ProcId, going_on(Options)} || {ProcId, Options} <- Made])].
+
+%% A configured cursor is given at each start of the node. It counts at the first one.
+going_on({ok, Options}) -> {ok, hb_cron_options:set_going_on(Options)};
+going_on(Other) -> Other.
+
+given(Start) ->
+    try options(Start) of
+        #{supervised := true} -> none;
+        Options -> {ok, Options}
     catch
         error:Reason -> {error, Reason}
     end.
 
-%% A configured cursor is given at each start of the node. It counts at the first one.
-start_going_on(ProcId, Given) ->
-    ok = ensure_started(),
-    start_monitor(ProcId, hb_cron_options:set_going_on(hb_cron_options:for_monitor(ProcId, Given))).
+%% Some at a time, so that the first ones start while the others are still to be read.
+divide(Starts) when length(Starts) =< ?SOME -> [Starts];
+divide(Starts) ->
+    {Some, Rest} = lists:split(?SOME, Starts),
+    [Some | divide(Rest)].
 
 options({given, Options}) ->
     Options;
