@@ -12,7 +12,7 @@
 -export([letters/4, has_letter/3, discard/3, forget/2, stopped/3, keep_options/3,
          keep_live_options/4, flush/1, watched/1, checkpoint_status/1, close_checkpoints/1, drop_memory/0]).
 %% The cluster
--export([may_push/1, lease_allows/1, cluster_attach/1, cluster_stopped/3, cluster_leave/1, cluster_request/2,
+-export([may_push/1, lease_allows/1, cluster_attach/1, cluster_stopped/3, cluster_leave/1, cluster_request/2, cluster_shard/1,
          cluster_export/2, cluster_import/3, cluster_status/1]).
 %% Inspection
 -export([snapshots/2, census/1, probe/4, library_version/0]).
@@ -29,7 +29,7 @@
        register/2, poll/1, next_part/3, large_part/3, ack/4, give_up/7, give_up_large/7, move_to/2, remove/2,
        letters/4, has_letter/3, discard/3, forget/2, stopped/3, keep_options/3,
        keep_live_options/4, flush/1, watched/1, checkpoint_status/1, close_checkpoints/1, drop_memory/0,
-       may_push/1, lease_allows/1, cluster_attach/1, cluster_stopped/3, cluster_leave/1, cluster_request/2,
+       may_push/1, lease_allows/1, cluster_attach/1, cluster_stopped/3, cluster_leave/1, cluster_request/2, cluster_shard/1,
        cluster_export/2, cluster_import/3, cluster_status/1, snapshots/2, census/1, probe/4, library_version/0,
        metrics/0, events_to_self/1, check_node/1, cursor_time/1, log_to_self/1]).
 
@@ -357,6 +357,10 @@ cluster_leave(_Engine) -> erlang:nif_error(not_loaded()).
 %% @doc Sends a request to the database. Returns the number of the answer.
 -spec cluster_request(engine(), hb_cron_cluster_request:request()) -> pos_integer().
 cluster_request(_Engine, _Request) -> erlang:nif_error(not_loaded()).
+
+%% @doc The shard of a process. Many starts are best recorded in the order of their shards.
+-spec cluster_shard(ProcId :: binary()) -> non_neg_integer().
+cluster_shard(_ProcId) -> erlang:nif_error(not_loaded()).
 
 %% @doc Writes all processes of the cluster to a new checkpoint file. Returns the number of the answer, which is
 %% `{ok, Processes, DeadLetters, Left}' or an error.

@@ -2,7 +2,7 @@
 %%% follows. {@link hb_cron_ownership} is the owner's part.
 -module(hb_cron_cluster).
 
--export([is_on/0, start/2, add_configured/1, stop/1, stop/2, forget/1, pause/1, resume/1]).
+-export([is_on/0, start/2, start_all/1, add_configured/1, stop/1, stop/2, forget/1, pause/1, resume/1]).
 -export([redeliver/2, discard/2, where/1, status/0]).
 
 -export_type([node_row/0, status/0]).
@@ -53,32 +53,55 @@ start(ProcId, Given) ->
     #{cursor := Cursor} = hb_cron_options:for_monitor(ProcId, Given),
     hb_cron_stand_ins:start(ProcId, Packed, Cursor).
 
+%% @doc Starts monitoring many processes, and returns the outcome of each, in order: `already_monitored' if this host node
+%% has a stand-in of the process. As after {@link start/2}, the starts are recorded soon, many of them at once.
+-spec start_all([{ProcId :: binary() | none, {ok, Given :: map()} | {error, Reason :: term()}}]) ->
+    [hb_process_monitor:outcome()].
+start_all(All) ->
+    Numbered = lists:zip(lists:seq(1, length(All)), All),
+    Packed = [{N, ProcId, packed(Given, Checked)}
+              || {{N, {ProcId, Given}}, {_, Checked}} <- lists:zip(Numbered, hb_cron_options:for_monitors(All))],
+    Refused = [{N, {error, Reason}} || {N, _, {error, Reason}} <- Packed],
+    %% In the order of the shards, in which they are recorded best.
+    Sorted = lists:sort([{hb_process_monitor_nif:cluster_shard(ProcId), N, ProcId, Options, Cursor}
+                         || {N, ProcId, {ok, Options, Cursor}} <- Packed]),
+    Begun = [{N, hb_cron_stand_ins:start_once(ProcId, Options, Cursor)} || {_, N, ProcId, Options, Cursor} <- Sorted],
+    [Outcome || {_, Outcome} <- lists:sort(Refused ++ Begun)].
+
+packed({ok, Given}, {ok, #{cursor := Cursor}}) ->
+    try {ok, hb_cron_cluster_options:pack(Given), Cursor}
+    catch error:Reason -> {error, Reason}
+    end;
+packed(_, {error, Reason}) ->
+    {error, Reason}.
+
 %% @doc Adds the processes of `cron_processes' that the database does not have. Those that it has are not changed, also
 %% if they were stopped. Returns once all are recorded.
 -spec add_configured([term()]) -> ok.
 add_configured(Entries) ->
-    lists:foreach(fun(Entry) ->
-        try
-            {ProcId, Options} = hb_cron_process_entry:read(Entry),
-            #{cursor := Cursor} = hb_cron_options:for_monitor(ProcId, Options),
-            {add, ProcId, hb_cron_cluster_options:pack(Options), Cursor}
-        of
-            Request -> add(Request, 1)
-        catch
-            error:Reason ->
-                hb_cron_host_logger:log(undefined, {error, bad_cron_process, hb_cron_secret:redact({Entry, Reason})})
-        end
-    end, Entries).
+    lists:foreach(fun(Starts) -> add(Starts, 1) end, hb_cron_recorder:divide([Start || Entry <- Entries, Start <- to_add(Entry)])).
 
-add(Request, Failures) ->
-    case hb_cron_cluster_request:call(Request) of
+to_add(Entry) ->
+    try
+        {ProcId, Options} = hb_cron_process_entry:read(Entry),
+        #{cursor := Cursor} = hb_cron_options:for_monitor(ProcId, Options),
+        [{ProcId, hb_cron_cluster_options:pack(Options), Cursor}]
+    catch
+        error:Reason ->
+            hb_cron_host_logger:log(undefined, {error, bad_cron_process, hb_cron_secret:redact({Entry, Reason})}),
+            []
+    end.
+
+add(Starts, Failures) ->
+    case hb_cron_cluster_request:call({add_all, Starts}) of
         {ok, _} ->
             ok;
         {error, Reason} ->
+            [{ProcId, _, _} | _] = Starts,
             _ = hb_cron_retry_policy:is_reported(Failures) andalso
-                hb_cron_host_logger:log(undefined, {error, not_recorded, {element(2, Request), add, Reason, Failures}}),
+                hb_cron_host_logger:log(undefined, {error, not_recorded, {ProcId, add, Reason, Failures}}),
             receive after rand:uniform(hb_cron_retry_policy:longest_pause(Failures, ?BACKOFF)) -> ok end,
-            add(Request, Failures + 1)
+            add(Starts, Failures + 1)
     end.
 
 %% @doc Stops a process, or that of a stand-in or of a monitor of this host node. Does not wait.
@@ -94,22 +117,34 @@ stop(Id) ->
 %% monitor and saved its acks, at most `Timeout' ms.
 -spec stop(pid() | binary(), timeout()) -> ok | {error, timeout | not_durable | not_monitored}.
 stop(ProcId, Timeout) when is_binary(ProcId) ->
-    case find(ProcId) of
-        {ok, #{watched := true}} -> stop_process(ProcId, Timeout);
+    Deadline = hb_cron_deadline:new(Timeout),
+    case recorded(ProcId, Deadline) =:= ok andalso find(ProcId) of
+        {ok, #{watched := true}} -> stop_recorded(ProcId, Deadline);
         {error, _} -> {error, not_durable};
+        false -> {error, timeout};
         _ -> {error, not_monitored}
     end;
 stop(Pid, Timeout) ->
     case process_of(Pid) of
-        {ok, ProcId} -> stop_process(ProcId, Timeout);
-        none -> ok
+        {ok, ProcId} ->
+            Deadline = hb_cron_deadline:new(Timeout),
+            case recorded(ProcId, Deadline) of
+                ok -> stop_recorded(ProcId, Deadline);
+                {error, timeout} -> ok = stop(Pid), {error, timeout}
+            end;
+        none ->
+            ok
     end.
 
-stop_process(ProcId, Timeout) ->
-    case hb_cron_cluster_request:call({stop, ProcId}, limit(Timeout)) of
+%% Waits until the start of the stand-in of this host node, if there is one, is recorded: a stop must not overtake it.
+recorded(ProcId, Deadline) ->
+    until(fun() -> hb_cron_stand_ins:is_recorded(ProcId) end, Deadline).
+
+stop_recorded(ProcId, Deadline) ->
+    case hb_cron_cluster_request:call({stop, ProcId}, limit(hb_cron_deadline:left(Deadline))) of
         ok ->
             ok = hb_cron_stand_ins:gone(ProcId),
-            until(fun() -> has_ended(ProcId) end, hb_cron_deadline:new(Timeout));
+            until(fun() -> has_ended(ProcId) end, Deadline);
         {error, _} ->
             {error, not_durable}
     end.

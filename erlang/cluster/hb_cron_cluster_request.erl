@@ -4,10 +4,11 @@
 
 -export([call/1, call/2]).
 
--export_type([request/0, process_row/0]).
+-export_type([request/0, start/0, process_row/0]).
 
 -type request() :: {start, ProcId :: binary(), Options :: binary(), hb_cron_options:cursor()}
                  | {add, ProcId :: binary(), Options :: binary(), hb_cron_options:cursor()}
+                 | {start_all | add_all, [start()]}
                  | {stop | forget | tick, ProcId :: binary()}
                  | {ended, ProcId :: binary(), Generation :: integer()}
                  | {set_options, ProcId :: binary(), Generation :: integer(), Options :: binary()}
@@ -19,6 +20,7 @@
                  | {settle, ProcId :: binary(), Id :: pos_integer(), Wish :: integer(), ok | {error, Reason :: binary()}}.
 %% The answers:
 %% `start', `add' `{ok, Changed}': whether it was started or added; otherwise nothing is changed
+%% `start_all', `add_all' `{ok, [Changed]}', in the order of the starts
 %% `stop', `tick', `ended', `settle', `tidy' `ok'
 %% `forget', `set_options', `discard' `ok', or `{error, not_found}' if there was nothing to change
 %% `find' `{ok, [process_row()]}'
@@ -28,6 +30,9 @@
 %% `wish' `{ok, open | gone | replaced | {refused, Reason}}'
 %% All of them `{error, Reason}', a text, if the database does not answer: then it is unknown whether the request was
 %% carried out.
+
+-type start() :: {ProcId :: binary(), Options :: binary(), hb_cron_options:cursor()}.
+%% One of many starts.
 
 -type process_row() :: #{
     process := binary(), watched := boolean(), ended := boolean(), options := binary(), generation := integer(),

@@ -100,7 +100,7 @@ handle_info({hb_cron_cluster, left}, #state{leaving = From} = State) ->
     _ = From =:= none orelse gen_server:reply(From, ok),
     {noreply, State#state{leaving = none}};
 handle_info(start_some, State) ->
-    {noreply, start_some(?SLICE, State#state{starting = false})};
+    {noreply, start_some(State#state{starting = false})};
 handle_info({'DOWN', Ref, process, Pid, _}, #state{ending = Ending, redelivering = Redelivering} = State) ->
     case maps:take(Ref, Ending) of
         {{ProcId, Shard, _}, Rest} -> {noreply, has_ended(ProcId, Shard, State#state{ending = Rest})};
@@ -189,20 +189,19 @@ start_later(Start, #state{starts = Starts, starting = Starting} = State) ->
     State#state{starts = queue:in(Start, Starts), starting = true}.
 
 %% Messages are served between two slices: a shard may be lost again before its last monitor is started.
-start_some(0, State) ->
-    self() ! start_some,
-    State#state{starting = true};
-start_some(Left, #state{starts = Starts} = State) ->
+start_some(#state{starts = Starts} = State) ->
+    {Some, Rest} = take(?SLICE, Starts, []),
+    ok = hb_cron_ownership_jobs:start_all([Start || {ProcId, Stake, _, _} = Start <- Some, is_current(ProcId, Stake, State)]),
+    IsLast = queue:is_empty(Rest),
+    _ = IsLast orelse (self() ! start_some),
+    State#state{starts = Rest, starting = not IsLast}.
+
+take(0, Starts, Some) ->
+    {lists:reverse(Some), Starts};
+take(Left, Starts, Some) ->
     case queue:out(Starts) of
-        {empty, _} ->
-            State;
-        {{value, {ProcId, Stake, Packed, Asked}}, Rest} ->
-            Next = State#state{starts = Rest},
-            ok = case is_current(ProcId, Stake, Next) of
-                true -> hb_cron_ownership_jobs:start(ProcId, Stake, Packed, Asked);
-                false -> ok
-            end,
-            start_some(Left - 1, Next)
+        {{value, Start}, Rest} -> take(Left - 1, Rest, [Start | Some]);
+        {empty, _} -> {lists:reverse(Some), Starts}
     end.
 
 is_current(ProcId, {Shard, Epoch, Generation}, #state{shards = Shards}) ->

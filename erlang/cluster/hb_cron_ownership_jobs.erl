@@ -2,28 +2,28 @@
 %%% resumed, and what the database must know is sent in a process of its own.
 -module(hb_cron_ownership_jobs).
 
--export([start/4, set_paused/3, record_end/2, redeliver/4, check_stand_ins/0, tidy/0]).
+-export([start_all/1, set_paused/3, record_end/2, redeliver/4, check_stand_ins/0, tidy/0]).
 
 %% How many processes with a stand-in are looked for at a time.
 -define(STAND_INS, 500).
 
-%% @doc Starts the monitor of a process with the options that the database has. It polls at once if a caller has ever
-%% requested that: the request may be as new as the start.
--spec start(ProcId :: binary(), hb_cron_ownership:stake(), Options :: binary(), Asked :: integer()) -> ok.
-start(ProcId, {Shard, _, _} = Stake, Packed, Asked) ->
-    case hb_cron_cluster_options:unpack(Packed) of
-        {ok, Given} ->
-            try hb_cron_sup:start_monitor([ProcId, (hb_cron_options:for_monitor(ProcId, Given))#{stake => Stake}]) of
-                {ok, Monitor} ->
-                    _ = is_pid(Monitor) andalso Asked =/= 0 andalso (Monitor ! tick),
-                    hb_cron_unstarted:started(ProcId);
-                {error, Reason} -> not_started(ProcId, Shard, Reason)
-            catch
-                _:Reason -> not_started(ProcId, Shard, Reason)
-            end;
-        {error, Reason} ->
-            not_started(ProcId, Shard, Reason)
-    end.
+%% @doc Starts the monitors of processes with the options that the database has. A monitor polls at once if a caller has
+%% ever requested that: the request may be as new as the start.
+-spec start_all([{ProcId :: binary(), hb_cron_ownership:stake(), Options :: binary(), Asked :: integer()}]) -> ok.
+start_all(Starts) ->
+    Made = hb_cron_options:for_monitors([{ProcId, hb_cron_cluster_options:unpack(Packed)} || {ProcId, _, Packed, _} <- Starts]),
+    Outcomes = hb_cron_monitors:start_all([{ProcId, at_stake(Options, Stake)}
+                                           || {{ProcId, Options}, {_, Stake, _, _}} <- lists:zip(Made, Starts)]),
+    lists:foreach(fun
+        ({{error, Reason}, {ProcId, {Shard, _, _}, _, _}}) ->
+            not_started(ProcId, Shard, Reason);
+        ({{Is, {Monitor, _}}, {ProcId, _, _, Asked}}) ->
+            _ = Is =:= started andalso Asked =/= 0 andalso (Monitor ! tick),
+            ok = hb_cron_unstarted:started(ProcId)
+    end, lists:zip(Outcomes, Starts)).
+
+at_stake({ok, Options}, Stake) -> {ok, Options#{stake => Stake}};
+at_stake(Other, _Stake) -> Other.
 
 %% Until its options or this host node's configuration change, no start can succeed here.
 not_started(ProcId, Shard, Reason) ->
@@ -91,15 +91,15 @@ check_stand_ins() -> check_stand_ins(<<>>).
 
 check_stand_ins(After) ->
     case hb_cron_stand_ins:processes(After, ?STAND_INS) of
-        [] ->
+        done ->
             ok;
-        ProcIds ->
-            _ = case hb_cron_cluster_request:call({find, ProcIds}) of
+        {ProcIds, Last} ->
+            _ = case ProcIds =/= [] andalso hb_cron_cluster_request:call({find, ProcIds}) of
                 {ok, Rows} ->
                     Watched = [ProcId || #{process := ProcId, watched := true} <- Rows],
-                    lists:foreach(fun hb_cron_stand_ins:gone/1, ProcIds -- Watched);
-                {error, _} ->
+                    lists:foreach(fun hb_cron_stand_ins:gone/1, ordsets:subtract(ProcIds, ordsets:from_list(Watched)));
+                _ ->
                     ok
             end,
-            check_stand_ins(lists:last(ProcIds))
+            check_stand_ins(Last)
     end.

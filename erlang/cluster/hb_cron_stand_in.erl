@@ -59,7 +59,7 @@ handle_cast(_Cast, State) ->
 handle_info(record, #state{request = none} = State) ->
     {noreply, State, hibernate};
 handle_info(record, #state{request = Request} = State) ->
-    record(Request, hb_cron_cluster_request:call(Request), State);
+    record(Request, request(Request), State);
 handle_info(tick, #state{request = none, proc_id = ProcId} = State) ->
     ok = drop_ticks(),
     %% A tick is a hint: the process is polled at its rate in any case.
@@ -78,6 +78,10 @@ handle_info(gone, #state{request = none} = State) ->
 handle_info(_Stray, State) ->
     {noreply, State}.
 
+%% Starts are recorded together.
+request({start, ProcId, Options, Cursor}) -> hb_cron_recorder:start({ProcId, Options, Cursor});
+request(Request) -> hb_cron_cluster_request:call(Request).
+
 drop_ticks() ->
     receive tick -> drop_ticks()
     after 0 -> ok
@@ -86,6 +90,7 @@ drop_ticks() ->
 record({stop, _}, ok, State) ->
     {stop, normal, State};
 record({start, ProcId, _, Cursor}, {ok, IsStarted}, #state{logger = Logger} = State) ->
+    ok = hb_cron_stand_ins:recorded(ProcId),
     Type = case IsStarted of true -> started_in_cluster; false -> already_monitored end,
     ok = hb_cron_host_logger:log(Logger, {ok, Type, {ProcId, Cursor}}),
     _ = State#state.ticked andalso (self() ! tick),

@@ -3,10 +3,10 @@
 -module(hb_cron_stand_ins).
 -behaviour(supervisor).
 
--export([create/0, start_link/0, start/3, find/1, process_of/1, processes/2, claim/3, leave/2, gone/1]).
+-export([create/0, start_link/0, start/3, start_once/3, find/1, process_of/1, processes/2, claim/3, recorded/1, is_recorded/1, leave/2, gone/1]).
 -export([init/1]).
 
-%% {ProcId, StandIn, Logger} and {StandIn, ProcId}. All pids come before all binaries.
+%% {ProcId, StandIn, Logger, IsRecorded} and {StandIn, ProcId}. All pids come before all binaries.
 -define(TABLE, hb_cron_stand_ins).
 
 %% @doc Creates the table; the caller owns it.
@@ -30,21 +30,41 @@ init([]) ->
 -spec start(ProcId :: binary(), Options :: binary(), hb_cron_options:cursor()) ->
     {StandIn :: pid(), hb_cron_host_logger:logger()}.
 start(ProcId, Options, Cursor) ->
+    case start_once(ProcId, Options, Cursor) of
+        {error, Reason} -> error(Reason);
+        {_, StandIn} -> StandIn
+    end.
+
+%% @doc The same, and whether there was one.
+-spec start_once(ProcId :: binary(), Options :: binary(), hb_cron_options:cursor()) ->
+    {started | already_monitored, {StandIn :: pid(), hb_cron_host_logger:logger()}} | {error, {not_started, Reason :: term()}}.
+start_once(ProcId, Options, Cursor) ->
     case find(ProcId) of
         {ok, Found} ->
-            Found;
+            {already_monitored, Found};
         none ->
-            case supervisor:start_child(?MODULE, [ProcId, Options, Cursor]) of
-                {ok, _} -> start(ProcId, Options, Cursor);
-                {error, Reason} -> error({not_started, Reason})
+            try supervisor:start_child(?MODULE, [ProcId, Options, Cursor]) of
+                {ok, undefined} -> start_once(ProcId, Options, Cursor);
+                {ok, StandIn} -> {started, {StandIn, logger_of(ProcId, StandIn)}};
+                {error, Reason} -> {error, {not_started, Reason}}
+            catch
+                %% The tree is going down.
+                exit:{Reason, _} -> {error, {not_started, Reason}}
             end
+    end.
+
+%% It may have ended in between.
+logger_of(ProcId, StandIn) ->
+    case find(ProcId) of
+        {ok, {StandIn, Logger}} -> Logger;
+        _ -> undefined
     end.
 
 %% @doc The stand-in of a process.
 -spec find(ProcId :: binary()) -> {ok, {StandIn :: pid(), hb_cron_host_logger:logger()}} | none.
 find(ProcId) ->
     case ets:lookup(?TABLE, ProcId) of
-        [{_, StandIn, Logger}] ->
+        [{_, StandIn, Logger, _}] ->
             case is_process_alive(StandIn) of
                 true -> {ok, {StandIn, Logger}};
                 false -> ok = leave(ProcId, StandIn), none
@@ -63,24 +83,39 @@ process_of(StandIn) ->
         error:badarg -> none
     end.
 
-%% @doc At most so many processes with a stand-in, in the order of their ids, after one; `<<>>' comes before all.
--spec processes(After :: binary(), Limit :: pos_integer()) -> [ProcId :: binary()].
-processes(After, Limit) ->
-    case ets:next(?TABLE, After) of
-        '$end_of_table' -> [];
-        ProcId when Limit > 1 -> [ProcId | processes(ProcId, Limit - 1)];
-        ProcId -> [ProcId]
-    end.
+%% @doc At most so many processes with a stand-in, in the order of their ids, after one, and the last process that was
+%% looked at; `<<>>' comes before all. Without those whose start is not recorded.
+-spec processes(After :: binary(), Limit :: pos_integer()) -> {[ProcId :: binary()], Last :: binary()} | done.
+processes(After, Limit) -> processes(ets:next(?TABLE, After), Limit, [], done).
+
+processes('$end_of_table', _Limit, [], done) -> done;
+processes(ProcId, Limit, Found, Last) when ProcId =:= '$end_of_table'; Limit =:= 0 -> {lists:reverse(Found), Last};
+processes(ProcId, Limit, Found, _Last) ->
+    Next = case is_recorded(ProcId) of true -> [ProcId | Found]; false -> Found end,
+    processes(ets:next(?TABLE, ProcId), Limit - 1, Next, ProcId).
 
 %% @doc Makes a process the stand-in of `ProcId', unless there is one.
 -spec claim(ProcId :: binary(), StandIn :: pid(), hb_cron_host_logger:logger()) -> boolean().
 claim(ProcId, StandIn, Logger) ->
-    ets:insert_new(?TABLE, [{ProcId, StandIn, Logger}, {StandIn, ProcId}]).
+    ets:insert_new(?TABLE, [{ProcId, StandIn, Logger, false}, {StandIn, ProcId}]).
+
+%% @doc The start of a process is in the database.
+-spec recorded(ProcId :: binary()) -> ok.
+recorded(ProcId) ->
+    _ = ets:update_element(?TABLE, ProcId, {4, true}),
+    ok.
+
+%% @doc Whether it is. A process without a stand-in on this host node was started by another one.
+-spec is_recorded(ProcId :: binary()) -> boolean().
+is_recorded(ProcId) ->
+    try ets:lookup_element(?TABLE, ProcId, 4)
+    catch error:badarg -> true
+    end.
 
 %% @doc A stand-in ends.
 -spec leave(ProcId :: binary(), StandIn :: pid()) -> ok.
 leave(ProcId, StandIn) ->
-    true = ets:match_delete(?TABLE, {ProcId, StandIn, '_'}),
+    true = ets:match_delete(?TABLE, {ProcId, StandIn, '_', '_'}),
     true = ets:delete(?TABLE, StandIn),
     ok.
 

@@ -8,8 +8,10 @@
 //! generation or seq move cursors back, and that these statements do not.
 //!
 //! Those of the protocol and of cursors are here. [`mod@wishes`] has those of users that change a
-//! process, [`letters`] those of dead letters, and [`listing`] those that only read.
+//! process, [`batches`] those that start many, [`letters`] those of dead letters, and [`listing`] those that
+//! only read.
 
+pub mod batches;
 pub mod letters;
 pub mod listing;
 pub mod wishes;

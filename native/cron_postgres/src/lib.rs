@@ -49,6 +49,7 @@ mod request;
 mod requests;
 mod row;
 mod shared;
+mod starts;
 mod status;
 mod tls;
 mod url;
@@ -65,7 +66,8 @@ pub use lease::Lease;
 pub use owner::Owner;
 pub use process_row::ProcessRow;
 pub use request::{
-    Answer, Import, Known, Located, NodeRow, Request, RequestError, SavedLetter, Totals, WishState,
+    Answer, Import, Known, Located, NodeRow, Request, RequestError, SavedLetter, Start, Totals,
+    WishState,
 };
 pub use status::{PeerStatus, Status};
 pub use tls::CertificatesError;

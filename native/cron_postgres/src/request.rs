@@ -22,6 +22,9 @@ pub enum Request {
         /// What happens if the process is known.
         known: Known,
     },
+    /// Start processes by few statements. The answer is [`Answer::ChangedEach`], as [`Request::Start`]
+    /// would answer each. If there is none, some of them may be started.
+    StartAll(Vec<Start>),
     /// Stop a process. Its cursor stays. The answer is [`Answer::Changed`].
     Stop(ProcessId),
     /// The owner has ended the monitor of a stopped process of this generation. The answer is
@@ -114,6 +117,19 @@ pub enum Known {
     Leave,
 }
 
+/// One of many processes to start: see [`Request::Start`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Start {
+    /// The process.
+    pub process: ProcessId,
+    /// Its options, opaque here.
+    pub options: Vec<u8>,
+    /// Its position, opaque here.
+    pub position: Vec<u8>,
+    /// What happens if the process is known.
+    pub known: Known,
+}
+
 /// A process to import.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Import {
@@ -137,6 +153,8 @@ pub struct Import {
 pub enum Answer {
     /// Whether there was something to change.
     Changed(bool),
+    /// The same for each of several processes, in their order.
+    ChangedEach(Vec<bool>),
     /// The wish; `None`: there is no such dead letter.
     Wished(Option<i64>),
     /// What has become of a wish.

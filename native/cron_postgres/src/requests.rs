@@ -5,7 +5,7 @@ use crate::connection::Connection;
 use crate::error::DatabaseError;
 use crate::lane::Lane;
 use crate::request::{Answer, Request, RequestError};
-use crate::{letters, listing, random, users};
+use crate::{letters, listing, random, starts, users};
 use cron_cluster::Incarnation;
 use cron_cluster::sql::{letters as letters_sql, wishes};
 use std::time::Duration;
@@ -31,6 +31,9 @@ async fn perform(
     let changed = match request {
         Request::Start { process, options, position, known } => {
             users::start(on, *process, mark, (options, position), *known).await?
+        }
+        Request::StartAll(all) => {
+            return Ok(Answer::ChangedEach(starts::start_all(on, all, mark).await?));
         }
         Request::Stop(process) => {
             let values = [(&wall() as &_, Type::INT8)];

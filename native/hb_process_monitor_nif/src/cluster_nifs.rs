@@ -8,9 +8,10 @@ use crate::cluster::{Membership, requests};
 use crate::engine_handle::EngineHandle;
 use crate::handle::Handle;
 use crate::terms::{millis, named};
-use cron_cluster::{SHARDS, ShardId, Stake};
+use cron_cluster::{SHARDS, ShardId, Stake, shard_of};
+use cron_engine::ProcessId;
 use cron_engine::histogram::Snapshot;
-use rustler::{Atom, Encoder, Env, Error, NifResult, ResourceArc, Term};
+use rustler::{Atom, Binary, Encoder, Env, Error, NifResult, ResourceArc, Term};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -60,6 +61,12 @@ fn cluster_request(
     request: Term<'_>,
 ) -> NifResult<u64> {
     requests::send(env, &membership(&engine)?.cluster, request)
+}
+
+/// The shard of a process.
+#[rustler::nif]
+fn cluster_shard(process: Binary<'_>) -> NifResult<u16> {
+    Ok(shard_of(&ProcessId::new(&process).ok_or(Error::BadArg)?, SHARDS).0)
 }
 
 /// What this host node sees of the cluster.

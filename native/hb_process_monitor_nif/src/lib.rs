@@ -108,6 +108,8 @@ mod atoms {
         forget,
         start,
         add,
+        start_all,
+        add_all,
         letter,
         letters,
         redeliver,

@@ -28,7 +28,7 @@ all() ->
      {library_version, [], 20}, {log_to_self, [level], 50}, {metrics, [], 20}, {events_to_self, [which], 50},
      {may_push, [handle], 50}, {lease_allows, [{engine, ?ANY}], 20}, {cluster_attach, [{engine, ?ANY}], 10},
      {cluster_stopped, [{engine, ?ANY}, u64, u64], 10}, {cluster_leave, [{engine, ?ANY}], 10},
-     {cluster_request, [{engine, ?ANY}, binary], 10}, {cluster_status, [{engine, ?ANY}], 10},
+     {cluster_request, [{engine, ?ANY}, binary], 10}, {cluster_shard, [binary], 10}, {cluster_status, [{engine, ?ANY}], 10},
      {cluster_export, [{engine, ?ANY}, binary], 10}, {cluster_import, [{engine, ?ANY}, binary, bool], 10}].
 
 %% Functions for pick/3.

@@ -7,6 +7,7 @@
     reason = "helpers of tests fail by a panic"
 )]
 
+mod batches;
 mod commits;
 mod concurrent;
 mod nodes;

@@ -15,3 +15,4 @@ mod node;
 mod pooler;
 mod requests;
 mod security;
+mod starts;

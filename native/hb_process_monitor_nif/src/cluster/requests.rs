@@ -9,7 +9,8 @@ use crate::terms::{bytes_term, position_term};
 use cron_checkpoint::{decode_position, encode_position};
 use cron_engine::{Position, ProcessId};
 use cron_postgres::{
-    Answer, Cluster, Known, Located, NewLetter, Request, RequestError, SavedLetter, WishState,
+    Answer, Cluster, Known, Located, NewLetter, Request, RequestError, SavedLetter, Start,
+    WishState,
 };
 use rustler::types::tuple::get_tuple;
 use rustler::{Atom, Binary, Decoder, Encoder, Env, Error, LocalPid, NifResult, Term};
@@ -55,6 +56,27 @@ fn reply(pid: LocalPid, number: u64, form: Form, answer: Result<Answer, RequestE
     });
 }
 
+/// Reads starts: a list of `{Process, Options, Cursor}`. `leaves`: processes that are known are left.
+fn starts(list: Term<'_>, leaves: bool) -> NifResult<Vec<Start>> {
+    list.list_length()?;
+    let starts: Vec<(Binary<'_>, Binary<'_>, Term<'_>)> = list.decode()?;
+    let read =
+        |(process, options, cursor): (Binary<'_>, Binary<'_>, Term<'_>)| -> NifResult<Start> {
+            let process = ProcessId::new(&process).ok_or(Error::BadArg)?;
+            Ok(start(process, options.to_vec(), position(cursor)?, leaves))
+        };
+    starts.into_iter().map(read).collect()
+}
+
+fn start(process: ProcessId, options: Vec<u8>, position: Position, leaves: bool) -> Start {
+    let known = match position {
+        _ if leaves => Known::Leave,
+        Position::Unresolved => Known::Continue,
+        _ => Known::Restart,
+    };
+    Start { process, options, position: encode_position(&position), known }
+}
+
 /// Reads a request: a tuple of its name, a process, and more.
 fn read(term: Term<'_>) -> NifResult<Request> {
     let parts = get_tuple(term)?;
@@ -69,6 +91,9 @@ fn read(term: Term<'_>) -> NifResult<Request> {
         let ids = processes.iter().map(|it| ProcessId::new(it).ok_or(Error::BadArg));
         return Ok(Request::Find(ids.collect::<NifResult<_>>()?));
     }
+    if name == atoms::start_all() || name == atoms::add_all() {
+        return Ok(Request::StartAll(starts(*process, name == atoms::add_all())?));
+    }
     let process = ProcessId::new(&process.decode::<Binary<'_>>()?).ok_or(Error::BadArg)?;
     let request = match rest {
         [] if name == atoms::stop() => Request::Stop(process),
@@ -79,13 +104,9 @@ fn read(term: Term<'_>) -> NifResult<Request> {
         [id] if name == atoms::redeliver() => Request::Redeliver(process, id.decode()?),
         [id] if name == atoms::discard() => Request::Discard(process, vec![id.decode()?]),
         [options, cursor] if name == atoms::start() || name == atoms::add() => {
-            let position = position(*cursor)?;
-            let known = match position {
-                _ if name == atoms::add() => Known::Leave,
-                Position::Unresolved => Known::Continue,
-                _ => Known::Restart,
-            };
-            let (options, position) = (bytes(*options)?, encode_position(&position));
+            let leaves = name == atoms::add();
+            let read = start(process, bytes(*options)?, position(*cursor)?, leaves);
+            let Start { process, options, position, known } = read;
             Request::Start { process, options, position, known }
         }
         [generation, options] if name == atoms::set_options() => {
@@ -122,6 +143,7 @@ fn answer_term<'a>(env: Env<'a>, form: Form, answer: &Answer) -> Term<'a> {
         (Form::Started, Answer::Changed(changed)) => (atoms::ok(), changed).encode(env),
         (Form::Done, Answer::Changed(_)) | (_, Answer::Changed(true)) => ok(),
         (_, Answer::Changed(false) | Answer::Wished(None)) => not_found(),
+        (_, Answer::ChangedEach(each)) => (atoms::ok(), each).encode(env),
         (_, Answer::Wished(Some(wish))) => (atoms::ok(), wish).encode(env),
         (_, Answer::Wish(state)) => (atoms::ok(), wish_term(env, state)).encode(env),
         (Form::OneLetter, Answer::Letters { letters, .. }) => match letters.as_slice() {
