@@ -5,7 +5,7 @@
 %%% configured started once the host runs ({@link hb_cron_autostart}).
 -module(hb_process_monitor).
 
--export([start/1, start/2, start/3]).
+-export([start/1, start/2, start/3, start_all/1]).
 -export([stop/1, stop/2]).
 %% The checkpoint
 -export([resume_all/0, forget/1]).
@@ -30,7 +30,7 @@
 %% How often it looks whether modules can be loaded, in ms.
 -define(BOOT_POLL, 100).
 
--export_type([process_id/0, options/0, dead_letter/0]).
+-export_type([process_id/0, options/0, entry/0, outcome/0, dead_letter/0]).
 
 -type process_id() :: binary() | string().
 %% The 43 characters of an AO process id, or its 32 bytes as a binary.
@@ -44,6 +44,14 @@
 }.
 %% `rate' in ms, at most 4294967295; `logger' a running hb_logger; `paused': whether to wait for {@link resume/1}.
 %% The others, such as `cron_node', are in docs/options.md.
+
+-type entry() :: process_id() | {process_id(), options()}.
+%% A process to start, with its options.
+
+-type outcome() :: {started | already_monitored, {Monitor :: pid(), hb_cron_host_logger:logger()}}
+                 | {error, Reason :: term()}.
+%% What became of an entry. `already_monitored': the process had this monitor, which was not changed. The reasons are those
+%% that {@link start/2} raises, and `{bad_entry, Term}'.
 
 -type dead_letter() :: #{
     id := pos_integer(),
@@ -86,6 +94,17 @@ start(ProcID, Rate) ->
     {Monitor :: pid(), Logger :: hb_cron_host_logger:logger()}.
 start(ProcID, Rate, Cursor) ->
     start(ProcID, #{rate => Rate, cursor => Cursor}).
+
+%% @doc Starts monitoring many processes, each as {@link start/2} does, and returns the outcome of each entry, in the order
+%% of the list. An entry that is invalid stops none of the others; of entries with the same process the first valid one
+%% counts. 100,000 processes take seconds, in which the ticks of other monitors come as usual. If this node ends meanwhile,
+%% processes that were started are resumed as after {@link start/2}. Can be called again with the same list.
+%%
+%% Raises as {@link start/2} if the application does not start.
+-spec start_all([entry()]) -> [outcome()].
+start_all(Entries) when length(Entries) >= 0 ->
+    ok = ensure_loaded(),
+    hb_cron_start_all:start_all(Entries).
 
 %% @doc Stops a monitor: it finishes the push under way and starts no other. Does not wait. Given the pid of a
 %% monitor that crashed, or the process, stops the monitor that was started in its place, or cancels its restart. In a

@@ -30,9 +30,9 @@
     hb_cron_retry, hb_cron_retry_policy, hb_cron_router, hb_cron_run_state, hb_cron_schedule, hb_cron_secret,
     hb_cron_server, hb_cron_settings, hb_cron_spawn, hb_cron_stand_in, hb_cron_stand_ins, hb_cron_standalone,
     hb_cron_standalone_arguments, hb_cron_standalone_push, hb_cron_standalone_status, hb_cron_start,
-    hb_cron_status_words, hb_cron_stop, hb_cron_sup, hb_cron_supervisor_child, hb_cron_sys_status, hb_cron_table,
-    hb_cron_totals, hb_cron_transfer, hb_cron_unstarted, hb_process_monitor, hb_process_monitor_log_format,
-    hb_process_monitor_nif
+    hb_cron_start_all, hb_cron_status_words, hb_cron_stop, hb_cron_sup, hb_cron_supervisor_child,
+    hb_cron_sys_status, hb_cron_table, hb_cron_totals, hb_cron_transfer, hb_cron_unstarted, hb_process_monitor,
+    hb_process_monitor_log_format, hb_process_monitor_nif
 ]).
 
 %% @doc All modules of the application. The last one is loaded last.

@@ -31,6 +31,10 @@ all_test_() ->
             fun cluster_exported_and_imported_is_the_same/1,
             fun node_with_a_checkpoint_moves_to_a_cluster/1,
             fun transfer_that_cannot_be_is_an_error/1,
+            fun many_started_processes_are_pushed_by_their_owner/1,
+            fun entry_of_many_that_is_invalid_is_its_own_outcome/1,
+            fun recorder_that_is_killed_meanwhile_loses_no_start/1,
+            fun database_lost_meanwhile_gets_every_start/1,
             fun option_that_cannot_move_is_refused/1,
             fun start_link_is_refused/1
         ]]}]
@@ -233,6 +237,64 @@ engine_that_is_killed_keeps_its_monitors(Cu) ->
     StandIn ! tick,
     harness:await_results(4, 5),
     ?assertEqual(Monitor, monitor_of(Id)).
+
+entries(Cu, Ids) -> [{Id, #{rate => 3600000, cron_node => test_cu:url(Cu), cursor => earliest}} || Id <- Ids].
+
+%% There may be no tables yet.
+recorded() -> element(2, postgres_server:try_sql(persistent_term:get({?MODULE, server}), "SELECT count(*) FROM hb_cron.process WHERE watched")).
+
+many_started_processes_are_pushed_by_their_owner(Cu) ->
+    Ids = [harness:proc_id() || _ <- lists:seq(1, 1500)],
+    Outcomes = hb_process_monitor:start_all(entries(Cu, Ids)),
+    lists:foreach(fun({Id, {started, {StandIn, _}}}) ->
+        ?assertEqual({ok, Id}, hb_cron_stand_ins:process_of(StandIn))
+    end, lists:zip(Ids, Outcomes)),
+    ?assertEqual([{already_monitored, Started} || {started, Started} <- Outcomes], hb_process_monitor:start_all(entries(Cu, Ids))),
+    harness:eventually(fun() -> lists:all(fun(Id) -> hb_cron_registry:find(Id) =/= none end, Ids) end),
+    ?assertEqual("1500", recorded()),
+    Last = lists:last(Ids),
+    harness:report_pushes(Last),
+    test_cu:add(Cu, Last, 3),
+    {started, {StandIn, _}} = lists:last(Outcomes),
+    StandIn ! tick,
+    harness:await_results(1, 3).
+
+entry_of_many_that_is_invalid_is_its_own_outcome(Cu) ->
+    [One, Other] = Ids = [harness:proc_id() || _ <- "ab"],
+    Large = #{cron_push => {large, list_to_atom(lists:duplicate(255, $a))}, rate => 0},
+    ?assertMatch([{started, {StandIn, _}}, {error, {bad_process_id, <<"short">>}}, {error, {bad_option, logger, _}},
+                  {error, {bad_rate, 0}}, {already_monitored, {StandIn, _}}, {started, {_, _}}],
+                 hb_process_monitor:start_all([hd(entries(Cu, [One])), <<"short">>, {Other, #{logger => self()}}, {Other, Large}
+                                               | entries(Cu, [One, Other])])),
+    harness:eventually(fun() -> lists:all(fun(Id) -> hb_cron_registry:find(Id) =/= none end, Ids) end),
+    ?assertEqual("2", recorded()).
+
+%% Its callers repeat their starts.
+recorder_that_is_killed_meanwhile_loses_no_start(Cu) ->
+    {_, _} = start(Cu, harness:proc_id()),
+    harness:eventually(fun() -> recorded() =:= "1" end),
+    ok = sys:suspend(hb_cron_recorder),
+    Recorder = whereis(hb_cron_recorder),
+    Ids = [harness:proc_id() || _ <- lists:seq(1, 100)],
+    _ = hb_process_monitor:start_all(entries(Cu, Ids)),
+    harness:eventually(fun() -> process_info(Recorder, message_queue_len) =:= {message_queue_len, 100} end),
+    killed = harness:kill(Recorder),
+    harness:eventually(fun() -> lists:all(fun(Id) -> hb_cron_registry:find(Id) =/= none end, Ids) end),
+    ?assertEqual("101", recorded()).
+
+database_lost_meanwhile_gets_every_start(Cu) ->
+    Server = persistent_term:get({?MODULE, server}),
+    {_, _} = start(Cu, harness:proc_id()),
+    harness:eventually(fun() -> recorded() =:= "1" end),
+    Ids = [harness:proc_id() || _ <- lists:seq(1, 3000)],
+    Started = hb_process_monitor:start_all(entries(Cu, Ids)),
+    ok = postgres_server:kill(Server),
+    ?assertEqual([], [Other || Other <- Started, element(1, Other) =/= started]),
+    _ = postgres_server:restart(Server),
+    harness:eventually(fun() -> recorded() =:= "3001" end),
+    harness:eventually(fun() -> lists:all(fun(Id) -> hb_cron_registry:find(Id) =/= none end, Ids) end),
+    StandIns = [StandIn || {_, {StandIn, _}} <- Started],
+    ?assert(lists:all(fun is_process_alive/1, StandIns)).
 
 configured_processes_are_added_once(Cu) ->
     [Added, Stopped] = [harness:proc_id(), harness:proc_id()],
