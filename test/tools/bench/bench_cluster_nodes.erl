@@ -6,7 +6,7 @@
 %% The driver's calls
 -export([start/2, kill/1, call/4, sum/4, until/1, pushed/1, monitors/1, cpu/1]).
 %% Called in a node
--export([push/2, pushes/0, begin_all/2, commits/0]).
+-export([push/2, pushes/0, begin_all/2, begin_many/2, commits/0]).
 
 -export_type([cluster/0]).
 
@@ -130,6 +130,12 @@ pushes() -> counters:get(counted(), 1).
 begin_all(Numbers, Options) ->
     0 = pushes(),
     lists:foreach(fun(Number) -> {_, _} = hb_process_monitor:start(bench_monitors:id(Number), Options) end, Numbers).
+
+%% The same by one call.
+begin_many(Numbers, Options) ->
+    Outcomes = hb_process_monitor:start_all([{bench_monitors:id(Number), Options} || Number <- Numbers]),
+    [] = [Other || Other <- Outcomes, element(1, Other) =/= started],
+    ok.
 
 %% How many commits the checkpoint has made, how many seconds they took, and which bound 99 % of them did not exceed.
 commits() ->

@@ -13,8 +13,8 @@
 -module(bench_neighbours).
 
 -export([suite/1, measured/1]).
-%% For tracing
--export([collect/1]).
+%% For tracing, also by bench_starts
+-export([collect/1, ask/1, earliest_of/1, figures/2]).
 
 %% The time between the ticks of a monitor, and of a sampled one, in ms.
 -define(RATE, 60000).
@@ -90,9 +90,13 @@ measured(#{monitors := Count, pinned := Pinned, seconds := Seconds} = Run) ->
     _ = Pinned andalso pin(),
     _ = erlang:system_monitor(Collector, [{long_schedule, ?LONG}]),
     Figures = [{Phase, phase(Phase, Run, Fleet, Collector, Seconds)} || {Phase, _} <- phases()],
-    Times = lists:foldl(fun({_, #{ticks := Ticks}}, All) -> maps:merge_with(fun(_, A, B) -> A ++ B end, All, Ticks) end, #{}, Figures),
-    Earliest = maps:map(fun(_, Of) -> earliest(lists:usort([Time rem period() || Time <- Of])) end, Times),
+    Earliest = earliest_of([Ticks || {_, #{ticks := Ticks}} <- Figures]),
     maps:from_list([{Phase, figures(Raw, Earliest)} || {Phase, Raw} <- Figures]).
+
+%% The earliest place of each monitor within the period.
+earliest_of(All) ->
+    Times = lists:foldl(fun(Ticks, Before) -> maps:merge_with(fun(_, A, B) -> A ++ B end, Before, Ticks) end, #{}, All),
+    maps:map(fun(_, Of) -> earliest(lists:usort([Time rem period() || Time <- Of])) end, Times).
 
 %% The earliest place within the period: the one after the longest gap of the circle, at which most ticks arrive.
 earliest([First | Rest] = Places) ->
