@@ -192,9 +192,9 @@ or_zero(Ms) -> Ms.
 given({Key, monitor, _, Type, _, _}, Key, Value) ->
     hb_cron_option_type:is_valid(Type, Value) orelse bad(Key, Value);
 given({Key, node, _, _, _, _} = Entry, Key, Value) ->
-    InForce = case hb_cron_registry:node_options() of
-        #{Key := Known} -> Known;
-        #{} -> value(Entry, #{}, hb_cron_configuration:for_node())
+    InForce = case hb_cron_registry:node_option(Key, ?MODULE) of
+        ?MODULE -> value(Entry, #{}, hb_cron_configuration:for_node());
+        Known -> Known
     end,
     Value =:= InForce orelse bad(Key, Value);
 given(false, Key, Value) -> bad(Key, Value).

@@ -44,7 +44,7 @@
 %% @doc Whether this host node is in a cluster.
 -spec is_on() -> boolean().
 is_on() ->
-    maps:get(cron_cluster, hb_cron_registry:node_options(), undefined) =/= undefined.
+    hb_cron_registry:node_option(cron_cluster, undefined) =/= undefined.
 
 %% @doc Starts monitoring a process. Returns its stand-in at once, which records the start.
 -spec start(ProcId :: binary(), Given :: map()) -> hb_cron_start:started().

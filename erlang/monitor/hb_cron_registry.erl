@@ -11,7 +11,7 @@
 %% Inspection
 -export([size/0, listing/2, listing_of/1, words/1, stopping/1, set_trouble/2, trouble/1, counts/0]).
 %% The engine
--export([set_engine/3, engine/0, node_options/0]).
+-export([set_engine/3, engine/0, node_options/0, node_option/2]).
 %% Push devices
 -export([device/1, set_host_fault/1, host_fault/0]).
 
@@ -32,7 +32,8 @@
 -define(LEAVING, hb_cron_leaving).
 %% {Monitor, Trouble}: a monitor whose pushes fail. Nearly always empty.
 -define(TROUBLE, hb_cron_trouble).
-%% {engine, Engine, Ticker, NodeOptions}
+%% {engine, Engine, Ticker} and {{option, Key}, Value}: the options of scope node. Each has a row of its own, since
+%% `cron_processes' may name 100,000 processes, and what is read is copied.
 -define(ENGINE, hb_cron_current_engine).
 %% A key of the process dictionary.
 -define(SURVIVOR, hb_cron_survivor).
@@ -353,22 +354,30 @@ trouble(Monitor) ->
 -spec set_engine(hb_process_monitor_nif:engine(), Ticker :: pid(),
                  hb_cron_options:node_options()) -> ok.
 set_engine(Engine, Ticker, NodeOptions) ->
-    true = ets:insert(?ENGINE, {engine, Engine, Ticker, NodeOptions}),
+    Options = [{{option, Key}, Value} || {Key, Value} <- maps:to_list(NodeOptions)],
+    true = ets:insert(?ENGINE, [{engine, Engine, Ticker} | Options]),
     ok.
 
 %% @doc The engine to register with. It may have ended meanwhile.
 -spec engine() -> {ok, hb_process_monitor_nif:engine(), Ticker :: pid()} | none.
 engine() ->
     case rows(?ENGINE, engine) of
-        [{_, Engine, Ticker, _}] -> {ok, Engine, Ticker};
+        [{_, Engine, Ticker}] -> {ok, Engine, Ticker};
         [] -> none
     end.
 
 %% @doc The options of scope node that are in force; none before the first engine runs.
 -spec node_options() -> hb_cron_options:node_options().
 node_options() ->
-    try ets:lookup_element(?ENGINE, engine, 4)
+    try maps:from_list(ets:select(?ENGINE, [{{{option, '$1'}, '$2'}, [], [{{'$1', '$2'}}]}]))
     catch error:badarg -> #{}
+    end.
+
+%% @doc One of them, or a default before the first engine runs.
+-spec node_option(Key :: atom(), Default) -> term() | Default.
+node_option(Key, Default) ->
+    try ets:lookup_element(?ENGINE, {option, Key}, 2)
+    catch error:badarg -> Default
     end.
 
 %% @doc Where monitors with the same device note that it works: the time of the last push that succeeded, in ms of

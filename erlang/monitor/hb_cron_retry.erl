@@ -30,9 +30,9 @@
 -spec new(#{cron_push_attempts := pos_integer() | infinity,
             cron_push_backoff := hb_cron_retry_policy:backoff(), atom() => term()}) -> retrying().
 new(#{cron_push_attempts := Attempts, cron_push_backoff := Backoff}) ->
-    Max = case hb_cron_registry:node_options() of
-        #{cron_checkpoint := false} -> infinity;
-        #{} -> Attempts
+    Max = case hb_cron_registry:node_option(cron_checkpoint, undefined) of
+        false -> infinity;
+        _ -> Attempts
     end,
     #retrying{delivery = hb_cron_retry_policy:new(Max, Backoff)}.
 
