@@ -7,7 +7,6 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 /// The nodes of a monitor. Nearly all monitors have the same nodes, and share this value.
-#[derive(PartialEq, Eq)]
 pub(crate) struct Nodes {
     pub(crate) targets: Vec<Target>,
     pub(crate) hosts: Arc<[HostId]>,

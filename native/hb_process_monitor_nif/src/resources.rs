@@ -24,7 +24,13 @@ pub(crate) struct Resources {
     pub(crate) membership: Option<Arc<Membership>>,
     counters: Mutex<Counters>,
     /// The node list registered last, and its URLs as they were given. Nearly all monitors have the same one.
-    nodes: Mutex<Option<(Vec<Box<[u8]>>, Arc<Nodes>)>>,
+    nodes: Mutex<Option<Given>>,
+}
+
+/// A list of nodes, and its URLs as they were given.
+struct Given {
+    urls: Vec<Box<[u8]>>,
+    nodes: Arc<Nodes>,
 }
 
 /// A panic leaves nothing half written behind these locks.
@@ -55,7 +61,7 @@ impl Resources {
     /// longer than the rest of a registration. `Err` holds the first invalid URL.
     pub(crate) fn nodes<'a>(&self, urls: &[Binary<'a>]) -> Result<Arc<Nodes>, Binary<'a>> {
         let mut last = lock(&self.nodes);
-        if let Some((known, nodes)) = &*last
+        if let Some(Given { urls: known, nodes }) = &*last
             && known.len() == urls.len()
             && known.iter().zip(urls).all(|(known, url)| **known == **url)
         {
@@ -63,7 +69,7 @@ impl Resources {
         }
         let nodes = Arc::new(Nodes::new(urls)?);
         let urls = urls.iter().map(|url| url.as_slice().into()).collect();
-        *last = Some((urls, Arc::clone(&nodes)));
+        *last = Some(Given { urls, nodes: Arc::clone(&nodes) });
         Ok(nodes)
     }
 

@@ -22,8 +22,8 @@ fn many_starts_reach_the_owner_with_an_answer_for_each() {
     for number in 0..600 {
         node.seen(process(number), |row| row.watched);
     }
-    let none = Ok(Answer::ChangedEach(vec![false; 600]));
-    assert_eq!(node.ask(starts(0..600)), none, "all are watched");
+    let unchanged = Ok(Answer::ChangedEach(vec![false; 600]));
+    assert_eq!(node.ask(starts(0..600)), unchanged, "all are watched");
     assert_eq!(node.ask(Request::StartAll(vec![])), Ok(Answer::ChangedEach(vec![])));
 }
 

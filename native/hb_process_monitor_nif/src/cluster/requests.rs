@@ -63,18 +63,18 @@ fn starts(list: Term<'_>, leaves: bool) -> NifResult<Vec<Start>> {
     let read =
         |(process, options, cursor): (Binary<'_>, Binary<'_>, Term<'_>)| -> NifResult<Start> {
             let process = ProcessId::new(&process).ok_or(Error::BadArg)?;
-            Ok(start(process, options.to_vec(), position(cursor)?, leaves))
+            Ok(start(process, options.to_vec(), &position(cursor)?, leaves))
         };
     starts.into_iter().map(read).collect()
 }
 
-fn start(process: ProcessId, options: Vec<u8>, position: Position, leaves: bool) -> Start {
+fn start(process: ProcessId, options: Vec<u8>, position: &Position, leaves: bool) -> Start {
     let known = match position {
         _ if leaves => Known::Leave,
         Position::Unresolved => Known::Continue,
         _ => Known::Restart,
     };
-    Start { process, options, position: encode_position(&position), known }
+    Start { process, options, position: encode_position(position), known }
 }
 
 /// Reads a request: a tuple of its name, a process, and more.
@@ -105,7 +105,7 @@ fn read(term: Term<'_>) -> NifResult<Request> {
         [id] if name == atoms::discard() => Request::Discard(process, vec![id.decode()?]),
         [options, cursor] if name == atoms::start() || name == atoms::add() => {
             let leaves = name == atoms::add();
-            let read = start(process, bytes(*options)?, position(*cursor)?, leaves);
+            let read = start(process, bytes(*options)?, &position(*cursor)?, leaves);
             let Start { process, options, position, known } = read;
             Request::Start { process, options, position, known }
         }
