@@ -3,6 +3,7 @@
 
 pub(crate) mod ao_cursor;
 pub(crate) mod edges;
+pub(crate) mod interval;
 pub(crate) mod json;
 pub(crate) mod latest;
 pub mod page;

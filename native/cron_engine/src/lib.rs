@@ -41,6 +41,7 @@ mod monitor;
 pub mod pace;
 mod time;
 
+pub use decode::interval::Interval;
 pub use decode::latest::decode as decode_latest;
 pub use decode::page_error::PageError;
 pub use decode::request::{MAX_LIMIT, PageRequest};

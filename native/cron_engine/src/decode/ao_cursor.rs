@@ -2,6 +2,7 @@
 //! of its schedule. No request depends on what a cursor says. It is read to check that a page goes
 //! forward, and to know how far a page reaches.
 
+use crate::decode::interval::Interval;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use rustc_hash::FxHasher;
@@ -27,13 +28,14 @@ pub(crate) struct AoCursor {
 }
 
 /// The schedule of a cron result, from its name: `1-10-minutes` is the second schedule of its
-/// process and runs every ten minutes.
+/// process and runs every ten minutes. What follows the index is the tag `Cron-Interval` as it is,
+/// spaces included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Cron {
     /// The least number of schedules of the process.
     pub(crate) schedules: u64,
-    /// The time between two results, in ms; `None` if the name does not say it.
-    pub(crate) interval: Option<u64>,
+    /// How often it runs; `Unreadable` if the name does not say it.
+    pub(crate) interval: Interval,
 }
 
 impl AoCursor {
@@ -113,33 +115,12 @@ impl Cron {
     }
 
     fn named(name: &str) -> Self {
-        let mut parts = name.splitn(3, '-');
-        let index: Option<u64> = parts.next().and_then(|part| part.parse().ok());
-        let every = parts.next().and_then(|part| part.parse::<u64>().ok());
-        let unit = parts.next().and_then(unit);
-        let interval = every.zip(unit).and_then(|(every, unit)| every.checked_mul(unit));
-        Self {
-            // An enormous index in a name must not make steps vanish.
-            schedules: index.unwrap_or(0).saturating_add(1).min(100),
-            interval: interval.filter(|ms| *ms > 0),
-        }
+        let (index, tag) = name.split_once('-').unwrap_or((name, ""));
+        let index: Option<u64> = index.parse().ok();
+        let interval = index.map_or(Interval::Unreadable, |_| Interval::read(tag));
+        // An enormous index in a name must not make steps vanish.
+        Self { schedules: index.unwrap_or(0).saturating_add(1).min(100), interval }
     }
-}
-
-/// The milliseconds of a unit of time, in singular or plural.
-fn unit(name: &str) -> Option<u64> {
-    let ms = match name.strip_suffix('s').unwrap_or(name) {
-        "millisecond" => 1,
-        "second" => 1000,
-        "minute" => 60_000,
-        "hour" => 3_600_000,
-        "day" => 86_400_000,
-        "week" => 604_800_000,
-        "month" => 2_592_000_000,
-        "year" => 31_536_000_000,
-        _ => return None,
-    };
-    Some(ms)
 }
 
 #[derive(Deserialize)]

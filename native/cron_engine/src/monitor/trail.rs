@@ -130,8 +130,9 @@ impl Trail {
         };
         self.names.push(name);
         self.schedules = self.schedules.max(cron.schedules);
-        self.irregular |= cron.interval.is_none();
-        self.shortest = self.shortest.into_iter().chain(cron.interval).min();
+        let interval = cron.interval.millis();
+        self.irregular |= interval.is_none();
+        self.shortest = self.shortest.into_iter().chain(interval).min();
     }
 
     /// The time, in ms, that a page of `limit` results surely covers: no schedule seen has more

@@ -69,7 +69,7 @@ fn cursor_of_a_cron_result_says_its_time_and_schedule() {
     assert_eq!(cursor.timestamp, 1_760_000_001_000);
     assert!(cursor.cron.is_some());
     let cron = Cron::of(BASE64_STANDARD.encode(json).as_bytes()).unwrap();
-    assert_eq!((cron.schedules, cron.interval), (1, Some(1000)));
+    assert_eq!((cron.schedules, cron.interval), (1, Interval::Seconds(1)));
 }
 
 #[test]
@@ -108,24 +108,21 @@ fn cursor_that_is_anything_else_is_opaque() {
 }
 
 #[test]
-fn schedule_names_say_their_interval_where_they_are_of_the_usual_form() {
+fn schedule_names_say_their_interval_as_the_tag_does() {
     let interval = |name: &str| Cron::named(name).interval;
-    assert_eq!(interval("0-10-minutes"), Some(600_000));
-    assert_eq!(interval("3-1-hour"), Some(3_600_000));
-    for (unit, ms) in [
-        ("millisecond", 1),
-        ("second", 1000),
-        ("minute", 60_000),
-        ("hour", 3_600_000),
-        ("day", 86_400_000),
-        ("week", 604_800_000),
-        ("month", 2_592_000_000),
-        ("year", 31_536_000_000),
+    for (name, read) in [
+        ("0-10-minutes", Interval::Seconds(600)),
+        ("3-1-hour", Interval::Seconds(3600)),
+        ("1-1 hour", Interval::Seconds(3600)),
+        ("0- 2 - h", Interval::Seconds(7200)),
+        ("0-1-year", Interval::Seconds(31_557_600)),
+        ("0-10-blocks", Interval::Blocks),
+        ("0-1-month", Interval::Unreadable),
     ] {
-        assert_eq!(interval(&format!("0-2-{unit}s")), Some(2 * ms), "{unit}");
+        assert_eq!(interval(name), read, "{name}");
     }
     assert_eq!(Cron::named("3-1-hour").schedules, 4);
-    for odd in ["", "0", "0-x-minutes", "0-0-seconds", "0-1-fortnight", "0->>>?~~", "0--1-day"] {
-        assert_eq!(interval(odd), None, "{odd}");
+    for odd in ["", "0", "x-1-minute", "-1-minute", "0-0-seconds", "0->>>?~~", "0--1-day"] {
+        assert_eq!(interval(odd), Interval::Unreadable, "{odd}");
     }
 }
