@@ -37,6 +37,8 @@ pub struct Engine {
     ticks: Timers<MonitorId>,
     /// When to retry each monitor that failed.
     retries: Timers<MonitorId>,
+    /// When to send a tick between two points of the grid.
+    between: Timers<MonitorId>,
     /// When to let a probe through to a host whose breaker is open.
     probes: Timers<HostId>,
     /// Fetches under way: one for each monitor at a time, and some of monitors that are gone. An
@@ -59,6 +61,7 @@ impl Engine {
             monitors: FxHashMap::default(),
             ticks: Timers::default(),
             retries: Timers::default(),
+            between: Timers::default(),
             probes: Timers::default(),
             inflight: FxHashMap::default(),
             queue: Queue::new(config.max_inflight),
@@ -77,6 +80,7 @@ impl Engine {
             Event::Saved(id) => self.step(now, id, Monitor::saved),
             Event::Moved(id, hosts) => self.moved(now, id, hosts),
             Event::Removed(id) => self.removed(id),
+            Event::Suspended => self.monitors.values_mut().for_each(|monitor| monitor.suspended()),
             Event::Fetched(id, outcome) => {
                 if let Some(fetch) = self.inflight.remove(&id) {
                     self.fetched(now, id, fetch, outcome);
@@ -95,16 +99,20 @@ impl Engine {
                 continue;
             };
             let (next, missed) = monitor.grid.next_after(due, now);
-            let step = monitor.due();
+            let step = monitor.due(now);
             self.ticks.arm(next, id);
             if !monitor.is_paused() {
-                let busy = u64::from(step != Step::Tick);
-                self.counters.missed_ticks += missed + busy;
-                if busy == 0 {
-                    self.ticks_due.push(due);
+                self.counters.missed_ticks += missed;
+                match step {
+                    Step::Tick => self.ticks_due.push(due),
+                    Step::Quiet => self.counters.quiet_ticks += 1,
+                    _ => self.counters.missed_ticks += 1,
                 }
             }
             self.take(now, id, step);
+        }
+        while let Some((due, id)) = self.between.pop_due(now) {
+            self.step(now, id, |monitor| monitor.due_between(due));
         }
         while let Some((due, id)) = self.retries.pop_due(now) {
             self.step(now, id, |monitor| monitor.retry(due));
@@ -122,7 +130,8 @@ impl Engine {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Time> {
         let (tick, retry, probe) = (self.ticks.next(), self.retries.next(), self.probes.next());
-        tick.into_iter().chain(retry).chain(probe).min()
+        let between = self.between.next();
+        tick.into_iter().chain(retry).chain(probe).chain(between).min()
     }
 
     /// The next action, in order; `None` if there is none left.
@@ -233,7 +242,13 @@ impl Engine {
 
     fn take(&mut self, now: Time, id: MonitorId, step: Step) {
         match step {
-            Step::Nothing => {}
+            Step::Nothing | Step::Quiet => {}
+            Step::Between(at) => {
+                // What has passed was asked for by the request that just ended.
+                if at > now {
+                    self.between.arm(at, id);
+                }
+            }
             Step::Tick => {
                 self.counters.ticks += 1;
                 self.actions.push_back(Action::Tick { id });
@@ -280,7 +295,7 @@ impl Engine {
                 continue;
             };
             self.counters.queued = self.counters.queued.saturating_sub(1);
-            let Some(request) = monitor.take_turn() else { continue };
+            let Some(request) = monitor.take_turn(now) else { continue };
             let node = monitor.nodes.at(host);
             let probe = self.queue.begin(host, lane);
             let limited = lane == Lane::Fast && (probe || self.queue.is_crowded());

@@ -15,13 +15,16 @@
 //! perhaps `Rechecking`, `Begin` and `Walking`, back to `Idle`: see the `gap` module. A fetch that
 //! fails leads to `Waiting` from any state; from there a retry or a poll starts again. A push that
 //! fails is the concern of the monitor's process, which acks later. A paused monitor stays in
-//! `Idle` and gets no ticks.
+//! `Idle` and gets no ticks. A page after which nothing is expected ends a poll as an empty one does:
+//! see the `expected` module.
 //!
 //! It has no clock and sends nothing: the engine plans ticks and retries, decides which node is
 //! asked and when, and carries out each [`Step`]. Answers of CUs are handled in `answers`.
 
 mod answers;
 pub(crate) mod credit;
+pub(crate) mod delay;
+pub(crate) mod expected;
 pub(crate) mod gap;
 pub(crate) mod grid;
 pub(crate) mod id;
@@ -29,9 +32,10 @@ pub(crate) mod nodes;
 pub(crate) mod position;
 pub(crate) mod process;
 mod snapshot;
+mod ticks;
 pub(crate) mod trail;
 
-pub(crate) use self::answers::{Outcome, Unasked};
+pub(crate) use self::answers::{Outcome, Sent, Unasked};
 pub use self::snapshot::{Doing, Snapshot, Trouble};
 
 use crate::decode::request::{MAX_LIMIT, PageRequest};
@@ -39,6 +43,7 @@ use crate::engine::event::{Registration, Request};
 use crate::engine::failure::Outage;
 use crate::host::lane::Lane;
 use crate::monitor::credit::Credit;
+use crate::monitor::expected::Expected;
 use crate::monitor::gap::{Gap, Look};
 use crate::monitor::nodes::Nodes;
 use crate::{Grid, Position, Time, Trail};
@@ -79,6 +84,10 @@ enum Stage {
 pub(crate) enum Step {
     Nothing,
     Tick,
+    /// Nothing: a tick would not be answered by a request.
+    Quiet,
+    /// Plan a tick between two points of the grid.
+    Between(Time),
     /// Queue the monitor's next fetch.
     Fetch,
     /// Make the monitor's position durable.
@@ -98,6 +107,8 @@ pub(crate) struct Monitor {
     /// The trail up to the position, once a page has left one.
     trail: Option<Arc<Trail>>,
     gap: Gap,
+    /// What it expects; `None` if it asks at every tick.
+    expected: Option<Box<Expected>>,
     page_limit: u32,
     /// Whether the page was empty and is fetched again with the highest limit, which reaches
     /// further.
@@ -112,14 +123,17 @@ pub(crate) struct Monitor {
     again: bool,
     /// Whether it looks up where to begin, and then stays idle.
     paused: bool,
+    /// How many requests were sent.
+    requests: u64,
     /// The last failure, until a fetch succeeds. Boxed: most monitors have none.
     trouble: Option<Box<Trouble>>,
 }
 
 impl Monitor {
     pub(crate) fn new(now: Time, registration: Registration) -> Self {
-        let Registration { process, rate, position, nodes, page_limit, walk_after, paused, .. } =
+        let Registration { process, rate, position, nodes, page_limit, walk_after, .. } =
             registration;
+        let Registration { timing, paused, .. } = registration;
         Self {
             grid: Grid::new(now, rate, process.as_str().as_bytes()),
             nodes: Nodes::new(nodes),
@@ -127,7 +141,8 @@ impl Monitor {
             lane: Lane::Fast,
             position,
             trail: None,
-            gap: Gap::new(now, walk_after),
+            gap: Gap::new(walk_after),
+            expected: Expected::new(timing, &process).map(Box::new),
             page_limit: page_limit.clamp(1, MAX_LIMIT),
             wide: false,
             stage: Stage::Idle,
@@ -136,6 +151,7 @@ impl Monitor {
             credit: Credit::default(),
             again: false,
             paused,
+            requests: 0,
             trouble: None,
         }
     }
@@ -164,15 +180,6 @@ impl Monitor {
     /// The bytes of pages that are not acked.
     pub(crate) fn buffered(&self) -> u64 {
         self.credit.buffered()
-    }
-
-    /// The next point of the grid. Only an idle monitor gets a tick; all others miss it.
-    pub(crate) fn due(&mut self) -> Step {
-        if self.stage == Stage::Idle && !self.paused {
-            self.stage = Stage::Ticked;
-            return Step::Tick;
-        }
-        Step::Nothing
     }
 
     /// Whether it is paused, so that its grid means nothing.
@@ -222,6 +229,9 @@ impl Monitor {
     /// The fetch under way failed. A probe or a walk must not follow each retry.
     pub(crate) fn failed(&mut self, now: Time, trouble: Trouble) {
         self.trouble = Some(Box::new(trouble));
+        if let Some(expected) = &mut self.expected {
+            expected.failed();
+        }
         if matches!(
             self.stage,
             Stage::Looking | Stage::Rechecking(_) | Stage::Begin | Stage::Walking
@@ -232,6 +242,9 @@ impl Monitor {
 
     /// It has other nodes, and need not wait for the old ones.
     pub(crate) fn moved(&mut self) -> Step {
+        if let Some(expected) = &mut self.expected {
+            expected.forget();
+        }
         if matches!(self.stage, Stage::Waiting(_)) { self.begin_poll() } else { Step::Nothing }
     }
 
@@ -242,9 +255,13 @@ impl Monitor {
     }
 
     /// What to fetch, now that its turn has come.
-    pub(crate) fn take_turn(&mut self) -> Option<Request> {
+    pub(crate) fn take_turn(&mut self, now: Time) -> Option<Request> {
         self.queued = false;
-        let limit = if self.wide { MAX_LIMIT } else { self.page_limit };
+        self.requests += 1;
+        if let Some(expected) = &mut self.expected {
+            expected.asked(now);
+        }
+        let limit = self.limit();
         let page = PageRequest {
             from: self.position.clone(),
             at: None,
@@ -284,8 +301,9 @@ impl Monitor {
         self.fetch()
     }
 
-    fn end_poll(&mut self) -> Step {
-        if self.again { self.begin_poll() } else { self.rest(Stage::Idle) }
+    /// How many results the next page may have.
+    fn limit(&self) -> u32 {
+        if self.wide { MAX_LIMIT } else { self.page_limit }
     }
 
     fn fetch(&mut self) -> Step {

@@ -246,8 +246,8 @@ impl Job {
             return Err(Failure::new(Class::NoRoom, text));
         }
         let trail = Arc::new(std::mem::take(&mut page.trail));
-        let fetched =
-            Fetched::Page { edges: page.edges, last, trail, bytes: page.memory, cut: page.cut };
+        let Page { edges, memory: bytes, cut, more, .. } = page;
+        let fetched = Fetched::Page { edges, last, trail, bytes, cut, more };
         Ok(Brought { fetched, page: Some((request.first_seq, Box::new(page))) })
     }
 

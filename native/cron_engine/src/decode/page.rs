@@ -28,6 +28,8 @@ pub struct Page {
     pub trail: Trail,
     /// Whether it ends before a result that is too far ahead of the clock.
     pub cut: bool,
+    /// Whether it says that there are more.
+    pub more: bool,
     /// The time of each edge's result, in ms since 1970; 0 if its cursor has none.
     pub times: Vec<u64>,
     /// How many bytes the page takes, roughly: its parts as they wait, and the largest of them once the
@@ -54,6 +56,7 @@ pub fn decode(body: &[u8], request: &PageRequest, buffer: &mut Vec<u8>) -> Resul
             last: found.last,
             trail: context.trail,
             cut: context.ahead.is_some(),
+            more: found.has_next_page,
             times: context.times,
         })
     })

@@ -7,7 +7,7 @@ use crate::engine::event::{Action, Fetched, Report};
 use crate::host::breaker::Change;
 use crate::host::lane::Lane;
 use crate::host::verdict::Verdict;
-use crate::monitor::{Outcome, Trouble, Unasked};
+use crate::monitor::{Outcome, Sent, Trouble, Unasked};
 use crate::{Class, Failure, HostId, MonitorId, Time};
 use std::time::Duration;
 
@@ -102,7 +102,8 @@ impl Engine {
         // up no other.
         monitor.lane = if took > patience { Lane::Slow } else { Lane::Fast };
         let before = monitor.buffered();
-        let outcome = outcome.map(|fetched| monitor.fetched(now, fetched));
+        let sent = Sent { since: fetch.since, node: fetch.node };
+        let outcome = outcome.map(|fetched| monitor.fetched(now, sent, fetched));
         let after = monitor.buffered();
         match outcome {
             Ok(Ok(Outcome { step, recovered, passed })) => {

@@ -1,6 +1,7 @@
 //! The input and output of the engine: [`Event`]s and [`Action`]s, and the types that they carry.
 
 use crate::decode::request::{MAX_LIMIT, PageRequest};
+use crate::monitor::expected::Timing;
 use crate::{Cursor, Failure, HostId, MonitorId, Position, ProcessId, Trail};
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,6 +38,8 @@ pub struct Registration {
     /// How long pages stay empty before the CU is probed for results behind errors, and the least
     /// time between two walks.
     pub walk_after: Duration,
+    /// When it asks.
+    pub timing: Timing,
     /// Whether it is paused: it looks up where to begin, and then neither ticks nor fetches. To
     /// resume, it registers again.
     pub paused: bool,
@@ -57,6 +60,7 @@ impl Registration {
             nodes,
             page_limit,
             walk_after,
+            timing: Timing::Rate,
             paused: false,
         }
     }
@@ -77,6 +81,9 @@ pub enum Event {
     Moved(MonitorId, Arc<[HostId]>),
     /// The monitor has gone.
     Removed(MonitorId),
+    /// The engine's clock stood still while the machine was suspended. What was learned of the
+    /// delays of CUs is forgotten.
+    Suspended,
     /// The fetch of [`Action::Fetch`] ended. Each fetch ends exactly once, also for a monitor that
     /// has gone. A page is left for its monitor first, then reported here.
     Fetched(MonitorId, Result<Fetched, Failure>),
@@ -116,6 +123,8 @@ pub enum Fetched {
         bytes: u64,
         /// Whether the page ends before a result that is too far ahead of the clock.
         cut: bool,
+        /// Whether the page says that there are more.
+        more: bool,
     },
     /// Nothing within the patience that the fetch was given, because others need its place. It is
     /// repeated with more time.
@@ -211,6 +220,8 @@ pub struct Counters {
     pub ticks: u64,
     /// Points of a grid at which the monitor was busy or the engine late.
     pub missed_ticks: u64,
+    /// Points of a grid at which nothing was expected.
+    pub quiet_ticks: u64,
     /// Fetches begun.
     pub fetches: u64,
     /// Fetches that failed, of monitors that were still registered.

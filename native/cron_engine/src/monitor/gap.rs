@@ -39,7 +39,10 @@ pub(crate) struct Gap {
     /// How long pages must stay empty, and the least time between two walks.
     after: Duration,
     pause: Duration,
-    next_look: Time,
+    /// `None` until a page is empty.
+    next_look: Option<Time>,
+    /// Whether pages were empty only while nothing was expected.
+    quiet: bool,
     /// The time, in ms since 1970, up to which a walk found nothing.
     walked: Option<u64>,
     /// The time from which the walk fetches, where the walk began, and the time of the newest
@@ -53,12 +56,12 @@ pub(crate) struct Gap {
 }
 
 impl Gap {
-    pub(crate) fn new(now: Time, after: Duration) -> Self {
-        let next_look = now + after;
+    pub(crate) const fn new(after: Duration) -> Self {
         Self {
             after,
             pause: after,
-            next_look,
+            next_look: None,
+            quiet: true,
             walked: None,
             at: 0,
             began: 0,
@@ -69,13 +72,26 @@ impl Gap {
     }
 
     /// Results arrived.
-    pub(crate) fn closed(&mut self, now: Time) {
-        *self = Self::new(now, self.after);
+    pub(crate) const fn closed(&mut self) {
+        *self = Self::new(self.after);
+    }
+
+    /// A page was empty. The watch begins with the first one. If nothing was expected, it takes as
+    /// long as for a process that has been quiet for long.
+    pub(crate) fn empty(&mut self, now: Time, quiet: bool) {
+        let begins = self.next_look.is_none();
+        if begins && quiet {
+            self.next_look = Some(now + self.after * MAX_PAUSE);
+        } else if begins || (self.quiet && !quiet) {
+            let next = now + self.after;
+            self.next_look = Some(self.next_look.map_or(next, |at| at.min(next)));
+        }
+        self.quiet &= quiet;
     }
 
     /// Whether to probe, now that a page was empty.
     pub(crate) fn is_due(&self, now: Time) -> bool {
-        self.next_look <= now
+        self.next_look.is_some_and(|at| at <= now)
     }
 
     /// The newest result is of the time `latest`, the position is `from`. A walk begins one `step`
@@ -165,7 +181,7 @@ impl Gap {
             // There is a gap: the walk must keep up with new results.
             self.pause = self.after;
         }
-        self.next_look = now + self.pause;
+        self.next_look = Some(now + self.pause);
         if fruitless {
             self.pause = (self.pause * 2).min(self.after * MAX_PAUSE);
         }
@@ -180,8 +196,11 @@ mod tests {
     const AFTER: Duration = Duration::from_mins(1);
 
     fn gap() -> (Gap, Time) {
-        let gap = Gap::new(Time::ZERO, AFTER);
+        let mut gap = Gap::new(AFTER);
         let now = Time::ZERO + AFTER;
+        assert!(!gap.is_due(now), "no page was empty");
+        gap.empty(Time::ZERO, false);
+        gap.empty(Time::from_millis(30_000), false);
         assert!(gap.is_due(now) && !gap.is_due(Time::from_millis(59_999)));
         (gap, now)
     }
@@ -192,12 +211,25 @@ mod tests {
         let mut pauses = Vec::new();
         for _ in 0..6 {
             assert_eq!(gap.looked(now, Some(1000), Some(1000), 10), Look::Nothing);
-            pauses.push(gap.next_look.since(now) / 60);
-            now = gap.next_look;
+            let next = gap.next_look.unwrap();
+            pauses.push(next.since(now) / 60);
+            now = next;
         }
         assert_eq!(pauses, [1, 2, 4, 8, 10, 10].map(Duration::from_secs));
-        gap.closed(now);
+        gap.closed();
+        gap.empty(now, false);
         assert!(gap.is_due(now + AFTER));
+    }
+
+    #[test]
+    fn pages_that_are_empty_while_nothing_is_expected_are_looked_behind_late() {
+        let mut gap = Gap::new(AFTER);
+        gap.empty(Time::ZERO, true);
+        let now = Time::ZERO + AFTER * 2;
+        assert!(!gap.is_due(now) && gap.is_due(Time::ZERO + AFTER * MAX_PAUSE));
+        gap.empty(now, false);
+        gap.empty(now + AFTER / 2, false);
+        assert!(!gap.is_due(now) && gap.is_due(now + AFTER));
     }
 
     #[test]
@@ -219,7 +251,7 @@ mod tests {
             assert_eq!(gap.stepped(now, 1), Look::Walk(step));
         }
         assert_eq!(gap.stepped(now, 1), Look::Nothing);
-        assert_eq!(gap.next_look, now + AFTER);
+        assert_eq!(gap.next_look, Some(now + AFTER));
         let next = Look::Walk(u64::from(MAX_STEPS) + 1);
         assert_eq!(gap.looked(now, Some(0), Some(1_000_000), 1), next);
     }

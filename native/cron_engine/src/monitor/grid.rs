@@ -32,6 +32,12 @@ impl Grid {
         self.first
     }
 
+    /// The time between two points.
+    #[must_use]
+    pub const fn rate(&self) -> Duration {
+        self.rate
+    }
+
     /// The first point of the grid after `now`, and the number of missed points between `due`,
     /// which is served at `now`, and that point.
     #[must_use]

@@ -59,6 +59,10 @@ pub struct Snapshot {
     pub trouble: Option<Trouble>,
     /// How long until its next tick; `None` while it is paused.
     pub next_tick: Option<Duration>,
+    /// The time until the next result is expected; `None` if there is no telling.
+    pub next_result: Option<Duration>,
+    /// How many requests were sent.
+    pub requests: u64,
     /// The time until its next retry, if it waits for one.
     pub next_try: Option<Duration>,
     /// The index of the node that is asked next.
@@ -83,6 +87,8 @@ impl Monitor {
             failures: self.outage.failures(),
             trouble: self.trouble.as_deref().cloned(),
             next_tick: (!self.paused).then(|| next.since(now)),
+            next_result: self.expected.as_ref().and_then(|it| it.next()).map(|at| at.since(now)),
+            requests: self.requests,
             next_try: retry,
             node: self.nodes.next(),
             breakers: Vec::new(),

@@ -4,6 +4,7 @@
 
 use crate::Position;
 use crate::decode::ao_cursor::{Cron, Reader};
+use crate::decode::interval::Interval;
 
 /// How many results of the same time are distinguished.
 const MAX_RUN: usize = 1024;
@@ -17,6 +18,31 @@ const MAX_STEP: u64 = 100_000;
 
 /// The step of a walk while no schedule is known, in ms: the shortest interval of AO.
 const UNKNOWN_STEP: u64 = 1000;
+
+/// A schedule that was seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Seen {
+    name: u64,
+    /// The seconds between two results; 0 if its name does not say them.
+    every: u32,
+    /// The time of its last result, in s since 1970.
+    last: u64,
+}
+
+impl Seen {
+    /// The time of its first result that may follow one of the time `now`, in s since 1970.
+    fn next(&self, now: u64) -> Option<u64> {
+        let every = u64::from(self.every);
+        let ahead = self.last.saturating_sub(now).saturating_sub(1).checked_div(every)?;
+        // Another schedule's result of the same second may have come before its own.
+        let passed = now.saturating_sub(self.last).div_ceil(every).max(1);
+        Some(if now < self.last {
+            self.last.saturating_sub(ahead.saturating_mul(every))
+        } else {
+            self.last.saturating_add(passed.saturating_mul(every))
+        })
+    }
+}
 
 /// Why a result is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,8 +60,8 @@ pub struct Trail {
     timestamp: Option<u64>,
     /// The results of that time.
     run: Vec<u64>,
-    /// The names of the schedules seen.
-    names: Vec<u64>,
+    /// The schedules seen.
+    seen: Vec<Seen>,
     /// The least number of schedules.
     schedules: u64,
     /// The shortest interval of a schedule seen, in ms.
@@ -95,8 +121,12 @@ impl Trail {
                 if self.run.len() < MAX_RUN {
                     self.run.push(read.identity);
                 }
-                if let Some(name) = read.cron.filter(|name| !self.names.contains(name)) {
-                    self.learn(name, cursor);
+                if let Some(name) = read.cron {
+                    let last = read.timestamp / 1000;
+                    match self.seen.iter_mut().find(|seen| seen.name == name) {
+                        Some(seen) => seen.last = last,
+                        None => self.learn(name, last, cursor),
+                    }
                 }
                 Ok(Some(read.timestamp))
             }
@@ -113,26 +143,61 @@ impl Trail {
 
     /// Adds the schedules of another trail without moving.
     pub(crate) fn learn_from(&mut self, other: &Self) {
-        let unknown = |name: &&u64| !self.names.contains(name);
-        let names: Vec<u64> = other.names.iter().filter(unknown).copied().collect();
-        self.names.extend(names);
-        self.names.truncate(MAX_SCHEDULES);
+        for seen in &other.seen {
+            if self.seen.len() < MAX_SCHEDULES && self.seen.iter().all(|own| own.name != seen.name)
+            {
+                self.seen.push(*seen);
+            }
+        }
         self.schedules = self.schedules.max(other.schedules);
         self.shortest = self.shortest.into_iter().chain(other.shortest).min();
         self.irregular |= other.irregular;
     }
 
-    /// Adds the schedule of this name, which this cursor belongs to.
-    fn learn(&mut self, name: u64, cursor: &[u8]) {
-        let Some(cron) = Cron::of(cursor).filter(|_| self.names.len() < MAX_SCHEDULES) else {
+    /// Adds the schedule of this name, which this cursor of the time `last` belongs to.
+    fn learn(&mut self, name: u64, last: u64, cursor: &[u8]) {
+        let Some(cron) = Cron::of(cursor).filter(|_| self.seen.len() < MAX_SCHEDULES) else {
             self.irregular = true;
             return;
         };
-        self.names.push(name);
+        let every = match cron.interval {
+            Interval::Seconds(seconds) => seconds,
+            Interval::Blocks | Interval::Unreadable => 0,
+        };
+        self.seen.push(Seen { name, every, last });
         self.schedules = self.schedules.max(cron.schedules);
-        let interval = cron.interval.millis();
-        self.irregular |= interval.is_none();
-        self.shortest = self.shortest.into_iter().chain(interval).min();
+        self.irregular |= every == 0;
+        self.shortest = self.shortest.into_iter().chain(cron.interval.millis()).min();
+    }
+
+    /// The time of the next result of the schedules seen, in s since 1970. `None` if none was seen,
+    /// or one of which nothing tells when it runs.
+    pub(crate) fn due(&self) -> Option<u64> {
+        let now = self.timestamp? / 1000;
+        if self.irregular {
+            return None;
+        }
+        self.seen.iter().filter_map(|seen| seen.next(now)).min()
+    }
+
+    /// Whether the names seen tell of schedules that were not seen: they are numbered.
+    pub(crate) fn tells_of_unseen(&self) -> bool {
+        usize::try_from(self.schedules).map_or(true, |schedules| schedules > self.seen.len())
+    }
+
+    /// Whether a schedule was seen that runs whenever one of so many seconds does.
+    pub(crate) fn covers(&self, seconds: u32) -> bool {
+        self.seen.iter().any(|seen| seen.every > 0 && seconds.is_multiple_of(seen.every))
+    }
+
+    /// The shortest interval of a schedule seen, in ms.
+    pub(crate) const fn shortest(&self) -> Option<u64> {
+        self.shortest
+    }
+
+    /// Whether the last so many results are all of one time.
+    pub(crate) fn is_of_one_time(&self, results: u64) -> bool {
+        usize::try_from(results).is_ok_and(|results| results <= self.run.len())
     }
 
     /// The time, in ms, that a page of `limit` results surely covers: no schedule seen has more
@@ -140,7 +205,7 @@ impl Trail {
     #[must_use]
     pub fn step(&self, limit: u32) -> u64 {
         let Some(shortest) = self.shortest.filter(|_| !self.irregular) else { return UNKNOWN_STEP };
-        let seen = u64::try_from(self.names.len()).unwrap_or(u64::MAX);
+        let seen = u64::try_from(self.seen.len()).unwrap_or(u64::MAX);
         let each = u64::from(limit) / self.schedules.max(seen).max(1);
         // The first and the last point of a schedule may both lie in the step.
         each.saturating_sub(1).max(1).saturating_mul(shortest).min(MAX_STEP)
@@ -148,126 +213,4 @@ impl Trail {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use base64::prelude::{BASE64_STANDARD, Engine};
-
-    fn cursor(timestamp: u64, cron: &str) -> Vec<u8> {
-        let json = format!(r#"{{"timestamp":{timestamp},"ordinate":"1","cron":"{cron}"}}"#);
-        BASE64_STANDARD.encode(json).into_bytes()
-    }
-
-    fn go(trail: &mut Trail, cursor: &[u8]) -> Result<(), Refused> {
-        trail.advance(&mut Reader::default(), cursor, false, u64::MAX).map(drop)
-    }
-
-    #[test]
-    fn trail_says_the_time_of_each_result_whose_cursor_shows_it() {
-        let (mut trail, mut reader) = (Trail::default(), Reader::default());
-        let mut time = |cursor: &[u8]| trail.advance(&mut reader, cursor, false, u64::MAX);
-        assert_eq!(time(&cursor(5, "0-1-second")), Ok(Some(5)));
-        assert_eq!(time(b"opaque"), Ok(None));
-        assert_eq!(time(&cursor(6, "0-1-second")), Ok(Some(6)));
-    }
-
-    #[test]
-    fn trail_goes_forward_and_through_results_of_one_time() {
-        let mut trail = Trail::default();
-        for (timestamp, cron) in [(5, "0-1-second"), (5, "1-1-second"), (6, "0-1-second")] {
-            assert_eq!(go(&mut trail, &cursor(timestamp, cron)), Ok(()));
-        }
-        assert_eq!(trail.timestamp(), Some(6));
-    }
-
-    #[test]
-    fn trail_refuses_what_lies_behind_and_what_comes_twice() {
-        let mut trail = Trail::default();
-        go(&mut trail, &cursor(5, "0-1-second")).unwrap();
-        go(&mut trail, &cursor(5, "1-1-second")).unwrap();
-        for (timestamp, cron) in [(4, "0-1-second"), (5, "0-1-second"), (5, "1-1-second")] {
-            assert!(go(&mut trail, &cursor(timestamp, cron)).is_err());
-        }
-        go(&mut trail, &cursor(6, "0-1-second")).unwrap();
-        assert!(go(&mut trail, &cursor(5, "2-1-second")).is_err());
-    }
-
-    #[test]
-    fn result_beyond_the_horizon_is_refused_and_not_gone_on_to() {
-        let (mut trail, mut reader) = (Trail::default(), Reader::default());
-        let mut go = |time| trail.advance(&mut reader, &cursor(time, "0-1-second"), false, 10);
-        assert_eq!(go(10), Ok(Some(10)));
-        assert_eq!(go(11), Err(Refused::Ahead(11)));
-        assert_eq!(trail.timestamp(), Some(10));
-    }
-
-    #[test]
-    fn opaque_cursors_leave_no_trail() {
-        let mut trail = Trail::default();
-        for cursor in [b"b", b"a", b"a"] {
-            assert_eq!(go(&mut trail, cursor), Ok(()));
-        }
-        assert_eq!(trail, Trail::default());
-    }
-
-    #[test]
-    fn step_is_short_while_no_schedule_is_known() {
-        assert_eq!(Trail::default().step(1000), UNKNOWN_STEP);
-        let mut trail = Trail::default();
-        go(&mut trail, &cursor(1, "0-1-second")).unwrap();
-        go(&mut trail, &cursor(2, "whenever")).unwrap();
-        assert_eq!(trail.step(1000), UNKNOWN_STEP);
-    }
-
-    #[test]
-    fn step_is_what_the_known_schedules_fill_a_page_with() {
-        let mut trail = Trail::default();
-        go(&mut trail, &cursor(1, "0-1-second")).unwrap();
-        assert_eq!(trail.step(51), 50_000);
-        go(&mut trail, &cursor(2, "1-1-second")).unwrap();
-        assert_eq!(trail.step(102), 50_000);
-        // The fifth schedule says that there are four others.
-        go(&mut trail, &cursor(3, "4-1-minute")).unwrap();
-        assert_eq!(trail.step(105), 20_000);
-        assert_eq!(trail.step(1), 1000);
-        assert_eq!(trail.step(1000), MAX_STEP);
-    }
-
-    #[test]
-    fn trail_keeps_no_more_results_of_one_time_than_it_may() {
-        let mut trail = Trail::default();
-        for result in 0..=MAX_RUN {
-            go(&mut trail, &cursor(5, &format!("0-{}-second", result + 1))).unwrap();
-        }
-        assert!(go(&mut trail, &cursor(5, &format!("0-{MAX_RUN}-second"))).is_err());
-        assert_eq!(go(&mut trail, &cursor(5, &format!("0-{}-second", MAX_RUN + 1))), Ok(()));
-    }
-
-    #[test]
-    fn step_of_more_schedules_than_are_told_apart_is_short() {
-        let mut trail = Trail::default();
-        let mut steps = Vec::new();
-        for schedule in 0..=MAX_SCHEDULES {
-            go(&mut trail, &cursor(5, &format!("{schedule}-1-second"))).unwrap();
-            steps.push(trail.step(1000));
-        }
-        assert_eq!(steps[MAX_SCHEDULES - 2..], [14_000, 14_000, UNKNOWN_STEP]);
-    }
-
-    #[test]
-    fn trail_that_learns_of_schedules_takes_each_once_and_goes_nowhere() {
-        let of = |names: &[&str]| {
-            let mut trail = Trail::default();
-            for name in names {
-                go(&mut trail, &cursor(5, name)).unwrap();
-            }
-            trail
-        };
-        let mut trail = of(&["0-10-second"]);
-        trail.learn_from(&of(&["0-10-second"]));
-        assert_eq!((trail.step(9), trail.timestamp()), (80_000, Some(5)));
-        trail.learn_from(&of(&["0-1-second"]));
-        assert_eq!(trail.step(42), 20_000);
-        trail.learn_from(&of(&["whenever"]));
-        assert_eq!(trail.step(42), UNKNOWN_STEP);
-    }
-}
+mod tests;

@@ -16,6 +16,7 @@ mod drain;
 mod draining;
 mod engine_props;
 mod errors_doc;
+mod expected;
 mod failover;
 mod fetching;
 mod full;

@@ -7,8 +7,8 @@ use crate::util::cu::{BASE, Cu, Row};
 use crate::util::term::{Term, edges};
 use crate::util::{ID, config, failure, registration};
 use cron_engine::{
-    Action, Engine, Event, Fetched, PageRequest, Position, Registration, Report, Request, Time,
-    decode_latest, page,
+    Action, Engine, Event, Fetched, Interval, PageRequest, Position, Registration, Report, Request,
+    Time, Timing, decode_latest, page,
 };
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
@@ -34,7 +34,7 @@ struct Walk {
 }
 
 impl Walk {
-    fn new(cu: Cu, position: Position, page_limit: u32, start: u64) -> Self {
+    fn new(timing: &Timing, cu: Cu, position: Position, page_limit: u32, start: u64) -> Self {
         let mut walk = Self {
             engine: Engine::new(config(4)),
             now: Time::ZERO,
@@ -47,13 +47,14 @@ impl Walk {
             bursts: Vec::new(),
         };
         let registration = registration(ID, Duration::from_secs(10), position);
-        walk.tell(Event::Register(Registration { page_limit, ..registration }));
+        let timing = timing.clone();
+        walk.tell(Event::Register(Registration { page_limit, timing, ..registration }));
         walk
     }
 
     /// A monitor of a CU whose rows are all there from the start.
-    fn of(rows: Vec<Row>) -> Self {
-        Self::new(Cu::new(rows), Position::Earliest, 1000, u64::MAX / 2)
+    fn of(timing: &Timing, rows: Vec<Row>) -> Self {
+        Self::new(timing, Cu::new(rows), Position::Earliest, 1000, u64::MAX / 2)
     }
 
     fn run_for(&mut self, time: Duration) {
@@ -125,6 +126,7 @@ impl Walk {
             trail: Arc::new(page.trail),
             bytes: page.memory,
             cut: page.cut,
+            more: page.more,
         }
     }
 
@@ -135,8 +137,8 @@ impl Walk {
     }
 
     /// Results come in bursts: `results` of them before the request with each of these numbers.
-    fn in_bursts(rows: Vec<Row>, bursts: &[(usize, usize)]) -> Self {
-        let mut walk = Self::of(rows);
+    fn in_bursts(timing: &Timing, rows: Vec<Row>, bursts: &[(usize, usize)]) -> Self {
+        let mut walk = Self::of(timing, rows);
         let mut there = 0;
         for (request, results) in bursts {
             there = (there + results).min(walk.cu.rows.len());
@@ -160,141 +162,174 @@ fn rows(cron: &str, begin: u64, every: u64, count: u64, error: bool) -> Vec<Row>
 
 const SECOND: &str = "0-1-second";
 
+/// Whatever tells a monitor when to ask, it gets every result.
+fn timings() -> Vec<Timing> {
+    let expected = |crons| Timing::Expected { max_gap: Duration::from_mins(1), crons };
+    let told = Arc::from([Interval::Seconds(1)]);
+    vec![Timing::Rate, expected(None), expected(Some(told))]
+}
+
 fn times(rows: &[Row]) -> Vec<u64> {
     rows.iter().map(|row| row.timestamp).collect()
 }
 
 #[test]
 fn page_cut_short_by_an_error_is_asked_on_from() {
-    let mut all = rows(SECOND, 0, 1, 3, false);
-    all.extend(rows(SECOND, 3, 1, 1, true));
-    all.extend(rows(SECOND, 4, 1, 10, false));
-    let mut walk = Walk::new(Cu::new(all), Position::Earliest, 5, u64::MAX / 2);
-    walk.run_for(Duration::from_secs(11));
-    assert_eq!(walk.delivered, times(&walk.cu.good(0)));
-    assert_eq!(walk.walks(), 0);
+    for timing in &timings() {
+        let mut all = rows(SECOND, 0, 1, 3, false);
+        all.extend(rows(SECOND, 3, 1, 1, true));
+        all.extend(rows(SECOND, 4, 1, 10, false));
+        let mut walk = Walk::new(timing, Cu::new(all), Position::Earliest, 5, u64::MAX / 2);
+        walk.run_for(Duration::from_secs(11));
+        assert_eq!(walk.delivered, times(&walk.cu.good(0)));
+        assert_eq!(walk.walks(), 0);
+    }
 }
 
 #[test]
 fn errors_that_fill_a_small_page_are_passed_with_a_large_one() {
-    let mut all = rows(SECOND, 0, 1, 5, false);
-    all.extend(rows(SECOND, 5, 1, 500, true));
-    all.extend(rows(SECOND, 505, 1, 5, false));
-    let mut walk = Walk::new(Cu::new(all), Position::Earliest, 10, u64::MAX / 2);
-    walk.run_for(Duration::from_secs(11));
-    assert_eq!(walk.delivered, times(&walk.cu.good(0)));
-    assert_eq!(walk.walks(), 0);
+    for timing in &timings() {
+        let mut all = rows(SECOND, 0, 1, 5, false);
+        all.extend(rows(SECOND, 5, 1, 500, true));
+        all.extend(rows(SECOND, 505, 1, 5, false));
+        let mut walk = Walk::new(timing, Cu::new(all), Position::Earliest, 10, u64::MAX / 2);
+        walk.run_for(Duration::from_secs(11));
+        assert_eq!(walk.delivered, times(&walk.cu.good(0)));
+        assert_eq!(walk.walks(), 0);
+    }
 }
 
 #[test]
 fn errors_beyond_any_page_are_walked_past_within_minutes_and_told_of() {
-    let mut all = rows(SECOND, 0, 1, 5, false);
-    all.extend(rows(SECOND, 5, 1, 5000, true));
-    all.extend(rows(SECOND, 5005, 1, 5, false));
-    let mut walk = Walk::of(all);
-    walk.run_for(Duration::from_mins(1));
-    assert_eq!(walk.delivered.len(), 5, "what looks like the end is taken for it at first");
-    walk.run_for(Duration::from_mins(2));
-    assert_eq!(walk.delivered, times(&walk.cu.good(0)));
-    let [(from, to)] = walk.passed[..] else { panic!("one gap") };
-    assert_eq!(from, BASE + 4000);
-    assert!(to > BASE + 4_000_000 && to <= BASE + 5_005_000, "{to}");
-    assert!(walk.walks() <= 51, "steps of 100 s: {}", walk.walks());
+    for timing in &timings() {
+        let mut all = rows(SECOND, 0, 1, 5, false);
+        all.extend(rows(SECOND, 5, 1, 5000, true));
+        all.extend(rows(SECOND, 5005, 1, 5, false));
+        let mut walk = Walk::of(timing, all);
+        walk.run_for(Duration::from_mins(1));
+        assert_eq!(walk.delivered.len(), 5, "what looks like the end is taken for it at first");
+        walk.run_for(Duration::from_mins(2));
+        assert_eq!(walk.delivered, times(&walk.cu.good(0)));
+        let [(from, to)] = walk.passed[..] else { panic!("one gap") };
+        assert_eq!(from, BASE + 4000);
+        assert!(to > BASE + 4_000_000 && to <= BASE + 5_005_000, "{to}");
+        assert!(walk.walks() <= 51, "steps of 100 s: {}", walk.walks());
+    }
 }
 
 #[test]
 fn errors_from_the_very_first_result_on_are_walked_past() {
-    let mut all = vec![Row { timestamp: BASE, cron: None, error: false }];
-    all.extend(rows(SECOND, 1, 1, 3000, true));
-    all.extend(rows(SECOND, 3001, 1, 5, false));
-    let mut walk = Walk::of(all);
-    walk.run_for(Duration::from_mins(5));
-    assert_eq!(walk.delivered, times(&walk.cu.good(0)));
+    for timing in &timings() {
+        let mut all = vec![Row { timestamp: BASE, cron: None, error: false }];
+        all.extend(rows(SECOND, 1, 1, 3000, true));
+        all.extend(rows(SECOND, 3001, 1, 5, false));
+        let mut walk = Walk::of(timing, all);
+        walk.run_for(Duration::from_mins(5));
+        assert_eq!(walk.delivered, times(&walk.cu.good(0)));
+    }
 }
 
 #[test]
 fn errors_right_behind_where_it_begins_are_walked_past_in_large_pages_whatever_it_asks_for_else() {
-    let mut all = rows(SECOND, 0, 1, 5, false);
-    let begin = Position::After(all[4].cursor("DESC"));
-    all.extend(rows(SECOND, 5, 1, 3000, true));
-    all.extend(rows(SECOND, 3005, 1, 5, false));
-    let mut walk = Walk::new(Cu::new(all), begin, 10, u64::MAX / 2);
-    walk.run_for(Duration::from_mins(5));
-    assert_eq!(walk.delivered, times(&walk.cu.good(BASE + 4000)));
-    let limits = walk.requests.iter().filter_map(|request| match request {
-        Request::Page(PageRequest { at: Some(_), limit, .. }) => Some(*limit),
-        _ => None,
-    });
-    assert!(limits.eq(std::iter::repeat_n(1000, walk.walks())) && walk.walks() > 0);
+    for timing in &timings() {
+        let mut all = rows(SECOND, 0, 1, 5, false);
+        let begin = Position::After(all[4].cursor("DESC"));
+        all.extend(rows(SECOND, 5, 1, 3000, true));
+        all.extend(rows(SECOND, 3005, 1, 5, false));
+        let mut walk = Walk::new(timing, Cu::new(all), begin, 10, u64::MAX / 2);
+        walk.run_for(Duration::from_mins(5));
+        assert_eq!(walk.delivered, times(&walk.cu.good(BASE + 4000)));
+        let limits = walk.requests.iter().filter_map(|request| match request {
+            Request::Page(PageRequest { at: Some(_), limit, .. }) => Some(*limit),
+            _ => None,
+        });
+        assert!(limits.eq(std::iter::repeat_n(1000, walk.walks())) && walk.walks() > 0);
+    }
 }
 
 #[test]
 fn process_without_a_gap_is_looked_at_ever_less_often_and_never_walked() {
-    let mut walk = Walk::of(rows(SECOND, 0, 1, 5, false));
-    walk.run_for(Duration::from_hours(1));
-    assert_eq!(walk.walks(), 0);
-    assert!((8..=10).contains(&walk.looks()), "{}", walk.looks());
+    for timing in &timings() {
+        let mut walk = Walk::of(timing, rows(SECOND, 0, 1, 5, false));
+        walk.run_for(Duration::from_hours(1));
+        assert_eq!(walk.walks(), 0);
+        assert!((8..=10).contains(&walk.looks()), "{}", walk.looks());
+    }
 }
 
 #[test]
 fn process_with_results_that_come_steadily_is_never_looked_at() {
-    let cu = Cu::new(rows(SECOND, 0, 1, 3600, false));
-    let mut walk = Walk::new(cu, Position::Earliest, 1000, BASE);
-    walk.run_for(Duration::from_mins(59));
-    assert_eq!(walk.looks(), 0);
-    assert!(walk.delivered.len() > 3500);
+    for timing in &timings() {
+        let cu = Cu::new(rows(SECOND, 0, 1, 3600, false));
+        let mut walk = Walk::new(timing, cu, Position::Earliest, 1000, BASE);
+        walk.run_for(Duration::from_mins(59));
+        assert_eq!(walk.looks(), 0);
+        assert!(walk.delivered.len() > 3500);
+    }
 }
 
 #[test]
 fn process_that_is_asked_much_and_has_no_schedule_costs_a_bounded_number_of_steps() {
-    let asked = |n: u64| Row { timestamp: BASE + n * 1000, cron: None, error: false };
-    let cu = Cu::new((0..7200).map(asked).collect());
-    let mut walk = Walk::new(cu, Position::Earliest, 1000, BASE);
-    walk.run_for(Duration::from_hours(2));
-    assert!(walk.delivered.is_empty());
-    // A step a second of the process's time, at most.
-    assert!(walk.walks() <= 7200, "{}", walk.walks());
-    assert!(walk.looks() <= 60, "{}", walk.looks());
+    for timing in &timings() {
+        let asked = |n: u64| Row { timestamp: BASE + n * 1000, cron: None, error: false };
+        let cu = Cu::new((0..7200).map(asked).collect());
+        let mut walk = Walk::new(timing, cu, Position::Earliest, 1000, BASE);
+        walk.run_for(Duration::from_hours(2));
+        assert!(walk.delivered.is_empty());
+        // A step a second of the process's time, at most.
+        assert!(walk.walks() <= 7200, "{}", walk.walks());
+        assert!(walk.looks() <= 60, "{}", walk.looks());
+    }
 }
 
 #[test]
 fn look_that_fails_is_not_repeated_with_each_retry() {
-    let mut walk = Walk::of(rows(SECOND, 0, 1, 5, false));
-    walk.no_latest = true;
-    walk.run_for(Duration::from_mins(10));
-    assert!(walk.looks() <= 10, "{}", walk.looks());
-    assert!(walk.requests.len() < 100, "{}", walk.requests.len());
+    for timing in &timings() {
+        let mut walk = Walk::of(timing, rows(SECOND, 0, 1, 5, false));
+        walk.no_latest = true;
+        walk.run_for(Duration::from_mins(10));
+        assert!(walk.looks() <= 10, "{}", walk.looks());
+        assert!(walk.requests.len() < 100, "{}", walk.requests.len());
+    }
 }
 
 #[test]
 fn walk_that_found_nothing_is_not_repeated_and_goes_on_when_there_is_more() {
-    let mut all = rows(SECOND, 0, 1, 5, false);
-    all.extend(rows(SECOND, 5, 1, 4000, true));
-    all.push(Row { timestamp: BASE + 4_100_000, cron: None, error: false });
-    let mut walk = Walk::of(all);
-    walk.run_for(Duration::from_mins(5));
-    let steps = walk.walks();
-    assert_eq!(steps, 40, "up to the latest result");
-    walk.run_for(Duration::from_mins(30));
-    assert_eq!(walk.walks(), steps);
-    let mut more = walk.cu.rows.clone();
-    more.extend(rows(SECOND, 4200, 1, 1, false));
-    walk.cu = Cu::new(more);
-    walk.run_for(Duration::from_mins(15));
-    assert_eq!(walk.delivered.len(), 6);
-    assert!(walk.walks() <= steps + 2, "{}", walk.walks());
+    for timing in &timings() {
+        let mut all = rows(SECOND, 0, 1, 5, false);
+        all.extend(rows(SECOND, 5, 1, 4000, true));
+        all.push(Row { timestamp: BASE + 4_100_000, cron: None, error: false });
+        let mut walk = Walk::of(timing, all);
+        walk.run_for(Duration::from_mins(5));
+        let steps = walk.walks();
+        assert_eq!(steps, 40, "up to the latest result");
+        walk.run_for(Duration::from_mins(30));
+        assert_eq!(walk.walks(), steps);
+        let mut more = walk.cu.rows.clone();
+        more.extend(rows(SECOND, 4200, 1, 1, false));
+        walk.cu = Cu::new(more);
+        walk.run_for(Duration::from_mins(15));
+        assert_eq!(walk.delivered.len(), 6);
+        assert!(walk.walks() <= steps + 2, "{}", walk.walks());
+    }
 }
 
 /// 300 results that come after a page was empty and before the latest one is asked for are no gap.
 #[test]
 fn results_that_come_between_an_empty_page_and_the_look_all_arrive() {
-    // The first two requests are the first pages; it is looked after a minute of empty pages.
-    for request in 3..30 {
-        let all = rows(SECOND, 0, 1, 310, false);
-        let mut walk = Walk::in_bursts(all, &[(0, 10), (request, 300)]);
-        walk.run_for(Duration::from_mins(20));
-        assert_eq!(walk.delivered, times(&walk.cu.good(0)), "they come before request {request}");
-        assert_eq!(walk.passed, [], "there are no errors to pass");
+    for timing in &timings() {
+        // The first two requests are the first pages; it is looked after a minute of empty pages.
+        for request in 3..30 {
+            let all = rows(SECOND, 0, 1, 310, false);
+            let mut walk = Walk::in_bursts(timing, all, &[(0, 10), (request, 300)]);
+            walk.run_for(Duration::from_mins(20));
+            assert_eq!(
+                walk.delivered,
+                times(&walk.cu.good(0)),
+                "they come before request {request}"
+            );
+            assert_eq!(walk.passed, [], "there are no errors to pass");
+        }
     }
 }
 
@@ -340,6 +375,7 @@ proptest! {
         schedules in prop::collection::vec(schedule(), 1..3),
         good_first in any::<bool>(),
         bursts in prop::collection::vec((1..12_usize, 1..2500_usize), 1..8),
+        timing in prop::sample::select(timings()),
     ) {
         let mut all = layout(&schedules, &[], good_first);
         let end = all.iter().map(|row| row.timestamp).max().unwrap_or(BASE) + 1000;
@@ -353,7 +389,7 @@ proptest! {
             })
             .collect();
         bursts.push((at + 5, all.len()));
-        let mut walk = Walk::in_bursts(all, &bursts);
+        let mut walk = Walk::in_bursts(&timing, all, &bursts);
         let wanted = times(&walk.cu.good(0));
         for _ in 0..24 * 6 {
             if walk.delivered.len() >= wanted.len() {
@@ -374,6 +410,7 @@ proptest! {
         page_limit in prop::sample::select(vec![1_u32, 7, 50, 500, 1000]),
         begin in prop::option::of(0..100_usize),
         live in any::<bool>(),
+        timing in prop::sample::select(timings()),
     ) {
         let mut all = layout(&schedules, &asked, good_first);
         // The CU can only say that there is more if the newest result is a good one.
@@ -389,7 +426,7 @@ proptest! {
             cu.good(0).iter().filter(|row| key(row) > after).map(|row| row.timestamp).collect();
         let start = if live { BASE } else { u64::MAX / 2 };
         let lasts = Duration::from_millis(end - BASE);
-        let mut walk = Walk::new(cu, position, page_limit, start);
+        let mut walk = Walk::new(&timing, cu, position, page_limit, start);
         walk.run_for(if live { lasts } else { Duration::ZERO });
         // A day on top, for steps of a second while no schedule is known.
         for _ in 0..24 * 6 {

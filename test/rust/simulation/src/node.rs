@@ -293,5 +293,12 @@ fn serve(monitor: &mut Monitor, process: &mut Process, request: &Request, limit:
     let edges = u64::try_from(results.len()).expect("a short page");
     monitor.receive(*first_seq, results);
     let trail = Arc::default();
-    Fetched::Page { edges, last: crate::monitor::cursor(last), trail, bytes: 100, cut: false }
+    Fetched::Page {
+        edges,
+        last: crate::monitor::cursor(last),
+        trail,
+        bytes: 100,
+        cut: false,
+        more: false,
+    }
 }

@@ -179,6 +179,7 @@ fn outcome(watch: &mut Watch, index: usize, answer: &Answer) -> Result<Fetched, 
                 trail,
                 bytes: u64::from(*pages_of_bytes) * PAGE_BYTES,
                 cut: false,
+                more: false,
             })
         }
         (Request::Page(_), _) => Ok(Fetched::EmptyPage),
@@ -203,7 +204,7 @@ fn unasked(request: &Request, what: u8) -> Fetched {
         Request::Page(_) if what.is_multiple_of(2) => Fetched::Latest(Some(last)),
         Request::Page(_) => Fetched::First(None),
         _ if what.is_multiple_of(2) => Fetched::EmptyPage,
-        _ => Fetched::Page { edges: 1, last, trail, bytes: PAGE_BYTES, cut: false },
+        _ => Fetched::Page { edges: 1, last, trail, bytes: PAGE_BYTES, cut: false, more: false },
     }
 }
 

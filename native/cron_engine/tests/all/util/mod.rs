@@ -7,6 +7,7 @@
 
 pub(crate) mod cu;
 pub(crate) mod hosted;
+pub(crate) mod polled;
 pub(crate) mod scenario;
 pub(crate) mod watched;
 pub(crate) mod world;
@@ -81,7 +82,14 @@ pub(crate) fn resolve() -> Action {
 
 /// A page of `edges` results, the last one with the cursor `last`, which leaves no trail.
 pub(crate) fn page_to(edges: u64, last: &str, bytes: u64) -> Fetched {
-    Fetched::Page { edges, last: cursor(last), trail: Arc::default(), bytes, cut: false }
+    Fetched::Page {
+        edges,
+        last: cursor(last),
+        trail: Arc::default(),
+        bytes,
+        cut: false,
+        more: false,
+    }
 }
 
 /// A registration of the monitor under test, or another, with a process of its own.

@@ -55,9 +55,14 @@ fn decode(
     let edges = edges(&page);
     let trail = Arc::new(page.trail);
     let fetched = match page.last {
-        Some(last) => {
-            Fetched::Page { edges: page.edges, last, trail, bytes: page.memory, cut: page.cut }
-        }
+        Some(last) => Fetched::Page {
+            edges: page.edges,
+            last,
+            trail,
+            bytes: page.memory,
+            cut: page.cut,
+            more: page.more,
+        },
         None => Fetched::EmptyPage,
     };
     Ok((fetched, edges))
