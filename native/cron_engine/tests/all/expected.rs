@@ -39,10 +39,13 @@ fn compare(plan: &Plan, timing: Timing, longest: Duration) -> (Polled, Polled) {
             continue;
         };
         let is_known = is_told || other.known;
+        // A restart begins another grid, whose first tick may come as late as the lost one.
+        let shift =
+            if plan.restarts_between(pushed.sent, last) { plan.rate } else { Duration::ZERO };
         let latest = if is_known {
-            pushed.sent + plan.rate + slow
+            pushed.sent + plan.rate + slow + shift
         } else {
-            plan.readable(row).max(pushed.sent) + longest + plan.rate + slow
+            plan.readable(row).max(pushed.sent) + longest + plan.rate + slow + shift
         };
         assert!(
             other.sent <= latest,

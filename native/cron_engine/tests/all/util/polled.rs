@@ -123,6 +123,11 @@ impl Plan {
         self.outages.iter().any(|at| now >= Time::ZERO + *at && now < Time::ZERO + *at + OUTAGE)
     }
 
+    /// Whether the monitor starts anew between two times.
+    pub(crate) fn restarts_between(&self, from: Time, to: Time) -> bool {
+        self.restarts.iter().any(|at| (from..=to).contains(&(Time::ZERO + *at)))
+    }
+
     /// Whether a failure, or pauses after one, came between two times.
     pub(crate) fn is_disturbed(&self, from: Time, to: Time) -> bool {
         self.outages.iter().any(|at| {
