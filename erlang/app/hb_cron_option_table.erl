@@ -46,9 +46,19 @@ entries() ->
      {cron_push_stall, monitor, 300000, {range, 1, ?MAX_U32},
       "ms",
       "A push that takes longer is logged. Nothing ends it, because its effect is unknown."},
+     {cron_poll, monitor, expected, {one_of, [expected, rate]},
+      "`expected` or `rate`",
+      "When the CU is asked. `expected`: while a result is due, once between two ticks, and at least every "
+      "`cron_poll_max_gap`; at every tick where nothing tells when results come, as with crons in blocks. "
+      "`rate`: at every tick, and again until a page is empty."},
+     {cron_poll_max_gap, monitor, 60000, {range, 1, ?MAX_U32},
+      "ms",
+      "The longest time without a request with `expected`. A cron that has never run since the monitor started "
+      "is noticed within it."},
      {cron_walk_after, monitor, 60000, {range, 1, ?MAX_U32},
       "ms",
-      "After so long with empty pages the newest cursor is probed, to find results behind a run of errors. "
+      "After so long with empty pages the newest cursor is probed, to find results behind a run of errors; ten times "
+      "as long while no result is expected. "
       "Also the least time between two walks."},
      {cron_stale_after, monitor, infinity, {infinity_or, {range, 1, 1 bsl 53}},
       "ms or `infinity`",

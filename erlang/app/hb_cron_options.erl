@@ -174,10 +174,11 @@ for_library(ProcId, Cursor, Options) ->
     #{cron_node := Nodes, cron_page_limit := PageLimit, cron_timeout := Timeout,
       cron_connect_timeout := ConnectTimeout, cron_first_byte_timeout := FirstByteTimeout,
       cron_max_page_bytes := MaxPageBytes, cron_walk_after := WalkAfter,
+      cron_poll := Poll, cron_poll_max_gap := MaxGap,
       cron_stale_after := StaleAfter, cron_max_ahead := MaxAhead} = hb_cron_settings:get(Shared),
     #{process => ProcId, rate => Rate, cursor => Cursor, nodes => hb_cron_secret:reveal(Nodes), page_limit => PageLimit,
       connect_timeout => ConnectTimeout, first_byte_timeout => FirstByteTimeout, timeout => Timeout,
-      max_page_bytes => MaxPageBytes, walk_after => WalkAfter,
+      max_page_bytes => MaxPageBytes, walk_after => WalkAfter, poll => Poll, poll_max_gap => MaxGap, crons => undefined,
       stale_after => or_zero(StaleAfter), max_ahead => or_zero(MaxAhead),
       paused => maps:get(paused, Options, false), go_on => false, kept => pack(Kept)}.
 

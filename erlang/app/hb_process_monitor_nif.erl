@@ -83,13 +83,16 @@
     timeout := pos_integer(),
     max_page_bytes := pos_integer(),
     walk_after := pos_integer(),
+    poll := expected | rate,
+    poll_max_gap := pos_integer(),
+    crons := [binary()] | undefined,
     stale_after := non_neg_integer(),
     max_ahead := non_neg_integer(),
     go_on := boolean(),
     paused := boolean(),
     kept := binary()
 }.
-%% `go_on': continue from the checkpoint if it knows the process, whatever `cursor' is. `max_ahead': how far ahead
+%% `crons': the values of the process's tags `Cron-Interval', if they are known. `go_on': continue from the checkpoint if it knows the process, whatever `cursor' is. `max_ahead': how far ahead
 %% of the clock a result may be dated, in ms; 0: any time.
 
 -type breaker() :: closed | half_open | {open, ForMs :: non_neg_integer()}.
@@ -105,9 +108,11 @@
     {Failures :: non_neg_integer(), none | {Class :: atom(), Text :: binary(), AgoMs :: non_neg_integer()}},
     {NextTickMs :: non_neg_integer() | none, NextTryMs :: non_neg_integer() | none},
     {Asked :: non_neg_integer(), [{Origin :: binary(), breaker()}]},
-    DeadLetters :: non_neg_integer()
+    DeadLetters :: non_neg_integer(),
+    {NextResultMs :: non_neg_integer() | none, Requests :: non_neg_integer(), Results :: non_neg_integer()}
 }.
-%% The engine's view of a registration. `CursorTime' is in ms since the Unix epoch, if the cursor is AO's.
+%% The engine's view of a registration. `CursorTime' is in ms since the Unix epoch, if the cursor is AO's. `Requests'
+%% and `Results' since it began.
 
 %% A failing on_load stops a node that boots in embedded mode, so a missing library is reported by the first call
 %% instead. But if a loaded module is loaded again, `ok' would turn it into stubs under running monitors; there the
@@ -212,7 +217,7 @@ mail(_Engine) -> erlang:nif_error(not_loaded()).
 stop(_Engine) -> erlang:nif_error(not_loaded()).
 
 %% @doc What the engine has done and holds: `monitors', `inflight', `queued' and `threads' now;
-%% `ticks', `missed_ticks', `fetches' and `failures' since its start.
+%% `ticks', `missed_ticks', `quiet_ticks', `fetches' and `failures' since its start.
 -spec counters(engine()) -> #{atom() => non_neg_integer()}.
 counters(_Engine) -> erlang:nif_error(not_loaded()).
 

@@ -542,6 +542,8 @@ html() ->
     "  ['State', (i) => words(i.state) + (i.stalled ? ', stalled' : '')],\n"
     "  ['Error', (i) => i.error === null ? 'none' : error_text(i.error)],\n"
     "  ['Next tick', (i) => or(i.next_tick, (ms) => 'in ' + duration(ms))],\n"
+    "  ['Next result', (i) => or(i.next_result, (ms) => ms === 0 ? 'due' : 'expected in ' + duration(ms))],\n"
+    "  ['Requests', (i) => or(i.requests_per_result, (n) => `${n.toFixed(2)} a result`)],\n"
     "  ['Next try', (i) => or(i.next_try, (ms) => 'in ' + duration(ms))],\n"
     "  ['Rate', (i) => or(i.rate, (ms) => 'a tick every ' + duration(ms))],\n"
     "  ['Unacked', (i) => `${i.unacked} results; ${bytes(i.buffered_bytes)} in memory`],\n"
@@ -621,4 +623,4 @@ html() ->
     "</body>\n"
     "</html>\n"
     /utf8>>,
-    "default-src 'none'; connect-src 'self'; img-src data:; style-src 'sha256-jdjx98q4g0Ex9qBhXoSIZbReVoVIaLWlQH8lbq5Zlf8='; script-src 'sha256-BMQNNh9Lhu7aLLw69NDP1Tk1YY0SLDy542FNx65ZcMw='; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"}.
+    "default-src 'none'; connect-src 'self'; img-src data:; style-src 'sha256-jdjx98q4g0Ex9qBhXoSIZbReVoVIaLWlQH8lbq5Zlf8='; script-src 'sha256-hoAs2UZE7Gor1LYjCUwjoCzweciNUn+8UTMZk0HFtqU='; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"}.

@@ -16,6 +16,8 @@
     {<<"paused">>, paused, all, fun boolean/1},
     {<<"cron-page-limit">>, cron_page_limit, all, fun integer/1},
     {<<"cron-push-attempts">>, cron_push_attempts, all, fun integer_or_infinity/1},
+    {<<"cron-poll">>, cron_poll, all, fun poll/1},
+    {<<"cron-poll-max-gap">>, cron_poll_max_gap, all, fun integer/1},
     {<<"cron-walk-after">>, cron_walk_after, all, fun integer/1},
     {<<"cron-stale-after">>, cron_stale_after, all, fun integer_or_infinity/1},
     {<<"cron-max-ahead">>, cron_max_ahead, all, fun integer_or_infinity/1},
@@ -67,6 +69,10 @@ integer(_Text) ->
 
 integer_or_infinity(<<"infinity">>) -> {ok, infinity};
 integer_or_infinity(Text) -> integer(Text).
+
+poll(<<"expected">>) -> {ok, expected};
+poll(<<"rate">>) -> {ok, rate};
+poll(_Text) -> error.
 
 boolean(<<"true">>) -> {ok, true};
 boolean(<<"false">>) -> {ok, false};

@@ -53,13 +53,17 @@
     buffered_bytes := non_neg_integer(),
     stalled := boolean(),
     next_try := non_neg_integer() | undefined,
+    next_result := non_neg_integer() | undefined,
+    requests_per_result := float() | undefined,
     node := binary() | undefined,
     nodes := [#{node := binary(), breaker := hb_process_monitor_nif:breaker()}],
     push := term(),
     supervised := boolean()
 }.
 %% Everything about a monitor. `cursor': of the last ack, or the starting point. `stalled': its current push takes
-%% longer than `cron_push_stall'. `node': the CU that is asked next, without user information; `nodes': all of
+%% longer than `cron_push_stall'. `next_result': how long until
+%% the next result is expected, if there is a telling; `requests_per_result' since the monitor registered with the
+%% engine. `node': the CU that is asked next, without user information; `nodes': all of
 %% them, with the breakers of their hosts.
 
 -type list_options() :: #{start_after => hb_process_monitor:process_id() | <<>>, limit => 1..1000,
@@ -74,7 +78,7 @@
 -define(BATCH, 500).
 
 %% What the engine returns for a monitor that is not registered.
--define(UNREGISTERED, {0, none, unknown, none, 0, 0, {0, none}, {none, none}, {0, []}, 0}).
+-define(UNREGISTERED, {0, none, unknown, none, 0, 0, {0, none}, {none, none}, {0, []}, 0, {none, 0, 0}}).
 
 %% @doc Every state, the worst last.
 -spec states() -> [state(), ...].
@@ -134,7 +138,7 @@ full(ProcId, Monitor, Words) ->
         _ -> {undefined, #{}}
     end,
     [{_, _, _, Snapshot} = Row] = with_snapshots([{ProcId, Monitor, Words}]),
-    {_, _, Cursor, CursorTime, _, Buffered, _, {_, NextTry}, {Asked, Nodes}, _} = Snapshot,
+    {_, _, Cursor, CursorTime, _, Buffered, _, {_, NextTry}, {Asked, Nodes}, _, {NextResult, Requests, Results}} = Snapshot,
     #{at_push := AtPush} = Summary = summary(is_leaving(ProcId, Monitor), clocks(), Row),
     PushTry = case hb_cron_registry:trouble(Monitor) of
         {_, _, _, _, At} -> max(0, At - now_ms());
@@ -147,6 +151,8 @@ full(ProcId, Monitor, Words) ->
         cursor_time => or_undefined(CursorTime),
         buffered_bytes => Buffered,
         stalled => is_integer(AtPush) andalso AtPush >= stall(Options),
+        next_result => or_undefined(NextResult),
+        requests_per_result => case Results of 0 -> undefined; _ -> Requests / Results end,
         next_try => case PushTry of undefined -> or_undefined(NextTry); _ -> PushTry end,
         node => case length(Nodes) > Asked of true -> element(1, lists:nth(Asked + 1, Nodes)); false -> undefined end,
         nodes => [#{node => Node, breaker => Breaker} || {Node, Breaker} <- Nodes],
@@ -262,7 +268,7 @@ with_snapshots(Rows) ->
 clocks() -> {now_ms(), erlang:time_offset(millisecond)}.
 
 summary(IsLeaving, {Now, Offset}, {ProcId, Monitor, Words, Snapshot}) ->
-    {_, Doing, _, CursorTime, Unacked, _, Fetch, {NextTick, _}, _, Letters} = Snapshot,
+    {_, Doing, _, CursorTime, Unacked, _, Fetch, {NextTick, _}, _, Letters, _} = Snapshot,
     LastPush = case hb_cron_status_words:last_push(Words) of
         undefined -> undefined;
         At -> At + Offset

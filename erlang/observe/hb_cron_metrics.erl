@@ -53,6 +53,7 @@ table() ->
      counter(engine_starts_total, none, {library, engines}, <<"Engines started; each after the first one follows a crash or a restart.">>),
      counter(ticks_total, none, {library, ticks}, <<"Ticks sent to monitors.">>),
      counter(ticks_missed_total, none, {library, missed_ticks}, <<"Ticks skipped because the monitor was busy or the node late.">>),
+     counter(ticks_quiet_total, none, {library, quiet_ticks}, <<"Ticks not sent because no result was expected.">>),
      counter(fetches_total, none, {library, fetches}, <<"Fetches begun.">>),
      (counter(fetch_failures_total, none, {library, failures}, <<"Fetches that failed, by class.">>))#{label => class},
      counter(fetch_demotions_total, none, {library, demotions}, <<"Fetches that were too slow while places were scarce, and were repeated in the slow lane.">>),

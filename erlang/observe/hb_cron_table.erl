@@ -62,6 +62,7 @@ one({elsewhere, Name}) ->
 one(#{process := ProcId, monitor := Monitor, state := State, at_push := AtPush, stalled := Stalled} = Info) ->
     #{cursor := Cursor, cursor_age := Age, cursor_time := CursorTime, lag := Lag, last_result := Last,
       unacked := Unacked, buffered_bytes := Bytes, next_tick := Tick, next_try := Try, rate := Rate,
+      next_result := Next, requests_per_result := Requests,
       nodes := Nodes, node := Asked, push := Push, dead_letters := Letters, error := Error,
       supervised := Supervised} = Info,
     Pushing = case AtPush of undefined -> ""; _ -> [", in a push for ", duration(AtPush)] end,
@@ -77,6 +78,8 @@ one(#{process := ProcId, monitor := Monitor, state := State, at_push := AtPush, 
         {"unacked", io_lib:format("~b results, ~b bytes", [Unacked, Bytes])},
         {"dead letters", integer_to_list(Letters)},
         {"tick", io_lib:format("every ~ts, next in ~ts", [duration(Rate), duration(Tick)])},
+        {"next result", case Next of undefined -> "-"; 0 -> "due"; _ -> ["expected in ", duration(Next)] end},
+        {"requests", case Requests of undefined -> "-"; _ -> io_lib:format("~.2f a result", [Requests]) end},
         {"next try", case Try of undefined -> "-"; _ -> ["in ", duration(Try)] end},
         {"push", io_lib:format("~0tp", [Push])},
         {"error", case Error of undefined -> "-"; #{ago := Ago, text := Text} ->

@@ -110,7 +110,7 @@ environment(_) ->
     Texts = [{default_cron_rate, "2500", 2500}, {cron_node, "http://a:1,http://b:2", [<<"http://a:1">>, <<"http://b:2">>]},
              {cron_page_limit, "17", 17}, {cron_push, "mu", mu}, {cron_result_format, "map", map},
              {cron_push_timeout, "18", 18}, {cron_push_attempts, "infinity", infinity}, {cron_push_backoff, "1,20", {1, 20}},
-             {cron_push_stall, "19", 19}, {cron_walk_after, "20", 20}, {cron_stale_after, "21", 21}, {cron_max_ahead, "22", 22},
+             {cron_push_stall, "19", 19}, {cron_walk_after, "20", 20}, {cron_poll, "rate", rate}, {cron_poll_max_gap, "33", 33}, {cron_stale_after, "21", 21}, {cron_max_ahead, "22", 22},
              {cron_connect_timeout, "23", 23}, {cron_first_byte_timeout, "24", 24}, {cron_timeout, "25", 25},
              {cron_max_page_bytes, "2048", 2048}, {cron_max_inflight, "26", 26}, {cron_max_buffered_bytes, "27", 27},
              {cron_cacertfile, "/none.pem", <<"/none.pem">>}, {cron_checkpoint, "false", false},

@@ -11,7 +11,7 @@ eunit_wrapper_(Tests) -> deadline:each(Tests).
 info(Changes) ->
     maps:merge(#{process => binary:copy(<<"A">>, 43), monitor => self(), state => idle, at_push => undefined,
                  stalled => false, cursor => <<"c">>, cursor_age => undefined, cursor_time => undefined, lag => undefined,
-                 last_result => undefined, unacked => 0, buffered_bytes => 0, next_tick => 5000, next_try => undefined,
+                 last_result => undefined, unacked => 0, buffered_bytes => 0, next_tick => 5000, next_try => undefined, next_result => 61000, requests_per_result => 1.5,
                  rate => 10000, nodes => [], node => undefined, push => mu, dead_letters => 0, error => undefined,
                  supervised => false}, Changes).
 
@@ -32,6 +32,12 @@ process_of_another_host_node_is_shown_with_its_name_test() ->
 
 push_that_is_held_back_is_shown_as_such_test() ->
     shows("push held ×1", #{error => #{what => push, class => push_held, text => <<"later">>, failures => 1, ago => 0}}).
+
+expected_result_shows_when_it_is_due_test() ->
+    shows("expected in 1m 01s", #{}),
+    shows("1.50 a result", #{}),
+    shows("next result      due", #{next_result => 0}),
+    shows("next result      -", #{next_result => undefined, requests_per_result => undefined}).
 
 monitor_at_a_push_shows_for_how_long_test() ->
     shows("pushing, in a push for 2m 03s, stalled", #{state => pushing, at_push => 123000, stalled => true}).

@@ -239,6 +239,8 @@ const INFO = [
   ['State', (i) => words(i.state) + (i.stalled ? ', stalled' : '')],
   ['Error', (i) => i.error === null ? 'none' : error_text(i.error)],
   ['Next tick', (i) => or(i.next_tick, (ms) => 'in ' + duration(ms))],
+  ['Next result', (i) => or(i.next_result, (ms) => ms === 0 ? 'due' : 'expected in ' + duration(ms))],
+  ['Requests', (i) => or(i.requests_per_result, (n) => `${n.toFixed(2)} a result`)],
   ['Next try', (i) => or(i.next_try, (ms) => 'in ' + duration(ms))],
   ['Rate', (i) => or(i.rate, (ms) => 'a tick every ' + duration(ms))],
   ['Unacked', (i) => `${i.unacked} results; ${bytes(i.buffered_bytes)} in memory`],

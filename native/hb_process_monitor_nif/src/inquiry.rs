@@ -105,7 +105,7 @@ fn counts<'a>(env: Env<'a>, census: &Census) -> Term<'a> {
 }
 
 /// `{Epoch, Doing, Cursor, CursorTime, Unacked, Buffered, {Failures, Trouble}, {NextTick, NextTry},
-/// {Asked, [{Origin, Breaker}]}, DeadLetters}`; times are relative to now, in ms.
+/// {Asked, [{Origin, Breaker}]}, DeadLetters, {NextResult, Requests, Results}}`; times are relative to now, in ms.
 fn row<'a>(env: Env<'a>, checkpoint: &Checkpoint, monitor: &Inspected) -> Term<'a> {
     let Inspected { registration, nodes, snapshot, now } = monitor;
     let (acked, position) = standing(checkpoint, registration, snapshot);
@@ -138,6 +138,8 @@ fn row<'a>(env: Env<'a>, checkpoint: &Checkpoint, monitor: &Inspected) -> Term<'
             .encode(env),
         (snapshot.node, hosts).encode(env),
         letters.encode(env),
+        (or_none(env, snapshot.next_result.map(millis)), snapshot.requests, snapshot.received)
+            .encode(env),
     ];
     rustler::types::tuple::make_tuple(env, &parts)
 }

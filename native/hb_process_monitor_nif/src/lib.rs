@@ -44,6 +44,7 @@ mod resources;
 mod runner;
 mod sender;
 mod start;
+mod suspends;
 mod terms;
 mod transfer_nifs;
 
@@ -147,6 +148,8 @@ mod atoms {
         unsaved_ms,
         may_push,
         cron_cluster,
+        expected,
+        rate,
     }
 }
 

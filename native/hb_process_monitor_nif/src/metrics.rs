@@ -14,6 +14,7 @@ pub(crate) struct Metrics {
     engines: AtomicU64,
     ticks: AtomicU64,
     missed_ticks: AtomicU64,
+    quiet_ticks: AtomicU64,
     fetches: AtomicU64,
     demotions: AtomicU64,
     breaker_opens: AtomicU64,
@@ -39,6 +40,7 @@ pub(crate) static METRICS: Metrics = Metrics {
     engines: AtomicU64::new(0),
     ticks: AtomicU64::new(0),
     missed_ticks: AtomicU64::new(0),
+    quiet_ticks: AtomicU64::new(0),
     fetches: AtomicU64::new(0),
     demotions: AtomicU64::new(0),
     breaker_opens: AtomicU64::new(0),
@@ -63,6 +65,7 @@ impl Metrics {
     pub(crate) fn absorb(&self, before: &Counters, now: &Counters) {
         add(&self.ticks, now.ticks.saturating_sub(before.ticks));
         add(&self.missed_ticks, now.missed_ticks.saturating_sub(before.missed_ticks));
+        add(&self.quiet_ticks, now.quiet_ticks.saturating_sub(before.quiet_ticks));
         add(&self.fetches, now.fetches.saturating_sub(before.fetches));
         add(&self.demotions, now.demotions.saturating_sub(before.demotions));
     }
@@ -111,6 +114,7 @@ fn metrics(env: Env<'_>) -> NifResult<Term<'_>> {
         ("engines", count(&METRICS.engines)),
         ("ticks", count(&METRICS.ticks)),
         ("missed_ticks", count(&METRICS.missed_ticks)),
+        ("quiet_ticks", count(&METRICS.quiet_ticks)),
         ("fetches", count(&METRICS.fetches)),
         ("demotions", count(&METRICS.demotions)),
         ("breaker_opens", count(&METRICS.breaker_opens)),

@@ -163,6 +163,7 @@ fn register<'a>(
     }
     let process = ProcessId::new(&options.process).ok_or(Error::BadArg)?;
     let position = options.position()?;
+    let timing = options.timing()?;
     let nodes = match engine.resources.nodes(&binaries(options.nodes)?) {
         Ok(nodes) => nodes,
         Err(bad) => return Ok((atoms::error(), (atoms::bad_node(), bad)).encode(env)),
@@ -196,6 +197,7 @@ fn register<'a>(
         nodes: Arc::clone(&nodes.hosts),
         page_limit: options.page_limit,
         walk_after: Duration::from_millis(options.walk_after.into()),
+        timing,
         paused: options.paused,
         ..cron_engine::Registration::new(id, process, rate, position)
     };
@@ -314,6 +316,7 @@ fn counters(env: Env<'_>, engine: ResourceArc<EngineHandle>) -> NifResult<HashMa
         ("queued", wide(counters.queued)),
         ("ticks", counters.ticks),
         ("missed_ticks", counters.missed_ticks),
+        ("quiet_ticks", counters.quiet_ticks),
         ("fetches", counters.fetches),
         ("failures", counters.failures),
         ("buffered", counters.buffered),

@@ -2,7 +2,7 @@
 //! harm are checked here again.
 
 use crate::atoms;
-use cron_engine::{Cursor, Position};
+use cron_engine::{Cursor, Interval, Position, Timing};
 use cron_io::Limits;
 use rustler::{Atom, Binary, Error, NifMap, NifResult, Term};
 use std::ffi::OsStr;
@@ -88,6 +88,12 @@ pub(crate) struct MonitorOptions<'a> {
     pub(crate) timeout: u32,
     pub(crate) max_page_bytes: u32,
     pub(crate) walk_after: u32,
+    /// `expected` or `rate`.
+    pub(crate) poll: Atom,
+    /// The longest time without a request, while results are expected.
+    pub(crate) poll_max_gap: u32,
+    /// The values of the process's tags `Cron-Interval`, or `undefined`.
+    pub(crate) crons: Term<'a>,
     /// How old a cursor of the checkpoint may be; 0 for any age.
     pub(crate) stale_after: u64,
     /// How far ahead of the clock a result may be dated; 0 for any time.
@@ -104,6 +110,29 @@ impl MonitorOptions<'_> {
     /// Where to begin: `undefined`, `earliest` or a cursor.
     pub(crate) fn position(&self) -> NifResult<Position> {
         position(self.cursor)
+    }
+
+    /// When it asks.
+    pub(crate) fn timing(&self) -> NifResult<Timing> {
+        if self.poll == atoms::rate() {
+            return Ok(Timing::Rate);
+        }
+        if self.poll != atoms::expected() {
+            return Err(Error::BadArg);
+        }
+        let max_gap = Duration::from_millis(self.poll_max_gap.into());
+        let crons = match self.crons.decode::<Atom>() {
+            Ok(atom) if atom == atoms::undefined() => None,
+            Ok(_) => return Err(Error::BadArg),
+            Err(_) => {
+                let tags = binaries(self.crons)?;
+                // A tag that is no text is unreadable for a CU, too.
+                let read =
+                    |tag: &[u8]| Interval::read(std::str::from_utf8(tag).unwrap_or_default());
+                Some(tags.iter().map(|tag| read(tag)).collect())
+            }
+        };
+        Ok(Timing::Expected { max_gap, crons })
     }
 
     pub(crate) fn max_ahead(&self) -> Option<Duration> {

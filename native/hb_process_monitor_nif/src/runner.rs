@@ -11,6 +11,7 @@ use crate::noted::Noted;
 use crate::registration::Registration;
 use crate::resources::Resources;
 use crate::sender::Sender;
+use crate::suspends::Suspends;
 use crate::terms::millis;
 use cron_checkpoint::Waiter;
 use cron_engine::pace::{Came, Pace, TICKS_APART};
@@ -44,6 +45,7 @@ pub(crate) struct Runner {
     has_run: bool,
     /// When the engine's clock started.
     started: Instant,
+    suspended: Suspends,
     registrations: FxHashMap<MonitorId, (Arc<Registration>, Arc<Nodes>)>,
     commands: Vec<Command>,
     pace: Pace,
@@ -60,6 +62,7 @@ impl Runner {
             engine,
             has_run: false,
             started: Instant::now(),
+            suspended: Suspends::new(),
             registrations: FxHashMap::default(),
             commands: Vec::new(),
             pace: Pace::default(),
@@ -120,6 +123,9 @@ impl Runner {
         resources.inbox.take(&mut commands);
         let before = std::mem::replace(&mut self.stepped, Instant::now());
         let now = self.now();
+        if self.suspended.has_passed() {
+            self.engine.handle_event(now, Event::Suspended);
+        }
         let mut came = Came::default();
         for command in commands.drain(..) {
             let event = match command {

@@ -167,17 +167,20 @@ is(engine_options, #{max_inflight := Inflight, max_buffered := Buffered, checkpo
 is(monitor_options, #{process := Process, rate := Rate, cursor := Cursor, nodes := Nodes, stale_after := Stale, max_ahead := Ahead,
                       kept := Kept}  = Options, _World) ->
     Flags = [maps:get(Key, Options, none) || Key <- [go_on, paused]],
-    Widths = [maps:get(Key, Options, none) || Key <- [page_limit, connect_timeout, first_byte_timeout, timeout, max_page_bytes, walk_after]],
+    Widths = [maps:get(Key, Options, none) || Key <- [page_limit, connect_timeout, first_byte_timeout, timeout, max_page_bytes, walk_after, poll_max_gap]],
     is_process(Process) andalso is_within(Rate, 32) andalso Rate > 0 andalso is_cursor(Cursor)
         andalso is_nodes(Nodes) andalso is_within(Stale, 64) andalso is_within(Ahead, 64) andalso is_binary(Kept)
         andalso lists:all(fun(Width) -> is_within(Width, 32) end, Widths)
-        andalso lists:all(fun is_boolean/1, Flags);
+        andalso lists:all(fun is_boolean/1, Flags)
+        andalso lists:member(maps:get(poll, Options, none), [rate, expected]) andalso is_tags(maps:get(crons, Options, none));
 is(_Kind, _Term, _World) -> false.
 
 %% Negative for lists that do not end in the empty list.
 length_of(List) -> try length(List) catch error:badarg -> -1 end.
 
 is_within(Term, Bits) -> is_integer(Term) andalso Term >= 0 andalso Term < 1 bsl Bits.
+
+is_tags(Term) -> Term =:= undefined orelse (length_of(Term) >= 0 andalso lists:all(fun is_binary/1, Term)).
 
 is_process(Term) -> is_binary(Term) andalso re:run(Term, "^[A-Za-z0-9_-]{43}$", [dollar_endonly]) =/= nomatch.
 
