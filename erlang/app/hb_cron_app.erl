@@ -7,12 +7,15 @@
 %% How long a host node may take to hand its shards over when the application stops, in ms. The others take over what is
 %% left.
 -define(LEAVE_LIMIT, 10000).
+%% How long the processes of a tree that died may take to end, in ms: 100,000 monitors take seconds.
+-define(END_LIMIT, 30000).
 %% How long the checkpoint may take to become durable when the application stops, in ms.
 -define(CLOSE_LIMIT, 3000).
 
 %% @private
 -spec start(application:start_type(), term()) -> {ok, pid()} | {error, term()}.
 start(_Type, _Args) ->
+    lists:foreach(fun await_end/1, [hb_cron_monitors_sup, hb_cron_engine]),
     case hb_cron_sup:start_link() of
         {ok, Sup} ->
             Crashed = hb_cron_run_state:started(),
@@ -20,6 +23,17 @@ start(_Type, _Args) ->
             {ok, Sup};
         {error, Reason} ->
             {error, Reason}
+    end.
+
+%% After the supervisor of the tree was killed, its children take a while to end, and keep their names.
+await_end(Name) ->
+    case whereis(Name) of
+        undefined -> ok;
+        Pid ->
+            Ref = monitor(process, Pid),
+            receive {'DOWN', Ref, process, Pid, _} -> ok
+            after ?END_LIMIT -> _ = demonitor(Ref, [flush]), ok
+            end
     end.
 
 %% Starts what the configuration names, and what was monitored when the tree died.

@@ -3,8 +3,8 @@
 %%% cannot be read is refused: then the default applies, which {@link hb_cron_options} knows.
 %%%
 %%% Options of scope node are read once, when the application starts. Those of monitors are read again after a
-%%% second at most, by one of the processes that need them: a node message is large, and copied to be read. So
-%%% 100,000 starts read it a few times, and a changed one counts from a second later on.
+%%% second, by one of the processes that need them: a node message is large, and copied to be read. So 100,000
+%%% starts read it a few times, and a changed one counts from a second later on; later where reading takes long.
 -module(hb_cron_configuration).
 
 -export([create/0, for_node/0, for_monitors/0, expire/0, read/0, log_refused/0]).
@@ -28,6 +28,8 @@
 -define(TABLE, ?MODULE).
 %% How long what was read for monitors counts, in ms.
 -define(FRESH, 1000).
+%% It counts for longer if reading took long: so many times as long.
+-define(REST, 10).
 %% Options whose values may hold passwords.
 -define(SECRET, [cron_cluster, cron_node, cron_processes]).
 %% The longest text of a refused value.
@@ -68,8 +70,10 @@ fresh(ReadAt, Known) ->
             #{options := Options, routing := Routing, refused := Refused} = read(entries(monitor)),
             ForMonitors = #{options => Options, routing => Routing},
             OfNode = [Row || {Key, _, _} = Row <- refused(), lists:member(Key, keys(node))],
+            %% A host that takes long to answer is not asked all the time.
+            ReadNow = now_ms(),
             unless_gone(fun() ->
-                ets:insert(?TABLE, [{monitors, Now, ForMonitors}, {refused, OfNode ++ Refused}])
+                ets:insert(?TABLE, [{monitors, ReadNow + ?REST * (ReadNow - Now), ForMonitors}, {refused, OfNode ++ Refused}])
             end),
             ok = log_refused(),
             ForMonitors;

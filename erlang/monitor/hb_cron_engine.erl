@@ -15,10 +15,16 @@
 %% The same on a node with one dirty IO scheduler, where the host's file operations wait for the slice.
 -define(ONE_SCHEDULER_SLICE, 5).
 
+%% With how many loggers it registers between two slices, and how long a slice lasts while there are more, in ms.
+-define(LOGGERS, 100).
+-define(LOGGERS_SLICE, 20).
+
 -record(state, {
     engine :: hb_process_monitor_nif:engine(),
     %% Loggers that this process has registered with.
-    loggers = #{} :: #{pid() => true}
+    loggers = #{} :: #{pid() => true},
+    %% Loggers of one monitor each that it has yet to register with.
+    unregistered = [] :: [pid()]
 }).
 
 -spec start_link() -> gen_server:start_ret().
@@ -116,6 +122,8 @@ suspended(Engine, Ref) ->
 -spec init([]) -> {ok, #state{}, {continue, tell_monitors}} | {stop, {shutdown, term()}}.
 init([]) ->
     _ = process_flag(trap_exit, true),
+    %% Between two slices nothing ticks: it must not wait behind many monitors that start.
+    _ = process_flag(priority, high),
     #{cron_max_inflight := MaxInflight, cron_max_buffered_bytes := MaxBuffered,
       cron_checkpoint := Checkpoint, cron_checkpoint_interval := Interval,
       cron_dead_letters_max := LettersMax, cron_dead_letters_max_bytes := LetterBytes,
@@ -171,26 +179,34 @@ handle_cast({register_with, Logger}, #state{loggers = Loggers} = State) when not
     _ = monitor(process, Logger),
     ok = hb_cron_host_logger:register_with(Logger),
     {noreply, State#state{loggers = Loggers#{Logger => true}}};
-handle_cast({register_with_new, Logger}, State) ->
-    ok = hb_cron_host_logger:register_with(Logger),
-    {noreply, State};
+handle_cast({register_with_new, Logger}, #state{unregistered = Loggers} = State) ->
+    {noreply, State#state{unregistered = [Logger | Loggers]}};
 handle_cast(_Cast, State) ->
     {noreply, State}.
 
 %% @private
 -spec handle_info(term(), #state{}) -> {noreply, #state{}} | {stop, engine_stopped, #state{}}.
 handle_info(run, #state{engine = Engine} = State) ->
-    case hb_process_monitor_nif:run(Engine, slice()) of
+    #state{unregistered = Loggers} = Next = register_some(?LOGGERS, State),
+    Slice = case Loggers of [] -> slice(); _ -> min(?LOGGERS_SLICE, slice()) end,
+    case hb_process_monitor_nif:run(Engine, Slice) of
         ok ->
             self() ! run,
-            {noreply, State};
+            {noreply, Next};
         _StoppedOrBusy ->
-            {stop, engine_stopped, State}
+            {stop, engine_stopped, Next}
     end;
 handle_info({'DOWN', _, process, Logger, _}, #state{loggers = Loggers} = State) ->
     {noreply, State#state{loggers = maps:remove(Logger, Loggers)}};
 handle_info(_Stray, State) ->
     {noreply, State}.
+
+%% Many monitors may have started at once, and nothing ticks meanwhile.
+register_some(Left, #state{unregistered = [Logger | Loggers]} = State) when Left > 0 ->
+    ok = hb_cron_host_logger:register_with(Logger),
+    register_some(Left - 1, State#state{unregistered = Loggers});
+register_some(_Left, State) ->
+    State.
 
 slice() ->
     case erlang:system_info(dirty_io_schedulers) of
