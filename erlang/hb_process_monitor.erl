@@ -97,7 +97,7 @@ start(ProcID, Rate, Cursor) ->
 
 %% @doc Starts monitoring many processes, each as {@link start/2} does, and returns the outcome of each entry, in the order
 %% of the list. An entry that is invalid stops none of the others; of entries with the same process the first valid one
-%% counts. 100,000 processes take seconds, in which the ticks of other monitors come as usual. If this node ends meanwhile,
+%% counts. 100,000 processes take seconds, in which ticks of other monitors may come some ms later. If this node ends meanwhile,
 %% processes that were started are resumed as after {@link start/2}. Can be called again with the same list.
 %%
 %% Raises as {@link start/2} if the application does not start.

@@ -17,7 +17,7 @@
 -define(SAMPLE, 200).
 
 suite(#{quick := Quick} = Options) ->
-    {Default, Rounds, Seconds} = case Quick of true -> {2000, 1, 3}; false -> {100000, 3, 10} end,
+    {Default, Rounds, Seconds} = case Quick of true -> {2000, 1, 3}; false -> {100000, 1, 10} end,
     Count = maps:get(fleet, Options, Default),
     [starts(Count, Rounds), again(Count, Rounds), lateness(Count, Seconds), cluster(Count, Quick)].
 
