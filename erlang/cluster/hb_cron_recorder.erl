@@ -8,6 +8,8 @@
 -behaviour(gen_server).
 
 -export([start_link/0, start/1, divide/1]).
+%% For itself
+-export([request/1]).
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2, format_status/1]).
 
 %% How many starts one request has at most, and from how many bytes of options on it has no further one. It delays
@@ -83,11 +85,17 @@ go_on(#state{under_way = none, waiting = Waiting} = State) ->
         {[], _} -> State;
         {Next, Rest} ->
             {Callers, Starts} = lists:unzip(Next),
-            {_, Ref} = spawn_monitor(fun() -> exit({answer, hb_cron_cluster_request:call({start_all, Starts})}) end),
+            {_, Ref} = spawn_monitor(?MODULE, request, [Starts]),
             State#state{waiting = Rest, under_way = {Ref, Callers}}
     end;
 go_on(State) ->
     State.
+
+%% @private
+%% A process that exits with the answer to a request.
+-spec request([hb_cron_cluster_request:start()]) -> no_return().
+request(Starts) ->
+    exit({answer, hb_cron_cluster_request:call({start_all, Starts})}).
 
 next(Waiting, Most, Bytes, Taken) when Most > 0, Bytes > 0 ->
     case queue:out(Waiting) of
