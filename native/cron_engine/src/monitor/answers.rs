@@ -95,7 +95,8 @@ impl Monitor {
         self.wide = false;
         self.position = Position::After(last);
         self.credit.page(edges, bytes);
-        if !go_on {
+        // A poll that was requested meanwhile needs credit, too.
+        if !go_on && !self.again {
             if let Some(expected) = &mut self.expected {
                 expected.complete(sent.since);
             }

@@ -3,7 +3,7 @@
 //! by the other one and a tick, and no other later than the longest time without a request.
 
 use crate::util::polled::{Cron, Kind, Plan, Polled};
-use cron_engine::{Event, HostId, Interval, Time, Timing};
+use cron_engine::{Doing, Event, HostId, Interval, Time, Timing};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use std::time::Duration;
@@ -156,6 +156,26 @@ fn quiet_monitor_that_is_polled_asks_at_once() {
     let before = polled.counters().fetches;
     polled.poll();
     assert_eq!(polled.counters().fetches, before + 1);
+}
+
+/// Each of the pages would end the poll.
+#[test]
+fn poll_during_a_page_that_uses_up_the_credit_waits_for_an_ack() {
+    let crons = vec![Cron { tag: "1-second".into(), stops: None, misses: 0 }];
+    let evaluation = Duration::from_millis(200);
+    let plan = Plan { crons, evaluation, end: Time::from_millis(1_003_000), ..Plan::default() };
+    let mut polled = Polled::run(&plan, expected());
+    assert_eq!(polled.snapshot().doing, Doing::Idle);
+    polled.acks = false;
+    let before = polled.counters().fetches;
+    polled.poll();
+    for _ in 0..2 {
+        polled.poll();
+        polled.run_for(Duration::from_secs(2));
+    }
+    polled.run_for(Duration::from_secs(5));
+    assert_eq!(polled.counters().fetches, before + 2);
+    assert_eq!(polled.snapshot().doing, Doing::Pushing);
 }
 
 #[test]

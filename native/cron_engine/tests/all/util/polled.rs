@@ -7,7 +7,7 @@ use super::term::{Term, edges};
 use super::{config, failure, process};
 use cron_engine::{
     Action, Class, Counters, Engine, Event, Fetched, Interval, MonitorId, PageRequest, Position,
-    Registration, Request, Time, Timing, decode_latest, page,
+    Registration, Request, Snapshot, Time, Timing, decode_latest, page,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -169,6 +169,8 @@ pub(crate) struct Polled {
     evaluated: u64,
     seen: BTreeSet<String>,
     received: u64,
+    /// Whether results are acked.
+    pub(crate) acks: bool,
     pub(crate) pushed: BTreeMap<Row, Pushed>,
     pub(crate) requests: usize,
     /// The longest a request took.
@@ -198,6 +200,7 @@ impl Polled {
             evaluated: visible,
             seen: BTreeSet::new(),
             received: 0,
+            acks: true,
             pushed: BTreeMap::new(),
             requests: 0,
             slowest: Duration::ZERO,
@@ -258,9 +261,13 @@ impl Polled {
         self.engine.counters()
     }
 
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        self.engine.snapshot(self.now, self.id).expect("a monitor")
+    }
+
     /// How long until the next result is expected.
     pub(crate) fn next_result(&self) -> Option<Duration> {
-        self.engine.snapshot(self.now, self.id).and_then(|snapshot| snapshot.next_result)
+        self.snapshot().next_result
     }
 
     pub(crate) fn tell(&mut self, event: Event) {
@@ -313,7 +320,9 @@ impl Polled {
             })
         };
         self.engine.handle_event(self.now, Event::Fetched(self.id, outcome));
-        self.engine.handle_event(self.now, Event::Acked(self.id, self.received));
+        if self.acks {
+            self.engine.handle_event(self.now, Event::Acked(self.id, self.received));
+        }
     }
 
     fn page(&mut self, sent: Time, body: &[u8], request: &PageRequest) -> Fetched {
