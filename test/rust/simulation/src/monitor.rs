@@ -1,7 +1,8 @@
 //! A monitor and its AO process in the simulation. Results are numbered from 1, and a result's
-//! cursor contains its number.
+//! cursor contains its number, as the time of a cron.
 
 use crate::expected::{Expected, Known};
+use base64::prelude::{BASE64_STANDARD, Engine};
 use cron_checkpoint::Track;
 use cron_engine::{Cursor, Grid, MonitorId, Position, ProcessId, Time};
 use std::collections::VecDeque;
@@ -36,15 +37,22 @@ impl Process {
     }
 }
 
+/// The time of the result 0, in ms since 1970.
+const BASE: u64 = 1_760_000_000_000;
+
+/// The time between two results, by their cursors, in ms.
+pub(crate) const INTERVAL: u64 = 10_000;
+
 pub(crate) fn cursor(number: u64) -> Cursor {
-    Cursor::new(number.to_string().as_bytes()).expect("a short cursor")
+    let timestamp = BASE + number * INTERVAL;
+    let json = format!(r#"{{"timestamp":{timestamp},"ordinate":"1","cron":"0-10-seconds"}}"#);
+    Cursor::new(BASE64_STANDARD.encode(json).as_bytes()).expect("a short cursor")
 }
 
 /// The number of the last result before a position.
 pub(crate) fn number(position: &Position) -> u64 {
-    position.cursor().map_or(0, |cursor| {
-        std::str::from_utf8(cursor.as_bytes()).ok().and_then(|n| n.parse().ok()).expect("a number")
-    })
+    let time = |cursor: &Cursor| cursor.timestamp().expect("a cursor of this CU");
+    position.cursor().map_or(0, |cursor| (time(cursor) - BASE) / INTERVAL)
 }
 
 /// A registered monitor, which a crash of the node ends.

@@ -7,7 +7,7 @@ use crate::kept::Kept;
 use crate::monitor::{Monitor, Pid, Process, number};
 use cron_engine::{
     Action, Class, Config, Engine, Event, Failure, Fetched, Grid, MonitorId, PageRequest, Position,
-    Registration, Request, Time,
+    Registration, Request, Time, Timing, Trail,
 };
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -33,6 +33,7 @@ pub(crate) struct How {
 pub(crate) struct Node {
     pub(crate) now: Time,
     rate: Duration,
+    timing: Timing,
     config: Config,
     engine: Engine,
     engine_number: u64,
@@ -42,15 +43,23 @@ pub(crate) struct Node {
     pub(crate) fetches: Vec<Fetch>,
     epoch: u64,
     pub(crate) ticks: u64,
+    /// Ticks that engines of the past did not send, since nothing was expected.
+    quiet: u64,
     checks: u64,
 }
 
 impl Node {
     /// A node that starts with `disk`, or with a checkpoint in memory.
-    pub(crate) fn start(now: Time, rate: Duration, config: Config, disk: Option<&Disk>) -> Self {
+    pub(crate) fn start(
+        now: Time,
+        (rate, timing): (Duration, &Timing),
+        config: Config,
+        disk: Option<&Disk>,
+    ) -> Self {
         Self {
             now,
             rate,
+            timing: timing.clone(),
             config,
             engine: Engine::new(config),
             engine_number: 0,
@@ -59,6 +68,7 @@ impl Node {
             fetches: Vec::new(),
             epoch: 0,
             ticks: 0,
+            quiet: 0,
             checks: 0,
         }
     }
@@ -97,8 +107,14 @@ impl Node {
         monitor.grid = Grid::new(self.now, rate, process.as_str().as_bytes());
         self.monitors.insert(id, monitor);
         let registration = Registration::new(id, process, rate, position);
-        self.tell(Event::Register(Registration { durable, ..registration }));
+        let timing = self.timing.clone();
+        self.tell(Event::Register(Registration { durable, timing, ..registration }));
         id
+    }
+
+    /// How many ticks were not sent, since nothing was expected.
+    pub(crate) fn quiet_ticks(&self) -> u64 {
+        self.quiet + self.engine.counters().quiet_ticks
     }
 
     /// Requests a report when the start of a registration is durable.
@@ -133,6 +149,7 @@ impl Node {
     /// Replaces the engine by a new one without monitors. Returns those that were registered with
     /// the old one.
     pub(crate) fn restart_engine(&mut self) -> Vec<MonitorId> {
+        self.quiet += self.engine.counters().quiet_ticks;
         self.engine = Engine::new(self.config);
         let old = self.engine_number;
         self.engine_number += 1;
@@ -214,7 +231,7 @@ impl Node {
                     let monitor = self.monitors.get_mut(&id).expect("ticks are for the living");
                     assert!(!monitor.ticked, "a tick within a pending tick");
                     assert!(monitor.pages.is_empty(), "a tick while there is something to push");
-                    if on_time {
+                    if on_time && self.timing == Timing::Rate {
                         let since = self.now.since(monitor.grid.first()).as_micros();
                         assert_eq!(since % self.rate.as_micros(), 0, "the grid drifts");
                     }
@@ -292,7 +309,8 @@ fn serve(monitor: &mut Monitor, process: &mut Process, request: &Request, limit:
     }
     let edges = u64::try_from(results.len()).expect("a short page");
     monitor.receive(*first_seq, results);
-    let trail = Arc::default();
+    let end = Position::After(crate::monitor::cursor(last));
+    let trail = Arc::new(Trail::at(&end));
     Fetched::Page {
         edges,
         last: crate::monitor::cursor(last),

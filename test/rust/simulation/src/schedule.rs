@@ -4,10 +4,10 @@
 use crate::calls::{Call, Calls, Wanted};
 use crate::disk::Disk;
 use crate::expected::{Expected, Known};
-use crate::monitor::Process;
+use crate::monitor::{INTERVAL, Process};
 use crate::node::{How, Node};
 use crate::totals::Totals;
-use cron_engine::{Config, MonitorId, Position, Time};
+use cron_engine::{Config, MonitorId, Position, Time, Timing};
 use fastrand::Rng;
 use std::time::Duration;
 
@@ -35,6 +35,10 @@ struct World {
     rng: Rng,
     config: Config,
     rate: Duration,
+    timing: Timing,
+    /// Whether results come as time passes, and not at random, and little goes wrong: otherwise no
+    /// monitor could learn when they come.
+    punctual: bool,
     limit: u64,
     steps: u64,
     /// In percent.
@@ -49,7 +53,9 @@ struct World {
 
 impl World {
     fn new(mut rng: Rng, size: Size) -> Self {
+        let punctual = rng.u8(0..4) == 0;
         let count = match size {
+            Size::Small if punctual => rng.usize(1..=2),
             Size::Small => rng.usize(1..=8),
             Size::Large => rng.usize(1000..=4000),
         };
@@ -64,11 +70,19 @@ impl World {
             },
             seed: rng.u64(..),
         };
-        let rate = Duration::from_millis(*rng.choice(&[1, 10, 1000]).expect("not empty"));
+        let rates: &[u64] = if punctual { &[1000] } else { &[1, 10, 1000] };
+        let rate = Duration::from_millis(*rng.choice(rates).expect("not empty"));
+        // In every other world monitors ask while results are expected.
+        let max_gap = Duration::from_secs(rng.u64(1..60));
+        let timing = if !punctual && rng.bool() {
+            Timing::Rate
+        } else {
+            Timing::Expected { max_gap, crons: None }
+        };
         let now = Time::from_millis(rng.u64(0..10_000));
         let mut processes: Vec<Process> =
             (0..count).map(|number| Process::new(number, rng.u64(0..30))).collect();
-        let mut node = Node::start(now, rate, config, disk.as_ref());
+        let mut node = Node::start(now, (rate, &timing), config, disk.as_ref());
         let mut calls = Calls::default();
         // Searching for older monitors among thousands takes too long.
         calls.overlap = size == Size::Large || rng.u8(0..4) == 0;
@@ -77,16 +91,20 @@ impl World {
         }
         calls.finish(&mut node, &mut processes);
         let steps = match size {
+            Size::Small if punctual => rng.u64(500..2000),
             Size::Small => rng.u64(20..300),
             Size::Large => 20_000,
         };
-        let [fetch_fails, push_fails] = [rng.u8(0..50), rng.u8(0..50)];
+        let most = if punctual { 3 } else { 50 };
+        let [fetch_fails, push_fails] = [rng.u8(0..most), rng.u8(0..50)];
         let limit = rng.u64(1..10);
         let totals = Totals::default();
         Self {
             rng,
             config,
             rate,
+            timing,
+            punctual,
             limit,
             steps,
             fetch_fails,
@@ -101,7 +119,12 @@ impl World {
 
     fn step(&mut self) {
         self.totals.steps += 1;
-        match self.rng.u8(0..100) {
+        if self.punctual {
+            let results = self.node.now.as_micros() / 1000 / INTERVAL;
+            self.processes.iter_mut().for_each(|it| it.results = it.results.max(results));
+        }
+        let calm = self.punctual && self.rng.u8(0..20) > 0;
+        match self.rng.u8(0..if calm { 79 } else { 100 }) {
             0..22 => self.answer(),
             22..42 => self.push(),
             42..53 => {
@@ -111,6 +134,10 @@ impl World {
             53..62 => self.poll(),
             62..69 => self.write(),
             69..73 => self.node.hear(),
+            73..79 if self.punctual => {
+                let jump = Duration::from_millis(self.rng.u64(1..5000));
+                self.node.now = self.node.now + jump;
+            }
             73..77 => {
                 let index = self.rng.usize(0..self.processes.len());
                 self.processes[index].results += self.rng.u64(1..10);
@@ -223,8 +250,10 @@ impl World {
 
     fn reboot(&mut self) {
         self.totals.ticks += self.node.ticks;
+        self.totals.quiet_ticks += self.node.quiet_ticks();
         self.disk = self.disk.as_ref().map(Disk::lose_power);
-        self.node = Node::start(self.node.now, self.rate, self.config, self.disk.as_ref());
+        self.node =
+            Node::start(self.node.now, (self.rate, &self.timing), self.config, self.disk.as_ref());
         self.calls.under_way.clear();
         for process in &mut self.processes {
             let known = self.node.kept.known(process);
@@ -268,7 +297,11 @@ impl World {
                 while self.node.monitors.get(&id).is_some_and(|monitor| monitor.next().is_some()) {
                     self.node.pushed(id, &mut self.processes);
                 }
-                self.node.poll(id);
+                // The longest time without a request is over: a tick came.
+                let ticked = self.node.monitors.get(&id).is_some_and(|monitor| monitor.ticked);
+                if ticked || self.timing == Timing::Rate {
+                    self.node.poll(id);
+                }
             }
         }
         for process in &self.processes {
@@ -288,6 +321,7 @@ impl World {
 
     fn totals(mut self) -> Totals {
         self.totals.ticks += self.node.ticks;
+        self.totals.quiet_ticks += self.node.quiet_ticks();
         let counts = self.calls.counts;
         self.totals.starts = counts.starts;
         self.totals.stops = counts.stops;

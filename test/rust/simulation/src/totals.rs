@@ -11,6 +11,8 @@ pub struct Totals {
     pub repeats: u64,
     /// Ticks sent.
     pub ticks: u64,
+    /// Ticks that were not sent, since nothing was expected.
+    pub quiet_ticks: u64,
     /// Crashes of the node.
     pub crashes: u64,
     /// Restarts of the engine.
@@ -36,6 +38,7 @@ impl Totals {
         self.delivered += other.delivered;
         self.repeats += other.repeats;
         self.ticks += other.ticks;
+        self.quiet_ticks += other.quiet_ticks;
         self.crashes += other.crashes;
         self.restarts += other.restarts;
         self.commits += other.commits;

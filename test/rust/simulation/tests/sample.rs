@@ -12,6 +12,7 @@ fn small_worlds_break_no_rule() {
     assert!(totals.delivered > 20_000, "{totals:?}");
     assert!(totals.crashes > 500 && totals.restarts > 500, "{totals:?}");
     assert!(totals.commits > 1000 && totals.ticks > 1000, "{totals:?}");
+    assert!(totals.quiet_ticks > 100, "{totals:?}");
     assert!(totals.starts > 10_000 && totals.stops > 500 && totals.kills > 1000, "{totals:?}");
     assert!(totals.forgotten > 100 && totals.monitored > 50, "{totals:?}");
     assert!(totals.repeats > 100, "crashes repeat what was not durable: {totals:?}");
