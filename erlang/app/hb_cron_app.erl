@@ -15,7 +15,7 @@
 %% @private
 -spec start(application:start_type(), term()) -> {ok, pid()} | {error, term()}.
 start(_Type, _Args) ->
-    lists:foreach(fun await_end/1, [hb_cron_monitors_sup, hb_cron_engine]),
+    lists:foreach(fun await_end/1, [hb_cron_monitors_sup, hb_cron_cluster_sup, hb_cron_engine]),
     case hb_cron_sup:start_link() of
         {ok, Sup} ->
             Crashed = hb_cron_run_state:started(),

@@ -228,7 +228,7 @@ tree_that_died_starts_all_again(Cu) ->
     _ = harness:kill(whereis(hb_cron_sup)),
     harness:eventually(fun() ->
         _ = application:ensure_all_started(hb_process_monitor),
-        whereis(hb_cron_ownership) =/= undefined andalso all_run(Ids)
+        whereis(hb_cron_monitors_sup) =/= undefined andalso all_run(Ids)
     end).
 
 engine_that_died_gets_all_monitors_again(Cu) ->
