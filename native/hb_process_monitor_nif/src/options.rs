@@ -8,6 +8,7 @@ use rustler::{Atom, Binary, Error, NifMap, NifResult, Term};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The options of an engine.
@@ -114,25 +115,24 @@ impl MonitorOptions<'_> {
 
     /// When it asks.
     pub(crate) fn timing(&self) -> NifResult<Timing> {
+        let crons = self.crons()?;
         if self.poll == atoms::rate() {
             return Ok(Timing::Rate);
         }
         if self.poll != atoms::expected() {
             return Err(Error::BadArg);
         }
-        let max_gap = Duration::from_millis(self.poll_max_gap.into());
-        let crons = match self.crons.decode::<Atom>() {
-            Ok(atom) if atom == atoms::undefined() => None,
-            Ok(_) => return Err(Error::BadArg),
-            Err(_) => {
-                let tags = binaries(self.crons)?;
-                // A tag that is no text is unreadable for a CU, too.
-                let read =
-                    |tag: &[u8]| Interval::read(std::str::from_utf8(tag).unwrap_or_default());
-                Some(tags.iter().map(|tag| read(tag)).collect())
-            }
-        };
-        Ok(Timing::Expected { max_gap, crons })
+        Ok(Timing::Expected { max_gap: Duration::from_millis(self.poll_max_gap.into()), crons })
+    }
+
+    /// The crons of the process, if its tags are known.
+    fn crons(&self) -> NifResult<Option<Arc<[Interval]>>> {
+        if let Ok(atom) = self.crons.decode::<Atom>() {
+            return if atom == atoms::undefined() { Ok(None) } else { Err(Error::BadArg) };
+        }
+        // A tag that is no text is unreadable for a CU, too.
+        let read = |tag: &[u8]| Interval::read(std::str::from_utf8(tag).unwrap_or_default());
+        Ok(Some(binaries(self.crons)?.iter().map(|tag| read(tag)).collect()))
     }
 
     pub(crate) fn max_ahead(&self) -> Option<Duration> {

@@ -28,7 +28,7 @@ all() ->
      {library_version, [], 20}, {log_to_self, [level], 50}, {metrics, [], 20}, {events_to_self, [which], 50},
      {may_push, [handle], 50}, {lease_allows, [{engine, ?ANY}], 20}, {cluster_attach, [{engine, ?ANY}], 10},
      {cluster_stopped, [{engine, ?ANY}, u64, u64], 10}, {cluster_leave, [{engine, ?ANY}], 10},
-     {cluster_request, [{engine, ?ANY}, binary], 10}, {cluster_shard, [binary], 10}, {cluster_status, [{engine, ?ANY}], 10},
+     {cluster_request, [{engine, ?ANY}, binary], 10}, {cluster_shard, [process], 10}, {cluster_status, [{engine, ?ANY}], 10},
      {cluster_export, [{engine, ?ANY}, binary], 10}, {cluster_import, [{engine, ?ANY}, binary, bool], 10}].
 
 %% Functions for pick/3.
@@ -63,6 +63,8 @@ takes(ack, [_, _, Cursor, _], _World) ->
     byte_size(Cursor) > 0 andalso byte_size(Cursor) =< 4096;
 takes(probe, [_, _, Nodes, _], _World) ->
     lists:all(fun(Node) -> hb_process_monitor_nif:check_node(Node) =:= ok end, Nodes);
+takes(cluster_shard, [_], _World) ->
+    true;
 %% No engine of this world is in a cluster.
 takes(Function, _Args, _World) ->
     not lists:prefix("cluster_", atom_to_list(Function)).
@@ -85,6 +87,7 @@ answers(forget, Answer) -> is_integer(Answer) orelse Answer =:= monitored;
 answers(watched, Answer) -> is_list(Answer);
 answers(move_to, {error, {bad_node, Node}}) -> is_binary(Node);
 answers(check_node, {error, Why}) -> is_binary(Why);
+answers(cluster_shard, Answer) -> is_integer(Answer);
 answers(cursor_time, Answer) -> Answer =:= undefined orelse is_integer(Answer);
 answers(counters, Answer) -> is_map(Answer);
 answers(metrics, Answer) -> is_map(Answer);
