@@ -141,7 +141,8 @@ line(Port) ->
 
 terminate(Port) ->
     {os_pid, Pid} = erlang:port_info(Port, os_pid),
-    _ = os:cmd(lists:concat(["kill -INT ", Pid])),
+    %% SIGINT is ignored by what runs in the background of a shell, such as these tests, perhaps.
+    _ = os:cmd(lists:concat(["kill -TERM ", Pid])),
     Port.
 
 %% The exit status, and what came since the last line.
