@@ -19,7 +19,7 @@ esac
 readonly KEPT=_build/otp/$SUITE
 readonly ROOT=$PWD/$KEPT/root
 readonly LIBRARY=priv/hb_process_monitor_nif.so
-readonly PACKAGES=(erlang-nox erlang-dev erlang-proper rebar3 make openssl gcc libc6-dev)
+readonly PACKAGES=(erlang-nox erlang-dev erlang-proper rebar3 make openssl gcc libc6-dev postgresql)
 readonly IN=(env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 TERM=dumb)
 
 say() { echo "otp$OTP: $*"; }
