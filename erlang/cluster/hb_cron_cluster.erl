@@ -117,28 +117,27 @@ stop(Id) ->
 %% monitor and saved its acks, at most `Timeout' ms.
 -spec stop(pid() | binary(), timeout()) -> ok | {error, timeout | not_durable | not_monitored}.
 stop(ProcId, Timeout) when is_binary(ProcId) ->
-    Deadline = hb_cron_deadline:new(Timeout),
-    case recorded(ProcId, Deadline) =:= ok andalso find(ProcId) of
-        {ok, #{watched := true}} -> stop_recorded(ProcId, Deadline);
-        {error, _} -> {error, not_durable};
-        false -> {error, timeout};
-        _ -> {error, not_monitored}
-    end;
+    once_recorded(ProcId, Timeout, fun(Deadline) ->
+        case find(ProcId) of
+            {ok, #{watched := true}} -> stop_recorded(ProcId, Deadline);
+            {error, _} -> {error, not_durable};
+            _ -> {error, not_monitored}
+        end
+    end);
 stop(Pid, Timeout) ->
     case process_of(Pid) of
-        {ok, ProcId} ->
-            Deadline = hb_cron_deadline:new(Timeout),
-            case recorded(ProcId, Deadline) of
-                ok -> stop_recorded(ProcId, Deadline);
-                {error, timeout} -> ok = stop(Pid), {error, timeout}
-            end;
-        none ->
-            ok
+        {ok, ProcId} -> once_recorded(ProcId, Timeout, fun(Deadline) -> stop_recorded(ProcId, Deadline) end);
+        none -> ok
     end.
 
-%% Waits until the start of the stand-in of this host node, if there is one, is recorded: a stop must not overtake it.
-recorded(ProcId, Deadline) ->
-    until(fun() -> hb_cron_stand_ins:is_recorded(ProcId) end, Deadline).
+%% A stop must not overtake the start of a stand-in of this host node. If that is not recorded in time, the stand-in
+%% records the stop after it.
+once_recorded(ProcId, Timeout, Stop) ->
+    Deadline = hb_cron_deadline:new(Timeout),
+    case until(fun() -> hb_cron_stand_ins:is_recorded(ProcId) end, Deadline) of
+        ok -> Stop(Deadline);
+        {error, timeout} -> ok = hb_cron_stand_ins:stop(ProcId), {error, timeout}
+    end.
 
 stop_recorded(ProcId, Deadline) ->
     case hb_cron_cluster_request:call({stop, ProcId}, limit(hb_cron_deadline:left(Deadline))) of

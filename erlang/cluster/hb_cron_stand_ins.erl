@@ -3,7 +3,7 @@
 -module(hb_cron_stand_ins).
 -behaviour(supervisor).
 
--export([create/0, start_link/0, start/3, start_once/3, find/1, process_of/1, processes/2, claim/3, recorded/1, is_recorded/1, leave/2, gone/1]).
+-export([create/0, start_link/0, start/3, start_once/3, find/1, process_of/1, processes/2, claim/3, recorded/1, is_recorded/1, leave/2, stop/1, gone/1]).
 -export([init/1]).
 
 %% {ProcId, StandIn, Logger, IsRecorded} and {StandIn, ProcId}. All pids come before all binaries.
@@ -121,8 +121,14 @@ leave(ProcId, StandIn) ->
 
 %% @doc Has the stand-in of a process end that is not monitored any more.
 -spec gone(ProcId :: binary()) -> ok.
-gone(ProcId) ->
+gone(ProcId) -> tell(ProcId, gone).
+
+%% @doc Has the stand-in of a process stop it.
+-spec stop(ProcId :: binary()) -> ok.
+stop(ProcId) -> tell(ProcId, stop).
+
+tell(ProcId, Message) ->
     case find(ProcId) of
-        {ok, {StandIn, _}} -> StandIn ! gone, ok;
+        {ok, {StandIn, _}} -> StandIn ! Message, ok;
         none -> ok
     end.

@@ -15,6 +15,7 @@ all_test_() ->
             fun stop_without_waiting_ends_the_process/1,
             fun stop_reaches_the_process_by_the_pid_of_its_monitor/1,
             fun process_stopped_by_its_id_ends/1,
+            fun process_stopped_before_its_start_is_recorded_ends/1,
             fun cursor_of_a_watched_process_is_not_overruled/1,
             fun forgotten_process_is_unknown/1,
             fun pause_lasts_and_resume_ends_it/1,
@@ -120,6 +121,20 @@ process_stopped_by_its_id_ends(Cu) ->
     ?assertNot(is_process_alive(Monitor)),
     harness:eventually(fun() -> not is_process_alive(StandIn) end),
     ?assertEqual({error, not_monitored}, hb_process_monitor:stop(Id, infinity)).
+
+process_stopped_before_its_start_is_recorded_ends(Cu) ->
+    [Waited, Unwaited] = Ids = [harness:proc_id() || _ <- "ab"],
+    {_, _} = start(Cu, harness:proc_id()),
+    harness:eventually(fun() -> recorded() =:= "1" end),
+    ok = sys:suspend(hb_cron_recorder),
+    StandIns = [element(1, start(Cu, Id)) || Id <- Ids],
+    ?assertEqual({error, timeout}, hb_process_monitor:stop(Waited, 0)),
+    stop = hb_process_monitor:stop(Unwaited),
+    %% The tick, and the stop.
+    harness:eventually(fun() -> lists:all(fun(Pid) -> process_info(Pid, message_queue_len) =:= {message_queue_len, 2} end, StandIns) end),
+    ok = sys:resume(hb_cron_recorder),
+    harness:eventually(fun() -> not lists:any(fun is_process_alive/1, StandIns) end),
+    ?assertEqual([not_monitored, not_monitored], [hb_cron_cluster:where(Id) || Id <- Ids]).
 
 cursor_of_a_watched_process_is_not_overruled(Cu) ->
     Id = harness:proc_id(),
