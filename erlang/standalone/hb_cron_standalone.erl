@@ -4,7 +4,7 @@
 %%% durable then, and the next run continues after them.
 -module(hb_cron_standalone).
 
--export([main/0, main/1, fail/2]).
+-export([main/0, main/1]).
 
 %% Exit statuses.
 -define(BAD_ARGUMENTS, 2).
@@ -58,7 +58,7 @@ columns() ->
         _ -> none
     end.
 
-%% @doc Prints why the program ends, and ends it at once.
+%% Prints why the program ends, and ends it at once.
 -spec fail(Status :: pos_integer(), unicode:chardata()) -> no_return().
 fail(Status, Text) ->
     io:put_chars(standard_error, ["cron-monitor: ", Text, "\n"]),

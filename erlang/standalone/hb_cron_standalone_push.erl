@@ -70,7 +70,7 @@ init([]) ->
 
 %% @private
 -spec handle_call({write, iodata()}, gen_server:from(), file:io_device()) ->
-    {reply, ok, file:io_device()} | {stop, normal, {error, term()}, file:io_device()}.
+    {reply, ok | {error, term()}, file:io_device()}.
 handle_call({write, Line}, _From, File) ->
     case file:write(File, Line) of
         ok -> {reply, ok, File};
