@@ -93,7 +93,7 @@ to_add(Entry) ->
     end.
 
 add(Starts, Failures) ->
-    case hb_cron_cluster_request:call({add_all, Starts}) of
+    case hb_cron_cluster_request:call({add, Starts}) of
         {ok, _} ->
             ok;
         {error, Reason} ->

@@ -6,9 +6,7 @@
 
 -export_type([request/0, start/0, process_row/0]).
 
--type request() :: {start, ProcId :: binary(), Options :: binary(), hb_cron_options:cursor()}
-                 | {add, ProcId :: binary(), Options :: binary(), hb_cron_options:cursor()}
-                 | {start_all | add_all, [start()]}
+-type request() :: {start | add, [start()]}
                  | {stop | forget | tick, ProcId :: binary()}
                  | {ended, ProcId :: binary(), Generation :: integer()}
                  | {set_options, ProcId :: binary(), Generation :: integer(), Options :: binary()}
@@ -19,8 +17,7 @@
                  | {wish, ProcId :: binary(), Id :: pos_integer(), Wish :: integer()}
                  | {settle, ProcId :: binary(), Id :: pos_integer(), Wish :: integer(), ok | {error, Reason :: binary()}}.
 %% The answers:
-%% `start', `add' `{ok, Changed}': whether it was started or added; otherwise nothing is changed
-%% `start_all', `add_all' `{ok, [Changed]}', in the order of the starts
+%% `start', `add' `{ok, [Changed]}', in the order of the starts: whether the process was started or added
 %% `stop', `tick', `ended', `settle', `tidy' `ok'
 %% `forget', `set_options', `discard' `ok', or `{error, not_found}' if there was nothing to change
 %% `find' `{ok, [process_row()]}'
@@ -32,7 +29,7 @@
 %% carried out.
 
 -type start() :: {ProcId :: binary(), Options :: binary(), hb_cron_options:cursor()}.
-%% One of many starts.
+%% A process to start.
 
 -type process_row() :: #{
     process := binary(), watched := boolean(), ended := boolean(), options := binary(), generation := integer(),

@@ -40,17 +40,13 @@ start(Start) ->
 -spec divide([Start]) -> [[Start, ...]] when Start :: hb_cron_cluster_request:start().
 divide(Starts) ->
     Sorted = lists:sort([{hb_process_monitor_nif:cluster_shard(element(1, Start)), Start} || Start <- Starts]),
-    parts([Start || {_, Start} <- Sorted]).
+    parts(queue:from_list(Sorted)).
 
-parts([]) -> [];
-parts(Starts) ->
-    {First, Rest} = take(Starts, ?MOST, ?MOST_BYTES, []),
-    [First | parts(Rest)].
-
-take([{_, Options, _} = Start | Rest], Most, Bytes, Taken) when Most > 0, Bytes > 0 ->
-    take(Rest, Most - 1, Bytes - byte_size(Options), [Start | Taken]);
-take(Rest, _, _, Taken) ->
-    {lists:reverse(Taken), Rest}.
+parts(Sorted) ->
+    case next(Sorted, ?MOST, ?MOST_BYTES, []) of
+        {[], _} -> [];
+        {First, Rest} -> [[Start || {_, Start} <- First] | parts(Rest)]
+    end.
 
 %% @private
 -spec init([]) -> {ok, #state{}, hibernate}.
@@ -95,7 +91,7 @@ go_on(State) ->
 %% A process that exits with the answer to a request.
 -spec request([hb_cron_cluster_request:start()]) -> no_return().
 request(Starts) ->
-    exit({answer, hb_cron_cluster_request:call({start_all, Starts})}).
+    exit({answer, hb_cron_cluster_request:call({start, Starts})}).
 
 next(Waiting, Most, Bytes, Taken) when Most > 0, Bytes > 0 ->
     case queue:out(Waiting) of

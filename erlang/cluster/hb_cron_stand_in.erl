@@ -17,7 +17,7 @@
     proc_id :: binary(),
     logger :: hb_cron_host_logger:logger(),
     %% The request that is not recorded yet, and how often it failed.
-    request = none :: none | hb_cron_cluster_request:request(),
+    request = none :: none | {start, hb_cron_cluster_request:start()} | {stop, ProcId :: binary()},
     %% A tick came before the start was recorded.
     ticked = false :: boolean(),
     failures = 0 :: non_neg_integer()
@@ -38,7 +38,7 @@ init({ProcId, Options, Cursor}) ->
             ok = hb_cron_sys_status:label({hb_process_monitor, stand_in, ProcId}),
             ok = hb_cron_host_logger:register_with(Logger),
             self() ! record,
-            {ok, #state{proc_id = ProcId, logger = Logger, request = {start, ProcId, Options, Cursor}}};
+            {ok, #state{proc_id = ProcId, logger = Logger, request = {start, {ProcId, Options, Cursor}}}};
         false ->
             ok = hb_cron_host_logger:stop(Logger),
             ignore
@@ -79,7 +79,7 @@ handle_info(_Stray, State) ->
     {noreply, State}.
 
 %% Starts are recorded together.
-request({start, ProcId, Options, Cursor}) -> hb_cron_recorder:start({ProcId, Options, Cursor});
+request({start, Start}) -> hb_cron_recorder:start(Start);
 request(Request) -> hb_cron_cluster_request:call(Request).
 
 drop_ticks() ->
@@ -89,7 +89,7 @@ drop_ticks() ->
 
 record({stop, _}, ok, State) ->
     {stop, normal, State};
-record({start, ProcId, _, Cursor}, {ok, IsStarted}, #state{logger = Logger} = State) ->
+record({start, {ProcId, _, Cursor}}, {ok, IsStarted}, #state{logger = Logger} = State) ->
     ok = hb_cron_stand_ins:recorded(ProcId),
     Type = case IsStarted of true -> started_in_cluster; false -> already_monitored end,
     ok = hb_cron_host_logger:log(Logger, {ok, Type, {ProcId, Cursor}}),

@@ -8,12 +8,12 @@
 //! generation or seq move cursors back, and that these statements do not.
 //!
 //! Those of the protocol and of cursors are here. [`mod@wishes`] has those of users that change a
-//! process, [`batches`] those that start many, [`letters`] those of dead letters, and [`listing`] those that
+//! process, [`starts`] those that start some, [`letters`] those of dead letters, and [`listing`] those that
 //! only read.
 
-pub mod batches;
 pub mod letters;
 pub mod listing;
+pub mod starts;
 pub mod wishes;
 
 /// Inserts the row of this node. `$1` is an incarnation that was never used, `$2` a name.

@@ -10,21 +10,10 @@ use thiserror::Error;
 /// A request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Request {
-    /// Start a process. The answer is [`Answer::Changed`]: `false` if it is watched already, or if it
-    /// is known and was to be left.
-    Start {
-        /// The process.
-        process: ProcessId,
-        /// Its options, opaque here.
-        options: Vec<u8>,
-        /// Its position, opaque here.
-        position: Vec<u8>,
-        /// What happens if the process is known.
-        known: Known,
-    },
-    /// Start processes by few statements. The answer is [`Answer::ChangedEach`], as [`Request::Start`]
-    /// would answer each. If there is none, some of them may be started.
-    StartAll(Vec<Start>),
+    /// Start processes by few statements. The answer is [`Answer::ChangedEach`]: `false` for one that
+    /// is watched already, or that is known and was to be left. If there is no answer, some of them
+    /// may be started.
+    Start(Vec<Start>),
     /// Stop a process. Its cursor stays. The answer is [`Answer::Changed`].
     Stop(ProcessId),
     /// The owner has ended the monitor of a stopped process of this generation. The answer is
@@ -117,7 +106,7 @@ pub enum Known {
     Leave,
 }
 
-/// One of many processes to start: see [`Request::Start`].
+/// A process to start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Start {
     /// The process.

@@ -29,11 +29,8 @@ async fn perform(
     request: &Request,
 ) -> Result<Answer, DatabaseError> {
     let changed = match request {
-        Request::Start { process, options, position, known } => {
-            users::start(on, *process, mark, (options, position), *known).await?
-        }
-        Request::StartAll(all) => {
-            return Ok(Answer::ChangedEach(starts::start_all(on, all, mark).await?));
+        Request::Start(starts) => {
+            return Ok(Answer::ChangedEach(starts::start(on, starts, mark).await?));
         }
         Request::Stop(process) => {
             let values = [(&wall() as &_, Type::INT8)];

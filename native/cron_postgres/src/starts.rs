@@ -1,11 +1,11 @@
-//! Starts of many processes by few statements.
+//! Starts of processes.
 
 use crate::clock::wall;
 use crate::connection::Connection;
 use crate::error::DatabaseError;
 use crate::request::{Known, Start};
 use crate::row::process;
-use cron_cluster::sql::batches;
+use cron_cluster::sql::starts;
 use cron_cluster::{SHARDS, shard_of};
 use cron_engine::ProcessId;
 use std::collections::BTreeSet;
@@ -13,9 +13,9 @@ use tokio_postgres::types::Type;
 
 /// The statement for each way to treat a process that is known.
 const STATEMENTS: [(Known, &str); 3] = [
-    (Known::Restart, batches::START),
-    (Known::Continue, batches::RESUME),
-    (Known::Leave, batches::ADD),
+    (Known::Restart, starts::START),
+    (Known::Continue, starts::RESUME),
+    (Known::Leave, starts::ADD),
 ];
 
 /// Starts processes. Returns for each start, in order, whether it changed something: of several starts
@@ -23,7 +23,7 @@ const STATEMENTS: [(Known, &str); 3] = [
 ///
 /// Starts that treat known processes alike are one transaction. After an error it is unknown which
 /// ones were carried out.
-pub(crate) async fn start_all(
+pub(crate) async fn start(
     on: &Connection,
     starts: &[Start],
     mark: i64,

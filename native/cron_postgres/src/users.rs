@@ -4,7 +4,7 @@ use crate::clock::wall;
 use crate::connection::{Connection, Values};
 use crate::cursors::NewLetter;
 use crate::error::DatabaseError;
-use crate::request::{Import, Known};
+use crate::request::Import;
 use crate::row::Uuid;
 use cron_cluster::sql::wishes;
 use cron_cluster::{Incarnation, SHARDS, shard_of};
@@ -30,27 +30,6 @@ pub(crate) async fn wish(
         vec![(&id, Type::TEXT), (&shard, Type::INT4), (&mark, Type::INT8)];
     all.extend_from_slice(values);
     Ok(on.change(statement, &all).await? > 0)
-}
-
-/// Starts a process.
-pub(crate) async fn start(
-    on: &Connection,
-    process: ProcessId,
-    mark: i64,
-    (options, position): (&[u8], &[u8]),
-    known: Known,
-) -> Answer<bool> {
-    let statement = match known {
-        Known::Restart => wishes::START,
-        Known::Continue => wishes::RESUME,
-        Known::Leave => wishes::ADD,
-    };
-    let values = [
-        (&options as &_, Type::BYTEA),
-        (&position as &_, Type::BYTEA),
-        (&wall() as &_, Type::INT8),
-    ];
-    wish(on, statement, process, mark, &values).await
 }
 
 /// Notes that the cluster runs, and forgets processes that were stopped before a time.

@@ -109,8 +109,6 @@ mod atoms {
         forget,
         start,
         add,
-        start_all,
-        add_all,
         letter,
         letters,
         redeliver,

@@ -33,35 +33,6 @@ macro_rules! wish {
 }
 pub(super) use wish;
 
-/// Starts a process at a position. The mark is also the generation. `$4` are the options, `$5` the
-/// position, `$6` the time. A process that is watched is left as it is.
-pub const START: &str = wish!(
-    "INSERT INTO hb_cron.process (process, shard, watched, options, generation, position, at)
-VALUES ($1, $2, true, $4, $3, $5, $6)
-ON CONFLICT (process) DO UPDATE SET watched = true, options = excluded.options,
-    generation = excluded.generation, seq = 0, position = excluded.position, at = excluded.at,
-    ended = false
-WHERE NOT process.watched"
-);
-
-/// The same, but a process that is known keeps its generation and its cursor.
-pub const RESUME: &str = wish!(
-    "INSERT INTO hb_cron.process (process, shard, watched, options, generation, position, at)
-VALUES ($1, $2, true, $4, $3, $5, $6)
-ON CONFLICT (process) DO UPDATE SET watched = true, options = excluded.options, ended = false
-WHERE NOT process.watched"
-);
-
-/// The same, but a process that is known, also one that was stopped, is left as it is. The answer is
-/// a row if it was not known.
-pub const ADD: &str = "\
-WITH added AS (
-    INSERT INTO hb_cron.process (process, shard, watched, options, generation, position, at)
-    VALUES ($1, $2, true, $4, $3, $5, $6)
-    ON CONFLICT (process) DO NOTHING RETURNING shard
-)
-UPDATE hb_cron.shard s SET mark = $3 FROM added WHERE s.shard = added.shard";
-
 /// Stops a process. Its cursor stays. `$4` is the time.
 pub const STOP: &str =
     wish!("UPDATE hb_cron.process SET watched = false, at = $4 WHERE process = $1 AND watched");

@@ -7,11 +7,11 @@
     reason = "helpers of tests fail by a panic"
 )]
 
-mod batches;
 mod commits;
 mod concurrent;
 mod nodes;
 mod session;
+mod starts;
 mod tables;
 mod wishes;
 mod world;

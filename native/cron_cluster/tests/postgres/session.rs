@@ -2,7 +2,7 @@
 //! while another session goes on.
 
 use cron_cluster::schema;
-use cron_cluster::sql::{self, batches, letters, listing, wishes};
+use cron_cluster::sql::{self, letters, listing, starts, wishes};
 use postgres_server::{DEADLINE, Server};
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, Stdio};
@@ -22,12 +22,9 @@ const STATEMENTS: &[(&str, &str)] = &[
     ("commit", sql::COMMIT),
     ("ask", sql::ASK),
     ("read", sql::READ),
-    ("start", wishes::START),
-    ("resume", wishes::RESUME),
-    ("add", wishes::ADD),
-    ("start_all", batches::START),
-    ("resume_all", batches::RESUME),
-    ("add_all", batches::ADD),
+    ("start", starts::START),
+    ("resume", starts::RESUME),
+    ("add", starts::ADD),
     ("stop", wishes::STOP),
     ("seen", wishes::SEEN),
     ("expire", wishes::EXPIRE),

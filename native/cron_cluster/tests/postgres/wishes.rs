@@ -33,8 +33,6 @@ fn marks(world: &mut World) -> String {
 fn each_wish_changes_the_marks_of_the_shard_and_of_its_owner() {
     let mut world = world_with_letters();
     for (mark, wish) in [
-        (10, "EXECUTE start_('p', 7, 10, '', '', 5)"),
-        (11, "EXECUTE resume_('p', 7, 11, '', '', 5)"),
         (12, "EXECUTE stop_('p', 7, 12, 9)"),
         (13, "EXECUTE set_options_('p', 7, 13, 'x', 1)"),
         (14, "EXECUTE ask_to_poll_('p', 7, 14)"),
@@ -70,30 +68,6 @@ fn wish_does_not_wait_for_the_row_of_the_owner() {
     assert_eq!(world.other.run("EXECUTE stop_('p', 7, 12, 9)"), "");
     renewing.run("COMMIT");
     assert_eq!(marks(&mut world), "12|1,0", "its mark is only a hint");
-}
-
-#[test]
-fn resume_of_a_known_process_keeps_its_generation_and_cursor() {
-    let mut world = World::new();
-    world.other.run(&commit(A, 1, 3));
-    world.other.run("EXECUTE stop_('p', 7, 12, 9)");
-    world.other.run("EXECUTE resume_('p', 7, 13, 'x', '99', 6)");
-    let row = "SELECT watched, options, generation, seq, position FROM hb_cron.process";
-    assert_eq!(world.other.run(row), "t|\\x78|1|3|\\x33");
-    world.other.run("EXECUTE resume_('q', 7, 14, '', '9', 6)");
-    assert_eq!(world.other.run(&format!("{row} WHERE process = 'q'")), "t|\\x|14|0|\\x39");
-}
-
-#[test]
-fn add_of_a_known_process_changes_nothing() {
-    let mut world = World::new();
-    world.other.run("EXECUTE stop_('p', 7, 12, 9)");
-    world.other.run("EXECUTE add_('p', 7, 13, 'x', '9', 6)");
-    let row = "SELECT watched, options, generation, position FROM hb_cron.process";
-    assert_eq!(world.other.run(row), "f|\\x|1|\\x30");
-    assert_eq!(marks(&mut world), "12|12,0");
-    world.other.run("EXECUTE add_('q', 7, 14, 'x', '9', 6)");
-    assert_eq!(world.other.run(&format!("{row} WHERE process = 'q'")), "t|\\x78|14|\\x39");
 }
 
 #[test]
@@ -152,7 +126,7 @@ fn letters_of_owned_shards_are_counted() {
 #[test]
 fn process_is_found_with_the_node_that_owns_it() {
     let mut world = World::new();
-    world.other.run("EXECUTE start_('q', 8, 3, '', '1', 5)");
+    world.other.run("EXECUTE start_('{q}', '{8}', 3, array[''::bytea], '{1}', 5)");
     let row = "p|7|t|\\x|1|0|\\x30|0|5|0|f";
     let find = |me| format!("EXECUTE find_('{me}', '{{p,x}}')");
     assert_eq!(world.other.run(&find(A)), format!("{row}|{A}|a|t"));

@@ -103,5 +103,5 @@ pub(crate) fn commit_with(me: &str, generation: i64, seq: i64, letters: [&str; 7
 }
 
 pub(crate) fn start(generation: i64, position: i64) -> String {
-    format!("EXECUTE start_('p', 7, {generation}, '', '{position}', 5)")
+    format!("EXECUTE start_('{{p}}', '{{7}}', {generation}, array[''::bytea], '{{{position}}}', 5)")
 }

@@ -3,7 +3,8 @@
 use cron_cluster::{SHARDS, ShardId, Stake, shard_of};
 use cron_engine::ProcessId;
 use cron_postgres::{
-    Acked, Answer, Cluster, Known, Owner, ProcessRow, Request, RequestError, Settings, Status,
+    Acked, Answer, Cluster, Known, Owner, ProcessRow, Request, RequestError, Settings, Start,
+    Status,
 };
 use postgres_server::{DEADLINE, Server};
 use std::collections::BTreeMap;
@@ -94,13 +95,13 @@ impl Node {
     }
 
     pub(crate) fn begin(&self, process: ProcessId) {
-        let start = Request::Start {
+        let start = Start {
             process,
             options: b"options".into(),
             position: b"0".into(),
             known: Known::Restart,
         };
-        assert_eq!(self.ask(start), Ok(Answer::Changed(true)));
+        assert_eq!(self.ask(Request::Start(vec![start])), Ok(Answer::ChangedEach(vec![true])));
     }
 
     /// The row of a process, as the owner has read it last.

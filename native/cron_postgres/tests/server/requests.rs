@@ -1,7 +1,7 @@
 //! What users ask for, on a node that owns the process and on one that does not.
 
 use crate::node::{Node, fresh, process, until};
-use cron_postgres::{Answer, Import, Known, NewLetter, Request, WishState};
+use cron_postgres::{Answer, Import, Known, NewLetter, Request, Start, WishState};
 
 fn letter(id: i64, result: &[u8]) -> NewLetter {
     NewLetter {
@@ -31,20 +31,23 @@ fn wishes_reach_the_owner() {
     node.seen(one, |row| row.options == b"paused");
     assert_eq!(node.ask(Request::AskToPoll(one)), done);
     node.seen(one, |row| row.asked != 0);
-    let start =
-        |known| Request::Start { process: one, options: b"o".into(), position: b"9".into(), known };
-    let left = Ok(Answer::Changed(false));
+    let start = |known| {
+        let start = Start { process: one, options: b"o".into(), position: b"9".into(), known };
+        node.ask(Request::Start(vec![start]))
+    };
+    let (started, left) =
+        (Ok(Answer::ChangedEach(vec![true])), Ok(Answer::ChangedEach(vec![false])));
     for known in [Known::Leave, Known::Continue, Known::Restart] {
-        assert_eq!(node.ask(start(known)), left, "it is watched");
+        assert_eq!(start(known), left, "it is watched");
     }
     assert_eq!(node.ask(Request::Stop(one)), done);
     node.seen(one, |row| !row.watched);
-    assert_eq!(node.ask(start(Known::Leave)), left);
-    assert_eq!(node.ask(start(Known::Continue)), done);
+    assert_eq!(start(Known::Leave), left);
+    assert_eq!(start(Known::Continue), started);
     let (_, row) = node.seen(one, |row| row.watched);
     assert_eq!((row.generation, row.position.as_slice()), (first.generation, &b"0"[..]));
     assert_eq!(node.ask(Request::Stop(one)), done);
-    assert_eq!(node.ask(start(Known::Restart)), done);
+    assert_eq!(start(Known::Restart), started);
     let (_, row) = node.seen(one, |row| row.generation != first.generation);
     assert_eq!(row.position, b"9");
 }

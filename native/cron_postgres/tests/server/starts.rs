@@ -9,7 +9,7 @@ fn start(number: usize, position: &[u8], known: Known) -> Start {
 }
 
 fn starts(numbers: impl Iterator<Item = usize>) -> Request {
-    Request::StartAll(numbers.map(|number| start(number, b"0", Known::Restart)).collect())
+    Request::Start(numbers.map(|number| start(number, b"0", Known::Restart)).collect())
 }
 
 #[test]
@@ -24,7 +24,7 @@ fn many_starts_reach_the_owner_with_an_answer_for_each() {
     }
     let unchanged = Ok(Answer::ChangedEach(vec![false; 600]));
     assert_eq!(node.ask(starts(0..600)), unchanged, "all are watched");
-    assert_eq!(node.ask(Request::StartAll(vec![])), Ok(Answer::ChangedEach(vec![])));
+    assert_eq!(node.ask(Request::Start(vec![])), Ok(Answer::ChangedEach(vec![])));
 }
 
 #[test]
@@ -46,7 +46,7 @@ fn many_starts_treat_each_known_process_as_wanted() {
         start(3, b"8", Known::Restart),
     ];
     let each = Ok(Answer::ChangedEach(vec![true, true, false, true, false, false]));
-    assert_eq!(node.ask(Request::StartAll(wanted)), each);
+    assert_eq!(node.ask(Request::Start(wanted)), each);
     assert_eq!(node.seen(process(0), |row| row.watched).1.position, b"7");
     let (_, row) = node.seen(process(1), |row| row.watched);
     assert_eq!((row.generation, row.position.as_slice()), (before.generation, &b"0"[..]));

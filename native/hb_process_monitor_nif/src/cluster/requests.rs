@@ -20,7 +20,6 @@ pub(crate) fn send(env: Env<'_>, cluster: &Cluster, request: Term<'_>) -> NifRes
     let request = read(request)?;
     let (number, pid) = (next_question(), env.pid());
     let form = match request {
-        Request::Start { .. } => Form::Started,
         Request::Letter(..) => Form::OneLetter,
         Request::Tidy(_)
         | Request::Stop(_)
@@ -36,8 +35,6 @@ pub(crate) fn send(env: Env<'_>, cluster: &Cluster, request: Term<'_>) -> NifRes
 /// How the answer to a request is shown.
 #[derive(Debug, Clone, Copy)]
 enum Form {
-    /// `{ok, Changed}`
-    Started,
     /// `ok`, whether something changed or not
     Done,
     /// `{ok, Letter, IsWished}`
@@ -91,8 +88,8 @@ fn read(term: Term<'_>) -> NifResult<Request> {
         let ids = processes.iter().map(|it| ProcessId::new(it).ok_or(Error::BadArg));
         return Ok(Request::Find(ids.collect::<NifResult<_>>()?));
     }
-    if name == atoms::start_all() || name == atoms::add_all() {
-        return Ok(Request::StartAll(starts(*process, name == atoms::add_all())?));
+    if name == atoms::start() || name == atoms::add() {
+        return Ok(Request::Start(starts(*process, name == atoms::add())?));
     }
     let process = ProcessId::new(&process.decode::<Binary<'_>>()?).ok_or(Error::BadArg)?;
     let request = match rest {
@@ -103,12 +100,6 @@ fn read(term: Term<'_>) -> NifResult<Request> {
         [id] if name == atoms::letter() => Request::Letter(process, id.decode()?),
         [id] if name == atoms::redeliver() => Request::Redeliver(process, id.decode()?),
         [id] if name == atoms::discard() => Request::Discard(process, vec![id.decode()?]),
-        [options, cursor] if name == atoms::start() || name == atoms::add() => {
-            let leaves = name == atoms::add();
-            let read = start(process, bytes(*options)?, &position(*cursor)?, leaves);
-            let Start { process, options, position, known } = read;
-            Request::Start { process, options, position, known }
-        }
         [generation, options] if name == atoms::set_options() => {
             let (generation, options) = (generation.decode()?, bytes(*options)?);
             Request::SetOptions { process, generation, options }
@@ -140,7 +131,6 @@ fn answer_term<'a>(env: Env<'a>, form: Form, answer: &Answer) -> Term<'a> {
     let ok = || atoms::ok().encode(env);
     let not_found = || (atoms::error(), atoms::not_found()).encode(env);
     match (form, answer) {
-        (Form::Started, Answer::Changed(changed)) => (atoms::ok(), changed).encode(env),
         (Form::Done, Answer::Changed(_)) | (_, Answer::Changed(true)) => ok(),
         (_, Answer::Changed(false) | Answer::Wished(None)) => not_found(),
         (_, Answer::ChangedEach(each)) => (atoms::ok(), each).encode(env),

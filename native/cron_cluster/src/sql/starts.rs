@@ -1,6 +1,5 @@
-//! Starts of many processes at once: each statement does for several processes what the statement of
-//! the same name in [`super::wishes`] does for one, in one transaction. It returns the processes that
-//! it has changed.
+//! Starts of processes: each statement starts several of them in one transaction, and returns the
+//! processes that it has changed.
 //!
 //! `$1` are the processes, without duplicates, `$2` their shards, `$3` is the mark, which is also the
 //! generation, `$4` are the options, `$5` the positions, `$6` is the time.
@@ -13,7 +12,7 @@
 
 /// A statement for the processes to which the condition does not apply, and what it does in case of a
 /// conflict.
-macro_rules! batch {
+macro_rules! start {
     ($left_out:literal, $conflict:literal) => {
         concat!(
             "WITH given AS MATERIALIZED (
@@ -47,7 +46,7 @@ SELECT process FROM changed"
 }
 
 /// Starts processes at their positions. Those that are watched are left as they are.
-pub const START: &str = batch!(
+pub const START: &str = start!(
     " AND p.watched",
     "DO UPDATE SET watched = true, options = excluded.options,
     generation = excluded.generation, seq = 0, position = excluded.position, at = excluded.at,
@@ -56,11 +55,11 @@ WHERE NOT process.watched"
 );
 
 /// The same, but those that are known keep their generation and their cursor.
-pub const RESUME: &str = batch!(
+pub const RESUME: &str = start!(
     " AND p.watched",
     "DO UPDATE SET watched = true, options = excluded.options, ended = false
 WHERE NOT process.watched"
 );
 
 /// The same, but those that are known, also those that were stopped, are left as they are.
-pub const ADD: &str = batch!("", "DO NOTHING");
+pub const ADD: &str = start!("", "DO NOTHING");

@@ -1,4 +1,4 @@
-//! Starts of many processes at once.
+//! Starts of processes.
 
 use crate::world::{A, World, claim, commit};
 
@@ -30,23 +30,23 @@ fn marks(world: &mut World) -> String {
 }
 
 #[test]
-fn start_of_many_leaves_watched_processes_and_marks_changed_shards() {
+fn start_leaves_watched_processes_and_marks_changed_shards() {
     let mut world = World::new();
     assert_eq!(world.other.run(&claim(A, 8, 0)), "8|1");
-    assert_eq!(three(&mut world, "start_all", 20), "q r");
+    assert_eq!(three(&mut world, "start", 20), "q r");
     assert_eq!(rows(&mut world), "p t 1  0, q t 20 y 2, r t 20 z 3");
     assert_eq!(marks(&mut world), "20 20|20");
-    assert_eq!(three(&mut world, "start_all", 21), "", "all are watched");
+    assert_eq!(three(&mut world, "start", 21), "", "all are watched");
     assert_eq!(rows(&mut world), "p t 1  0, q t 20 y 2, r t 20 z 3");
     assert_eq!(marks(&mut world), "20 20|20", "no owner reads anything again");
 }
 
 #[test]
-fn start_of_many_begins_stopped_processes_anew() {
+fn start_begins_stopped_processes_anew() {
     let mut world = World::new();
     world.other.run(&commit(A, 1, 3));
     world.other.run("EXECUTE stop_('p', 7, 12, 9)");
-    assert_eq!(three(&mut world, "start_all", 22), "p q r");
+    assert_eq!(three(&mut world, "start", 22), "p q r");
     assert_eq!(rows(&mut world), "p t 22 x 1, q t 22 y 2, r t 22 z 3");
     assert_eq!(world.other.run("SELECT max(seq) FROM hb_cron.process"), "0");
     // The acks of the earlier start do not reach the new one.
@@ -54,34 +54,34 @@ fn start_of_many_begins_stopped_processes_anew() {
 }
 
 #[test]
-fn resume_of_many_keeps_generations_and_cursors() {
+fn resume_keeps_generations_and_cursors() {
     let mut world = World::new();
     world.other.run(&commit(A, 1, 3));
     world.other.run("EXECUTE stop_('p', 7, 12, 9)");
-    assert_eq!(three(&mut world, "resume_all", 23), "p q r");
+    assert_eq!(three(&mut world, "resume", 23), "p q r");
     assert_eq!(rows(&mut world), "p t 1 x 3, q t 23 y 2, r t 23 z 3");
     assert_eq!(world.other.run(&commit(A, 1, 4)), "p");
 }
 
 #[test]
-fn add_of_many_leaves_stopped_processes() {
+fn add_leaves_stopped_processes() {
     let mut world = World::new();
     world.other.run("EXECUTE stop_('p', 7, 12, 9)");
-    assert_eq!(three(&mut world, "add_all", 24), "q r");
+    assert_eq!(three(&mut world, "add", 24), "q r");
     assert_eq!(rows(&mut world), "p f 1  0, q t 24 y 2, r t 24 z 3");
     assert_eq!(marks(&mut world), "24 24|24");
-    assert_eq!(three(&mut world, "add_all", 25), "");
+    assert_eq!(three(&mut world, "add", 25), "");
     assert_eq!(marks(&mut world), "24 24|24");
 }
 
 /// The owner may be saving the cursor of a process that is watched.
 #[test]
-fn start_of_many_does_not_wait_for_the_commit_of_a_watched_process() {
+fn start_does_not_wait_for_the_commit_of_a_watched_process() {
     let mut world = World::new();
     let mut committing = world.session();
     committing.run("BEGIN");
     assert_eq!(committing.run(&commit(A, 1, 1)), "p");
-    assert_eq!(three(&mut world, "start_all", 26), "q r");
+    assert_eq!(three(&mut world, "start", 26), "q r");
     assert_eq!(world.other.run(&format!("EXECUTE renew_('{A}', false)")), "1");
     committing.run("COMMIT");
 }
@@ -92,8 +92,8 @@ fn start_that_meets_another_one_waits_and_changes_nothing() {
     let mut world = World::new();
     let (mut first, mut second) = (world.session(), world.session());
     first.run("BEGIN");
-    assert_eq!(first.run("EXECUTE start_all_('{q}', '{7}', 27, '{y}', '{2}', 6)"), "q");
-    second.send("EXECUTE start_all_('{q}', '{7}', 28, '{n}', '{9}', 6)");
+    assert_eq!(first.run("EXECUTE start_('{q}', '{7}', 27, '{y}', '{2}', 6)"), "q");
+    second.send("EXECUTE start_('{q}', '{7}', 28, '{n}', '{9}', 6)");
     world.blocked(&second);
     first.run("COMMIT");
     assert_eq!(second.answer(), "");
