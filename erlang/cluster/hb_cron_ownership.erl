@@ -22,7 +22,7 @@
 -define(SLICE, 50).
 %% How often processes with a stand-in are looked for in the database, in ms.
 -define(STAND_INS_EVERY, 5000).
-%% How often a request that failed is repeated, in ms.
+%% How often a request that failed is repeated, and a host node that leaves looks for the database, in ms.
 -define(REPEAT, 1000).
 
 %% How often the database is tidied, in ms.
@@ -55,8 +55,10 @@
 start_link() ->
     gen_server:start_link({local, ?MODULE}, ?MODULE, [], []).
 
-%% @doc Hands all shards over, and leaves the cluster. Waits for that at most so many ms.
--spec leave(Timeout :: pos_integer()) -> ok | {error, timeout}.
+%% @doc Hands all shards over, and leaves the cluster. Waits for that at most so many ms. `not_confirmed': the database has
+%% not confirmed this host node for a TTL, so that the other host nodes take over what they can, and nothing is left to be
+%% handed over.
+-spec leave(Timeout :: pos_integer()) -> ok | {error, timeout | not_confirmed}.
 leave(Timeout) ->
     try gen_server:call(?MODULE, leave, Timeout)
     catch exit:_ -> {error, timeout}
@@ -79,6 +81,7 @@ handle_continue(attach, State) ->
 -spec handle_call(term(), gen_server:from(), #state{}) -> {noreply, #state{}} | {reply, {error, unknown_call}, #state{}}.
 handle_call(leave, From, State) ->
     with_engine(fun hb_process_monitor_nif:cluster_leave/1),
+    _ = erlang:send_after(?REPEAT, self(), check_confirmed),
     {noreply, State#state{leaving = From}};
 handle_call(_Call, _From, State) ->
     {reply, {error, unknown_call}, State}.
@@ -122,6 +125,17 @@ handle_info(repeat, #state{ended = Ended} = State) ->
     maps:foreach(fun hb_cron_ownership_jobs:record_end/2, Ended),
     _ = erlang:send_after(?REPEAT, self(), repeat),
     {noreply, State};
+handle_info(check_confirmed, #state{leaving = none} = State) ->
+    {noreply, State};
+handle_info(check_confirmed, #state{leaving = From} = State) ->
+    case hb_cron_cluster:status() of
+        #{unconfirmed_ms := For, ttl_ms := Ttl} when is_integer(For), For < Ttl ->
+            _ = erlang:send_after(?REPEAT, self(), check_confirmed),
+            {noreply, State};
+        _ ->
+            _ = gen_server:reply(From, {error, not_confirmed}),
+            {noreply, State#state{leaving = none}}
+    end;
 handle_info(tidy, State) ->
     _ = spawn(fun hb_cron_ownership_jobs:tidy/0),
     _ = erlang:send_after(?TIDY_EVERY, self(), tidy),

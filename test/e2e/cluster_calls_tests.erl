@@ -5,6 +5,8 @@
 eunit_wrapper_(Tests) -> deadline:each(Tests).
 
 -define(TTL, 2000).
+%% Longer than the test may take.
+-define(LONG, 600000).
 
 all_test_() ->
     {setup, fun postgres_server:start/0, fun postgres_server:stop/1, fun(Server) ->
@@ -24,6 +26,7 @@ all_test_() ->
             fun redelivery_that_fails_says_why/1,
             fun dead_letter_is_discarded/1,
             fun application_that_stops_hands_over_and_goes_on/1,
+            fun application_without_its_database_stops/1,
             fun monitor_that_is_killed_is_restarted/1,
             fun ownership_that_is_killed_keeps_its_monitors/1,
             fun engine_that_is_killed_keeps_its_monitors/1,
@@ -220,6 +223,19 @@ application_that_stops_hands_over_and_goes_on(Cu) ->
     ok = hb_cron_start:ensure_started(),
     harness:await_results(4, 5),
     ?assertEqual([{Id, monitor_of(Id)}], [{P, M} || {P, {M, _}} <- hb_process_monitor:resume_all()]).
+
+%% It does not wait for a database that nothing can be handed over through.
+application_without_its_database_stops(Cu) ->
+    Id = harness:proc_id(),
+    _ = start_and_push(Cu, Id, 3),
+    harness:eventually(fun() -> postgres_server:sql(server(), "SELECT seq FROM hb_cron.process") =:= "3" end),
+    ok = postgres_server:freeze(server()),
+    ?assertEqual({error, not_confirmed}, hb_cron_ownership:leave(?LONG)),
+    ok = application:stop(hb_process_monitor),
+    ok = postgres_server:continue(server()),
+    test_cu:add(Cu, Id, 2),
+    ok = hb_cron_start:ensure_started(),
+    harness:await_results(4, 5).
 
 monitor_that_is_killed_is_restarted(Cu) ->
     Id = harness:proc_id(),
