@@ -14,12 +14,13 @@
 -define(HOUR, 3600000).
 
 suite(#{quick := Quick} = Options) ->
-    {Results, Savers, Rounds, Fleet, Seconds} = case Quick of
-        true -> {2000, 200, 1, 2000, 5};
-        false -> {20000, 1000, 3, 10000, 30}
+    {Results, Savers, Rounds, Fleets, Sizes, Seconds} = case Quick of
+        true -> {2000, 200, 1, [2000], [0, 1, 3], 5};
+        false -> {20000, 1000, 3, [10000, 100000], [0, 1, 3, 10], 30}
     end,
-    Count = maps:get(fleet, Options, Fleet),
-    [drains(64, Results, Rounds), saves(Savers, max(100, Results div 20), Rounds), take_over(Count), idle(Count, Seconds)].
+    Counts = case Options of #{fleet := Fleet} -> [Fleet]; #{} -> Fleets end,
+    [drains(64, Results, Rounds), saves(Savers, max(100, Results div 20), Rounds), take_over(Counts),
+     idle(lists:max(Counts), Sizes, Seconds)].
 
 %% A drain
 
@@ -88,9 +89,17 @@ saves(Processes, Results, Rounds) ->
 
 %% Take-over
 
-take_over(Count) ->
+take_over(Counts) ->
+    Rows = [[bench_table:number(Count) | take_over_of(Count)] || Count <- Counts],
+    #{title => "Take-over: one of three host nodes is killed",
+      about => "cron_cluster_ttl is 6000 ms, during which a silent host node counts as alive. From kill -9. One run for each number "
+               "of processes.",
+      tables => [{["processes", "ms until all shards have an owner", "ms until all monitors run"], Rows}],
+      charts => []}.
+
+take_over_of(Count) ->
     bench_runs:say("cluster: take-over of ~b processes", [Count]),
-    {Owned, Running} = run(3, #{cu => {"data:0", "0"}}, fun(Cluster) ->
+    run(3, #{cu => {"data:0", "0"}}, fun(Cluster) ->
         ok = populate(Count, Cluster),
         #{server := Server} = Left = bench_cluster_nodes:kill(Cluster),
         Begin = bench_run:now_us(),
@@ -99,32 +108,31 @@ take_over(Count) ->
         ok = until(fun() -> postgres_server:sql(Server, Orphans) =:= "0\n2" end),
         Owned = bench_run:now_us() - Begin,
         ok = until(fun() -> bench_cluster_nodes:monitors(Left) =:= Count end),
-        {Owned, bench_run:now_us() - Begin}
-    end),
-    #{title => io_lib:format("Take-over: ~s processes, one of three host nodes is killed", [bench_table:number(Count)]),
-      about => "cron_cluster_ttl is 6000 ms, during which a silent host node counts as alive. From kill -9. One run.",
-      tables => [{["", "ms"], [["all shards have an owner", Owned / 1000], ["all monitors run", Running / 1000]]}],
-      charts => []}.
+        [Owned / 1000, (bench_run:now_us() - Begin) / 1000]
+    end).
 
 %% Starts monitors that have nothing to do.
 populate(Count, #{nodes := [First | _], url := Url} = Cluster) ->
-    ok = call(First, bench_cluster_nodes, begin_all, [lists:seq(1, Count), #{rate => ?HOUR, cursor => earliest, cron_node => Url}]),
+    ok = call(First, bench_cluster_nodes, begin_many, [lists:seq(1, Count), #{rate => ?HOUR, cursor => earliest, cron_node => Url}]),
     until(fun() -> bench_cluster_nodes:monitors(Cluster) =:= Count end).
 
 %% Idle
 
-idle(Count, Seconds) ->
-    bench_runs:say("cluster: idle, ~b processes", [Count]),
+idle(Count, Sizes, Seconds) ->
     Rows = [begin
-        #{statements := Statements, node := Node, server := Server} = idle(Nodes, Count, Seconds),
-        [Name, Statements, Node, Server]
-    end || {Name, Nodes} <- [{"no cluster", 0}, {"cluster of 1", 1}, {"cluster of 3", 3}]],
+        bench_runs:say("cluster: idle, ~b host nodes, ~b processes", [Nodes, Count]),
+        #{statements := Statements, node := Node, server := Server} = idle_of(Nodes, Count, Seconds),
+        [size_name(Nodes), Statements, Node, Server]
+    end || Nodes <- Sizes],
     #{title => io_lib:format("Idle: ~s processes at an hour", [bench_table:number(Count)]),
       about => io_lib:format("~b s without a tick. CPU in percent of one core. One run.", [Seconds]),
       tables => [{["", "statements/s in all", "CPU % of a host node", "CPU % of the database"], Rows}],
       charts => []}.
 
-idle(Nodes, Count, Seconds) ->
+size_name(0) -> "no cluster";
+size_name(Nodes) -> io_lib:format("cluster of ~b", [Nodes]).
+
+idle_of(Nodes, Count, Seconds) ->
     run(Nodes, #{cu => {"data:0", "0"}}, fun(#{nodes := All} = Cluster) ->
         ok = populate(Count, Cluster),
         %% What the starts leave behind does not count.
