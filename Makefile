@@ -73,6 +73,7 @@ test-all: test ## test and all slow checks: other OTPs, stress, crashes, simulat
 	@$(MAKE) --no-print-directory test-otp29
 	@$(MAKE) --no-print-directory stress
 	@$(MAKE) --no-print-directory crashtest KILLS=200
+	@./scripts/setup.sh pgbouncer && $(CARGO) test --locked --package cron_postgres --test server pooler
 	@$(MAKE) --no-print-directory clustertest KILLS=20
 	@$(MAKE) --no-print-directory simulate
 	@$(MAKE) --no-print-directory fairness

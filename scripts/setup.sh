@@ -23,7 +23,7 @@ if ! have erl || ! erl -noshell -eval 'halt(case code:which(proper) of non_exist
   need+=(erlang-proper)
 fi
 # For the tests of native/cron_cluster and native/cron_postgres, which start private servers. One of them also uses
-# pgbouncer, if it is installed: `scripts/setup.sh pgbouncer`.
+# pgbouncer, if it is installed. `make test-all` installs it.
 have initdb || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || need+=(postgresql)
 
 if [ ${#need[@]} -gt 0 ]; then

@@ -46,7 +46,7 @@ fn start(program: &Path, server: &Server) -> (Pooler, u16) {
 #[test]
 fn nodes_behind_a_pooler_in_transaction_mode_share_and_save() {
     let Some(program) = program() else {
-        println!("skipped: pgbouncer is not installed: run `scripts/setup.sh pgbouncer`");
+        println!("skipped: pgbouncer is not installed; make test-all installs it");
         return;
     };
     let server = Server::start(&["fsync=off"], &[]);
