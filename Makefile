@@ -1,7 +1,7 @@
 # All commands of the project. Begin with `make demo` and `make test`.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup nif vendor compile run demo demo-cluster test test-all edoc test-checkout test-reproducible test-otp27 test-otp29 crashtest clustertest stress simulate audit coverage fairness soak abuse prometheus docs page valgrind browser miri fuzz bench install uninstall verify dist clean
+.PHONY: help setup nif vendor compile run demo demo-cluster test test-all edoc test-checkout test-reproducible test-otp27 test-otp29 test-standalone crashtest clustertest stress simulate audit coverage fairness soak abuse prometheus docs page valgrind browser miri fuzz bench install uninstall verify dist clean
 
 CARGO  := cargo
 REBAR  := rebar3
@@ -55,6 +55,10 @@ test-otp27: setup nif ## run the tests on OTP 27, in a Debian trixie that is cre
 test-otp29: setup nif ## run the tests on OTP 29, in a Debian forky that is created once under _build (root, Debian)
 	@./test/release/otp/run.sh forky
 
+test-standalone: setup dist ## run the tarball's bin/cron-monitor in a Debian without Erlang, created once under _build (root, Debian)
+	@$(REBAR) as test compile
+	@./test/release/otp/bare.sh _build/dist/*.tar.gz
+
 # Erlang: without tests that replace modules or run other nodes and commands, because their coverage is not counted.
 # Rust: without the NIF crate, which runs only in the BEAM. Lines that the simulation reaches are counted.
 UNCOUNTED := reload_tests refused_threads_tests crash_tests fairness_tests nif_abuse_tests release_tests install_tests install_refusal_tests install_killed_tests
@@ -71,6 +75,7 @@ test-all: test ## test and all slow checks: other OTPs, stress, crashes, simulat
 	@$(MAKE) --no-print-directory test-reproducible
 	@$(MAKE) --no-print-directory test-otp27
 	@$(MAKE) --no-print-directory test-otp29
+	@$(MAKE) --no-print-directory test-standalone
 	@$(MAKE) --no-print-directory stress
 	@$(MAKE) --no-print-directory crashtest KILLS=200
 	@./scripts/setup.sh pgbouncer && $(CARGO) test --locked --package cron_postgres --test server pooler
@@ -210,7 +215,8 @@ verify: ## show what is installed in the RELEASE, whether it loads, and what it 
 	@./scripts/release.sh verify "$(RELEASE)"
 
 dist: compile ## make a tarball that installs without Rust, rebar3 and make: _build/dist/
-	@./scripts/dist.sh _build/default/lib/hb_process_monitor _build/dist
+	@./scripts/runtime.sh _build/runtime
+	@./scripts/dist.sh _build/default/lib/hb_process_monitor _build/dist _build/runtime
 
 clean: ## remove everything that was built
 	@rm -rf target _build priv doc

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Makes a tarball that installs on machines without Rust, rebar3, make and their own Erlang.
-# Usage: dist.sh BUILD OUT. BUILD has ebin/ and priv/ as rebar3 leaves them. The same build gives the same tarball,
-# byte for byte. The script neither builds nor tests anything.
+# Usage: dist.sh BUILD OUT [RUNTIME]. BUILD has ebin/ and priv/ as rebar3 leaves them. With RUNTIME, made by runtime.sh,
+# the tarball also runs without HyperBEAM, as bin/cron-monitor. The same build gives the same tarball, byte for byte. The
+# script neither builds nor tests anything.
 set -euo pipefail
 # If set, cd would print the directory.
 unset CDPATH
@@ -9,6 +10,7 @@ umask 022
 
 build=$1
 out=$2
+runtime=${3:-}
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 library=hb_process_monitor_nif.so
 version=$(sed -n 's/.*{vsn, *"\([^"]*\)"}.*/\1/p' "$build/ebin/hb_process_monitor.app")
@@ -39,13 +41,24 @@ for command in install uninstall verify; do
 exec "\$(dirname "\${BASH_SOURCE[0]}")/scripts/release.sh" $command "\$@"
 EOF
 done
+[ -z "$runtime" ] || {
+  mkdir "$dist/bin"
+  cp "$root/scripts/run.sh" "$dist/bin/cron-monitor"
+  cp -R "$runtime" "$dist/erlang"
+  programs=("$dist"/erlang/erts-*/bin/*)
+  standalone="
+    bin/cron-monitor PROCESS=ID CU=URL
+                       monitors a process without HyperBEAM, and prints its results: docs/standalone.md.
+                       It has its own Erlang, and needs glibc $(needed_glibc "${programs[@]}" "$dist"/erlang/native/*)
+"
+}
 cat >"$dist/README" <<EOF
 hb_process_monitor $version for Linux on $(uname -m)
 
     ./install DIR      installs into a built release of HyperBEAM: DIR has bin/, lib/ and releases/
     ./verify DIR       shows what is installed, whether it loads, and what it finds of the host
     ./uninstall DIR    restores the release, byte for byte
-
+${standalone:-}
 README.md explains features and options. docs/ has metrics, alert rules and a Grafana dashboard.
 
 The release needs OTP 25 or later. The library was built for glibc $(needed_glibc "$dist/priv/$library") or later: the
@@ -58,6 +71,7 @@ hb_process_monitor:reload() after an upgrade. The library of an upgrade takes ef
 the node.
 EOF
 chmod -R u=rwX,go=rX "$dist"
+[ -z "$runtime" ] || chmod 755 "$dist/bin/cron-monitor" "${programs[@]}"
 chmod 755 "$dist/install" "$dist/uninstall" "$dist/verify" "$dist/scripts/release.sh" "$dist/priv/$library"
 chmod 644 "$dist"/ebin/*
 

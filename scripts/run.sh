@@ -2,13 +2,25 @@
 # Monitors processes without HyperBEAM. Usage: run.sh NAME=VALUE ...; without arguments it prints them.
 # Ctrl-C and SIGTERM end it durably; a second one ends it at once.
 #
-# The checkout runs this script as scripts/run.sh, the self-contained release as bin/cron-monitor. CRON_ERL is the
-# Erlang to use, CRON_PATHS the directories with modules, separated by colons, and CRON_MAIN the module to run.
+# The checkout runs this script as scripts/run.sh with the installed Erlang, the tarball as bin/cron-monitor with its own
+# (see runtime.sh). CRON_PATHS names the directories with modules, separated by colons, and CRON_MAIN the module to run.
 set -euo pipefail
 unset CDPATH
 
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
-IFS=: read -ra paths <<<"${CRON_PATHS:-$root/_build/default/lib/hb_process_monitor/ebin}"
+self=$(readlink -f "${BASH_SOURCE[0]}")
+root=$(dirname "$(dirname "$self")")
+if [ -d "$root/erlang/bin" ]; then
+  # What OTP's own script erl sets.
+  BINDIR=$(echo "$root"/erlang/erts-*/bin)
+  export ROOTDIR=$root/erlang BINDIR EMU=beam PROGNAME=erl
+  export LD_LIBRARY_PATH=$root/erlang/native${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+  erl=$BINDIR/erlexec
+  ebin=$root/ebin
+else
+  erl=erl
+  ebin=$root/_build/default/lib/hb_process_monitor/ebin
+fi
+IFS=: read -ra paths <<<"${CRON_PATHS:-$ebin}"
 
 # The lines of a terminal have its width.
 terminal=()
@@ -20,7 +32,7 @@ if [ -t 2 ]; then
 fi
 
 # +Bi: Erlang ignores the interrupt of the terminal, which this script turns into a regular stop.
-ERL_CRASH_DUMP_SECONDS=0 "${CRON_ERL:-erl}" +Bi -noinput -boot no_dot_erlang -kernel logger_level warning -pa "${paths[@]}" \
+ERL_CRASH_DUMP_SECONDS=0 "$erl" +Bi -noinput -boot no_dot_erlang -kernel logger_level warning -pa "${paths[@]}" \
   "${terminal[@]}" -run "${CRON_MAIN:-hb_cron_standalone}" main "$@" </dev/null &
 erlang=$!
 
