@@ -10,7 +10,8 @@ out=$1
 rm -rf "$out"
 mkdir -p "$out/bin" "$out/lib" "$out/native"
 
-# Modules without debug information, in the applications that the program calls and those that these need.
+# Modules without debug information, in the applications that the program calls and those that these need. If beam_lib:strip/1
+# got the name of a file, it would overwrite it.
 OUT=$out erl -noshell -boot no_dot_erlang -eval '
   Out = os:getenv("OUT"),
   %% Debian compresses them.

@@ -58,15 +58,10 @@ start(ProcId, Given) ->
 -spec start_all([{ProcId :: binary() | none, {ok, Given :: map()} | {error, Reason :: term()}}]) ->
     [hb_process_monitor:outcome()].
 start_all(All) ->
-    Numbered = lists:zip(lists:seq(1, length(All)), All),
-    Packed = [{N, ProcId, packed(Given, Checked)}
-              || {{N, {ProcId, Given}}, {_, Checked}} <- lists:zip(Numbered, hb_cron_options:for_monitors(All))],
-    Refused = [{N, {error, Reason}} || {N, _, {error, Reason}} <- Packed],
-    %% In the order of the shards, in which they are recorded best.
-    Sorted = lists:sort([{hb_process_monitor_nif:cluster_shard(ProcId), N, ProcId, Options, Cursor}
-                         || {N, ProcId, {ok, Options, Cursor}} <- Packed]),
-    Begun = [{N, hb_cron_stand_ins:start_once(ProcId, Options, Cursor)} || {_, N, ProcId, Options, Cursor} <- Sorted],
-    [Outcome || {_, Outcome} <- lists:sort(Refused ++ Begun)].
+    [case packed(Given, Checked) of
+        {ok, Options, Cursor} -> hb_cron_stand_ins:start_once(ProcId, Options, Cursor);
+        {error, Reason} -> {error, Reason}
+     end || {{ProcId, Given}, {_, Checked}} <- lists:zip(All, hb_cron_options:for_monitors(All))].
 
 packed({ok, Given}, {ok, #{cursor := Cursor}}) ->
     try {ok, hb_cron_cluster_options:pack(Given), Cursor}

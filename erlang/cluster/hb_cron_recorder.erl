@@ -2,6 +2,9 @@
 %%% request has all of them, up to a limit: a transaction for each start would take as long as the database takes to
 %%% sync, a hundred thousand times.
 %%%
+%%% Starts are recorded in the order of their shards, round and round, so that each request changes few shards: the owner
+%%% of a shard reads all of its processes again when it has changed.
+%%%
 %%% A start waits here in the call of its stand-in ({@link hb_cron_stand_in}), which repeats it after an error. So this
 %%% process may end at any time.
 -module(hb_cron_recorder).
@@ -17,8 +20,16 @@
 -define(MOST, 500).
 -define(MOST_BYTES, 1000000).
 
+%% Before all keys of starts that wait.
+-define(FIRST, {0, 0}).
+
+-type key() :: {Shard :: non_neg_integer(), Number :: integer()}.
+-type waiting(Caller) :: gb_trees:tree(key(), {Caller, hb_cron_cluster_request:start()}).
+
 -record(state, {
-    waiting = queue:new() :: queue:queue({gen_server:from(), hb_cron_cluster_request:start()}),
+    waiting = gb_trees:empty() :: waiting(gen_server:from()),
+    %% The key of the last start that was requested.
+    last = ?FIRST :: key(),
     %% The process of the request under way, and the starts of that, in order.
     under_way = none :: none | {reference(), [gen_server:from()]}
 }).
@@ -35,18 +46,34 @@ start(Start) ->
     catch exit:_ -> {error, <<"the process that records starts has ended">>}
     end.
 
-%% @doc Divides starts into lists that one request each may have, in an order in which few shards change in each: the
-%% owner reads a shard again when it has changed.
+%% @doc Divides starts into lists that one request each may have, in an order in which few shards change in each.
 -spec divide([Start]) -> [[Start, ...]] when Start :: hb_cron_cluster_request:start().
 divide(Starts) ->
-    Sorted = lists:sort([{hb_process_monitor_nif:cluster_shard(element(1, Start)), Start} || Start <- Starts]),
-    parts(queue:from_list(Sorted)).
+    parts(lists:foldl(fun(Start, Waiting) -> add(none, Start, Waiting) end, gb_trees:empty(), Starts)).
 
-parts(Sorted) ->
-    case next(Sorted, ?MOST, ?MOST_BYTES, []) of
-        {[], _} -> [];
-        {First, Rest} -> [[Start || {_, Start} <- First] | parts(Rest)]
+parts(Waiting) ->
+    case take(?FIRST, Waiting) of
+        {[], _, _} -> [];
+        {First, _, Rest} -> [[Start || {_, Start} <- First] | parts(Rest)]
     end.
+
+add(Caller, {ProcId, _, _} = Start, Waiting) ->
+    Key = {hb_process_monitor_nif:cluster_shard(ProcId), erlang:unique_integer([monotonic, positive])},
+    gb_trees:insert(Key, {Caller, Start}, Waiting).
+
+%% Takes the starts of one request, from a key on.
+-spec take(key(), waiting(Caller)) -> {[{Caller, hb_cron_cluster_request:start()}], key(), waiting(Caller)}.
+take(After, Waiting) -> take(After, Waiting, ?MOST, ?MOST_BYTES, []).
+
+take(After, Waiting, Most, Bytes, Taken) when Most > 0, Bytes > 0 ->
+    case gb_trees:next(gb_trees:iterator_from(After, Waiting)) of
+        {Key, {_, {_, Options, _}} = Next, _} ->
+            take(Key, gb_trees:delete(Key, Waiting), Most - 1, Bytes - byte_size(Options), [Next | Taken]);
+        none when After =:= ?FIRST -> {lists:reverse(Taken), After, Waiting};
+        none -> take(?FIRST, Waiting, Most, Bytes, Taken)
+    end;
+take(After, Waiting, _, _, Taken) ->
+    {lists:reverse(Taken), After, Waiting}.
 
 %% @private
 -spec init([]) -> {ok, #state{}, hibernate}.
@@ -56,7 +83,7 @@ init([]) ->
 %% @private
 -spec handle_call(term(), gen_server:from(), #state{}) -> {noreply, #state{}} | {reply, {error, unknown_call}, #state{}}.
 handle_call({start, Start}, From, #state{waiting = Waiting} = State) ->
-    {noreply, go_on(State#state{waiting = queue:in({From, Start}, Waiting)})};
+    {noreply, go_on(State#state{waiting = add(From, Start, Waiting)})};
 handle_call(_Call, _From, State) ->
     {reply, {error, unknown_call}, State}.
 
@@ -76,13 +103,13 @@ handle_info({'DOWN', Ref, process, _, Reason}, #state{under_way = {Ref, Callers}
 handle_info(_Stray, State) ->
     {noreply, State}.
 
-go_on(#state{under_way = none, waiting = Waiting} = State) ->
-    case next(Waiting, ?MOST, ?MOST_BYTES, []) of
-        {[], _} -> State;
-        {Next, Rest} ->
+go_on(#state{under_way = none, waiting = Waiting, last = Last} = State) ->
+    case take(Last, Waiting) of
+        {[], _, _} -> State;
+        {Next, Key, Rest} ->
             {Callers, Starts} = lists:unzip(Next),
             {_, Ref} = spawn_monitor(?MODULE, request, [Starts]),
-            State#state{waiting = Rest, under_way = {Ref, Callers}}
+            State#state{waiting = Rest, last = Key, under_way = {Ref, Callers}}
     end;
 go_on(State) ->
     State.
@@ -92,14 +119,6 @@ go_on(State) ->
 -spec request([hb_cron_cluster_request:start()]) -> no_return().
 request(Starts) ->
     exit({answer, hb_cron_cluster_request:call({start, Starts})}).
-
-next(Waiting, Most, Bytes, Taken) when Most > 0, Bytes > 0 ->
-    case queue:out(Waiting) of
-        {{value, {_, {_, Options, _}} = One}, Rest} -> next(Rest, Most - 1, Bytes - byte_size(Options), [One | Taken]);
-        {empty, _} -> {lists:reverse(Taken), Waiting}
-    end;
-next(Waiting, _, _, Taken) ->
-    {lists:reverse(Taken), Waiting}.
 
 answer(Callers, {answer, {ok, Each}}) ->
     lists:foreach(fun({From, Changed}) -> gen_server:reply(From, {ok, Changed}) end, lists:zip(Callers, Each));
@@ -116,6 +135,6 @@ answer(Callers, Reason) ->
 format_status(#{state := #state{waiting = Waiting, under_way = UnderWay}} = Status) ->
     Busy = case UnderWay of none -> 0; {_, Callers} -> length(Callers) end,
     Shown = maps:without([message, log], Status),
-    hb_cron_sys_status:short(Shown#{state := #{waiting => queue:len(Waiting), under_way => Busy}});
+    hb_cron_sys_status:short(Shown#{state := #{waiting => gb_trees:size(Waiting), under_way => Busy}});
 format_status(Status) ->
     hb_cron_sys_status:short(Status).

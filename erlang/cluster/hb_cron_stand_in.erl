@@ -100,7 +100,7 @@ record(Request, {error, Reason}, #state{proc_id = ProcId, logger = Logger, failu
     _ = hb_cron_retry_policy:is_reported(Failures) andalso
         hb_cron_host_logger:log(Logger, {error, not_recorded, {ProcId, element(1, Request), Reason, Failures}}),
     _ = erlang:send_after(rand:uniform(hb_cron_retry_policy:longest_pause(Failures, ?BACKOFF)), self(), record),
-    {noreply, State#state{failures = Failures}}.
+    {noreply, State#state{failures = Failures}, hibernate}.
 
 %% @private
 -spec terminate(term(), #state{}) -> ok.

@@ -111,7 +111,7 @@ start_node(Clock, #{life := Before, nodes := Nodes, links := Links, clocks := Cl
     Own = [cluster_link:start(Port) || Port <- Ports],
     Port = cluster_sink:expect(Life, host(Life, Own, World), Sink),
     Environment = case Clock of none -> []; _ -> cluster_clock:environment(Clock) end,
-    Node = os_node:start(cluster_node, [integer_to_list(Port)], [], Environment),
+    Node = os_node:start(cluster_node, [integer_to_list(Port)], ["+P", "4000000"], Environment),
     ready = cluster_sink:await_ready(Life, Sink),
     World#{life := Life, nodes := Nodes#{Life => Node}, links := Links#{Life => Own}, clocks := Clocks#{Life => Clock}}.
 
