@@ -1,7 +1,7 @@
 # All commands of the project. Begin with `make demo` and `make test`.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup nif vendor compile run demo demo-cluster test test-all edoc test-checkout test-reproducible test-otp27 test-otp29 test-standalone crashtest clustertest stress simulate audit coverage fairness soak abuse prometheus docs page valgrind browser miri fuzz bench install uninstall verify dist clean
+.PHONY: help setup nif vendor compile run demo demo-cluster test test-rust check-erlang eunit-1 eunit-2 test-all edoc test-checkout test-reproducible test-otp27 test-otp29 test-standalone crashtest clustertest stress simulate audit coverage fairness soak abuse prometheus docs page valgrind browser miri fuzz bench install uninstall verify dist clean
 
 CARGO  := cargo
 REBAR  := rebar3
@@ -26,16 +26,26 @@ vendor: ## copy the sources INTO=DIR, the checkout of a host such as HyperBEAM: 
 compile: ## build everything: _build/default/lib/hb_process_monitor
 	@$(REBAR) compile
 
+# Most tests wait more than they compute, so the parts run side by side. Each prints its output when it has ended.
 test: setup ## all checks that every commit must pass; under 20 minutes on a clean clone
+	+@$(MAKE) --no-print-directory --jobs=4 --output-sync=line test-rust check-erlang eunit-1 eunit-2
+	@$(MAKE) --no-print-directory test-checkout
+
+test-rust: setup ## the checks and tests of the Rust crates
 	@$(CARGO) fmt --all --check
 	@$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	@RUSTDOCFLAGS='-D warnings -A rustdoc::private-intra-doc-links' $(CARGO) doc --workspace --no-deps --document-private-items --locked
 	@$(CARGO) test --workspace --locked
+
+check-erlang: setup ## the checks of the Erlang modules without running them
 	@$(REBAR) xref
 	@$(REBAR) dialyzer
 	@$(MAKE) --no-print-directory edoc
-	@$(REBAR) eunit
-	@$(MAKE) --no-print-directory test-checkout
+
+# What `rebar3 eunit` tests, in two halves. Each has every second module, and a build of its own.
+eunit-1 eunit-2: setup
+	@echo "$@: one half of rebar3 eunit" && REBAR_BASE_DIR=_build/$@ $(REBAR) eunit --module=$$(ls test/*/*_tests.erl | \
+	  awk -F/ -v half=$(@:eunit-%=%) 'NR % 2 == half % 2 { sub(/[.]erl$$/, "", $$NF); print $$NF }' | paste -sd,)
 
 # rebar3 prints warnings of edoc, but succeeds.
 edoc: ## build the Erlang reference into doc/; a warning is an error
