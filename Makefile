@@ -3,8 +3,10 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .PHONY: help setup nif vendor compile run demo demo-cluster test test-rust check-erlang eunit-1 eunit-2 test-all edoc test-checkout test-reproducible test-otp27 test-otp29 test-standalone crashtest clustertest stress simulate audit coverage fairness soak abuse prometheus docs page valgrind browser miri fuzz bench install uninstall verify dist clean
 
-CARGO  := cargo
-REBAR  := rebar3
+CARGO  ?= cargo
+REBAR  ?= rebar3
+# The jobs of `make test` are for its parts alone: rebar3's hooks and scripts run make, too.
+unexport MAKEFLAGS
 # Runs Erlang with the tests and their support modules on the code path.
 TESTED := $(CURDIR)/_build/test/lib/hb_process_monitor
 RUN    := $(REBAR) as test compile && erl -noshell -pa $(TESTED)/ebin $(TESTED)/test $(TESTED)/test/*/ $(TESTED)/test/*/*/
@@ -28,7 +30,7 @@ compile: ## build everything: _build/default/lib/hb_process_monitor
 
 # Most tests wait more than they compute, so the parts run side by side. Each prints its output when it has ended.
 test: setup ## all checks that every commit must pass; under 20 minutes on a clean clone
-	+@$(MAKE) --no-print-directory --jobs=4 --output-sync=line test-rust check-erlang eunit-1 eunit-2
+	@$(MAKE) --no-print-directory --jobs=4 --output-sync=line test-rust check-erlang eunit-1 eunit-2
 	@$(MAKE) --no-print-directory test-checkout
 
 test-rust: setup ## the checks and tests of the Rust crates
