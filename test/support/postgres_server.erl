@@ -62,13 +62,17 @@ data(#{directory := Directory}) -> Directory ++ "/data".
 %% Starts the server again after it was killed.
 restart(Server) -> launch(Server).
 
-launch(#{directory := Directory, port := Port, settings := Settings, options := Options} = Server) ->
+launch(Server) ->
+    ok = spawn_server(Server),
+    accepts(Server, erlang:monotonic_time(millisecond) + ?LIMIT).
+
+spawn_server(#{directory := Directory, port := Port, settings := Settings, options := Options} = Server) ->
     Disk = case Options of #{disk := _} -> ?SMALL_DISK; #{} -> [] end,
     All = ["listen_addresses=127.0.0.1", "fsync=off", "unix_socket_directories=" ++ Directory | Settings ++ Disk],
     Environment = [[Name, "=", Value, " "] || {Name, Value} <- maps:get(environment, Options, [])],
     {0, _} = as_user(Server, ["env ", Environment, program("pg_ctl", Server), " -D ", data(Server), " -l ", Directory,
                               "/log -W start -o \"-p ", integer_to_list(Port), [[" -c ", Setting] || Setting <- All], "\""]),
-    accepts(Server, erlang:monotonic_time(millisecond) + ?LIMIT).
+    ok.
 
 %% Starts a server that has what this one has, and follows it. It accepts no writes until it is promoted.
 -spec replica(server(), inet:port_number()) -> server().
@@ -99,6 +103,8 @@ accepts(#{directory := Directory} = Server, Until) ->
         {_, Text} ->
             erlang:monotonic_time(millisecond) < Until orelse
                 error({postgres, Text, os:cmd("tail -20 " ++ Directory ++ "/log")}),
+            %% It ends at once if a process of the killed server still has the shared memory.
+            _ = is_running(Server) orelse spawn_server(Server),
             receive after ?POLL -> accepts(Server, Until) end
     end.
 

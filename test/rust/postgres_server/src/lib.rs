@@ -107,12 +107,20 @@ impl Server {
         for setting in &self.settings {
             postgres.args(["-c", setting]);
         }
-        let child = postgres.spawn().expect("postgres runs");
-        *self.postgres() = Some(child);
         let began = Instant::now();
+        *self.postgres() = Some(postgres.spawn().expect("postgres runs"));
         while !self.answers() {
             assert!(began.elapsed() < DEADLINE, "{}", self.log());
+            // It ends at once if a process of the killed server still has the shared memory.
+            if self.has_ended() {
+                *self.postgres() = Some(postgres.spawn().expect("postgres runs"));
+            }
         }
+    }
+
+    fn has_ended(&self) -> bool {
+        let mut postgres = self.postgres();
+        postgres.as_mut().is_some_and(|child| child.try_wait().expect("its status").is_some())
     }
 
     fn answers(&self) -> bool {
