@@ -1,7 +1,7 @@
 # All commands of the project. Begin with `make demo` and `make test`.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup nif vendor compile run demo demo-cluster test test-rust check-erlang eunit-1 eunit-2 test-all edoc test-checkout test-reproducible test-otp27 test-otp29 test-standalone crashtest clustertest stress simulate audit coverage fairness soak abuse prometheus docs page valgrind browser miri fuzz bench install uninstall verify dist clean
+.PHONY: help setup nif vendor compile run demo demo-cluster test test-rust check-erlang eunit-1 eunit-2 test-all edoc test-checkout test-reproducible test-otp27 test-otp29 test-standalone crashtest clustertest stress simulate audit coverage fairness soak abuse prometheus docs page valgrind browser aoconnect miri fuzz bench install uninstall verify dist clean
 
 CARGO  ?= cargo
 REBAR  ?= rebar3
@@ -96,6 +96,7 @@ test-all: test ## test and all slow checks: other OTPs, stress, crashes, simulat
 	@$(MAKE) --no-print-directory fairness
 	@$(MAKE) --no-print-directory prometheus
 	@$(MAKE) --no-print-directory browser
+	@$(MAKE) --no-print-directory aoconnect
 	@$(MAKE) --no-print-directory valgrind
 	@$(MAKE) --no-print-directory miri
 	@$(MAKE) --no-print-directory fuzz FUZZ_FOR=60
@@ -174,6 +175,12 @@ prometheus: ## let a real Prometheus scrape a node, and run all queries of the G
 	@$(RUN) -s scraped main
 
 # SAVE=yes also replaces docs/dashboard.png, with a picture of a page that has been open for two minutes.
+aoconnect: setup ## start and end monitoring with AO's own client from npm (Node)
+	@./scripts/setup.sh npm
+	@mkdir -p _build/aoconnect && cp test/tools/aoconnect/*.mjs test/tools/aoconnect/package.json _build/aoconnect
+	@cd _build/aoconnect && npm install --no-package-lock --no-audit --no-fund --ignore-scripts --silent
+	@$(RUN) -run aoconnect_run main _build/aoconnect
+
 browser: setup ## test the dashboard in a headless Chromium (root, Debian)
 	@./scripts/setup.sh chromium
 	@$(RUN) -run page_seen main '$(SAVE)'

@@ -12,27 +12,30 @@
 
 %% All modules of the application, in the beam file: reload/1 reads there which modules a newer version has.
 -modules([
-    dev_process_monitor, hb_cron_answer, hb_cron_app, hb_cron_assignment, hb_cron_autostart, hb_cron_checkpoint,
-    hb_cron_cluster, hb_cron_cluster_options, hb_cron_cluster_report, hb_cron_cluster_request,
-    hb_cron_cluster_sup, hb_cron_configuration, hb_cron_console, hb_cron_dashboard, hb_cron_dashboard_api,
-    hb_cron_dashboard_guard, hb_cron_dashboard_page, hb_cron_dashboard_sup, hb_cron_dashboard_web,
-    hb_cron_dead_letters, hb_cron_deadline, hb_cron_delivery, hb_cron_device, hb_cron_device_access,
-    hb_cron_device_options, hb_cron_device_owner, hb_cron_device_registration, hb_cron_device_replay,
-    hb_cron_device_signature, hb_cron_doctor, hb_cron_doctor_report, hb_cron_engine, hb_cron_events,
-    hb_cron_events_none, hb_cron_events_telemetry, hb_cron_excerpt, hb_cron_fault, hb_cron_host, hb_cron_host_ao,
-    hb_cron_host_calls, hb_cron_host_converge, hb_cron_host_identity, hb_cron_host_logger, hb_cron_host_mu,
-    hb_cron_hung_pushes, hb_cron_info, hb_cron_inspection, hb_cron_json, hb_cron_lease, hb_cron_library,
-    hb_cron_loader, hb_cron_log, hb_cron_message, hb_cron_metrics, hb_cron_monitor, hb_cron_monitors,
-    hb_cron_node_message, hb_cron_observer, hb_cron_option_table, hb_cron_option_type, hb_cron_options,
-    hb_cron_ownership, hb_cron_ownership_jobs, hb_cron_pause, hb_cron_process_entry, hb_cron_process_id,
-    hb_cron_prometheus, hb_cron_push_loop, hb_cron_push_meter, hb_cron_push_notes, hb_cron_recorder,
-    hb_cron_redelivery, hb_cron_registration, hb_cron_registry, hb_cron_restarter, hb_cron_restarts,
-    hb_cron_retry, hb_cron_retry_policy, hb_cron_router, hb_cron_run_state, hb_cron_schedule, hb_cron_secret,
-    hb_cron_server, hb_cron_settings, hb_cron_spawn, hb_cron_stand_in, hb_cron_stand_ins, hb_cron_standalone,
-    hb_cron_standalone_arguments, hb_cron_standalone_push, hb_cron_standalone_status, hb_cron_start,
-    hb_cron_start_all, hb_cron_status_words, hb_cron_stop, hb_cron_sup, hb_cron_supervisor_child,
-    hb_cron_sys_status, hb_cron_table, hb_cron_totals, hb_cron_transfer, hb_cron_unstarted, hb_process_monitor,
-    hb_process_monitor_log_format, hb_process_monitor_nif
+    dev_process_monitor, hb_cron_answer, hb_cron_app, hb_cron_assignment, hb_cron_autostart,
+    hb_cron_checkpoint, hb_cron_cluster, hb_cron_cluster_options, hb_cron_cluster_report,
+    hb_cron_cluster_request, hb_cron_cluster_sup, hb_cron_configuration, hb_cron_console, hb_cron_dashboard,
+    hb_cron_dashboard_api, hb_cron_dashboard_guard, hb_cron_dashboard_page, hb_cron_dashboard_sup,
+    hb_cron_dashboard_web, hb_cron_data_item, hb_cron_dead_letters, hb_cron_deadline, hb_cron_delivery,
+    hb_cron_device, hb_cron_device_access, hb_cron_device_monitors, hb_cron_device_options,
+    hb_cron_device_owner, hb_cron_device_registration, hb_cron_device_replay, hb_cron_device_signature,
+    hb_cron_doctor, hb_cron_doctor_report, hb_cron_endpoint, hb_cron_engine, hb_cron_events,
+    hb_cron_events_none, hb_cron_events_telemetry, hb_cron_excerpt, hb_cron_fault, hb_cron_host,
+    hb_cron_host_ao, hb_cron_host_calls, hb_cron_host_converge, hb_cron_host_identity, hb_cron_host_logger,
+    hb_cron_host_mu, hb_cron_httpd, hb_cron_hung_pushes, hb_cron_info, hb_cron_inspection, hb_cron_json,
+    hb_cron_lease, hb_cron_library, hb_cron_listener, hb_cron_listener_limit, hb_cron_listener_sup,
+    hb_cron_listener_web, hb_cron_loader, hb_cron_log, hb_cron_message, hb_cron_metrics, hb_cron_monitor,
+    hb_cron_monitors, hb_cron_node_message, hb_cron_observer, hb_cron_option_table, hb_cron_option_type,
+    hb_cron_options, hb_cron_ownership, hb_cron_ownership_jobs, hb_cron_pause, hb_cron_process_entry,
+    hb_cron_process_id, hb_cron_prometheus, hb_cron_push_loop, hb_cron_push_meter, hb_cron_push_notes,
+    hb_cron_recorder, hb_cron_redelivery, hb_cron_registration, hb_cron_registry, hb_cron_restarter,
+    hb_cron_restarts, hb_cron_retry, hb_cron_retry_policy, hb_cron_router, hb_cron_run_state,
+    hb_cron_schedule, hb_cron_secret, hb_cron_server, hb_cron_settings, hb_cron_spawn, hb_cron_stand_in,
+    hb_cron_stand_ins, hb_cron_standalone, hb_cron_standalone_arguments, hb_cron_standalone_push,
+    hb_cron_standalone_status, hb_cron_start, hb_cron_start_all, hb_cron_status_words, hb_cron_stop,
+    hb_cron_sup, hb_cron_supervisor_child, hb_cron_sys_status, hb_cron_table, hb_cron_totals,
+    hb_cron_transfer, hb_cron_unstarted, hb_process_monitor, hb_process_monitor_log_format,
+    hb_process_monitor_nif
 ]).
 
 %% @doc All modules of the application. The last one is loaded last.
@@ -78,7 +81,8 @@ specification() ->
                       hb_cron_dashboard_sup, hb_cron_dashboard_guard,
                       hb_cron_device_registration, hb_cron_device_replay,
                       hb_cron_cluster_sup, hb_cron_recorder, hb_cron_stand_ins,
-                      hb_cron_ownership]},
+                      hb_cron_ownership, hb_cron_listener_sup,
+                      hb_cron_listener, hb_cron_listener_replay]},
         {mod, {hb_cron_app, []}},
         {applications, [kernel, stdlib]}
     ]}.

@@ -137,6 +137,12 @@ entries() ->
      {cron_monitors_max, node, 100, {range, 0, ?MAX_U32},
       "number",
       "Processes that each address of `cron_monitor_access` may have at the same time."},
+     {cron_monitor_port, node, false, {false_or, endpoint},
+      "`false`, a port of loopback, or `<<\"ADDRESS:PORT\">>`",
+      "Where clients of AO may start and end monitoring: see [clients of AO](device.md#clients-of-ao)."},
+     {cron_monitor_requests, node, 120, {range, 1, ?MAX_U32},
+      "number",
+      "Requests to `cron_monitor_port` that one address may send in a minute."},
      {cron_events, node, auto, {one_of, [auto, true, false]},
       "`auto`, `true`, `false`",
       "Telemetry events: `auto` while a handler is attached, `true` whenever the host has `telemetry`, "

@@ -11,7 +11,7 @@
               | {one_of, [atom(), ...]}
               | {infinity_or, type()}
               | {false_or, type()}
-              | address | addresses | backoff | cluster | name | nodes | path | processes | push.
+              | address | addresses | backoff | cluster | endpoint | name | nodes | path | processes | push.
 
 -define(MAX_U32, 16#ffffffff).
 %% What separates the elements of a list in a text.
@@ -42,6 +42,8 @@ is_valid(backoff, _) ->
 %% The library reads the rest of the URL.
 is_valid(cluster, Url) ->
     is_binary(Url) andalso match =:= re:run(Url, ?CLUSTER, [{capture, none}]);
+is_valid(endpoint, Endpoint) ->
+    hb_cron_endpoint:parse(Endpoint) =/= error;
 is_valid(name, Name) ->
     is_binary(Name) andalso Name =/= <<>> andalso byte_size(Name) =< ?MAX_NAME;
 is_valid(nodes, Nodes) when is_list(Nodes), Nodes =/= [] ->
@@ -112,6 +114,14 @@ converted(backoff, Value) ->
     end;
 converted(Type, Value) when Type =:= cluster; Type =:= name ->
     text_or_term(Value);
+converted(endpoint, Value) ->
+    case text(Value) of
+        none -> Value;
+        Text ->
+            try binary_to_integer(Text)
+            catch error:badarg -> Text
+            end
+    end;
 converted(nodes, Value) ->
     case text(Value) of
         none -> case list(Value) of none -> Value; Nodes -> [text_or_term(Node) || Node <- Nodes] end;

@@ -1,5 +1,5 @@
 %%% @doc The supervision tree: the log, the process of the engine, the restarter, the watch for hung pushes, the
-%%% observer, two processes of the device for HTTP, the supervisor of the monitors, and the part for a cluster. A monitor
+%%% observer, two processes of the device for HTTP, the supervisor of the monitors, the part for a cluster, and the listener. A monitor
 %%% is temporary: its end affects no other process.
 -module(hb_cron_sup).
 -behaviour(supervisor).
@@ -42,11 +42,12 @@ init(tree) ->
         #{id => restarter, start => {hb_cron_restarter, start_link, []}},
         #{id => hung_pushes, start => {hb_cron_hung_pushes, start_link, []}},
         #{id => observer, start => {hb_cron_observer, start_link, []}},
-        #{id => device_replay, start => {hb_cron_device_replay, start_link, []}},
+        #{id => device_replay, start => {hb_cron_device_replay, start_link, [device]}},
         #{id => device_registration, start => {hb_cron_device_registration, start_link, []}},
         #{id => monitors, start => {?MODULE, start_monitors_link, []},
           type => supervisor, shutdown => infinity},
-        #{id => cluster, start => {hb_cron_cluster_sup, start_link, []}, type => supervisor, shutdown => infinity}
+        #{id => cluster, start => {hb_cron_cluster_sup, start_link, []}, type => supervisor, shutdown => infinity},
+        #{id => listener, start => {hb_cron_listener_sup, start_link, []}, type => supervisor, shutdown => infinity}
     ]}};
 init(monitors) ->
     {ok, {#{strategy => simple_one_for_one}, [

@@ -88,7 +88,7 @@ there(Page) ->
 stop() ->
     try
         _ = [exit(Request, kill) || Page <- [whereis(hb_cron_dashboard_sup)], is_pid(Page),
-                                    Request <- hb_cron_dashboard_sup:requests(Page)],
+                                    Request <- hb_cron_httpd:requests(Page)],
         _ = supervisor:terminate_child(hb_cron_sup, dashboard),
         ok
     catch

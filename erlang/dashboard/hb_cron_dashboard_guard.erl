@@ -62,7 +62,7 @@ handle_info(_Stray, Known) ->
 connections() ->
     case whereis(hb_cron_dashboard_sup) of
         undefined -> [];
-        Page -> hb_cron_dashboard_sup:requests(Page)
+        Page -> hb_cron_httpd:requests(Page)
     end.
 
 look(Connections, Known, Now) ->

@@ -17,10 +17,8 @@
 
 %% @private
 -spec do(#mod{}) -> {break, [{response, {response, [term()], iodata()}}]}.
-do(#mod{method = Method, request_uri = Target, parsed_header = Headers, socket = Socket}) ->
-    %% httpd sends a response in two pieces, and without this option the second would wait for the browser's ack of
-    %% the first, about 40 ms. httpd has no option for it. The socket may be closed already.
-    _ = inet:setopts(Socket, [{nodelay, true}]),
+do(#mod{method = Method, request_uri = Target, parsed_header = Headers} = Mod) ->
+    ok = hb_cron_httpd:no_delay(Mod),
     {Code, Given, Body} = try answer(Method, Target, Headers)
     catch Class:Reason:Stack ->
         %% Omit the arguments of functions: the token may be among them.
@@ -28,8 +26,7 @@ do(#mod{method = Method, request_uri = Target, parsed_header = Headers, socket =
         hb_cron_host_logger:log(undefined, {error, page_failed, {Class, Reason, Where}}),
         refused(500, failed, <<"The request failed. The node's log has the reason.">>)
     end,
-    Length = integer_to_list(iolist_size(Body)),
-    {break, [{response, {response, [{code, Code}, {"content-length", Length} | Given], Body}}]}.
+    hb_cron_httpd:response(Code, Given, Body).
 
 %% The headers of every response, including httpd's own errors.
 %% @private

@@ -11,7 +11,7 @@
 -type answer() :: {ok | error, #{binary() => integer() | binary()}}.
 %% A message of AO-Core.
 
-%% How long a stop or a redelivery may take, in ms. It continues after that.
+%% How long a redelivery may take, in ms. It continues after that.
 -define(PATIENCE, 5000).
 %% Rows of a listing for an address other than the operator's, at most.
 -define(ROWS, 200).
@@ -50,12 +50,12 @@ answered(<<"info">>, Request) when not is_map_key(<<"process">>, Request) ->
 answered(<<"info">> = Key, Request) ->
     #{params := Params} = Read = hb_cron_device_access:to_read(Key, Request),
     ProcId = process(Params),
-    ok = may_concern(ProcId, Read),
+    ok = hb_cron_device_monitors:may_concern(ProcId, maps:get(role, Read)),
     shown({monitor, ProcId}, Params);
 answered(<<"dead-letters">> = Key, Request) ->
     #{params := Params} = Read = hb_cron_device_access:to_read(Key, Request),
     ProcId = process(Params),
-    ok = may_concern(ProcId, Read),
+    ok = hb_cron_device_monitors:may_concern(ProcId, maps:get(role, Read)),
     shown({letters, ProcId}, Params);
 answered(<<"list">> = Key, Request) ->
     case hb_cron_device_access:to_read(Key, Request) of
@@ -74,7 +74,7 @@ answered(<<"start">> = Key, Request) ->
 answered(Key, Request) ->
     #{params := Params} = Change = hb_cron_device_access:to_change(Key, Request),
     ProcId = process(Params),
-    ok = may_concern(ProcId, Change),
+    ok = hb_cron_device_monitors:may_concern(ProcId, maps:get(role, Change)),
     changed(Key, ProcId, Change).
 
 %% Reading, with the answers of the dashboard: small for any number of monitors, with long texts cut.
@@ -111,39 +111,14 @@ started(#{role := Role, params := Params} = Change) ->
         {error, {unknown, Name}} -> refuse(400, [<<"`">>, Name, <<"` is no option over HTTP.">>]);
         {error, {bad_value, Name}} -> refuse(400, [<<"Invalid value of `">>, Name, <<"`.">>])
     end,
-    case Role of
-        operator -> start(ProcId, Options, Change);
-        %% One at a time, so that the limit holds.
-        {address, Address} ->
-            Start = fun() -> start_owned(ProcId, Options, Address, Change) end,
-            global:trans({{?MODULE, Address}, self()}, Start, [node()])
-    end.
+    IsNew = hb_cron_device_monitors:start(ProcId, Options, Role, claim(Change)),
+    {json, 200, #{process => ProcId, started => IsNew}}.
 
-start_owned(ProcId, Options, Address, Change) ->
-    #{cron_monitors_max := Most} = hb_cron_registry:node_options(),
-    case hb_cron_device_owner:of_process(ProcId) of
-        {ok, Address} -> ok;
-        {ok, _} -> refuse(403, [<<"The process is monitored for another address.">>]);
-        none ->
-            length(hb_cron_device_owner:all(Address)) < Most orelse
-                refuse(429, [<<"The address has as many processes as it may: ">>, integer_to_binary(Most), <<".">>])
-    end,
-    start(ProcId, Options#{cron_owner => Address}, Change).
-
-start(ProcId, Options, Change) ->
-    IsNew = hb_cron_registry:find(ProcId) =:= none,
-    ok = hb_cron_device_access:claim(Change),
-    try hb_process_monitor:start(ProcId, Options) of
-        {_Monitor, _Logger} -> {json, 200, #{process => ProcId, started => IsNew}}
-    catch
-        error:{bad_option, Option, _} -> refuse(400, [<<"Invalid value of `">>, atom_to_binary(Option), <<"`.">>]);
-        error:{bad_rate, _} -> refuse(400, [<<"Invalid value of `rate`.">>]);
-        error:{bad_cursor, _} -> refuse(400, [<<"Invalid value of `cursor`.">>])
-    end.
+%% Uses the message up, right before it takes effect.
+claim(Change) -> fun() -> hb_cron_device_access:claim(Change) end.
 
 changed(<<"stop">>, ProcId, Change) ->
-    ok = hb_cron_device_access:claim(Change),
-    stopped(ProcId, hb_process_monitor:stop(ProcId, ?PATIENCE));
+    done(ProcId, hb_cron_device_monitors:stop(ProcId, claim(Change)));
 changed(<<"pause">>, ProcId, Change) ->
     ok = hb_cron_device_access:claim(Change),
     done(ProcId, hb_process_monitor:pause(ProcId));
@@ -158,11 +133,6 @@ changed(<<"discard">>, ProcId, #{params := Params} = Change) ->
     Id = letter(Params),
     ok = hb_cron_device_access:claim(Change),
     done(ProcId, hb_process_monitor:discard(ProcId, Id)).
-
-stopped(ProcId, {error, timeout}) -> {json, 202, #{process => ProcId, done => false}};
-stopped(_ProcId, {error, not_durable}) ->
-    refuse(503, [<<"It has ended, but the checkpoint cannot be written at present.">>]);
-stopped(ProcId, Outcome) -> done(ProcId, Outcome).
 
 done(ProcId, ok) -> {json, 200, #{process => ProcId, done => true}};
 done(ProcId, waiting) -> {json, 202, #{process => ProcId, done => false}};
@@ -190,14 +160,6 @@ in_time(Do) ->
         demonitor(Ref, [flush]),
         waiting
     end.
-
-%% The operator's may concern any process, an address's its own.
-may_concern(ProcId, #{role := {address, Address}}) ->
-    hb_cron_device_owner:of_process(ProcId) =:= {ok, Address} orelse
-        refuse(403, [<<"The address did not start this process.">>]),
-    ok;
-may_concern(_ProcId, #{}) ->
-    ok.
 
 process(#{<<"process">> := ProcId}) ->
     hb_cron_process_id:is_valid(ProcId) orelse refuse(400, [<<"`process` is not an id of 43 characters.">>]),

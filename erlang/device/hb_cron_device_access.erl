@@ -6,7 +6,7 @@
 
 -import(hb_cron_host_calls, [call/3]).
 
--export([to_read/2, to_change/2, claim/1, operator/0]).
+-export([to_read/2, to_change/2, claim/1, role/1, operator/0]).
 
 -export_type([request/0, role/0, refusal/0]).
 
@@ -74,6 +74,8 @@ time(Params) ->
             refuse(401, [<<"The signature does not cover `time`, in ms since 1970.">>])
     end.
 
+%% @doc What a signer may do: all as the operator, or what is for an address of `cron_monitor_access'. Throws a refusal.
+-spec role(Signer :: binary()) -> operator | {address, binary()}.
 role(Signer) ->
     Access = maps:get(cron_monitor_access, hb_cron_registry:node_options(), []),
     case Signer =:= operator() of
@@ -114,7 +116,7 @@ first(Keys, Options) ->
 %% @doc A change is about to be made: uses its message up. Throws a refusal if it was used before.
 -spec claim(request()) -> ok.
 claim(#{id := Id, time := Time}) ->
-    case hb_cron_device_replay:remember(Id, Time, ?WINDOW) of
+    case hb_cron_device_replay:remember(hb_cron_device_replay, Id, Time, ?WINDOW) of
         ok -> ok;
         {error, seen} ->
             refuse(409, [<<"The message was used before: sign another one with a new `time` or `nonce`.">>]);

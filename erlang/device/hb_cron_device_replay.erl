@@ -1,4 +1,5 @@
-%%% @doc Remembers which signed messages were used, for as long as their times are accepted. They are in a file beside
+%%% @doc Remembers which signed messages were used, for as long as their times are accepted. One process does so for the
+%%% device, and one for the listener. Messages are in a file beside
 %%% the checkpoint, on disk before a message takes effect, so that a restart of the node lets none be used again. If
 %%% there is no such file, messages from before the start are refused. With `cron_checkpoint => false' there is never
 %%% one: then no time may be further ahead of the clock than a moment, for which messages are refused after the next
@@ -6,13 +7,13 @@
 -module(hb_cron_device_replay).
 -behaviour(gen_server).
 
--export([start_link/0, remember/3]).
+-export([start_link/1, remember/4]).
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2]).
 
-%% The end of the file's name, after the checkpoint's.
--define(SUFFIX, ".device").
-%% The most messages that are remembered.
--define(MOST, 10000).
+%% Of the device and of the listener: the name of the process, the end of the file's name, after the checkpoint's, and the
+%% most messages that are remembered.
+-define(DEVICE, {hb_cron_device_replay, ".device", 10000}).
+-define(LISTENER, {hb_cron_listener_replay, ".items", 50000}).
 %% How far ahead of the clock a message may be without a file, and how long after the start such messages from before
 %% are refused, in ms.
 -define(AHEAD, 1000).
@@ -22,6 +23,8 @@
 -define(STALE, 1000).
 
 -record(state, {
+    suffix :: string(),
+    most :: pos_integer(),
     %% When this process started, in ms since 1970.
     started :: integer(),
     %% `none' without a checkpoint's file; `closed' before the first message.
@@ -33,22 +36,23 @@
     lines = 0 :: non_neg_integer()
 }).
 
--spec start_link() -> gen_server:start_ret().
-start_link() ->
-    gen_server:start_link({local, ?MODULE}, ?MODULE, [], []).
+-spec start_link(device | listener) -> gen_server:start_ret().
+start_link(Of) ->
+    {Name, Suffix, Most} = case Of of device -> ?DEVICE; listener -> ?LISTENER end,
+    gen_server:start_link({local, Name}, ?MODULE, {Suffix, Most}, []).
 
 %% @doc Uses a message up: its id, and its time in ms since 1970, which is at most `Window' ms from now.
--spec remember(Id :: binary(), Time :: integer(), Window :: pos_integer()) ->
+-spec remember(hb_cron_device_replay | hb_cron_listener_replay, Id :: binary(), Time :: integer(), Window :: pos_integer()) ->
     ok | {error, seen | too_old | too_many | not_durable}.
-remember(Id, Time, Window) ->
-    try gen_server:call(?MODULE, {remember, Id, Time, Window}, ?PATIENCE)
+remember(Name, Id, Time, Window) ->
+    try gen_server:call(Name, {remember, Id, Time, Window}, ?PATIENCE)
     catch exit:_ -> {error, not_durable}
     end.
 
 %% @private
--spec init([]) -> {ok, #state{}}.
-init([]) ->
-    {ok, #state{started = erlang:system_time(millisecond)}}.
+-spec init({Suffix :: string(), Most :: pos_integer()}) -> {ok, #state{}}.
+init({Suffix, Most}) ->
+    {ok, #state{suffix = Suffix, most = Most, started = erlang:system_time(millisecond)}}.
 
 %% @private
 -spec handle_call(term(), gen_server:from(), #state{}) -> {reply, ok | {error, atom()}, #state{}}.
@@ -57,7 +61,7 @@ handle_call({remember, Id, Time, Window}, _From, State) ->
     case opened(State) of
         {ok, #state{seen = Seen} = Open} ->
             Live = Open#state{seen = maps:filter(fun(_, At) -> At >= Now - Window end, Seen)},
-            remember(Id, Time, Now, Live);
+            noted(Id, Time, Now, Live);
         {error, Reason} ->
             ok = hb_cron_host_logger:log(undefined, {error, device_not_durable, Reason}),
             {reply, {error, not_durable}, State}
@@ -65,12 +69,12 @@ handle_call({remember, Id, Time, Window}, _From, State) ->
 handle_call(_Call, _From, State) ->
     {reply, {error, unknown_call}, State}.
 
-remember(Id, Time, Now, #state{seen = Seen, file = File, floor = Floor} = State) ->
+noted(Id, Time, Now, #state{seen = Seen, file = File, floor = Floor, most = Most} = State) ->
     if
         is_map_key(Id, Seen) -> {reply, {error, seen}, State};
         Time =< Floor -> {reply, {error, too_old}, State};
         File =:= none, Time > Now + ?AHEAD -> {reply, {error, too_old}, State};
-        map_size(Seen) >= ?MOST -> {reply, {error, too_many}, State};
+        map_size(Seen) >= Most -> {reply, {error, too_many}, State};
         true ->
             case written(Id, Time, State) of
                 {ok, Written} ->
@@ -91,10 +95,10 @@ handle_cast(_Cast, State) ->
 handle_info(_Stray, State) ->
     {noreply, State}.
 
-opened(#state{file = closed, started = Started} = State) ->
+opened(#state{file = closed, started = Started, suffix = Suffix} = State) ->
     case maps:get(cron_checkpoint, hb_cron_registry:node_options(), false) of
         false -> {ok, State#state{file = none, floor = Started + ?AHEAD}};
-        Checkpoint -> read(unicode:characters_to_binary([Checkpoint, ?SUFFIX]), State)
+        Checkpoint -> read(unicode:characters_to_binary([Checkpoint, Suffix]), State)
     end;
 opened(State) ->
     {ok, State}.

@@ -91,7 +91,7 @@ half_sent(World) ->
     ok = gen_tcp:send(Socket, "GET / HTTP/1.1\r\nHost: "),
     Socket.
 
-connections() -> hb_cron_dashboard_sup:requests(whereis(hb_cron_dashboard_sup)).
+connections() -> hb_cron_httpd:requests(whereis(hb_cron_dashboard_sup)).
 
 %% Processes that keep this many half-sent requests open. Returns when all have begun.
 attackers(Count, World) ->

@@ -127,7 +127,7 @@ hanging(World) ->
     true = erlang:suspend_process(Request),
     Request.
 
-requests() -> hb_cron_dashboard_sup:requests(whereis(hb_cron_dashboard_sup)).
+requests() -> hb_cron_httpd:requests(whereis(hb_cron_dashboard_sup)).
 
 %% Access
 

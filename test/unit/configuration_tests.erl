@@ -118,7 +118,7 @@ environment(_) ->
              {cron_forget_stopped_after, "30", 30}, {cron_processes, "a,b", [<<"a">>, <<"b">>]},
              {cron_owner, ?ADDRESS, list_to_binary(?ADDRESS)}, {cron_monitor_read, "all", all},
              {cron_monitor_access, ?ADDRESS "," ?ADDRESS, [list_to_binary(?ADDRESS), list_to_binary(?ADDRESS)]},
-             {cron_monitors_max, "31", 31}, {cron_cluster, "postgresql://u@db/cron", <<"postgresql://u@db/cron">>},
+             {cron_monitors_max, "31", 31}, {cron_monitor_port, "[::1]:8735", <<"[::1]:8735">>}, {cron_monitor_requests, "32", 32}, {cron_cluster, "postgresql://u@db/cron", <<"postgresql://u@db/cron">>},
              {cron_cluster_node, "one", <<"one">>}, {cron_cluster_ttl, "7000", 7000}, {cron_autostart, "false", false}, {cron_events, "true", true}, {cron_log_level, "none", none}],
     ?assertEqual(lists:sort([Key || {Key, _, _} <- ?OPTS:describe()]), lists:sort([Key || {Key, _, _} <- Texts])),
     [true = os:putenv("HB_" ++ string:to_upper(atom_to_list(Key)), Text) || {Key, Text, _} <- Texts],
