@@ -54,7 +54,7 @@ entries() ->
      {cron_poll_max_gap, monitor, 60000, {range, 1, ?MAX_U32},
       "ms",
       "The longest time without a request with `expected`. A cron that has never run since the monitor started "
-      "is noticed within it."},
+      "is noticed within it. Ten times as long where the host knows the tags of the process."},
      {cron_walk_after, monitor, 60000, {range, 1, ?MAX_U32},
       "ms",
       "After so long with empty pages the newest cursor is probed, to find results behind a run of errors; ten times "

@@ -178,7 +178,7 @@ for_library(ProcId, Cursor, Options) ->
       cron_stale_after := StaleAfter, cron_max_ahead := MaxAhead} = hb_cron_settings:get(Shared),
     #{process => ProcId, rate => Rate, cursor => Cursor, nodes => hb_cron_secret:reveal(Nodes), page_limit => PageLimit,
       connect_timeout => ConnectTimeout, first_byte_timeout => FirstByteTimeout, timeout => Timeout,
-      max_page_bytes => MaxPageBytes, walk_after => WalkAfter, poll => Poll, poll_max_gap => MaxGap, crons => undefined,
+      max_page_bytes => MaxPageBytes, walk_after => WalkAfter, poll => Poll, poll_max_gap => MaxGap,
       stale_after => or_zero(StaleAfter), max_ahead => or_zero(MaxAhead),
       paused => maps:get(paused, Options, false), go_on => false, kept => pack(Kept)}.
 

@@ -1,6 +1,6 @@
 %%% @doc The supervision tree: the log, the process of the engine, the restarter, the watch for hung pushes, the
-%%% observer, two processes of the device for HTTP, the supervisor of the monitors, the part for a cluster, and the listener. A monitor
-%%% is temporary: its end affects no other process.
+%%% reader of tags, the observer, two processes of the device for HTTP, the supervisor of the monitors, the part for a
+%%% cluster, and the listener. A monitor is temporary: its end affects no other process.
 -module(hb_cron_sup).
 -behaviour(supervisor).
 
@@ -41,6 +41,7 @@ init(tree) ->
           shutdown => ?ENGINE_SHUTDOWN},
         #{id => restarter, start => {hb_cron_restarter, start_link, []}},
         #{id => hung_pushes, start => {hb_cron_hung_pushes, start_link, []}},
+        #{id => tag_reader, start => {hb_cron_tag_reader, start_link, []}},
         #{id => observer, start => {hb_cron_observer, start_link, []}},
         #{id => device_replay, start => {hb_cron_device_replay, start_link, [device]}},
         #{id => device_registration, start => {hb_cron_device_registration, start_link, []}},

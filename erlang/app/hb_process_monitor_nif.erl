@@ -7,7 +7,7 @@
 %% The engine, for its process
 -export([new/1, run/2, interrupt/1, mail/1, stop/1, counters/1, next_epoch/0]).
 %% A registration, for its monitor
--export([register/2, poll/1, next_part/3, large_part/3, ack/4, give_up/7, give_up_large/7, move_to/2, remove/2]).
+-export([register/2, poll/1, next_part/3, large_part/3, ack/4, give_up/7, give_up_large/7, move_to/2, set_crons/2, remove/2]).
 %% The checkpoint
 -export([letters/4, has_letter/3, discard/3, forget/2, stopped/3, keep_options/3,
          keep_live_options/4, flush/1, watched/1, checkpoint_status/1, close_checkpoints/1, drop_memory/0]).
@@ -26,7 +26,7 @@
 
 -on_load(on_load/0).
 -nifs([new/1, run/2, interrupt/1, mail/1, stop/1, counters/1, next_epoch/0,
-       register/2, poll/1, next_part/3, large_part/3, ack/4, give_up/7, give_up_large/7, move_to/2, remove/2,
+       register/2, poll/1, next_part/3, large_part/3, ack/4, give_up/7, give_up_large/7, move_to/2, set_crons/2, remove/2,
        letters/4, has_letter/3, discard/3, forget/2, stopped/3, keep_options/3,
        keep_live_options/4, flush/1, watched/1, checkpoint_status/1, close_checkpoints/1, drop_memory/0,
        may_push/1, lease_allows/1, cluster_attach/1, cluster_stopped/3, cluster_leave/1, cluster_request/2, cluster_shard/1,
@@ -85,14 +85,13 @@
     walk_after := pos_integer(),
     poll := expected | rate,
     poll_max_gap := pos_integer(),
-    crons := [binary()] | undefined,
     stale_after := non_neg_integer(),
     max_ahead := non_neg_integer(),
     go_on := boolean(),
     paused := boolean(),
     kept := binary()
 }.
-%% `crons': the values of the process's tags `Cron-Interval', if they are known. `go_on': continue from the checkpoint if it knows the process, whatever `cursor' is. `max_ahead': how far ahead
+%% `go_on': continue from the checkpoint if it knows the process, whatever `cursor' is. `max_ahead': how far ahead
 %% of the clock a result may be dated, in ms; 0: any time.
 
 -type breaker() :: closed | half_open | {open, ForMs :: non_neg_integer()}.
@@ -109,10 +108,21 @@
     {NextTickMs :: non_neg_integer() | none, NextTryMs :: non_neg_integer() | none},
     {Asked :: non_neg_integer(), [{Origin :: binary(), breaker()}]},
     DeadLetters :: non_neg_integer(),
-    {NextResultMs :: non_neg_integer() | none, Requests :: non_neg_integer(), Results :: non_neg_integer()}
+    {NextResultMs :: non_neg_integer() | none, Requests :: non_neg_integer(), Results :: non_neg_integer()},
+    {asks(), LongestMs :: non_neg_integer() | none, [cron()] | none}
 }.
 %% The engine's view of a registration. `CursorTime' is in ms since the Unix epoch, if the cursor is AO's. `Requests'
-%% and `Results' since it began.
+%% and `Results' since it began. `LongestMs': the longest time without a request.
+
+-type asks() :: {every_tick, rate | no_result | untimed | unseen | delay}
+              | {expecting, EverySeconds :: pos_integer(), ResultSeconds :: non_neg_integer()} | rarely.
+%% When the CU is asked, and why. `every_tick', because: the option says so; there was no result since the registration;
+%% a cron runs in blocks, or its cursors do not say when it runs; a cron did not run since the registration; the CU's
+%% delay is not known yet. `expecting': from when the next result is expected, which has this time, in s since the Unix
+%% epoch, of a cron with this interval. `rarely': by the tags of the process, none of its crons ever runs.
+
+-type cron() :: pos_integer() | blocks | never.
+%% A cron of a process, by its tag: its interval in s; it runs in blocks; a CU cannot read the tag.
 
 %% A failing on_load stops a node that boots in embedded mode, so a missing library is reported by the first call
 %% instead. But if a loaded module is loaded again, `ok' would turn it into stubs under running monitors; there the
@@ -281,6 +291,10 @@ give_up_large(_Handle, _Seq, _Cursor, _EndsPage, _Attempts, _Result, _Error) ->
 %% @doc The monitor uses these nodes from now on, in turn.
 -spec move_to(handle(), Nodes :: [binary(), ...]) -> ok | {error, {bad_node, binary()}}.
 move_to(_Handle, _Nodes) -> erlang:nif_error(not_loaded()).
+
+%% @doc Tells the engine the crons of the monitor's process: the values of all its tags `Cron-Interval', 64 at most.
+-spec set_crons(handle(), Tags :: [binary()]) -> ok.
+set_crons(_Handle, _Tags) -> erlang:nif_error(not_loaded()).
 
 %% @doc Ends the registration. `Watched': whether the process is to be resumed when the node starts next. `wait':
 %% `{hb_cron, Epoch, durable}' comes once every ack is durable; no other message follows.

@@ -45,6 +45,7 @@ adapters() ->
 -spec detect() -> ok.
 detect() ->
     ok = hb_cron_host_calls:detect(),
+    ok = hb_cron_process_tags:detect(),
     [Adapter | _] = [Adapter || {_, Adapter} <- adapters(), Adapter:is_available()],
     persistent_term:put(?DEVICE, Adapter).
 

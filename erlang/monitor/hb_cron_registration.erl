@@ -28,6 +28,7 @@ register(ProcId, Cursor, GoOn, Options, Words) ->
             case without_arguments(Register) of
                 {ok, Handle, Epoch, {Origin, Start}} ->
                     ok = hb_cron_status_words:set_epoch(Words, Epoch),
+                    ok = hb_cron_tag_reader:read(ProcId, Handle),
                     {ok, {Handle, Epoch, Ticker}, Origin, Start};
                 {error, lost} ->
                     lost;

@@ -5,7 +5,7 @@
 
 -export([info/1, list/1, all/0, count/0, states/0]).
 
--export_type([info/0, summary/0, state/0, trouble/0, list_options/0, id/0]).
+-export_type([info/0, summary/0, state/0, trouble/0, asks/0, list_options/0, id/0]).
 
 -type id() :: pid() | hb_process_monitor:process_id().
 
@@ -20,6 +20,14 @@
 -type trouble() :: #{what := fetch | push, class := atom(), text := binary(), failures := pos_integer(),
                      ago := non_neg_integer()}.
 %% The last failure that was not followed by a success; `ago' in ms. The log has earlier ones.
+
+-type asks() :: #{how := every_tick, why := rate | no_result | untimed | unseen | delay}
+              | #{how := expected, every := pos_integer(), result_time := non_neg_integer()}
+              | #{how := rarely}.
+%% `every_tick', because: the option `cron_poll' says so; there was no result since the monitor registered with the
+%% engine; a cron runs in blocks, or its cursors do not say when it runs; a cron did not run since the registration; the
+%% CU's delay is not known yet. `expected': from when the next result is expected, that of a cron with this interval in s,
+%% which has this time, in ms since the Unix epoch. `rarely': by the tags of the process, none of its crons ever runs.
 
 -type summary() :: #{
     process := binary(),
@@ -55,6 +63,9 @@
     next_try := non_neg_integer() | undefined,
     next_result := non_neg_integer() | undefined,
     requests_per_result := float() | undefined,
+    asks := asks() | undefined,
+    longest_gap := non_neg_integer() | undefined,
+    crons := [hb_process_monitor_nif:cron()] | undefined,
     node := binary() | undefined,
     nodes := [#{node := binary(), breaker := hb_process_monitor_nif:breaker()}],
     push := term(),
@@ -63,7 +74,8 @@
 %% Everything about a monitor. `cursor': of the last ack, or the starting point. `stalled': its current push takes
 %% longer than `cron_push_stall'. `next_result': how long until
 %% the next result is expected, if there is a telling; `requests_per_result' since the monitor registered with the
-%% engine. `node': the CU that is asked next, without user information; `nodes': all of
+%% engine; `asks': when it asks, and why; `longest_gap': the longest time without a request, unless it asks at every
+%% tick in any case; `crons': by the process's tags, if the host could read them. `node': the CU that is asked next, without user information; `nodes': all of
 %% them, with the breakers of their hosts.
 
 -type list_options() :: #{start_after => hb_process_monitor:process_id() | <<>>, limit => 1..1000,
@@ -78,7 +90,7 @@
 -define(BATCH, 500).
 
 %% What the engine returns for a monitor that is not registered.
--define(UNREGISTERED, {0, none, unknown, none, 0, 0, {0, none}, {none, none}, {0, []}, 0, {none, 0, 0}}).
+-define(UNREGISTERED, {0, none, unknown, none, 0, 0, {0, none}, {none, none}, {0, []}, 0, {none, 0, 0}, {none, none, none}}).
 
 %% @doc Every state, the worst last.
 -spec states() -> [state(), ...].
@@ -138,7 +150,8 @@ full(ProcId, Monitor, Words) ->
         _ -> {undefined, #{}}
     end,
     [{_, _, _, Snapshot} = Row] = with_snapshots([{ProcId, Monitor, Words}]),
-    {_, _, Cursor, CursorTime, _, Buffered, _, {_, NextTry}, {Asked, Nodes}, _, {NextResult, Requests, Results}} = Snapshot,
+    {_, _, Cursor, CursorTime, _, Buffered, _, {_, NextTry}, {Asked, Nodes}, _, {NextResult, Requests, Results},
+     {Asks, Longest, Crons}} = Snapshot,
     #{at_push := AtPush} = Summary = summary(is_leaving(ProcId, Monitor), clocks(), Row),
     PushTry = case hb_cron_registry:trouble(Monitor) of
         {_, _, _, _, At} -> max(0, At - now_ms());
@@ -152,6 +165,9 @@ full(ProcId, Monitor, Words) ->
         buffered_bytes => Buffered,
         stalled => is_integer(AtPush) andalso AtPush >= stall(Options),
         next_result => or_undefined(NextResult),
+        asks => asks(Asks),
+        longest_gap => or_undefined(Longest),
+        crons => or_undefined(Crons),
         requests_per_result => case Results of 0 -> undefined; _ -> Requests / Results end,
         next_try => case PushTry of undefined -> or_undefined(NextTry); _ -> PushTry end,
         node => case length(Nodes) > Asked of true -> element(1, lists:nth(Asked + 1, Nodes)); false -> undefined end,
@@ -159,6 +175,11 @@ full(ProcId, Monitor, Words) ->
         push => case Options of #{cron_push := _} -> hb_cron_host:device_name(Options); #{} -> undefined end,
         supervised => maps:get(supervised, Options, false)
     }.
+
+asks({every_tick, Why}) -> #{how => every_tick, why => Why};
+asks({expecting, Every, Second}) -> #{how => expected, every => Every, result_time => Second * 1000};
+asks(rarely) -> #{how => rarely};
+asks(none) -> undefined.
 
 stall(#{settings := _} = Options) -> maps:get(cron_push_stall, hb_cron_options:settings(Options));
 stall(#{}) -> infinity.
@@ -268,7 +289,7 @@ with_snapshots(Rows) ->
 clocks() -> {now_ms(), erlang:time_offset(millisecond)}.
 
 summary(IsLeaving, {Now, Offset}, {ProcId, Monitor, Words, Snapshot}) ->
-    {_, Doing, _, CursorTime, Unacked, _, Fetch, {NextTick, _}, _, Letters, _} = Snapshot,
+    {_, Doing, _, CursorTime, Unacked, _, Fetch, {NextTick, _}, _, Letters, _, _} = Snapshot,
     LastPush = case hb_cron_status_words:last_push(Words) of
         undefined -> undefined;
         At -> At + Offset

@@ -43,7 +43,8 @@ waiting_monitor_shows_its_cursor_lag_and_next_tick(Cu) ->
     Cursor = test_cu:cursor(3),
     #{process := Id, monitor := Monitor, logger := Logger, rate := 3600000, cursor := Cursor, cursor_time := Time,
       cursor_age := Age, lag := Lag, last_result := Last, unacked := 0, buffered_bytes := 0, at_push := undefined,
-      stalled := false, error := undefined, next_tick := Tick, next_try := undefined, next_result := _, requests_per_result := Requests, node := Node,
+      stalled := false, error := undefined, next_tick := Tick, next_try := undefined, next_result := _, requests_per_result := Requests,
+      asks := #{how := every_tick}, longest_gap := 60000, crons := undefined, node := Node,
       nodes := [#{node := Node, breaker := closed}], push := mu, dead_letters := 0, supervised := false} = Info =
         hb_process_monitor:info(Monitor),
     ?assertEqual(1760000003000, Time),

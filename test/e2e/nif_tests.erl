@@ -68,7 +68,7 @@ engine() ->
 options(Cu, Changes) ->
     maps:merge(#{process => harness:proc_id(), rate => 3600000, cursor => earliest, nodes => [test_cu:url(Cu)],
                  page_limit => 1000, connect_timeout => 1000, first_byte_timeout => 1000, timeout => 1000, max_page_bytes => 1000000,
-                 walk_after => 60000, poll => rate, poll_max_gap => 60000, crons => undefined, stale_after => 0, max_ahead => 0, kept => <<>>, go_on => false, paused => false}, Changes).
+                 walk_after => 60000, poll => rate, poll_max_gap => 60000, stale_after => 0, max_ahead => 0, kept => <<>>, go_on => false, paused => false}, Changes).
 
 functions_given_wrong_types_are_badarg(_Cu) ->
     Bad = [undefined, 0, -1, 1.5, <<>>, [], {}, #{}, self(), make_ref(), fun() -> ok end],

@@ -79,6 +79,7 @@ impl Engine {
             Event::Acked(id, seq) => self.step(now, id, |monitor| monitor.acked(seq)),
             Event::Saved(id) => self.step(now, id, Monitor::saved),
             Event::Moved(id, hosts) => self.moved(now, id, hosts),
+            Event::Crons(id, crons) => self.step(now, id, |monitor| monitor.told(crons)),
             Event::Removed(id) => self.removed(id),
             Event::Suspended => self.monitors.values_mut().for_each(|monitor| monitor.suspended()),
             Event::Fetched(id, outcome) => {

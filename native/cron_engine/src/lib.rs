@@ -51,6 +51,7 @@ pub use engine::failure::{Class, Failure};
 pub use engine::{Census, Engine};
 pub use host::breaker::BreakerState;
 pub use host::id::HostId;
+pub use monitor::asks::{Asks, Unexpected};
 pub use monitor::expected::Timing;
 pub use monitor::grid::Grid;
 pub use monitor::id::MonitorId;

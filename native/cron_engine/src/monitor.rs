@@ -22,6 +22,7 @@
 //! asked and when, and carries out each [`Step`]. Answers of CUs are handled in `answers`.
 
 mod answers;
+pub(crate) mod asks;
 pub(crate) mod credit;
 pub(crate) mod delay;
 pub(crate) mod expected;

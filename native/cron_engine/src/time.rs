@@ -14,6 +14,9 @@ impl Time {
     /// The engine's start.
     pub const ZERO: Self = Self(0);
 
+    /// A point that is never reached.
+    pub(crate) const NEVER: Self = Self(u64::MAX);
+
     /// The point `micros` microseconds after the engine's start.
     #[must_use]
     pub const fn from_micros(micros: u64) -> Self {

@@ -7,7 +7,10 @@ use crate::outbox::OUTBOX;
 use crate::registration::Registration;
 use crate::terms::{class_term, millis, or_none, position_term};
 use cron_checkpoint::Checkpoint;
-use cron_engine::{BreakerState, Census, Cursor, Doing, MonitorId, Position, Snapshot, Time};
+use cron_engine::{
+    Asks, BreakerState, Census, Cursor, Doing, Interval, MonitorId, Position, Snapshot, Time,
+    Unexpected,
+};
 use rustler::{Atom, Encoder, Env, LocalPid, Term};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -105,7 +108,8 @@ fn counts<'a>(env: Env<'a>, census: &Census) -> Term<'a> {
 }
 
 /// `{Epoch, Doing, Cursor, CursorTime, Unacked, Buffered, {Failures, Trouble}, {NextTick, NextTry},
-/// {Asked, [{Origin, Breaker}]}, DeadLetters, {NextResult, Requests, Results}}`; times are relative to now, in ms.
+/// {Asked, [{Origin, Breaker}]}, DeadLetters, {NextResult, Requests, Results}, {Asks, LongestGap, Crons}}`; times are
+/// relative to now, in ms.
 fn row<'a>(env: Env<'a>, checkpoint: &Checkpoint, monitor: &Inspected) -> Term<'a> {
     let Inspected { registration, nodes, snapshot, now } = monitor;
     let (acked, position) = standing(checkpoint, registration, snapshot);
@@ -140,6 +144,12 @@ fn row<'a>(env: Env<'a>, checkpoint: &Checkpoint, monitor: &Inspected) -> Term<'
         letters.encode(env),
         (or_none(env, snapshot.next_result.map(millis)), snapshot.requests, snapshot.received)
             .encode(env),
+        (
+            asks_term(env, snapshot.asks),
+            or_none(env, snapshot.longest.map(millis)),
+            crons(snapshot),
+        )
+            .encode(env),
     ];
     rustler::types::tuple::make_tuple(env, &parts)
 }
@@ -157,6 +167,44 @@ fn standing(
         None => {
             let record = checkpoint.find(&registration.process);
             (0, record.map(|record| record.position))
+        }
+    }
+}
+
+/// `{every_tick, Why}`, `{expecting, EverySeconds, ResultSeconds}` or `rarely`.
+fn asks_term(env: Env<'_>, asks: Asks) -> Term<'_> {
+    let why = match asks {
+        Asks::Expecting { every, due } => return (atoms::expecting(), every, due).encode(env),
+        Asks::Rarely => return atoms::rarely().encode(env),
+        Asks::EveryTick(why) => why,
+    };
+    let why = match why {
+        Unexpected::Rate => atoms::rate(),
+        Unexpected::NoResult => atoms::no_result(),
+        Unexpected::Untimed => atoms::untimed(),
+        Unexpected::Unseen => atoms::unseen(),
+        Unexpected::Delay => atoms::delay(),
+    };
+    (atoms::every_tick(), why).encode(env)
+}
+
+/// The crons of a process, if its tags are known: seconds, `blocks` or `never`.
+struct Crons<'s>(Option<&'s [Interval]>);
+
+fn crons(snapshot: &Snapshot) -> Crons<'_> {
+    Crons(snapshot.crons.as_deref())
+}
+
+impl Encoder for Crons<'_> {
+    fn encode<'a>(&self, env: Env<'a>) -> Term<'a> {
+        let cron = |cron: &Interval| match cron {
+            Interval::Seconds(seconds) => seconds.encode(env),
+            Interval::Blocks => atoms::blocks().encode(env),
+            Interval::Unreadable => atoms::never().encode(env),
+        };
+        match self.0 {
+            Some(crons) => crons.iter().map(cron).collect::<Vec<_>>().encode(env),
+            None => atoms::none().encode(env),
         }
     }
 }

@@ -148,6 +148,15 @@ mod atoms {
         cron_cluster,
         expected,
         rate,
+        every_tick,
+        expecting,
+        rarely,
+        no_result,
+        untimed,
+        unseen,
+        delay,
+        blocks,
+        never,
     }
 }
 

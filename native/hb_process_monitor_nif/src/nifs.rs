@@ -11,7 +11,7 @@ use crate::heap_limit::HeapLimit;
 use crate::inbox::Command;
 use crate::logger;
 use crate::nodes::target;
-use crate::options::{EngineOptions, MonitorOptions, binaries, cluster_options, path};
+use crate::options::{EngineOptions, MonitorOptions, binaries, cluster_options, crons, path};
 use crate::outbox::OUTBOX;
 use crate::registration::Registration;
 use crate::resources::Resources;
@@ -223,6 +223,12 @@ fn move_to<'a>(env: Env<'a>, handle: ResourceArc<Handle>, nodes: Term<'a>) -> Ni
         handle.resources.inbox.push(Command::Moved { id: handle.registration.id, nodes });
     }
     Ok(atoms::ok().encode(env))
+}
+
+/// Tells the engine the crons of the monitor's process, as the values of its tags `Cron-Interval`.
+#[rustler::nif]
+fn set_crons(handle: ResourceArc<Handle>, tags: Term<'_>) -> NifResult<Atom> {
+    Ok(handle.event(Event::Crons(handle.registration.id, crons(tags)?)))
 }
 
 /// Whether a text is the base URL of a Compute Unit: `ok`, or an error that says why not.

@@ -11,6 +11,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// The most tags of a process. The engine distinguishes no more crons.
+const MAX_CRONS: usize = 64;
+
 /// The options of an engine.
 #[derive(NifMap)]
 pub(crate) struct EngineOptions<'a> {
@@ -62,6 +65,16 @@ pub(crate) fn binaries(list: Term<'_>) -> NifResult<Vec<Binary<'_>>> {
     list.decode()
 }
 
+/// The crons of a process, from the values of its tags `Cron-Interval`.
+pub(crate) fn crons(tags: Term<'_>) -> NifResult<Arc<[Interval]>> {
+    if tags.list_length()? > MAX_CRONS {
+        return Err(Error::BadArg);
+    }
+    // A tag that is no text is unreadable for a CU, too.
+    let read = |tag: &[u8]| Interval::read(std::str::from_utf8(tag).unwrap_or_default());
+    Ok(binaries(tags)?.iter().map(|tag| read(tag)).collect())
+}
+
 /// A starting point: `undefined`, `earliest` or a cursor.
 pub(crate) fn position(term: Term<'_>) -> NifResult<Position> {
     match term.decode::<Atom>() {
@@ -93,8 +106,6 @@ pub(crate) struct MonitorOptions<'a> {
     pub(crate) poll: Atom,
     /// The longest time without a request, while results are expected.
     pub(crate) poll_max_gap: u32,
-    /// The values of the process's tags `Cron-Interval`, or `undefined`.
-    pub(crate) crons: Term<'a>,
     /// How old a cursor of the checkpoint may be; 0 for any age.
     pub(crate) stale_after: u64,
     /// How far ahead of the clock a result may be dated; 0 for any time.
@@ -115,24 +126,13 @@ impl MonitorOptions<'_> {
 
     /// When it asks.
     pub(crate) fn timing(&self) -> NifResult<Timing> {
-        let crons = self.crons()?;
         if self.poll == atoms::rate() {
             return Ok(Timing::Rate);
         }
         if self.poll != atoms::expected() {
             return Err(Error::BadArg);
         }
-        Ok(Timing::Expected { max_gap: Duration::from_millis(self.poll_max_gap.into()), crons })
-    }
-
-    /// The crons of the process, if its tags are known.
-    fn crons(&self) -> NifResult<Option<Arc<[Interval]>>> {
-        if let Ok(atom) = self.crons.decode::<Atom>() {
-            return if atom == atoms::undefined() { Ok(None) } else { Err(Error::BadArg) };
-        }
-        // A tag that is no text is unreadable for a CU, too.
-        let read = |tag: &[u8]| Interval::read(std::str::from_utf8(tag).unwrap_or_default());
-        Ok(Some(binaries(self.crons)?.iter().map(|tag| read(tag)).collect()))
+        Ok(Timing::Expected { max_gap: Duration::from_millis(self.poll_max_gap.into()) })
     }
 
     pub(crate) fn max_ahead(&self) -> Option<Duration> {

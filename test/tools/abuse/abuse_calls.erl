@@ -20,7 +20,7 @@ all() ->
      {give_up_large, [handle, u64, binary, bool, u64, binary, binary], 50}, {mail, [{engine, ?ANY}], 50}, {next_epoch, [], 20},
      {has_letter, [{engine, ?ANY}, process, u64], 20}, {stopped, [{engine, ?ANY}, process, u64], 20},
      {keep_options, [{engine, ?ANY}, process, binary], 20},
-     {keep_live_options, [{engine, ?ANY}, process, u64, binary], 20}, {drop_memory, [], 5}, {flush, [{engine, ?ANY}], 20}, {remove, [handle, bool], 100}, {move_to, [handle, nodes], 100},
+     {keep_live_options, [{engine, ?ANY}, process, u64, binary], 20}, {drop_memory, [], 5}, {flush, [{engine, ?ANY}], 20}, {remove, [handle, bool], 100}, {move_to, [handle, nodes], 100}, {set_crons, [handle, tags], 50},
      {letters, [{engine, ?ANY}, process, u64, most], 20}, {discard, [{engine, [alive, stopped]}, process, u64], 20},
      {forget, [{engine, [alive, stopped]}, process], 20}, {watched, [{engine, ?ANY}], 20},
      {checkpoint_status, [{engine, ?ANY}], 100}, {close_checkpoints, [none], 10}, {check_node, [binary], 200}, {cursor_time, [binary], 50},
@@ -100,7 +100,7 @@ answers(census, Answer) -> is_integer(Answer);
 answers(poll, stopped) -> true;
 answers(library_version, Answer) -> is_binary(Answer);
 answers(checkpoint_status, Answer) -> is_map(Answer);
-answers(Function, ok) -> lists:member(Function, [interrupt, mail, drop_memory, stop, poll, ack, move_to, stopped, keep_options, check_node, log_to_self, probe, events_to_self]);
+answers(Function, ok) -> lists:member(Function, [interrupt, mail, drop_memory, stop, poll, ack, move_to, set_crons, stopped, keep_options, check_node, log_to_self, probe, events_to_self]);
 answers(_Function, _Answer) -> false.
 
 %% A good slice is short, because no call may take long.
@@ -128,6 +128,7 @@ sane(engine_options, Pool, _World) ->
     Files = #{checkpoint => false, cacertfile => false, cluster => false},
     changed(maps:without(maps:keys(Files), abuse_world:engine_options()), Pool, Files);
 sane(monitor_options, Pool, _World) -> changed(abuse_world:monitor_options(), Pool, #{});
+sane(tags, Pool, _World) -> [one_of([<<"5-minutes">>, <<"10-blocks">>, abuse_terms:pick(Pool)])];
 sane(nodes, Pool, _World) -> [one_of([<<"http://127.0.0.1:1">>, <<"http://127.0.0.1:2/">>, abuse_terms:pick(Pool)])];
 sane(epochs, _Pool, _World) -> [rand:uniform(1 bsl 64) - 1 || _ <- lists:seq(1, rand:uniform(3))];
 sane(most, _Pool, _World) -> {rand:uniform(1 bsl 64) - 1, rand:uniform(1 bsl 64) - 1};
@@ -175,15 +176,14 @@ is(monitor_options, #{process := Process, rate := Rate, cursor := Cursor, nodes 
         andalso is_nodes(Nodes) andalso is_within(Stale, 64) andalso is_within(Ahead, 64) andalso is_binary(Kept)
         andalso lists:all(fun(Width) -> is_within(Width, 32) end, Widths)
         andalso lists:all(fun is_boolean/1, Flags)
-        andalso lists:member(maps:get(poll, Options, none), [rate, expected]) andalso is_tags(maps:get(crons, Options, none));
+        andalso lists:member(maps:get(poll, Options, none), [rate, expected]);
+is(tags, Term, _World) -> length_of(Term) >= 0 andalso length_of(Term) =< 64 andalso lists:all(fun is_binary/1, Term);
 is(_Kind, _Term, _World) -> false.
 
 %% Negative for lists that do not end in the empty list.
 length_of(List) -> try length(List) catch error:badarg -> -1 end.
 
 is_within(Term, Bits) -> is_integer(Term) andalso Term >= 0 andalso Term < 1 bsl Bits.
-
-is_tags(Term) -> Term =:= undefined orelse (length_of(Term) >= 0 andalso lists:all(fun is_binary/1, Term)).
 
 is_process(Term) -> is_binary(Term) andalso re:run(Term, "^[A-Za-z0-9_-]{43}$", [dollar_endonly]) =/= nomatch.
 

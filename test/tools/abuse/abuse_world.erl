@@ -95,4 +95,4 @@ monitor_options() ->
     #{process => binary:copy(<<"A">>, 43), rate => 3600000, cursor => earliest, nodes => [<<"http://127.0.0.1:1">>],
       page_limit => 1000, connect_timeout => 1000, first_byte_timeout => 1000, timeout => 1000,
       max_page_bytes => 1000000, stale_after => 0, max_ahead => 0,
-      walk_after => 60000, poll => rate, poll_max_gap => 60000, crons => undefined, kept => <<>>, go_on => false, paused => false}.
+      walk_after => 60000, poll => rate, poll_max_gap => 60000, kept => <<>>, go_on => false, paused => false}.

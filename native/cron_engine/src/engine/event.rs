@@ -2,7 +2,7 @@
 
 use crate::decode::request::{MAX_LIMIT, PageRequest};
 use crate::monitor::expected::Timing;
-use crate::{Cursor, Failure, HostId, MonitorId, Position, ProcessId, Trail};
+use crate::{Cursor, Failure, HostId, Interval, MonitorId, Position, ProcessId, Trail};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -79,6 +79,8 @@ pub enum Event {
     Acked(MonitorId, u64),
     /// The monitor uses these hosts from now on.
     Moved(MonitorId, Arc<[HostId]>),
+    /// The crons of the monitor's process are known, from its tags. They do not change.
+    Crons(MonitorId, Arc<[Interval]>),
     /// The monitor has gone.
     Removed(MonitorId),
     /// The engine's clock stood still while the machine was suspended. What was learned of the

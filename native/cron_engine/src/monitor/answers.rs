@@ -161,7 +161,7 @@ impl Monitor {
         }
     }
 
-    fn known_trail(&self) -> Trail {
+    pub(super) fn known_trail(&self) -> Trail {
         self.trail.as_deref().cloned().unwrap_or_else(|| Trail::at(&self.position))
     }
 

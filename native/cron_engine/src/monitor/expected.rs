@@ -1,8 +1,12 @@
 //! When a monitor asks, if it asks only while a result is expected: the answers to whether a tick
 //! is worth sending, when to send one in between, and whether a page with results calls for another
 //! request at once. What it cannot expect, it asks for at every tick, as with `rate`.
+//!
+//! The tags of a process may tell its crons. What its cursors show counts for more: if they
+//! do not fit the tags, these are dropped.
 
 use crate::decode::interval::Interval;
+use crate::monitor::asks::{Asks, Unexpected};
 use crate::monitor::delay::{Delay, Offset, offset, when};
 use crate::monitor::grid::Grid;
 use crate::{ProcessId, Time, Trail};
@@ -17,7 +21,7 @@ const COMPLETE: u32 = 10;
 const SPREAD: Duration = Duration::from_millis(500);
 
 /// When a monitor asks.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Timing {
     /// At every tick.
     Rate,
@@ -25,8 +29,6 @@ pub enum Timing {
     Expected {
         /// The longest time without a request. It is ten times that if all crons are known.
         max_gap: Duration,
-        /// The crons of the process, if its tags are known.
-        crons: Option<Arc<[Interval]>>,
     },
 }
 
@@ -48,7 +50,8 @@ pub(crate) struct Answered<'t> {
 /// What one monitor expects.
 #[derive(Debug)]
 pub(crate) struct Expected {
-    gap: Duration,
+    max_gap: Duration,
+    /// The crons of the process, once its tags are known.
     crons: Option<Arc<[Interval]>>,
     spread: Offset,
     /// The delay of the node that is asked. Boxed: it is unknown to most.
@@ -70,12 +73,11 @@ pub(crate) struct Expected {
 impl Expected {
     /// `None` if the monitor asks at every tick.
     pub(crate) fn new(timing: Timing, process: &ProcessId) -> Option<Self> {
-        let Timing::Expected { max_gap, crons } = timing else { return None };
-        let complete = crons.as_ref().is_some_and(|crons| !crons.contains(&Interval::Unreadable));
+        let Timing::Expected { max_gap } = timing else { return None };
         let spread = Grid::new(Time::ZERO, SPREAD, process.as_str().as_bytes()).first();
         Some(Self {
-            gap: if complete { max_gap.saturating_mul(COMPLETE) } else { max_gap },
-            crons,
+            max_gap,
+            crons: None,
             spread: offset(spread, 0),
             delay: None,
             node: 0,
@@ -93,7 +95,27 @@ impl Expected {
         let Some(asked) = self.asked.filter(|_| self.is_quiet(now)) else { return true };
         let planned = self.between.filter(|at| *at > now);
         let next = planned.map_or(now + rate, |at| at.min(now + rate));
-        next > asked + self.gap
+        next > asked + self.longest()
+    }
+
+    /// The longest time without a request. What a CU cannot read, it may read one day.
+    pub(crate) fn longest(&self) -> Duration {
+        match &self.crons {
+            Some(crons) if !crons.contains(&Interval::Unreadable) => {
+                self.max_gap.saturating_mul(COMPLETE)
+            }
+            _ => self.max_gap,
+        }
+    }
+
+    /// The tags of the process are known. `trail`: what was seen of it.
+    pub(crate) fn told(&mut self, crons: Arc<[Interval]>, trail: &Trail) {
+        self.crons = Some(crons).filter(|crons| trail.fits(crons));
+    }
+
+    /// The crons of the process, if its tags are known.
+    pub(crate) const fn crons(&self) -> Option<&Arc<[Interval]>> {
+        self.crons.as_ref()
     }
 
     /// Whether nothing is expected at `now`.
@@ -143,6 +165,9 @@ impl Expected {
     /// was requested, or if there is no telling.
     pub(crate) fn page(&mut self, answered: &Answered<'_>, rate: Duration) -> bool {
         let Answered { since, node, after, plain, .. } = *answered;
+        if self.never_runs() || self.crons.as_ref().is_some_and(|crons| !after.fits(crons)) {
+            self.crons = None;
+        }
         self.asked_node(node);
         if plain {
             self.learn(answered, rate);
@@ -166,6 +191,10 @@ impl Expected {
     /// Plans what comes next, now that nothing is left to do. Returns when to send a tick in
     /// between, if that is to be planned.
     pub(crate) fn plan(&mut self, trail: Option<&Trail>, rate: Duration) -> Option<Time> {
+        if self.never_runs() {
+            self.from = Some(Time::NEVER);
+            return None;
+        }
         self.from = None;
         let due = self.due(trail)?;
         let delay = self.delay.as_deref()?;
@@ -181,8 +210,48 @@ impl Expected {
     }
 
     /// From when on the next result is expected: its time, and the delay of the CU.
-    pub(crate) const fn next(&self) -> Option<Time> {
-        self.from
+    pub(crate) fn next(&self) -> Option<Time> {
+        self.from.filter(|from| *from != Time::NEVER)
+    }
+
+    /// Why it asks when it does.
+    pub(crate) fn asks_when(&self, trail: Option<&Trail>) -> Asks {
+        if self.never_runs() {
+            return Asks::Rarely;
+        }
+        let is_irregular = trail.is_some_and(Trail::is_irregular);
+        if is_irregular || self.crons.as_deref().is_some_and(|all| all.contains(&Interval::Blocks))
+        {
+            return Asks::EveryTick(Unexpected::Untimed);
+        }
+        let Some((due, every)) = trail.and_then(Trail::next) else {
+            return Asks::EveryTick(Unexpected::NoResult);
+        };
+        if !trail.is_some_and(|trail| self.knows_all(trail)) {
+            return Asks::EveryTick(Unexpected::Unseen);
+        }
+        if self.from.is_none() {
+            return Asks::EveryTick(Unexpected::Delay);
+        }
+        Asks::Expecting { every, due }
+    }
+
+    /// Whether no cron of the process ever runs.
+    fn never_runs(&self) -> bool {
+        let crons = self.crons.as_deref();
+        crons.is_some_and(|crons| crons.iter().all(|cron| *cron == Interval::Unreadable))
+    }
+
+    /// Whether no other cron than those seen can be the next one to run.
+    fn knows_all(&self, trail: &Trail) -> bool {
+        match &self.crons {
+            Some(crons) => crons.iter().all(|cron| match cron {
+                Interval::Seconds(seconds) => trail.covers(*seconds),
+                Interval::Blocks => false,
+                Interval::Unreadable => true,
+            }),
+            None => !trail.tells_of_unseen(),
+        }
     }
 
     fn asked_node(&mut self, node: usize) {
@@ -215,15 +284,7 @@ impl Expected {
 
     /// The time of the next result, in ms since 1970, if there is a telling.
     fn due(&self, trail: Option<&Trail>) -> Option<u64> {
-        let trail = trail?;
-        let known = match &self.crons {
-            Some(crons) => crons.iter().all(|cron| match cron {
-                Interval::Seconds(seconds) => trail.covers(*seconds),
-                Interval::Blocks => false,
-                Interval::Unreadable => true,
-            }),
-            None => !trail.tells_of_unseen(),
-        };
-        trail.due().filter(|_| known).map(|due| due.saturating_mul(1000))
+        let trail = trail.filter(|trail| self.knows_all(trail))?;
+        trail.due().map(|due| due.saturating_mul(1000))
     }
 }

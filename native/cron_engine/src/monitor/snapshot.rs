@@ -2,7 +2,9 @@
 
 use super::{Monitor, Stage};
 use crate::BreakerState;
-use crate::{Class, Failure, Position, Time};
+use crate::monitor::asks::{Asks, Unexpected};
+use crate::{Class, Failure, Interval, Position, Time};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What a monitor waits for.
@@ -61,6 +63,12 @@ pub struct Snapshot {
     pub next_tick: Option<Duration>,
     /// The time until the next result is expected; `None` if there is no telling.
     pub next_result: Option<Duration>,
+    /// When it asks, and why.
+    pub asks: Asks,
+    /// The longest time without a request; `None` if it asks at every tick in any case.
+    pub longest: Option<Duration>,
+    /// The crons of its process, if its tags are known.
+    pub crons: Option<Arc<[Interval]>>,
     /// How many requests were sent.
     pub requests: u64,
     /// The time until its next retry, if it waits for one.
@@ -88,6 +96,12 @@ impl Monitor {
             trouble: self.trouble.as_deref().cloned(),
             next_tick: (!self.paused).then(|| next.since(now)),
             next_result: self.expected.as_ref().and_then(|it| it.next()).map(|at| at.since(now)),
+            asks: match &self.expected {
+                Some(expected) => expected.asks_when(self.trail.as_deref()),
+                None => Asks::EveryTick(Unexpected::Rate),
+            },
+            longest: self.expected.as_ref().map(|expected| expected.longest()),
+            crons: self.expected.as_ref().and_then(|expected| expected.crons().map(Arc::clone)),
             requests: self.requests,
             next_try: retry,
             node: self.nodes.next(),

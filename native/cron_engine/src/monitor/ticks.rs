@@ -1,7 +1,8 @@
 //! When a monitor gets a tick: at points of its grid and between them, if it would ask.
 
 use super::{Monitor, Stage, Step};
-use crate::Time;
+use crate::{Interval, Time};
+use std::sync::Arc;
 
 impl Monitor {
     /// The next point of the grid. Only an idle monitor gets a tick, and only if it would ask; all
@@ -41,6 +42,18 @@ impl Monitor {
             return self.begin_poll();
         }
         self.stage = Stage::Idle;
+        self.plan()
+    }
+
+    /// The tags of the process are known, and with them its crons.
+    pub(crate) fn told(&mut self, crons: Arc<[Interval]>) -> Step {
+        let trail = self.known_trail();
+        let Some(expected) = &mut self.expected else { return Step::Nothing };
+        expected.told(crons, &trail);
+        if self.stage == Stage::Idle { self.plan() } else { Step::Nothing }
+    }
+
+    fn plan(&mut self) -> Step {
         let (rate, trail) = (self.grid.rate(), self.trail.as_deref());
         let between = self.expected.as_mut().and_then(|expected| expected.plan(trail, rate));
         between.map_or(Step::Nothing, Step::Between)

@@ -173,11 +173,28 @@ impl Trail {
     /// The time of the next result of the schedules seen, in s since 1970. `None` if none was seen,
     /// or one of which nothing tells when it runs.
     pub(crate) fn due(&self) -> Option<u64> {
+        self.next().map(|(due, _)| due)
+    }
+
+    /// The same, with the interval of its schedule, in s.
+    pub(crate) fn next(&self) -> Option<(u64, u32)> {
         let now = self.timestamp? / 1000;
         if self.irregular {
             return None;
         }
-        self.seen.iter().filter_map(|seen| seen.next(now)).min()
+        self.seen.iter().filter_map(|seen| Some((seen.next(now)?, seen.every))).min()
+    }
+
+    /// Whether a schedule was seen of which nothing tells when it runs.
+    pub(crate) const fn is_irregular(&self) -> bool {
+        self.irregular
+    }
+
+    /// Whether these may be all crons of the process, by what was seen of it.
+    pub(crate) fn fits(&self, crons: &[Interval]) -> bool {
+        let named = usize::try_from(self.schedules).is_ok_and(|named| named <= crons.len());
+        let among = |seen: &Seen| seen.every == 0 || crons.contains(&Interval::Seconds(seen.every));
+        named && self.seen.iter().all(among)
     }
 
     /// Whether the names seen tell of schedules that were not seen: they are numbered.

@@ -12,20 +12,12 @@ const GAP: Duration = Duration::from_mins(1);
 
 /// What a monitor that knows nothing of its process's crons does.
 fn expected() -> Timing {
-    Timing::Expected { max_gap: GAP, crons: None }
+    Timing::Expected { max_gap: GAP }
 }
 
-/// What one does whose process's tags are known.
-fn told(plan: &Plan) -> Timing {
-    let crons = plan.crons.iter().map(|cron| Interval::read(&cron.tag)).collect();
-    Timing::Expected { max_gap: GAP, crons: Some(crons) }
-}
-
-/// Runs the plan with both, and compares what they pushed.
-fn compare(plan: &Plan, timing: Timing, longest: Duration) -> (Polled, Polled) {
-    let is_told = matches!(timing, Timing::Expected { crons: Some(_), .. });
+/// Compares what a monitor pushed with what one does that asks at every tick.
+fn compare(plan: &Plan, is_told: bool, expected: &Polled, longest: Duration) {
     let rate = Polled::run(plan, Timing::Rate);
-    let expected = Polled::run(plan, timing);
     let slow = rate.slowest.max(expected.slowest);
     for (row, pushed) in &rate.pushed {
         let other = expected.pushed.get(row);
@@ -54,7 +46,6 @@ fn compare(plan: &Plan, timing: Timing, longest: Duration) -> (Polled, Polled) {
             other.sent
         );
     }
-    (rate, expected)
 }
 
 fn cron() -> impl Strategy<Value = Cron> {
@@ -108,12 +99,21 @@ proptest! {
 
     #[test]
     fn results_of_crons_that_were_seen_come_no_later_than_by_rate(plan in plan()) {
-        compare(&plan, expected(), GAP);
+        compare(&plan, false, &Polled::run(&plan, expected()), GAP);
     }
 
     #[test]
     fn results_of_crons_that_were_told_come_no_later_than_by_rate(plan in plan()) {
-        compare(&plan, told(&plan), GAP * 10);
+        compare(&plan, true, &Polled::run_told(&plan, expected()), GAP * 10);
+    }
+
+    #[test]
+    fn results_of_crons_that_the_tags_do_not_name_come_no_later_than_by_rate(
+        plan in plan(),
+        named in prop::collection::vec(cron(), 0..3),
+    ) {
+        let crons = named.iter().map(|cron| Interval::read(&cron.tag)).collect();
+        compare(&plan, false, &Polled::play(&plan, expected(), Some(crons)), GAP * 10);
     }
 }
 
@@ -217,7 +217,7 @@ fn crons_of_each_kind_cost_few_requests_and_come_soon() {
         figures(&format!("{tag}, rate"), &rate, &plan);
         let learned = Polled::run(&plan, expected());
         let (requests, lag) = figures(&format!("{tag}, expected"), &learned, &plan);
-        let known = Polled::run(&plan, told(&plan));
+        let known = Polled::run_told(&plan, expected());
         let (fewer, _) = figures(&format!("{tag}, told"), &known, &plan);
         assert!(requests <= most, "{tag}: {requests}");
         assert!(fewer <= requests, "{tag}: {fewer}");

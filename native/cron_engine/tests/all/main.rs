@@ -31,6 +31,7 @@ mod resolving;
 mod saving;
 mod snapshot;
 mod ticked;
+mod told;
 mod util;
 mod values;
 mod waiting;

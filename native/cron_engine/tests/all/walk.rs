@@ -15,6 +15,13 @@ use proptest::test_runner::RngSeed;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// When a monitor asks, and whether it knows the crons of its process.
+#[derive(Debug, Clone, Copy)]
+struct Knows {
+    timing: Timing,
+    is_told: bool,
+}
+
 /// A monitor of one process on a simulated clock, and the CU's JSON in between.
 struct Walk {
     engine: Engine,
@@ -34,7 +41,7 @@ struct Walk {
 }
 
 impl Walk {
-    fn new(timing: &Timing, cu: Cu, position: Position, page_limit: u32, start: u64) -> Self {
+    fn new(knows: &Knows, cu: Cu, position: Position, page_limit: u32, start: u64) -> Self {
         let mut walk = Self {
             engine: Engine::new(config(4)),
             now: Time::ZERO,
@@ -47,14 +54,17 @@ impl Walk {
             bursts: Vec::new(),
         };
         let registration = registration(ID, Duration::from_secs(10), position);
-        let timing = timing.clone();
+        let Knows { timing, is_told } = *knows;
         walk.tell(Event::Register(Registration { page_limit, timing, ..registration }));
+        if is_told {
+            walk.tell(Event::Crons(ID, Arc::from([Interval::Seconds(1)])));
+        }
         walk
     }
 
     /// A monitor of a CU whose rows are all there from the start.
-    fn of(timing: &Timing, rows: Vec<Row>) -> Self {
-        Self::new(timing, Cu::new(rows), Position::Earliest, 1000, u64::MAX / 2)
+    fn of(knows: &Knows, rows: Vec<Row>) -> Self {
+        Self::new(knows, Cu::new(rows), Position::Earliest, 1000, u64::MAX / 2)
     }
 
     fn run_for(&mut self, time: Duration) {
@@ -137,8 +147,8 @@ impl Walk {
     }
 
     /// Results come in bursts: `results` of them before the request with each of these numbers.
-    fn in_bursts(timing: &Timing, rows: Vec<Row>, bursts: &[(usize, usize)]) -> Self {
-        let mut walk = Self::of(timing, rows);
+    fn in_bursts(knows: &Knows, rows: Vec<Row>, bursts: &[(usize, usize)]) -> Self {
+        let mut walk = Self::of(knows, rows);
         let mut there = 0;
         for (request, results) in bursts {
             there = (there + results).min(walk.cu.rows.len());
@@ -163,10 +173,10 @@ fn rows(cron: &str, begin: u64, every: u64, count: u64, error: bool) -> Vec<Row>
 const SECOND: &str = "0-1-second";
 
 /// Whatever tells a monitor when to ask, it gets every result.
-fn timings() -> Vec<Timing> {
-    let expected = |crons| Timing::Expected { max_gap: Duration::from_mins(1), crons };
-    let told = Arc::from([Interval::Seconds(1)]);
-    vec![Timing::Rate, expected(None), expected(Some(told))]
+fn timings() -> Vec<Knows> {
+    let timing = Timing::Expected { max_gap: Duration::from_mins(1) };
+    let knows = |timing, is_told| Knows { timing, is_told };
+    vec![knows(Timing::Rate, false), knows(timing, false), knows(timing, true)]
 }
 
 fn times(rows: &[Row]) -> Vec<u64> {
@@ -175,11 +185,11 @@ fn times(rows: &[Row]) -> Vec<u64> {
 
 #[test]
 fn page_cut_short_by_an_error_is_asked_on_from() {
-    for timing in &timings() {
+    for knows in &timings() {
         let mut all = rows(SECOND, 0, 1, 3, false);
         all.extend(rows(SECOND, 3, 1, 1, true));
         all.extend(rows(SECOND, 4, 1, 10, false));
-        let mut walk = Walk::new(timing, Cu::new(all), Position::Earliest, 5, u64::MAX / 2);
+        let mut walk = Walk::new(knows, Cu::new(all), Position::Earliest, 5, u64::MAX / 2);
         walk.run_for(Duration::from_secs(11));
         assert_eq!(walk.delivered, times(&walk.cu.good(0)));
         assert_eq!(walk.walks(), 0);
@@ -188,11 +198,11 @@ fn page_cut_short_by_an_error_is_asked_on_from() {
 
 #[test]
 fn errors_that_fill_a_small_page_are_passed_with_a_large_one() {
-    for timing in &timings() {
+    for knows in &timings() {
         let mut all = rows(SECOND, 0, 1, 5, false);
         all.extend(rows(SECOND, 5, 1, 500, true));
         all.extend(rows(SECOND, 505, 1, 5, false));
-        let mut walk = Walk::new(timing, Cu::new(all), Position::Earliest, 10, u64::MAX / 2);
+        let mut walk = Walk::new(knows, Cu::new(all), Position::Earliest, 10, u64::MAX / 2);
         walk.run_for(Duration::from_secs(11));
         assert_eq!(walk.delivered, times(&walk.cu.good(0)));
         assert_eq!(walk.walks(), 0);
@@ -201,11 +211,11 @@ fn errors_that_fill_a_small_page_are_passed_with_a_large_one() {
 
 #[test]
 fn errors_beyond_any_page_are_walked_past_within_minutes_and_told_of() {
-    for timing in &timings() {
+    for knows in &timings() {
         let mut all = rows(SECOND, 0, 1, 5, false);
         all.extend(rows(SECOND, 5, 1, 5000, true));
         all.extend(rows(SECOND, 5005, 1, 5, false));
-        let mut walk = Walk::of(timing, all);
+        let mut walk = Walk::of(knows, all);
         walk.run_for(Duration::from_mins(1));
         assert_eq!(walk.delivered.len(), 5, "what looks like the end is taken for it at first");
         walk.run_for(Duration::from_mins(2));
@@ -219,11 +229,11 @@ fn errors_beyond_any_page_are_walked_past_within_minutes_and_told_of() {
 
 #[test]
 fn errors_from_the_very_first_result_on_are_walked_past() {
-    for timing in &timings() {
+    for knows in &timings() {
         let mut all = vec![Row { timestamp: BASE, cron: None, error: false }];
         all.extend(rows(SECOND, 1, 1, 3000, true));
         all.extend(rows(SECOND, 3001, 1, 5, false));
-        let mut walk = Walk::of(timing, all);
+        let mut walk = Walk::of(knows, all);
         walk.run_for(Duration::from_mins(5));
         assert_eq!(walk.delivered, times(&walk.cu.good(0)));
     }
@@ -231,12 +241,12 @@ fn errors_from_the_very_first_result_on_are_walked_past() {
 
 #[test]
 fn errors_right_behind_where_it_begins_are_walked_past_in_large_pages_whatever_it_asks_for_else() {
-    for timing in &timings() {
+    for knows in &timings() {
         let mut all = rows(SECOND, 0, 1, 5, false);
         let begin = Position::After(all[4].cursor("DESC"));
         all.extend(rows(SECOND, 5, 1, 3000, true));
         all.extend(rows(SECOND, 3005, 1, 5, false));
-        let mut walk = Walk::new(timing, Cu::new(all), begin, 10, u64::MAX / 2);
+        let mut walk = Walk::new(knows, Cu::new(all), begin, 10, u64::MAX / 2);
         walk.run_for(Duration::from_mins(5));
         assert_eq!(walk.delivered, times(&walk.cu.good(BASE + 4000)));
         let limits = walk.requests.iter().filter_map(|request| match request {
@@ -249,8 +259,8 @@ fn errors_right_behind_where_it_begins_are_walked_past_in_large_pages_whatever_i
 
 #[test]
 fn process_without_a_gap_is_looked_at_ever_less_often_and_never_walked() {
-    for timing in &timings() {
-        let mut walk = Walk::of(timing, rows(SECOND, 0, 1, 5, false));
+    for knows in &timings() {
+        let mut walk = Walk::of(knows, rows(SECOND, 0, 1, 5, false));
         walk.run_for(Duration::from_hours(1));
         assert_eq!(walk.walks(), 0);
         assert!((8..=10).contains(&walk.looks()), "{}", walk.looks());
@@ -259,9 +269,9 @@ fn process_without_a_gap_is_looked_at_ever_less_often_and_never_walked() {
 
 #[test]
 fn process_with_results_that_come_steadily_is_never_looked_at() {
-    for timing in &timings() {
+    for knows in &timings() {
         let cu = Cu::new(rows(SECOND, 0, 1, 3600, false));
-        let mut walk = Walk::new(timing, cu, Position::Earliest, 1000, BASE);
+        let mut walk = Walk::new(knows, cu, Position::Earliest, 1000, BASE);
         walk.run_for(Duration::from_mins(59));
         assert_eq!(walk.looks(), 0);
         assert!(walk.delivered.len() > 3500);
@@ -270,10 +280,10 @@ fn process_with_results_that_come_steadily_is_never_looked_at() {
 
 #[test]
 fn process_that_is_asked_much_and_has_no_schedule_costs_a_bounded_number_of_steps() {
-    for timing in &timings() {
+    for knows in &timings() {
         let asked = |n: u64| Row { timestamp: BASE + n * 1000, cron: None, error: false };
         let cu = Cu::new((0..7200).map(asked).collect());
-        let mut walk = Walk::new(timing, cu, Position::Earliest, 1000, BASE);
+        let mut walk = Walk::new(knows, cu, Position::Earliest, 1000, BASE);
         walk.run_for(Duration::from_hours(2));
         assert!(walk.delivered.is_empty());
         // A step a second of the process's time, at most.
@@ -284,8 +294,8 @@ fn process_that_is_asked_much_and_has_no_schedule_costs_a_bounded_number_of_step
 
 #[test]
 fn look_that_fails_is_not_repeated_with_each_retry() {
-    for timing in &timings() {
-        let mut walk = Walk::of(timing, rows(SECOND, 0, 1, 5, false));
+    for knows in &timings() {
+        let mut walk = Walk::of(knows, rows(SECOND, 0, 1, 5, false));
         walk.no_latest = true;
         walk.run_for(Duration::from_mins(10));
         assert!(walk.looks() <= 10, "{}", walk.looks());
@@ -295,11 +305,11 @@ fn look_that_fails_is_not_repeated_with_each_retry() {
 
 #[test]
 fn walk_that_found_nothing_is_not_repeated_and_goes_on_when_there_is_more() {
-    for timing in &timings() {
+    for knows in &timings() {
         let mut all = rows(SECOND, 0, 1, 5, false);
         all.extend(rows(SECOND, 5, 1, 4000, true));
         all.push(Row { timestamp: BASE + 4_100_000, cron: None, error: false });
-        let mut walk = Walk::of(timing, all);
+        let mut walk = Walk::of(knows, all);
         walk.run_for(Duration::from_mins(5));
         let steps = walk.walks();
         assert_eq!(steps, 40, "up to the latest result");
@@ -317,11 +327,11 @@ fn walk_that_found_nothing_is_not_repeated_and_goes_on_when_there_is_more() {
 /// 300 results that come after a page was empty and before the latest one is asked for are no gap.
 #[test]
 fn results_that_come_between_an_empty_page_and_the_look_all_arrive() {
-    for timing in &timings() {
+    for knows in &timings() {
         // The first two requests are the first pages; it is looked after a minute of empty pages.
         for request in 3..30 {
             let all = rows(SECOND, 0, 1, 310, false);
-            let mut walk = Walk::in_bursts(timing, all, &[(0, 10), (request, 300)]);
+            let mut walk = Walk::in_bursts(knows, all, &[(0, 10), (request, 300)]);
             walk.run_for(Duration::from_mins(20));
             assert_eq!(
                 walk.delivered,
@@ -375,7 +385,7 @@ proptest! {
         schedules in prop::collection::vec(schedule(), 1..3),
         good_first in any::<bool>(),
         bursts in prop::collection::vec((1..12_usize, 1..2500_usize), 1..8),
-        timing in prop::sample::select(timings()),
+        knows in prop::sample::select(timings()),
     ) {
         let mut all = layout(&schedules, &[], good_first);
         let end = all.iter().map(|row| row.timestamp).max().unwrap_or(BASE) + 1000;
@@ -389,7 +399,7 @@ proptest! {
             })
             .collect();
         bursts.push((at + 5, all.len()));
-        let mut walk = Walk::in_bursts(&timing, all, &bursts);
+        let mut walk = Walk::in_bursts(&knows, all, &bursts);
         let wanted = times(&walk.cu.good(0));
         for _ in 0..24 * 6 {
             if walk.delivered.len() >= wanted.len() {
@@ -410,7 +420,7 @@ proptest! {
         page_limit in prop::sample::select(vec![1_u32, 7, 50, 500, 1000]),
         begin in prop::option::of(0..100_usize),
         live in any::<bool>(),
-        timing in prop::sample::select(timings()),
+        knows in prop::sample::select(timings()),
     ) {
         let mut all = layout(&schedules, &asked, good_first);
         // The CU can only say that there is more if the newest result is a good one.
@@ -426,7 +436,7 @@ proptest! {
             cu.good(0).iter().filter(|row| key(row) > after).map(|row| row.timestamp).collect();
         let start = if live { BASE } else { u64::MAX / 2 };
         let lasts = Duration::from_millis(end - BASE);
-        let mut walk = Walk::new(&timing, cu, position, page_limit, start);
+        let mut walk = Walk::new(&knows, cu, position, page_limit, start);
         walk.run_for(if live { lasts } else { Duration::ZERO });
         // A day on top, for steps of a second while no schedule is known.
         for _ in 0..24 * 6 {

@@ -52,14 +52,14 @@ impl Node {
     /// A node that starts with `disk`, or with a checkpoint in memory.
     pub(crate) fn start(
         now: Time,
-        (rate, timing): (Duration, &Timing),
+        (rate, timing): (Duration, Timing),
         config: Config,
         disk: Option<&Disk>,
     ) -> Self {
         Self {
             now,
             rate,
-            timing: timing.clone(),
+            timing,
             config,
             engine: Engine::new(config),
             engine_number: 0,
@@ -107,7 +107,7 @@ impl Node {
         monitor.grid = Grid::new(self.now, rate, process.as_str().as_bytes());
         self.monitors.insert(id, monitor);
         let registration = Registration::new(id, process, rate, position);
-        let timing = self.timing.clone();
+        let timing = self.timing;
         self.tell(Event::Register(Registration { durable, timing, ..registration }));
         id
     }

@@ -74,15 +74,12 @@ impl World {
         let rate = Duration::from_millis(*rng.choice(rates).expect("not empty"));
         // In every other world monitors ask while results are expected.
         let max_gap = Duration::from_secs(rng.u64(1..60));
-        let timing = if !punctual && rng.bool() {
-            Timing::Rate
-        } else {
-            Timing::Expected { max_gap, crons: None }
-        };
+        let timing =
+            if !punctual && rng.bool() { Timing::Rate } else { Timing::Expected { max_gap } };
         let now = Time::from_millis(rng.u64(0..10_000));
         let mut processes: Vec<Process> =
             (0..count).map(|number| Process::new(number, rng.u64(0..30))).collect();
-        let mut node = Node::start(now, (rate, &timing), config, disk.as_ref());
+        let mut node = Node::start(now, (rate, timing), config, disk.as_ref());
         let mut calls = Calls::default();
         // Searching for older monitors among thousands takes too long.
         calls.overlap = size == Size::Large || rng.u8(0..4) == 0;
@@ -253,7 +250,7 @@ impl World {
         self.totals.quiet_ticks += self.node.quiet_ticks();
         self.disk = self.disk.as_ref().map(Disk::lose_power);
         self.node =
-            Node::start(self.node.now, (self.rate, &self.timing), self.config, self.disk.as_ref());
+            Node::start(self.node.now, (self.rate, self.timing), self.config, self.disk.as_ref());
         self.calls.under_way.clear();
         for process in &mut self.processes {
             let known = self.node.kept.known(process);

@@ -146,7 +146,7 @@ impl Watch {
                 self.change(*id, |monitor| monitor.nodes = Arc::clone(nodes));
             }
             Event::Removed(id) => drop(self.monitors.remove(id)),
-            Event::Register(_) | Event::Fetched(..) | Event::Suspended => {}
+            Event::Register(_) | Event::Crons(..) | Event::Fetched(..) | Event::Suspended => {}
         }
         let polled = if let Event::Poll(id) = event { Some(id) } else { None };
         self.engine.handle_event(self.now, event);

@@ -88,7 +88,8 @@ impl Plan {
         // Behind the time of the CU by as much as its results are late, and an hour of the past.
         let late = u64::try_from(self.delay.as_millis()).expect("short") / 1000;
         let first = BASE / 1000 - 3600 - late - 300;
-        let last = BASE / 1000 + self.end.as_micros() / 1_000_000 + 300;
+        // A test may go on for an hour.
+        let last = BASE / 1000 + self.end.as_micros() / 1_000_000 + 3600;
         for (index, (every, cron)) in crons.iter().enumerate() {
             let name = format!("{index}-{}", cron.tag);
             let stops = cron.stops.map_or(u64::MAX, |stops| BASE / 1000 + stops.as_secs());
@@ -162,6 +163,8 @@ pub(crate) struct Polled {
     /// The rows of the CU by their cursors.
     rows: BTreeMap<Vec<u8>, Row>,
     timing: Timing,
+    /// The crons of the process, if its tags are known.
+    told: Option<Arc<[Interval]>>,
     pub(crate) id: MonitorId,
     position: Position,
     /// The request under way: when its answer comes, and when it was sent.
@@ -180,6 +183,17 @@ pub(crate) struct Polled {
 impl Polled {
     /// Plays the plan.
     pub(crate) fn run(plan: &Plan, timing: Timing) -> Self {
+        Self::play(plan, timing, None)
+    }
+
+    /// Plays the plan with a monitor that knows the crons of the plan.
+    pub(crate) fn run_told(plan: &Plan, timing: Timing) -> Self {
+        let crons = plan.crons.iter().map(|cron| Interval::read(&cron.tag)).collect();
+        Self::play(plan, timing, Some(crons))
+    }
+
+    /// Plays the plan with a monitor that takes these for the crons of its process.
+    pub(crate) fn play(plan: &Plan, timing: Timing, told: Option<Arc<[Interval]>>) -> Self {
         let cu = Cu::new(plan.rows());
         // It begins with what could be read an instant before it starts.
         let visible = plan.visible(Time::ZERO);
@@ -194,6 +208,7 @@ impl Polled {
             now: Time::ZERO,
             cu,
             timing,
+            told,
             id: MonitorId(1),
             position,
             under_way: None,
@@ -225,8 +240,11 @@ impl Polled {
         self.seen.clear();
         self.received = 0;
         let registration = Registration::new(self.id, process(1), rate, position);
-        let (timing, page_limit) = (self.timing.clone(), self.plan.page_limit);
+        let (timing, page_limit) = (self.timing, self.plan.page_limit);
         self.tell(Event::Register(Registration { timing, page_limit, ..registration }));
+        if let Some(crons) = self.told.clone() {
+            self.tell(Event::Crons(self.id, crons));
+        }
     }
 
     fn run_until(&mut self, end: Time) {
