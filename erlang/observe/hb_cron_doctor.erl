@@ -41,13 +41,14 @@
     not_started := [{ProcId :: binary(), Reason :: term()}],
     bad_processes := [{Entry :: term(), Reason :: term()}],
     process := binary(),
+    asks := binary() | undefined,
     is_known := boolean(),
     cu := [node_answer()] | {not_asked, Why :: term()}
 }.
 %% `undelivered': some of the monitors whose last fetch or push failed. `not_started': some of the processes that
 %% could not be started and wait for the next try. `bad_processes': invalid entries of `cron_processes'. `refused':
 %% configured values that cannot be read. `changed': options of scope node whose configured value differs from the
-%% one in force. `is_known': the process is
+%% one in force. `asks': when the process's monitor on this host node asks, and why. `is_known': the process is
 %% monitored or configured on this node, or the caller named it.
 
 %% How many undelivered processes are named, and how many monitors are examined for them.
@@ -91,6 +92,7 @@ examine(Given) ->
         not_started => hb_cron_restarts:refused(?UNDELIVERED),
         bad_processes => [Bad || {bad, Bad} <- Entries],
         process => ProcId,
+        asks => asks(ProcId),
         is_known => IsKnown,
         cu => case Given of
             #{probe := false} -> {not_asked, probe_false};
@@ -269,6 +271,18 @@ is_writable(Dir) ->
     case file:read_file_info(Dir) of
         {ok, #file_info{type = directory, access = Access}} -> Access =:= read_write orelse Access =:= write;
         _ -> false
+    end.
+
+%% Of the monitor on this host node, since in a cluster only the owner asks.
+asks(ProcId) ->
+    case hb_cron_registry:listing_of(ProcId) of
+        [{_, Monitor}] ->
+            case hb_cron_info:info(Monitor) of
+                #{asks := _} = Info -> unicode:characters_to_binary(hb_cron_table:asking(Info));
+                undefined -> undefined
+            end;
+        [] ->
+            undefined
     end.
 
 %% In a process of its own, whose engine ends with it: the application need not run.

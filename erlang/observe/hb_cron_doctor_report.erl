@@ -174,7 +174,7 @@ ms(Us) -> io_lib:format("~.1f ms", [Us / 1000]).
 -spec text(hb_cron_doctor:findings()) -> unicode:chardata().
 text(#{verdict := Verdict, advice := Advice, library := Library, system := System, options := Options, host := Host,
        environment := Environment, checkpoint := Checkpoint, counters := Counters, monitors := Monitors,
-       process := ProcId, running := Running, undelivered := Undelivered} = Findings) ->
+       process := ProcId, asks := Asks, running := Running, undelivered := Undelivered} = Findings) ->
     #{otp := Otp, dirty_io := DirtyIo, processes := {Processes, Limit}} = System,
     #{file := File, version := Version, application := Application} = Library,
     [heading("Options"), [option(Option) || Option <- lists:sort(Options)],
@@ -188,6 +188,7 @@ text(#{verdict := Verdict, advice := Advice, library := Library, system := Syste
      section("Cluster", hb_cron_cluster_report:text(maps:get(cluster, Findings))),
      heading("Monitors"), [item(atom_to_list(State), "~b", [Count]) || {State, Count} <- lists:sort(maps:to_list(maps:get(states, Monitors)))],
      [item(atom_to_list(Key), "~b", [Value]) || {Key, Value} <- lists:sort(maps:to_list(Counters))],
+     [[heading(["Polling of ", ProcId]), item("asking", "~ts", [Asks])] || Asks =/= undefined],
      heading(["Verdict, probed with ", ProcId]),
      [["  ", mark(Level), What, $\n, [["        ", Do, $\n] || Do =/= <<>>]] || {Level, What, Do} <- Advice],
      "  ", verdict(Verdict, Undelivered, Monitors), $\n].

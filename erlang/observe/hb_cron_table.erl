@@ -1,7 +1,7 @@
 %%% @doc Prints the states of monitors: many as a table, one line by line. {@link hb_cron_info} has the states.
 -module(hb_cron_table).
 
--export([listing/1, one/1, duration/1]).
+-export([listing/1, one/1, asking/1, duration/1]).
 
 %% The number of rows by default.
 -define(ROWS, 40).
@@ -79,6 +79,7 @@ one(#{process := ProcId, monitor := Monitor, state := State, at_push := AtPush, 
         {"dead letters", integer_to_list(Letters)},
         {"tick", io_lib:format("every ~ts, next in ~ts", [duration(Rate), duration(Tick)])},
         {"next result", case Next of undefined -> "-"; 0 -> "due"; _ -> ["expected in ", duration(Next)] end},
+        {"asking", asking(Info)},
         {"requests", case Requests of undefined -> "-"; _ -> io_lib:format("~.2f a result", [Requests]) end},
         {"next try", case Try of undefined -> "-"; _ -> ["in ", duration(Try)] end},
         {"push", io_lib:format("~0tp", [Push])},
@@ -88,6 +89,41 @@ one(#{process := ProcId, monitor := Monitor, state := State, at_push := AtPush, 
            || #{node := Node, breaker := Breaker} <- Nodes]
     ],
     [[string:pad(Name, 17), Value, $\n] || {Name, Value} <- Lines].
+
+%% @doc When a monitor asks its CU, and why. The engine gives the reasons; nothing is concluded here.
+-spec asking(#{asks := hb_cron_info:asks() | undefined, next_result := non_neg_integer() | undefined, atom() => term()}) ->
+    unicode:chardata().
+asking(#{asks := undefined}) ->
+    "-";
+asking(#{asks := #{how := every_tick, why := Why}} = Info) ->
+    ["asks at every tick: ", why(Why), tags(Info)];
+asking(#{asks := #{how := expected, every := Every, result_time := Time}, next_result := Next} = Info) ->
+    ["expects the next result of the cron of ", duration(Every * 1000), " at ", second(Time), "; asks ",
+     case Next of
+         In when is_integer(In), In > 0 -> ["from ", second(erlang:system_time(millisecond) + In), " on"];
+         _ -> "at every tick until it is there"
+     end, safety(Info), tags(Info)];
+asking(#{asks := #{how := rarely}} = Info) ->
+    ["expects no result: by its tags, no cron of the process ever runs", safety(Info)].
+
+why(rate) -> "cron_poll is rate";
+why(no_result) -> "no result was seen yet";
+why(untimed) -> "a cron runs in blocks, or its cursors do not say when it runs";
+why(unseen) -> "the process has a cron that has not run yet";
+why(delay) -> "the delay of the CU is not known yet".
+
+safety(#{longest_gap := Gap}) when is_integer(Gap) -> ["; a request at least every ", duration(Gap)];
+safety(#{}) -> "".
+
+tags(#{asks := #{why := rate}}) -> "";
+tags(#{crons := Crons}) when is_list(Crons) -> " (tags known)";
+tags(#{}) -> " (tags not known)".
+
+%% To the second, if the calendar has it.
+second(Ms) ->
+    try calendar:system_time_to_rfc3339(Ms div 1000, [{offset, "Z"}])
+    catch error:_ -> integer_to_list(Ms)
+    end.
 
 breaker(closed) -> "breaker closed";
 breaker(half_open) -> "breaker half open";

@@ -27,6 +27,7 @@ well() ->
       not_started => [],
       bad_processes => [],
       process => binary:copy(<<"A">>, 43),
+      asks => <<"asks at every tick: no result was seen yet">>,
       is_known => true,
       verdict => ok,
       advice => [],

@@ -12,6 +12,7 @@ info(Changes) ->
     maps:merge(#{process => binary:copy(<<"A">>, 43), monitor => self(), state => idle, at_push => undefined,
                  stalled => false, cursor => <<"c">>, cursor_age => undefined, cursor_time => undefined, lag => undefined,
                  last_result => undefined, unacked => 0, buffered_bytes => 0, next_tick => 5000, next_try => undefined, next_result => 61000, requests_per_result => 1.5,
+                 asks => #{how => every_tick, why => no_result}, longest_gap => 60000, crons => undefined,
                  rate => 10000, nodes => [], node => undefined, push => mu, dead_letters => 0, error => undefined,
                  supervised => false}, Changes).
 
@@ -36,6 +37,7 @@ push_that_is_held_back_is_shown_as_such_test() ->
 expected_result_shows_when_it_is_due_test() ->
     shows("expected in 1m 01s", #{}),
     shows("1.50 a result", #{}),
+    shows("asking           asks at every tick: no result was seen yet", #{}),
     shows("next result      due", #{next_result => 0}),
     shows("next result      -", #{next_result => undefined, requests_per_result => undefined}).
 
@@ -74,3 +76,33 @@ failure_in_a_row_is_one_line_of_bounded_length_test_() ->
         ?assert(string:length(Failure) =< 60),
         ?assertEqual([], [Char || Char <- unicode:characters_to_list(Failure), Char < $\s])
     end end}.
+
+%% Why a monitor asks when it does
+
+asking(Asks, Next, Gap, Crons) ->
+    Info = #{asks => Asks, next_result => Next, longest_gap => Gap, crons => Crons},
+    unicode:characters_to_binary(?M:asking(Info)).
+
+monitor_that_the_engine_does_not_know_has_no_reason_test() ->
+    ?assertEqual(<<"-">>, asking(undefined, undefined, undefined, undefined)).
+
+each_reason_for_every_tick_is_named_test() ->
+    ?assertEqual(<<"asks at every tick: cron_poll is rate">>, asking(#{how => every_tick, why => rate}, undefined, undefined, undefined)),
+    Texts = [asking(#{how => every_tick, why => Why}, undefined, 60000, undefined) || Why <- [no_result, untimed, unseen, delay]],
+    ?assertEqual(4, length(lists:usort(Texts))),
+    ?assertEqual(<<"asks at every tick: no result was seen yet (tags not known)">>, hd(Texts)).
+
+expected_result_is_named_with_its_cron_and_its_times_test() ->
+    Waits = asking(#{how => expected, every => 300, result_time => 1760000100000}, 5000, 600000, [300]),
+    ?assertMatch({0, _}, binary:match(Waits, <<"expects the next result of the cron of 5m 00s at 2025-10-09T08:55:00Z; asks from ">>)),
+    ?assertMatch({_, _}, binary:match(Waits, <<"; a request at least every 10m 00s (tags known)">>)),
+    ?assertEqual(<<"expects the next result of the cron of 10.0 s at 2025-10-09T08:55:00Z; asks at every tick until it is there; "
+                   "a request at least every 1m 00s (tags not known)">>,
+                 asking(#{how => expected, every => 10, result_time => 1760000100000}, 0, 60000, undefined)).
+
+result_of_a_time_that_no_calendar_has_shows_a_number_test() ->
+    ?assertMatch({_, _}, binary:match(asking(#{how => expected, every => 1, result_time => 1 bsl 62}, 0, 1, []), integer_to_binary(1 bsl 62))).
+
+process_without_crons_is_named_as_such_test() ->
+    ?assertEqual(<<"expects no result: by its tags, no cron of the process ever runs; a request at least every 10m 00s">>,
+                 asking(#{how => rarely}, undefined, 600000, [])).

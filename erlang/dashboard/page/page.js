@@ -235,11 +235,28 @@ document.addEventListener('visibilitychange', () => { if (!document.hidden) show
 
 let shown = '', last_letter = 0;
 
+const WHY = {
+  rate: 'cron_poll is rate', no_result: 'no result was seen yet',
+  untimed: 'a cron runs in blocks, or its cursors do not say when it runs',
+  unseen: 'the process has a cron that has not run yet', delay: 'the delay of the CU is not known yet'
+};
+
+function asking({ asks, longest_gap, crons }) {
+  if (asks === null) return '–';
+  if (asks.how === 'every_tick') return 'at every tick: ' + WHY[asks.why];
+  const safety = longest_gap === null ? '' : `, and at least every ${duration(longest_gap)}`;
+  if (asks.how === 'rarely') return 'no cron of the process ever runs' + safety;
+  return `when the result of ${new Date(asks.result_time).toISOString()} is expected${safety}, ` +
+         (crons === null ? 'tags not known' : 'tags known');
+}
+
 const INFO = [
   ['State', (i) => words(i.state) + (i.stalled ? ', stalled' : '')],
   ['Error', (i) => i.error === null ? 'none' : error_text(i.error)],
   ['Next tick', (i) => or(i.next_tick, (ms) => 'in ' + duration(ms))],
   ['Next result', (i) => or(i.next_result, (ms) => ms === 0 ? 'due' : 'expected in ' + duration(ms))],
+  ['Asking', (i) => asking(i)],
+  ['Lag', (i) => or(i.lag, duration)],
   ['Requests', (i) => or(i.requests_per_result, (n) => `${n.toFixed(2)} a result`)],
   ['Next try', (i) => or(i.next_try, (ms) => 'in ' + duration(ms))],
   ['Rate', (i) => or(i.rate, (ms) => 'a tick every ' + duration(ms))],
