@@ -53,6 +53,8 @@ pub(crate) struct Delay {
     varies: bool,
     /// A request at this offset missed a result, as far as is known.
     early: Offset,
+    /// Whether one did, since the last test.
+    is_missed: bool,
     /// A request at this offset brought a result.
     late: Offset,
 }
@@ -68,6 +70,7 @@ impl Delay {
             part: None,
             varies: false,
             early: hit,
+            is_missed: false,
             late: hit,
         }
     }
@@ -138,6 +141,7 @@ impl Delay {
                 self.tested = 0;
                 self.test = Some(earlier);
                 self.early = self.late - 2 * CLOSE;
+                self.is_missed = false;
             }
             _ => {}
         }
@@ -146,11 +150,17 @@ impl Delay {
     /// Narrows down where to ask between two ticks.
     fn place(&mut self, missed: Offset, hit: Offset) {
         if self.known == 0 {
-            (self.early, self.late) = (missed, hit);
+            (self.early, self.late, self.is_missed) = (missed, hit, true);
             return;
         }
+        let before = self.late;
         self.late = if missed >= self.late { hit } else { self.late.min(hit) };
-        self.early = if missed < self.late { self.early.max(missed) } else { self.early };
+        if missed < self.late && missed > self.early {
+            (self.early, self.is_missed) = (missed, true);
+        } else if self.late < before && !self.is_missed {
+            // The clock of the CU may be faster: the search goes on, in steps that double.
+            self.early = self.late - 4 * (before - self.late);
+        }
         self.early = self.early.min(self.late);
     }
 }
@@ -255,6 +265,21 @@ mod tests {
             }
             let late = delay.between() - readable;
             assert!((0..=CLOSE).contains(&late), "{readable}: {late}");
+        }
+    }
+
+    #[test]
+    fn request_in_between_follows_a_cu_whose_clock_is_faster() {
+        let mut delay = Delay::new(9000);
+        delay.learn(0, 9000, 0, TICK);
+        let mut readable = 8000;
+        for result in 0..400 {
+            let between = delay.between();
+            let hit = if between >= readable { between } else { readable + TICK / 2 };
+            delay.learn(if between >= readable { hit - TICK } else { between }, hit, 0, TICK);
+            let late = delay.between() - readable;
+            assert!(result < 40 || late <= 2500, "{result}: {late}");
+            readable -= 60;
         }
     }
 
