@@ -103,7 +103,7 @@ test-all: test ## test and all slow checks: other OTPs, stress, crashes, simulat
 	@$(MAKE) --no-print-directory soak MINUTES=5
 	@$(MAKE) --no-print-directory bench QUICK=yes SUITES='backlog decode ticks pingpong steady growth million'
 	@$(MAKE) --no-print-directory bench SUITES=neighbours
-	@$(MAKE) --no-print-directory bench QUICK=yes SUITES='cluster starts'
+	@$(MAKE) --no-print-directory bench QUICK=yes SUITES='cluster starts polls'
 
 # Results alone go to the standard output. Without PROCESS and CU, a double of a Compute Unit has both.
 DOUBLE := CRON_MAIN=run_double CRON_PATHS='$(TESTED)/ebin:$(TESTED)/test/support:$(TESTED)/test/support/double:$(TESTED)/test/tools/demo'
@@ -212,7 +212,7 @@ fuzz: ## fuzz FUZZED (page engine) for FUZZ_FOR (60) s each (needs a nightly too
 	    -- -max_total_time=$(FUZZ_FOR) -dict=test/rust/fuzz/page.dict -timeout=10 -print_final_stats=1 || exit 1; \
 	done
 
-# SUITES=: backlog decode ticks pingpong steady growth (the default), million, neighbours, cluster, starts.
+# SUITES=: backlog decode ticks pingpong steady growth (the default), million, neighbours, cluster, starts, polls.
 # QUICK=yes: small sizes, to check that everything works. RESULTS=: size of a backlog. FLEET=: processes of an idle cluster, and of starts.
 # SAVE=yes: save to docs/benchmarks.
 SUITES  ?=

@@ -7,7 +7,7 @@
 -export([main/1]).
 
 -define(DEFAULT, ["backlog", "decode", "ticks", "pingpong", "steady", "growth"]).
--define(SUITES, ?DEFAULT ++ ["million", "neighbours", "cluster", "starts"]).
+-define(SUITES, ?DEFAULT ++ ["million", "neighbours", "cluster", "starts", "polls"]).
 -define(RESULTS, "docs/benchmarks").
 
 %% `erl -run bench main Suites Quick Save Results Fleet': the values of the variables of `make bench'.

@@ -2,16 +2,16 @@
 %%% share no heap, file or connection.
 -module(bench_runs).
 
--export([node/3, node/4, node/5, floor/3, served_by/3, in_turn/2, say/2]).
+-export([node/3, node/4, node/5, floor/3, polls/1, served_by/3, in_turn/2, say/2]).
 
 -export_type([figures/0]).
 
 -type figures() :: #{atom() => number() | [number()]}.
 
-%% The limits in ms for the start of a Compute Unit, the end of a floor, and a node beyond its own limit. Only a
+%% The limits in ms for the start of a Compute Unit, the end of a program, and a node beyond its own limit. Only a
 %% failure takes this long.
 -define(READY_LIMIT, 20000).
--define(FLOOR_LIMIT, 300000).
+-define(PROGRAM_LIMIT, 300000).
 -define(SPARE, 10000).
 
 %% Runs `Module:measured(Run)' in a separate node, within the `limit' of the map, in ms.
@@ -64,15 +64,26 @@ floor({Kind, Count}, Args, Least) ->
           cpu_per_million => Cpu * 1.0e6 / Results, requests_per_cpu => Requests / max(Cpu, 0.01), peak_mb => Peak}
     end).
 
+%% What a day of each cron costs, by poller, on a simulated clock: see test/rust/bench/src/bin/polls.rs.
+-spec polls([string()]) -> [{Cron :: string(), Clock :: atom(), Poller :: atom(), figures()}].
+polls(Args) ->
+    Polls = open_port({spawn_executable, program("polls")}, [{args, Args}, exit_status, binary, hide]),
+    [begin
+        {ok, Tokens, _} = erl_scan:string(Line),
+        {ok, {Cron, Clock, Poller, Results, Requests, Evaluations, Median, P99}} = erl_parse:parse_term(Tokens),
+        {Cron, Clock, Poller, #{results => Results, requests => Requests, evaluations => Evaluations,
+                                median => Median, p99 => P99}}
+     end || Line <- string:lexemes(output(Polls, []), "\n")].
+
 output(Port, Said) ->
     receive
         {Port, {data, Data}} -> output(Port, [Said, Data]);
         {Port, {exit_status, 0}} -> binary_to_list(iolist_to_binary(Said));
-        {Port, {exit_status, Status}} -> error({floor_failed, Status, Said})
-    after ?FLOOR_LIMIT ->
+        {Port, {exit_status, Status}} -> error({program_failed, Status, Said})
+    after ?PROGRAM_LIMIT ->
         {os_pid, Pid} = erlang:port_info(Port, os_pid),
         _ = os:cmd("kill -9 " ++ integer_to_list(Pid)),
-        error(floor_did_not_end)
+        error(program_did_not_end)
     end.
 
 number(Text) ->

@@ -40,7 +40,7 @@ trap 'rm -rf "$copy"' EXIT
 lib=$copy/hb_process_monitor
 mkdir "$lib"
 (cd _build/test/lib/hb_process_monitor && cp -rL ebin priv "$lib" && find -L test -name '*.beam' -exec cp -L {} "$lib/ebin" ';')
-cp -L target/release/fast_cu target/release/floor "$lib"
+cp -L target/release/fast_cu target/release/floor target/release/polls "$lib"
 
 # Runs have their directories there as well.
 TMPDIR=$copy BENCH_PROGRAMS=$lib erl +Bd -noshell -pa "$lib/ebin" -run bench main "$@"

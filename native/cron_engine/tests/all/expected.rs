@@ -2,7 +2,8 @@
 //! same clock, of the same Compute Unit (CU). No result of a cron that it knows may come later than
 //! by the other one and a tick, and no other later than the longest time without a request.
 
-use crate::util::polled::{Cron, Kind, Plan, Polled};
+use crate::util::plan::{Cron, Kind, Plan};
+use crate::util::polled::Polled;
 use cron_engine::{Doing, Event, HostId, Interval, Time, Timing};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;

@@ -1,7 +1,8 @@
 //! A monitor that knows the crons of its process from its tags: when it asks then, what inspection shows
 //! of it, and that what the Compute Unit (CU) shows counts for more.
 
-use crate::util::polled::{Cron, Plan, Polled};
+use crate::util::plan::{Cron, Plan};
+use crate::util::polled::Polled;
 use cron_engine::{Asks, Event, Interval, Time, Timing, Unexpected};
 use std::time::Duration;
 

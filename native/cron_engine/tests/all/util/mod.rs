@@ -7,6 +7,7 @@
 
 pub(crate) mod cu;
 pub(crate) mod hosted;
+pub(crate) mod plan;
 pub(crate) mod polled;
 pub(crate) mod scenario;
 pub(crate) mod watched;
