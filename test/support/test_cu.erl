@@ -6,7 +6,7 @@
 %% The CU
 -export([start/0, start/1, stop/1, url/1, go_down/1, come_up/1]).
 %% Its processes
--export([add/3, add_nodes/3, count/2, cursor/1, number/1]).
+-export([add/3, add_nodes/3, run_cron/4, count/2, cursor/1, cursor/2, number/1]).
 %% Its behaviour
 -export([script/2, requests/1, requests/2, forget_requests/1]).
 -export([page/3, reply/2, reply/3]).
@@ -57,6 +57,12 @@ call(Owner, What) ->
 add(#{table := Table}, ProcId, Count) ->
     ets:update_counter(Table, {count, ProcId}, Count, {{count, ProcId}, 0}).
 
+%% The process has a result every so many seconds, by the clock of this CU, with cursors that name the cron. It began so
+%% many ms ago.
+run_cron(#{table := Table}, ProcId, Seconds, Ago) ->
+    true = ets:insert(Table, {{cron, ProcId}, Seconds, erlang:monotonic_time(millisecond) - Ago}),
+    ok.
+
 %% Adds results with these contents, in JSON.
 add_nodes(#{table := Table} = Cu, ProcId, Nodes) ->
     First = count(Cu, ProcId) + 1,
@@ -65,17 +71,23 @@ add_nodes(#{table := Table} = Cu, ProcId, Nodes) ->
     add(Cu, ProcId, length(Nodes)).
 
 count(#{table := Table}, ProcId) ->
-    case ets:lookup(Table, {count, ProcId}) of
-        [{_, Count}] -> Count;
-        [] -> 0
+    case {ets:lookup(Table, {cron, ProcId}), ets:lookup(Table, {count, ProcId})} of
+        {[{_, Seconds, Since}], _} -> (erlang:monotonic_time(millisecond) - Since) div (Seconds * 1000);
+        {[], [{_, Count}]} -> Count;
+        {[], []} -> 0
     end.
 
 %% The cursor of a process's N-th result. Its base64 contains + and /, which must be encoded in a URL.
-cursor(N) ->
-    base64:encode(<<"{\"timestamp\":", (integer_to_binary(?BASE + N * 1000))/binary,
-                    ",\"ordinate\":\"1\",\"cron\":\"0->>>?~~\",\"sort\":\"ASC\"}">>).
+cursor(N) -> encoded(N * 1000, <<">>>?~~">>).
 
-%% The number of the result with a cursor. A bare number of ms is accepted, as by a real CU.
+%% The same of a process that has a result every so many seconds.
+cursor(N, Seconds) -> encoded(N * Seconds * 1000, <<(integer_to_binary(Seconds))/binary, "-seconds">>).
+
+encoded(AfterBase, Cron) ->
+    base64:encode(<<"{\"timestamp\":", (integer_to_binary(?BASE + AfterBase))/binary,
+                    ",\"ordinate\":\"1\",\"cron\":\"0-", Cron/binary, "\",\"sort\":\"ASC\"}">>).
+
+%% The number of the result with a cursor, or the second after the base if its process has a cron. A bare number of ms is accepted, as by a real CU.
 number(Cursor) ->
     case re:run(Cursor, "^[0-9]+$") of
         {match, _} ->
@@ -283,7 +295,7 @@ parse(Target) ->
 
 respond(#{kind := cron, process := ProcId, query := Query}, Table) ->
     Limit = min(1000, binary_to_integer(maps:get(<<"limit">>, Query, <<"500">>))),
-    try first(maps:get(<<"from">>, Query, <<>>)) of
+    try first(maps:get(<<"from">>, Query, <<>>), seconds(Table, ProcId)) of
         First -> reply(200, page_body(Table, ProcId, First, Limit))
     catch
         _:_ -> reply(500, <<"{\"error\":\"Invalid Arguments 'from': Expected number, received nan.\"}">>)
@@ -291,20 +303,33 @@ respond(#{kind := cron, process := ProcId, query := Query}, Table) ->
 respond(#{kind := results, process := ProcId}, Table) ->
     case count(#{table => Table}, ProcId) of
         0 -> reply(200, page([], false, <<>>));
-        Count -> reply(200, page([Count], Count > 1, data(Table)))
+        Count -> reply(200, page_of([numbered(Table, ProcId, Count, node_of(Count, data(Table)))], Count > 1))
     end;
 respond(#{kind := other}, _Table) ->
     reply(404, <<"Not Found">>).
 
-first(<<>>) -> 1;
-first(Cursor) -> number(Cursor) + 1.
+first(<<>>, _Seconds) -> 1;
+first(Cursor, Seconds) -> number(Cursor) div Seconds + 1.
+
+%% How many seconds lie between two results.
+seconds(Table, ProcId) ->
+    case ets:lookup(Table, {cron, ProcId}) of
+        [{_, Seconds, _}] -> Seconds;
+        [] -> 1
+    end.
 
 data(Table) -> ets:lookup_element(Table, data, 2).
 
 page_body(Table, ProcId, First, Limit) ->
     Count = count(#{table => Table}, ProcId),
     Last = max(First - 1, min(Count, First + Limit - 1)),
-    page_of([edge(N, node_of(Table, ProcId, N)) || N <- lists:seq(First, Last)], Last < Count).
+    page_of([numbered(Table, ProcId, N, node_of(Table, ProcId, N)) || N <- lists:seq(First, Last)], Last < Count).
+
+numbered(Table, ProcId, N, Node) ->
+    case ets:lookup(Table, {cron, ProcId}) of
+        [{_, Seconds, _}] -> edge_at(cursor(N, Seconds), Node);
+        [] -> edge(N, Node)
+    end.
 
 node_of(Table, ProcId, N) ->
     case ets:lookup(Table, {node, ProcId, N}) of
@@ -320,8 +345,10 @@ page_of(Edges, HasNextPage) ->
     [<<"{\"pageInfo\":{\"hasNextPage\":">>, atom_to_binary(HasNextPage), <<"},\"edges\":[">>,
      lists:join($,, Edges), <<"]}">>].
 
-edge(N, Node) ->
-    [<<"{\"node\":">>, Node, <<",\"cursor\":\"">>, cursor(N), <<"\"}">>].
+edge(N, Node) -> edge_at(cursor(N), Node).
+
+edge_at(Cursor, Node) ->
+    [<<"{\"node\":">>, Node, <<",\"cursor\":\"">>, Cursor, <<"\"}">>].
 
 node_of(N, Data) ->
     Number = integer_to_binary(N),
