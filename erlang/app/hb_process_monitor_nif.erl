@@ -22,7 +22,7 @@
 -export([check_node/1, cursor_time/1, log_to_self/1]).
 
 -export_type([engine/0, handle/0, epoch/0, part/0, engine_options/0, monitor_options/0, letter/0, origin/0,
-              snapshot/0, breaker/0]).
+              snapshot/0, breaker/0, asks/0, cron/0]).
 
 -on_load(on_load/0).
 -nifs([new/1, run/2, interrupt/1, mail/1, stop/1, counters/1, next_epoch/0,

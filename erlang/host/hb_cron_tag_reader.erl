@@ -8,6 +8,8 @@
 -behaviour(gen_server).
 
 -export([start_link/0, read/2]).
+%% Spawned
+-export([report/1]).
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2, format_status/1]).
 
 %% How long a read may take, and how long none begins after one that took longer, in ms.
@@ -90,13 +92,17 @@ next(#state{reading = none, is_paused = false, handles = Handles, order = Order}
         {{value, ProcId}, Rest} ->
             {Handle, Others} = maps:take(ProcId, Handles),
             %% What the host leaves in its caller's mailbox, or links to it, ends with this process.
-            {Reader, Ref} = spawn_opt(fun() -> exit({tags, tags(ProcId)}) end,
+            {Reader, Ref} = spawn_opt(?MODULE, report, [ProcId],
                 [monitor, {max_heap_size, #{size => ?HEAP, kill => true, error_logger => false}}]),
             Timer = erlang:start_timer(?LIMIT, self(), hangs),
             State#state{handles = Others, order = Rest, reading = {ProcId, Handle, Reader, Ref, Timer}}
     end;
 next(State) ->
     State.
+
+%% @private
+-spec report(ProcId :: binary()) -> no_return().
+report(ProcId) -> exit({tags, tags(ProcId)}).
 
 tags(ProcId) ->
     try hb_cron_process_tags:cron_intervals(ProcId)
