@@ -40,11 +40,13 @@
     at_push := non_neg_integer() | undefined,
     error := trouble() | undefined,
     next_tick := non_neg_integer() | undefined,
+    next_result := non_neg_integer() | undefined,
     dead_letters := non_neg_integer()
 }.
 %% `cursor_age': how long ago the last acked result was made, by its own time, in ms like all times here; `lag':
 %% how long after that it was pushed. Both only if cursors are AO's. `last_result': when a result was last pushed,
-%% in ms since the Unix epoch. `at_push': how long its current push has taken.
+%% in ms since the Unix epoch. `at_push': how long its current push has taken. `next_result': how long until the next
+%% result is expected, if there is a telling.
 
 -type info() :: #{
     %% As in a summary.
@@ -52,7 +54,7 @@
     lag := non_neg_integer() | undefined, last_result := integer() | undefined,
     unacked := non_neg_integer(), at_push := non_neg_integer() | undefined,
     error := trouble() | undefined, next_tick := non_neg_integer() | undefined,
-    dead_letters := non_neg_integer(),
+    next_result := non_neg_integer() | undefined, dead_letters := non_neg_integer(),
     %% And these.
     logger := hb_cron_host_logger:logger(),
     rate := pos_integer(),
@@ -61,7 +63,6 @@
     buffered_bytes := non_neg_integer(),
     stalled := boolean(),
     next_try := non_neg_integer() | undefined,
-    next_result := non_neg_integer() | undefined,
     requests_per_result := float() | undefined,
     asks := asks() | undefined,
     longest_gap := non_neg_integer() | undefined,
@@ -72,8 +73,7 @@
     supervised := boolean()
 }.
 %% Everything about a monitor. `cursor': of the last ack, or the starting point. `stalled': its current push takes
-%% longer than `cron_push_stall'. `next_result': how long until
-%% the next result is expected, if there is a telling; `requests_per_result' since the monitor registered with the
+%% longer than `cron_push_stall'. `requests_per_result' since the monitor registered with the
 %% engine; `asks': when it asks, and why; `longest_gap': the longest time without a request, unless it asks at every
 %% tick in any case; `crons': by the process's tags, if the host could read them. `node': the CU that is asked next, without user information; `nodes': all of
 %% them, with the breakers of their hosts.
@@ -150,7 +150,7 @@ full(ProcId, Monitor, Words) ->
         _ -> {undefined, #{}}
     end,
     [{_, _, _, Snapshot} = Row] = with_snapshots([{ProcId, Monitor, Words}]),
-    {_, _, Cursor, CursorTime, _, Buffered, _, {_, NextTry}, {Asked, Nodes}, _, {NextResult, Requests, Results},
+    {_, _, Cursor, CursorTime, _, Buffered, _, {_, NextTry}, {Asked, Nodes}, _, {_, Requests, Results},
      {Asks, Longest, Crons}} = Snapshot,
     #{at_push := AtPush} = Summary = summary(is_leaving(ProcId, Monitor), clocks(), Row),
     PushTry = case hb_cron_registry:trouble(Monitor) of
@@ -164,7 +164,6 @@ full(ProcId, Monitor, Words) ->
         cursor_time => or_undefined(CursorTime),
         buffered_bytes => Buffered,
         stalled => is_integer(AtPush) andalso AtPush >= stall(Options),
-        next_result => or_undefined(NextResult),
         asks => asks(Asks),
         longest_gap => or_undefined(Longest),
         crons => or_undefined(Crons),
@@ -289,7 +288,7 @@ with_snapshots(Rows) ->
 clocks() -> {now_ms(), erlang:time_offset(millisecond)}.
 
 summary(IsLeaving, {Now, Offset}, {ProcId, Monitor, Words, Snapshot}) ->
-    {_, Doing, _, CursorTime, Unacked, _, Fetch, {NextTick, _}, _, Letters, _, _} = Snapshot,
+    {_, Doing, _, CursorTime, Unacked, _, Fetch, {NextTick, _}, _, Letters, {NextResult, _, _}, _} = Snapshot,
     LastPush = case hb_cron_status_words:last_push(Words) of
         undefined -> undefined;
         At -> At + Offset
@@ -306,6 +305,7 @@ summary(IsLeaving, {Now, Offset}, {ProcId, Monitor, Words, Snapshot}) ->
       at_push => AtPush,
       error => trouble(Push, Fetch, Now),
       next_tick => or_undefined(NextTick),
+      next_result => or_undefined(NextResult),
       dead_letters => Letters}.
 
 %% The most certain source first: a request to pause, the monitor, the engine.

@@ -11,6 +11,7 @@
 %% {Heading, side}: the last column is as wide as it needs to be.
 -define(COLUMNS, [{"process", trailing}, {"state", trailing}, {"cursor age", leading}, {"lag", leading},
                   {"last result", leading}, {"unacked", leading}, {"letters", leading}, {"next tick", leading},
+                  {"next result", leading},
                   {"error", trailing}]).
 
 %% @doc A listing as a table, and the call for the next one.
@@ -32,9 +33,12 @@ foot(Shown, Next, Options) ->
                   [Shown, hb_cron_info:count(), Options#{start_after => Next}]).
 
 cells(#{process := ProcId, state := State, cursor_age := Age, lag := Lag, last_result := Last,
-        unacked := Unacked, dead_letters := Letters, next_tick := Tick, error := Error} = Row) ->
+        unacked := Unacked, dead_letters := Letters, next_tick := Tick, next_result := Next, error := Error} = Row) ->
     [binary_to_list(ProcId), state(State, Row), duration(Age), duration(Lag), duration(ago(Last)),
-     integer_to_list(Unacked), integer_to_list(Letters), duration(Tick), failure(Error)].
+     integer_to_list(Unacked), integer_to_list(Letters), duration(Tick), next(Next), failure(Error)].
+
+next(0) -> "due";
+next(Ms) -> duration(Ms).
 
 %% A push that hangs is marked.
 state(pushing, #{at_push := For}) when is_integer(For), For >= 1000 -> ["pushing ", duration(For)];

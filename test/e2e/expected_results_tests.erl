@@ -67,6 +67,9 @@ tick_of_a_user_asks_although_nothing_is_expected(Cu) ->
     {Id, Monitor} = start(Cu, 3600, 3 * 3600000 - 1000, #{}),
     ok = await(Id, 1, 3, 3600),
     harness:eventually(fun() -> is_expecting(Id) end),
+    {[#{process := Id, next_result := Next}], done} = hb_process_monitor:list(#{}),
+    ?assert(is_integer(Next) andalso Next > 0),
+    {match, _} = re:run(unicode:characters_to_binary(hb_cron_table:listing(#{})), "next result .*[0-9]+m [0-9]+s", [dotall]),
     %% So many ticks go by.
     Quiet = fun() -> maps:get(ticks_quiet_total, hb_process_monitor:metrics()) end,
     [Before, Passed] = [requests(Cu, Id), Quiet()],
