@@ -258,19 +258,22 @@ terminate(Reason, State) ->
     %% A stopped process is not to be resumed: its registration has ended by now. The acks of any other process are
     %% in the checkpoint's book, which outlives this process.
     _ = detach(true, State),
+    Supervised = hb_cron_options:is_supervised(State#state.options),
     case Reason of
         normal -> hb_cron_registry:leave(self());
         shutdown -> hb_cron_registry:leave(self());
         {shutdown, _} -> hb_cron_registry:leave(self());
+        _ when Supervised ->
+            log(error, monitor_died, {State#state.proc_id, Reason}, State),
+            hb_cron_registry:leave(self());
+        %% Its supervisor was killed, and OTP would report the end of each monitor at length: with 100,000 of them, for
+        %% half a minute, in which nothing can start.
+        killed ->
+            true = exit(self(), kill),
+            ok;
+        %% The restarter finds its place, and starts another monitor with the options there.
         _ ->
-            case hb_cron_options:is_supervised(State#state.options) of
-                true ->
-                    log(error, monitor_died, {State#state.proc_id, Reason}, State),
-                    hb_cron_registry:leave(self());
-                %% The restarter finds its place, and starts another monitor with the options there.
-                false ->
-                    ok
-            end
+            ok
     end.
 
 %% The registration with the engine

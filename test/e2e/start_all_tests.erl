@@ -5,6 +5,8 @@
 
 %% Called in another node.
 -export([start_until_killed/2]).
+%% A handler of OTP's logger.
+-export([log/2]).
 
 -define(M, hb_process_monitor).
 %% More than are starting at once, and more than are read at once.
@@ -36,6 +38,7 @@ crash_test_() ->
         fun tree_that_dies_meanwhile_is_the_outcome_of_the_rest/1,
         fun monitor_that_is_killed_while_it_starts_is_restarted/1,
         fun tree_that_died_starts_all_again/1,
+        fun monitors_of_a_tree_that_died_are_not_reported/1,
         fun engine_that_died_gets_all_monitors_again/1,
         fun node_killed_meanwhile_resumes_what_was_durable/1
     ]).
@@ -230,6 +233,23 @@ tree_that_died_starts_all_again(Cu) ->
         _ = application:ensure_all_started(hb_process_monitor),
         whereis(hb_cron_monitors_sup) =/= undefined andalso all_run(Ids)
     end).
+
+%% OTP's reports of so many monitors would take longer than everything else.
+monitors_of_a_tree_that_died_are_not_reported(Cu) ->
+    Monitors = [Monitor || {started, {Monitor, _}} <- ?M:start_all([{Id, options(Cu)} || Id <- ids(20)])],
+    Refs = [monitor(process, Monitor) || Monitor <- Monitors],
+    ok = logger:add_handler(?MODULE, ?MODULE, #{config => #{test => self(), monitors => Monitors}}),
+    %% Not stopped: its supervisor ends them in the usual way then.
+    _ = harness:kill(whereis(hb_cron_monitors_sup)),
+    [receive {'DOWN', Ref, process, _, killed} -> ok end || Ref <- Refs],
+    ok = logger:remove_handler(?MODULE),
+    ?assertEqual({messages, []}, process_info(self(), messages)).
+
+log(#{meta := #{pid := Pid}, msg := {report, #{label := Label}}}, #{config := #{test := Test, monitors := Monitors}}) ->
+    _ = lists:member(Pid, Monitors) andalso (Test ! {reported, Pid, Label}),
+    ok;
+log(_Event, _Config) ->
+    ok.
 
 engine_that_died_gets_all_monitors_again(Cu) ->
     Ids = ids(?MANY),
