@@ -7,7 +7,7 @@
 -export([find/1, is_monitored/1, claim/6, who/1, set_options/2, release/1, stop/1, stop_process/1, leave/1, monitors/0, all_monitors/0]).
 -export([owned_by/1]).
 %% Monitors that crashed
--export([plan_restart/2]).
+-export([plan_restart/3]).
 %% Inspection
 -export([size/0, listing/2, listing_of/1, words/1, stopping/1, set_trouble/2, trouble/1, counts/0]).
 %% The engine
@@ -119,15 +119,21 @@ take_restart(ProcId, Token) ->
     hb_cron_restarts:cancel(ProcId, Token).
 
 %% @doc A monitor died without a stop: plans its restart. `Pause' returns the pause in ms for a number of crashes;
-%% crashes older than `SettledMs' do not count. `none': it had been stopped, or is no longer the process's monitor.
--spec plan_restart(Monitor :: pid(), {Pause :: fun((pos_integer()) -> non_neg_integer()), SettledMs :: pos_integer()}) ->
+%% crashes older than `SettledMs' do not count. `GoingOn' returns the options with which one that had registered is
+%% restarted. `none': it had been stopped, or is no longer the process's monitor.
+-spec plan_restart(Monitor :: pid(), {Pause :: fun((pos_integer()) -> non_neg_integer()), SettledMs :: pos_integer()},
+                   GoingOn :: fun((hb_cron_options:monitor()) -> hb_cron_options:monitor())) ->
     {ok, ProcId :: binary(), hb_cron_host_logger:logger(), hb_cron_restarts:token(),
      Pause :: non_neg_integer()} | none.
-plan_restart(Monitor, {Pause, Settled}) ->
+plan_restart(Monitor, {Pause, Settled}, GoingOn) ->
     case who(Monitor) of
         {ok, ProcId, Logger, Options} when Options =/= stopping ->
             Ms = Pause(hb_cron_restarts:crashed(ProcId, Monitor, Settled)),
-            Token = hb_cron_restarts:plan(ProcId, {monitor, Options}, Ms),
+            Again = case has_registered(Monitor) of
+                true -> GoingOn(Options);
+                false -> Options
+            end,
+            Token = hb_cron_restarts:plan(ProcId, {monitor, Again}, Ms),
             %% In this order the process counts as monitored at any time.
             Owned = ets:select_delete(?NAMES, [{{ProcId, Monitor, '_', '_'}, [], [true]}]) =:= 1,
             %% A stop may have come before the restart was planned.
@@ -140,6 +146,12 @@ plan_restart(Monitor, {Pause, Settled}) ->
             end;
         _ ->
             none
+    end.
+
+has_registered(Monitor) ->
+    case words(Monitor) of
+        {ok, _, Words} -> hb_cron_status_words:has_registered(Words);
+        none -> false
     end.
 
 %% @doc The process of a monitor, dead or alive, and its options; only the process if it is stopping.

@@ -99,7 +99,8 @@ cut_short(_Reason, _ProcId) ->
 
 crashed(Reason, ProcId, Monitor) ->
     %% The restart is planned first, so that no failure of logging prevents it.
-    case hb_cron_registry:plan_restart(Monitor, {fun hb_cron_restarts:pause/1, ?SETTLED}) of
+    Pausing = {fun hb_cron_restarts:pause/1, ?SETTLED},
+    case hb_cron_registry:plan_restart(Monitor, Pausing, fun hb_cron_options:set_going_on/1) of
         {ok, ProcId, Logger, Token, Pause} ->
             ok = arm(ProcId, Token, Pause, 1),
             hb_cron_host_logger:log(Logger, {error, monitor_crashed, {ProcId, Reason, {again_in_ms, Pause}}});

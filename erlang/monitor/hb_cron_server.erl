@@ -286,7 +286,9 @@ attach(#state{engine = none, leaving = Leaving, proc_id = ProcId, options = Opti
             _ = State#state.ticked andalso hb_process_monitor_nif:poll(Handle),
             _ = State#state.known orelse
                 hb_cron_registration:log_origin(Origin, Start, ProcId, State#state.logger),
-            registered(State#state{engine = Registration, cursor = Start, ticked = false, known = true});
+            %% Restarted, it continues from the checkpoint. Noted beside the row, which is long, and copied to be changed.
+            ok = hb_cron_status_words:set_registered(State#state.words),
+            State#state{engine = Registration, cursor = Start, ticked = false, known = true};
         lost ->
             self() ! lost,
             State;
@@ -295,13 +297,6 @@ attach(#state{engine = none, leaving = Leaving, proc_id = ProcId, options = Opti
     end;
 attach(State) ->
     State.
-
-registered(#state{options = #{registered := true}} = State) ->
-    State;
-registered(#state{proc_id = ProcId, options = Options} = State) ->
-    Registered = hb_cron_options:set_going_on(Options),
-    ok = hb_cron_registry:set_options(ProcId, Registered),
-    State#state{options = Registered}.
 
 %% Fetch again what the old engine delivered and was not acked.
 attach_to_new(#state{engine = {_, _, Ticker}} = State) ->

@@ -1,4 +1,4 @@
-%%% @doc What a monitor publishes about itself, since it cannot be asked during a push. Six words, written by the
+%%% @doc What a monitor publishes about itself, since it cannot be asked during a push. Seven words, written by the
 %%% monitor alone, except for the request to pause and the entry with hb_cron_hung_pushes. Of results it publishes
 %%% only times: anything else would cost something for each of them.
 -module(hb_cron_status_words).
@@ -8,7 +8,7 @@
 -export([push_begins/2, pushed/2, push_ends/1, at_push/1, last_push/1]).
 -export([set_listed/2, is_listed/1]).
 %% The registration with the engine
--export([set_epoch/2, epoch/1]).
+-export([set_epoch/2, epoch/1, set_registered/1, has_registered/1]).
 %% Pausing
 -export([request_pause/1, set_paused/2, pause/1]).
 
@@ -29,10 +29,12 @@
 -define(PAUSE, 5).
 %% Whether hb_cron_hung_pushes checks it.
 -define(LISTED, 6).
+%% Whether it has registered with an engine at any time.
+-define(REGISTERED, 7).
 
 %% @doc Nothing has been pushed, and there is no engine.
 -spec new() -> words().
-new() -> atomics:new(6, [{signed, true}]).
+new() -> atomics:new(7, [{signed, true}]).
 
 -spec push_begins(words(), NowMs :: integer()) -> ok.
 push_begins(Words, Now) -> atomics:put(Words, ?AT_PUSH, Now).
@@ -80,6 +82,13 @@ epoch(Words) ->
         0 -> none;
         Epoch -> Epoch
     end.
+
+%% @doc The monitor has registered with an engine for the first time.
+-spec set_registered(words()) -> ok.
+set_registered(Words) -> atomics:put(Words, ?REGISTERED, 1).
+
+-spec has_registered(words()) -> boolean().
+has_registered(Words) -> atomics:get(Words, ?REGISTERED) =:= 1.
 
 %% @doc Requests a pause. A monitor that has paused stays paused.
 -spec request_pause(words()) -> ok.
