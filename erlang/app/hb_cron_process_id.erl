@@ -7,10 +7,10 @@
 -spec new(term()) -> binary().
 new(Raw) when is_binary(Raw), byte_size(Raw) =:= 32 ->
     Text = base64:encode(Raw),
-    << <<(url_safe(C))>> || <<C>> <= binary:part(Text, 0, 43) >>;
+    compact(<< <<(url_safe(C))>> || <<C>> <= binary:part(Text, 0, 43) >>);
 new(Text) when is_binary(Text) ->
     case is_valid(Text) of
-        true -> Text;
+        true -> compact(Text);
         false -> error({bad_process_id, Text})
     end;
 new(Chars) when is_list(Chars) ->
@@ -22,6 +22,10 @@ new(Chars) when is_list(Chars) ->
     end;
 new(Other) ->
     error({bad_process_id, Other}).
+
+%% A binary that was built byte by byte has room for 256, and a part of a request keeps all of it. The copy lies on the
+%% heap: a quarter of a KB less for each monitor.
+compact(Text) -> binary:copy(Text).
 
 %% @doc Whether a text is a process id of 43 characters.
 -spec is_valid(binary()) -> boolean().

@@ -5,24 +5,27 @@
 %%% their number is bounded; a monitor beyond it has its own copy.
 -module(hb_cron_settings).
 
--export([share/1, get/1]).
+-export([share/1, get/1, literal/1]).
+
+-compile({no_auto_import, [get/1]}).
 
 -export_type([settings/0, shared/0]).
 
 -type settings() :: #{atom() => term()}.
 
--opaque shared() :: {shared, Hash :: binary()} | {own, settings()}.
-%% A reference to settings, which can be sent, stored and compared on one node.
+-opaque shared() :: {shared, Hash :: non_neg_integer()} | {own, settings()}.
+%% A reference to settings, which can be sent, stored and compared on one node. The hash is a small integer, which takes no
+%% memory of its own: a monitor has the reference three times.
 
 %% Enough for nodes whose monitors are configured by a rule. Monitors with individual settings have their own
-%% copies.
--define(MAX_SHARED, 256).
+%% copies. A kind of monitors has two: its settings, and what the checkpoint keeps of its options.
+-define(MAX_SHARED, 512).
 -define(COUNT, {?MODULE, count}).
 
 %% @doc A reference to these settings.
 -spec share(settings()) -> shared().
 share(Settings) ->
-    Hash = erlang:md5(term_to_binary(Settings)),
+    <<Hash:59, _/bits>> = erlang:md5(term_to_binary(Settings)),
     case persistent_term:get({?MODULE, Hash}, none) of
         Settings -> {shared, Hash};
         none -> keep(Hash, Settings);
@@ -55,3 +58,7 @@ count() ->
 -spec get(shared()) -> settings().
 get({shared, Hash}) -> persistent_term:get({?MODULE, Hash});
 get({own, Settings}) -> Settings.
+
+%% @doc The same settings, which take no memory of the caller's heap if they are shared.
+-spec literal(settings()) -> settings().
+literal(Settings) -> get(share(Settings)).

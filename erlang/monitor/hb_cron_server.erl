@@ -14,6 +14,8 @@
 -define(DURABLE_LIMIT, 60000).
 %% How long a monitor waits that must not push at present, in ms: less than the time in which a database recovers.
 -define(HELD, 200).
+%% From which time between two ticks on a heap is worth collecting after each, in ms.
+-define(RARE, 5000).
 %% The first and the longest pause after a part that was too large for the heap, in ms.
 -define(REFUSED_BACKOFF, {1000, 300000}).
 
@@ -100,8 +102,8 @@ init({ProcId, Given}) ->
             State = #state{
                 proc_id = ProcId, options = Options, logger = Logger, cursor = Cursor,
                 pushing_with = hb_cron_push_loop:new(ProcId, Logger, Push, Options, Words, Works),
-                retrying = hb_cron_retry:new(Settings), words = Words, tree = tree(ProcId, Options),
-                leaving = maps:from_list([{monitor(process, Pid), Pid} || Pid <- Leaving])
+                retrying = hb_cron_retry:new(), words = Words, tree = tree(ProcId, Options),
+                leaving = watched(Leaving)
             },
             log(ok, started_monitor, {ProcId, Rate, Cursor}, State),
             %% It is idle for most of its life: drops what starting left on its heap.
@@ -112,6 +114,10 @@ init({ProcId, Given}) ->
         cancelled ->
             ignore
     end.
+
+%% Nearly always empty: a literal.
+watched([]) -> #{};
+watched(Leaving) -> maps:from_list([{monitor(process, Pid), Pid} || Pid <- Leaving]).
 
 %% The engine has registered with a logger of its own when that was started.
 register_engine(#{logger := Logger, own_logger := true}, Logger) -> ok;
@@ -148,7 +154,7 @@ with_logger(Given) ->
 own_logger(Options) ->
     case hb_cron_host_logger:start() of
         undefined -> Options#{logger := undefined};
-        Logger -> Options#{logger := Logger, own_logger => true}
+        Logger -> hb_cron_options:set_own_logger(Logger, Options)
     end.
 
 %% @private
@@ -222,9 +228,16 @@ tick(#state{retry = Retry} = State) when Retry =/= none ->
     _ = erlang:cancel_timer(Retry),
     {noreply, try_again(State#state{retry = none})};
 tick(#state{engine = {Handle, _, _}} = State) ->
-    {noreply, State#state{ticked = hb_process_monitor_nif:poll(Handle) =:= stopped}};
+    polled(State#state{ticked = hb_process_monitor_nif:poll(Handle) =:= stopped});
 tick(#state{engine = none} = State) ->
     {noreply, State#state{ticked = true}}.
+
+%% Most polls find nothing. If the next tick is far away, the heap is collected again, which takes half of the memory of an
+%% idle monitor: waking it had tripled its heap.
+polled(#state{part = none, pushing = false, options = #{rate := Rate}} = State) when Rate >= ?RARE ->
+    {noreply, State, hibernate};
+polled(State) ->
+    {noreply, State}.
 
 %% Ends once every ack is durable.
 stop(State) ->
@@ -428,10 +441,10 @@ accepted(#state{} = State) ->
     State#state{refused = 0}.
 
 %% What is left of the next result replaces it.
-failed(Reason, Left, Host, #state{part = {Seq, [Result | Rest], EndsPage}, pushing_with = With} = State) ->
+failed(Reason, Left, Host, #state{part = {Seq, [Result | Rest], EndsPage}, pushing_with = With, options = Options} = State) ->
     WorksSince = fun(Since) -> hb_cron_push_loop:works_since(Since, With) end,
     {Failures, Decision} =
-        hb_cron_retry:failed(Result, {Left, Host}, now_ms(), WorksSince, State#state.retrying),
+        hb_cron_retry:failed(Result, {Left, Host}, now_ms(), WorksSince, hb_cron_options:settings(Options), State#state.retrying),
     _ = hb_cron_retry_policy:is_reported(Failures) andalso
         log(error, push_failed, {State#state.proc_id, maps:get(<<"cursor">>, Left), Reason, Failures}, State),
     _ = Host =:= broken andalso hb_cron_registry:set_host_fault(hb_cron_sys_status:reason(Reason)),

@@ -19,7 +19,12 @@ settings_beyond_the_shared_ones_are_returned_unchanged_test() ->
     All = [#{number => N} || N <- lists:seq(1, 1000)],
     Before = maps:get(count, persistent_term:info()),
     Shared = [?SETTINGS:share(Settings) || Settings <- All],
-    ?assert(maps:get(count, persistent_term:info()) - Before =< 257),
+    ?assert(maps:get(count, persistent_term:info()) - Before =< 513),
     ?assertEqual(All, [?SETTINGS:get(One) || One <- Shared]),
     %% Shared settings stay shared.
     ?assertEqual(Shared, [?SETTINGS:share(Settings) || Settings <- All]).
+
+settings_as_a_literal_take_no_memory_of_the_heap_test() ->
+    Settings = #{cron_timeout => 8, cron_node => [<<"http://one:1">>]},
+    ?assertEqual(Settings, ?SETTINGS:literal(Settings)),
+    ?assertEqual(0, erts_debug:size_shared(?SETTINGS:literal(Settings))).
