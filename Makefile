@@ -1,12 +1,11 @@
 # All commands of the project. Begin with `make demo` and `make test`.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup nif vendor compile run demo demo-cluster test test-rust check-erlang eunit-1 eunit-2 test-all edoc test-checkout test-reproducible test-otp27 test-otp29 test-standalone crashtest clustertest stress simulate audit coverage fairness soak abuse prometheus docs page valgrind browser aoconnect miri fuzz bench install uninstall verify dist clean
+.PHONY: help setup nif vendor compile run demo demo-cluster test test-rust check-erlang eunit-1 eunit-2 test-all edoc test-checkout test-reproducible test-otp27 test-otp29 test-standalone crashtest clustertest stress simulate audit coverage fairness soak abuse prometheus docs page valgrind browser aoconnect miri fuzz bench install uninstall verify dist release clean
 
 CARGO  ?= cargo
-REBAR  ?= rebar3
-# The jobs of `make test` are for its parts alone: rebar3's hooks and scripts run make, too.
-unexport MAKEFLAGS
+# The jobs of `make test` are for its parts alone: rebar3's hook runs make, too.
+REBAR  ?= env -u MAKEFLAGS rebar3
 # Runs Erlang with the tests and their support modules on the code path.
 TESTED := $(CURDIR)/_build/test/lib/hb_process_monitor
 RUN    := $(REBAR) as test compile && erl -noshell -pa $(TESTED)/ebin $(TESTED)/test $(TESTED)/test/*/ $(TESTED)/test/*/*/
@@ -88,6 +87,7 @@ test-all: test ## test and all slow checks: other OTPs, stress, crashes, simulat
 	@$(MAKE) --no-print-directory test-otp27
 	@$(MAKE) --no-print-directory test-otp29
 	@$(MAKE) --no-print-directory test-standalone
+	@$(MAKE) --no-print-directory release VERSION=$$(sed -n 's/^version = "\(.*\)"$$/\1/p' Cargo.toml) DRY=yes
 	@$(MAKE) --no-print-directory stress
 	@$(MAKE) --no-print-directory crashtest KILLS=200
 	@./scripts/setup.sh pgbouncer && $(CARGO) test --locked --package cron_postgres --test server pooler
@@ -236,6 +236,9 @@ verify: ## show what is installed in the RELEASE, whether it loads, and what it 
 dist: compile ## make a tarball that installs without Rust, rebar3 and make: _build/dist/
 	@./scripts/runtime.sh _build/runtime
 	@./scripts/dist.sh _build/default/lib/hb_process_monitor _build/dist _build/runtime
+
+release: setup ## check a version, test it, and leave its tarball, sums and notes in _build/release: VERSION=, DRY=yes
+	@DRY='$(DRY)' ./scripts/prepare.sh '$(VERSION)'
 
 clean: ## remove everything that was built
 	@rm -rf target _build priv doc
