@@ -31,11 +31,11 @@
     hb_cron_push_notes, hb_cron_recorder, hb_cron_redelivery, hb_cron_registration, hb_cron_registry,
     hb_cron_restarter, hb_cron_restarts, hb_cron_retry, hb_cron_retry_policy, hb_cron_router,
     hb_cron_run_state, hb_cron_schedule, hb_cron_secret, hb_cron_server, hb_cron_settings, hb_cron_spawn,
-    hb_cron_stand_in, hb_cron_stand_ins, hb_cron_standalone, hb_cron_standalone_arguments,
-    hb_cron_standalone_push, hb_cron_standalone_status, hb_cron_start, hb_cron_start_all,
-    hb_cron_status_words, hb_cron_stop, hb_cron_sup, hb_cron_supervisor_child, hb_cron_sys_status,
-    hb_cron_table, hb_cron_tag_reader, hb_cron_totals, hb_cron_transfer, hb_cron_unstarted,
-    hb_process_monitor, hb_process_monitor_log_format, hb_process_monitor_nif
+    hb_cron_stand_in, hb_cron_stand_in_check, hb_cron_stand_ins, hb_cron_standalone,
+    hb_cron_standalone_arguments, hb_cron_standalone_push, hb_cron_standalone_status, hb_cron_start,
+    hb_cron_start_all, hb_cron_status_words, hb_cron_stop, hb_cron_sup, hb_cron_supervisor_child,
+    hb_cron_sys_status, hb_cron_table, hb_cron_tag_reader, hb_cron_totals, hb_cron_transfer,
+    hb_cron_unstarted, hb_process_monitor, hb_process_monitor_log_format, hb_process_monitor_nif
 ]).
 
 %% @doc All modules of the application. The last one is loaded last.
@@ -81,7 +81,7 @@ specification() ->
                       hb_cron_dashboard_sup, hb_cron_dashboard_guard,
                       hb_cron_device_registration, hb_cron_device_replay,
                       hb_cron_cluster_sup, hb_cron_recorder, hb_cron_stand_ins,
-                      hb_cron_ownership, hb_cron_listener_sup,
+                      hb_cron_ownership, hb_cron_stand_in_check, hb_cron_listener_sup,
                       hb_cron_listener, hb_cron_listener_replay]},
         {mod, {hb_cron_app, []}},
         {applications, [kernel, stdlib]}

@@ -11,6 +11,7 @@
                  | {ended, ProcId :: binary(), Generation :: integer()}
                  | {set_options, ProcId :: binary(), Generation :: integer(), Options :: binary()}
                  | {find, [ProcId :: binary()]}
+                 | marks
                  | {tidy, Before :: non_neg_integer()}
                  | {letters, ProcId :: binary(), After :: non_neg_integer(), {Letters :: pos_integer(), Bytes :: pos_integer()}}
                  | {letter | redeliver | discard, ProcId :: binary(), Id :: pos_integer()}
@@ -21,6 +22,7 @@
 %% `stop', `tick', `ended', `settle', `tidy' `ok'
 %% `forget', `set_options', `discard' `ok', or `{error, not_found}' if there was nothing to change
 %% `find' `{ok, [process_row()]}'
+%% `marks' `{ok, [{Shard, Mark}]}': the number of the last change in each shard in which something ever changed
 %% `letters' `{ok, [Letter], More, All}'
 %% `letter' `{ok, Letter, IsWished}' or `{error, not_found}'
 %% `redeliver' `{ok, Wish}' or `{error, not_found}'

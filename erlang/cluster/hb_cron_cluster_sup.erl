@@ -1,5 +1,5 @@
 %%% @doc The part of the supervision tree that a cluster needs: the recorder of starts, the supervisor of the stand-ins,
-%%% and the process that starts and stops monitors. Outside a cluster it does not run.
+%%% the process that starts and stops monitors, and the check of stand-ins. Outside a cluster it does not run.
 -module(hb_cron_cluster_sup).
 -behaviour(supervisor).
 
@@ -22,5 +22,6 @@ init([]) ->
     {ok, {#{strategy => one_for_one, intensity => 10, period => 10}, [
         #{id => recorder, start => {hb_cron_recorder, start_link, []}},
         #{id => stand_ins, start => {hb_cron_stand_ins, start_link, []}, type => supervisor, shutdown => infinity},
-        #{id => ownership, start => {hb_cron_ownership, start_link, []}}
+        #{id => ownership, start => {hb_cron_ownership, start_link, []}},
+        #{id => stand_in_check, start => {hb_cron_stand_in_check, start_link, []}}
     ]}}.

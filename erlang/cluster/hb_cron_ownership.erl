@@ -20,8 +20,6 @@
 
 %% How many monitors are started before messages are read again.
 -define(SLICE, 50).
-%% How often processes with a stand-in are looked for in the database, in ms.
--define(STAND_INS_EVERY, 5000).
 %% How often a request that failed is repeated, and a host node that leaves looks for the database, in ms.
 -define(REPEAT, 1000).
 
@@ -72,7 +70,6 @@ init([]) -> {ok, #state{}, {continue, attach}}.
 -spec handle_continue(attach, #state{}) -> {noreply, #state{}}.
 handle_continue(attach, State) ->
     with_engine(fun hb_process_monitor_nif:cluster_attach/1),
-    _ = erlang:send_after(?STAND_INS_EVERY, self(), check_stand_ins),
     _ = erlang:send_after(?REPEAT, self(), repeat),
     _ = erlang:send_after(?TIDY_EVERY, self(), tidy),
     {noreply, State}.
@@ -139,10 +136,6 @@ handle_info(check_confirmed, #state{leaving = From} = State) ->
 handle_info(tidy, State) ->
     _ = spawn(fun hb_cron_ownership_jobs:tidy/0),
     _ = erlang:send_after(?TIDY_EVERY, self(), tidy),
-    {noreply, State};
-handle_info(check_stand_ins, State) ->
-    _ = spawn(fun hb_cron_ownership_jobs:check_stand_ins/0),
-    _ = erlang:send_after(?STAND_INS_EVERY, self(), check_stand_ins),
     {noreply, State};
 handle_info(_Stray, State) ->
     {noreply, State}.

@@ -2,10 +2,7 @@
 %%% resumed, and what the database must know is sent in a process of its own.
 -module(hb_cron_ownership_jobs).
 
--export([start_all/1, set_paused/3, record_end/2, redeliver/4, check_stand_ins/0, tidy/0]).
-
-%% How many processes with a stand-in are looked for at a time.
--define(STAND_INS, 500).
+-export([start_all/1, set_paused/3, record_end/2, redeliver/4, tidy/0]).
 
 %% @doc Starts the monitors of processes with the options that the database has. A monitor polls at once if a caller has
 %% ever requested that: the request may be as new as the start.
@@ -84,22 +81,3 @@ tidy() ->
     end,
     _ = hb_cron_cluster_request:call({tidy, Before}),
     ok.
-
-%% @doc Ends the stand-ins of processes that are not monitored any more.
--spec check_stand_ins() -> ok.
-check_stand_ins() -> check_stand_ins(<<>>).
-
-check_stand_ins(After) ->
-    case hb_cron_stand_ins:processes(After, ?STAND_INS) of
-        done ->
-            ok;
-        {ProcIds, Last} ->
-            _ = case ProcIds =/= [] andalso hb_cron_cluster_request:call({find, ProcIds}) of
-                {ok, Rows} ->
-                    Watched = [ProcId || #{process := ProcId, watched := true} <- Rows],
-                    lists:foreach(fun hb_cron_stand_ins:gone/1, ordsets:subtract(ProcIds, ordsets:from_list(Watched)));
-                _ ->
-                    ok
-            end,
-            check_stand_ins(Last)
-    end.

@@ -2,7 +2,7 @@
 %%% monitors, perhaps this one: the monitor itself ends at a hand-over, although the process is still monitored. It
 %%% records the start, passes `tick' and `stop' on, and ends once the process is not monitored any more.
 %%%
-%%% {@link hb_cron_stand_ins} finds stand-ins. {@link hb_cron_ownership} has those end whose processes were stopped on
+%%% {@link hb_cron_stand_ins} finds stand-ins. {@link hb_cron_stand_in_check} has those end whose processes were stopped on
 %%% another host node.
 -module(hb_cron_stand_in).
 -behaviour(gen_server).

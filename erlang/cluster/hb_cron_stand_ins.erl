@@ -3,10 +3,12 @@
 -module(hb_cron_stand_ins).
 -behaviour(supervisor).
 
--export([create/0, start_link/0, start/3, start_once/3, find/1, process_of/1, processes/2, claim/3, recorded/1, is_recorded/1, leave/2, stop/1, gone/1]).
+-export([create/0, start_link/0, start/3, start_once/3, find/1, process_of/1, claim/3, recorded/1, is_recorded/1, to_check/1, checked/1,
+         leave/2, stop/1, gone/1]).
 -export([init/1]).
 
-%% {ProcId, StandIn, Logger, IsRecorded} and {StandIn, ProcId}. All pids come before all binaries.
+%% {ProcId, StandIn, Logger, Stage, Shard} and {StandIn, ProcId}. The stage: `unrecorded', the start is not in the database;
+%% `unchecked', it is; `checked', the process was monitored at a check since then.
 -define(TABLE, hb_cron_stand_ins).
 
 %% @doc Creates the table; the caller owns it.
@@ -64,7 +66,7 @@ logger_of(ProcId, StandIn) ->
 -spec find(ProcId :: binary()) -> {ok, {StandIn :: pid(), hb_cron_host_logger:logger()}} | none.
 find(ProcId) ->
     case ets:lookup(?TABLE, ProcId) of
-        [{_, StandIn, Logger, _}] ->
+        [{_, StandIn, Logger, _, _}] ->
             case is_process_alive(StandIn) of
                 true -> {ok, {StandIn, Logger}};
                 false -> ok = leave(ProcId, StandIn), none
@@ -83,39 +85,45 @@ process_of(StandIn) ->
         error:badarg -> none
     end.
 
-%% @doc At most so many processes with a stand-in, in the order of their ids, after one, and the last process that was
-%% looked at; `<<>>' comes before all. Without those whose start is not recorded.
--spec processes(After :: binary(), Limit :: pos_integer()) -> {[ProcId :: binary()], Last :: binary()} | done.
-processes(After, Limit) -> processes(ets:next(?TABLE, After), Limit, [], done).
-
-processes('$end_of_table', _Limit, [], done) -> done;
-processes(ProcId, Limit, Found, Last) when ProcId =:= '$end_of_table'; Limit =:= 0 -> {lists:reverse(Found), Last};
-processes(ProcId, Limit, Found, _Last) ->
-    Next = case is_recorded(ProcId) of true -> [ProcId | Found]; false -> Found end,
-    processes(ets:next(?TABLE, ProcId), Limit - 1, Next, ProcId).
-
 %% @doc Makes a process the stand-in of `ProcId', unless there is one.
 -spec claim(ProcId :: binary(), StandIn :: pid(), hb_cron_host_logger:logger()) -> boolean().
 claim(ProcId, StandIn, Logger) ->
-    ets:insert_new(?TABLE, [{ProcId, StandIn, Logger, false}, {StandIn, ProcId}]).
+    ets:insert_new(?TABLE, [{ProcId, StandIn, Logger, unrecorded, hb_process_monitor_nif:cluster_shard(ProcId)},
+                           {StandIn, ProcId}]).
 
 %% @doc The start of a process is in the database.
 -spec recorded(ProcId :: binary()) -> ok.
 recorded(ProcId) ->
-    _ = ets:update_element(?TABLE, ProcId, {4, true}),
+    _ = ets:update_element(?TABLE, ProcId, {4, unchecked}),
     ok.
 
 %% @doc Whether it is. A process without a stand-in on this host node was started by another one.
 -spec is_recorded(ProcId :: binary()) -> boolean().
 is_recorded(ProcId) ->
-    try ets:lookup_element(?TABLE, ProcId, 4)
+    try ets:lookup_element(?TABLE, ProcId, 4) =/= unrecorded
     catch error:badarg -> true
     end.
+
+%% @doc The processes to be looked for: those of these shards, and those that were not checked since their start was
+%% recorded.
+-spec to_check(#{Shard :: non_neg_integer() => term()}) -> [ProcId :: binary()].
+to_check(Shards) ->
+    ets:select(?TABLE, [{{'$1', '_', '_', '$2', '$3'},
+                         [{'=/=', '$2', unrecorded},
+                          {'orelse', {'=:=', '$2', unchecked}, {is_map_key, '$3', {const, Shards}}}],
+                         ['$1']}]).
+
+%% @doc A process is monitored. A stand-in that has just replaced that of the check is left.
+-spec checked(ProcId :: binary()) -> ok.
+checked(ProcId) ->
+    Checked = [{{ProcId, '$1', '$2', unchecked, '$3'}, [], [{{{const, ProcId}, '$1', '$2', checked, '$3'}}]}],
+    _ = ets:select_replace(?TABLE, Checked),
+    ok.
 
 %% @doc A stand-in ends.
 -spec leave(ProcId :: binary(), StandIn :: pid()) -> ok.
 leave(ProcId, StandIn) ->
-    true = ets:match_delete(?TABLE, {ProcId, StandIn, '_', '_'}),
+    true = ets:match_delete(?TABLE, {ProcId, StandIn, '_', '_', '_'}),
     true = ets:delete(?TABLE, StandIn),
     ok.
 

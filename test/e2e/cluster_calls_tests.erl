@@ -25,6 +25,8 @@ all_test_() ->
             fun dead_letter_is_redelivered/1,
             fun redelivery_that_fails_says_why/1,
             fun dead_letter_is_discarded/1,
+            fun stand_in_ends_if_its_process_is_stopped_elsewhere/1,
+            fun stand_in_of_an_earlier_stop_ends_at_its_first_check/1,
             fun application_that_stops_hands_over_and_goes_on/1,
             fun application_without_its_database_stops/1,
             fun monitor_that_is_killed_is_restarted/1,
@@ -214,6 +216,37 @@ dead_letter_is_discarded(Cu) ->
     ok = hb_process_monitor:discard(Id, 1),
     ?assertEqual([], letters(Id)),
     ?assertEqual({error, not_found}, hb_process_monitor:discard(Id, 1)).
+
+%% Another host node changes the database alone.
+stand_in_ends_if_its_process_is_stopped_elsewhere(Cu) ->
+    [Stopped, Left] = [harness:proc_id(), harness:proc_id()],
+    [StandIn, Other] = [start_and_push(Cu, Id, 1) || Id <- [Stopped, Left]],
+    ok = check_stand_ins(),
+    ok = check_stand_ins(),
+    ?assertEqual([], hb_cron_stand_ins:to_check(#{})),
+    ok = hb_cron_cluster_request:call({stop, Stopped}),
+    ok = check_stand_ins(),
+    harness:eventually(fun() -> not is_process_alive(StandIn) end),
+    ?assert(is_process_alive(Other)).
+
+%% The mark of the shard is the same in both checks: the start was not recorded at the first one, as far as this host node
+%% knew.
+stand_in_of_an_earlier_stop_ends_at_its_first_check(Cu) ->
+    Id = harness:proc_id(),
+    StandIn = start_and_push(Cu, Id, 1),
+    true = ets:update_element(hb_cron_stand_ins, Id, {4, unrecorded}),
+    ok = hb_cron_cluster_request:call({stop, Id}),
+    ok = check_stand_ins(),
+    ?assert(is_process_alive(StandIn)),
+    ok = hb_cron_stand_ins:recorded(Id),
+    ok = check_stand_ins(),
+    harness:eventually(fun() -> not is_process_alive(StandIn) end).
+
+%% Returns once the stand-ins were checked.
+check_stand_ins() ->
+    hb_cron_stand_in_check ! check,
+    _ = sys:get_state(hb_cron_stand_in_check),
+    ok.
 
 application_that_stops_hands_over_and_goes_on(Cu) ->
     Id = harness:proc_id(),

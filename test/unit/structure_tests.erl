@@ -102,7 +102,8 @@ application_registers_the_names_it_declares_test_() ->
                               application:get_application(Pid) =:= {ok, hb_process_monitor},
                               %% OTP's httpd names its own processes.
                               not lists:prefix("httpd_", atom_to_list(Name))],
-        InClusters = [hb_cron_cluster_sup, hb_cron_recorder, hb_cron_stand_ins, hb_cron_ownership],
+        InClusters = [hb_cron_cluster_sup, hb_cron_recorder, hb_cron_stand_ins, hb_cron_ownership,
+                      hb_cron_stand_in_check],
         OfListeners = [hb_cron_listener_sup, hb_cron_listener, hb_cron_listener_replay],
         same(Registered ++ InClusters ++ OfListeners, proplists:get_value(registered, Specified))
     end]} end}.

@@ -38,6 +38,12 @@ pub(crate) async fn list(
     on.read(listing::LIST, &values).await?.iter().map(located).collect()
 }
 
+/// The marks of the shards in which something ever changed.
+pub(crate) async fn marks(on: &Connection) -> Answer<Vec<(i32, i64)>> {
+    let rows = on.read(listing::MARKS, &[]).await?;
+    rows.iter().map(|row| Ok((get(row, 0)?, get(row, 1)?))).collect()
+}
+
 fn located(row: &Row) -> Answer<Located> {
     let owner: Option<Uuid> = get(row, 11)?;
     let name: Option<String> = get(row, 12)?;

@@ -78,6 +78,8 @@ pub enum Request {
     CountLetters,
     /// Find processes. The answer is [`Answer::Processes`], in order, without those that are not known.
     Find(Vec<ProcessId>),
+    /// Read the marks of the shards. The answer is [`Answer::Marks`].
+    Marks,
     /// List processes in order. The answer is [`Answer::Processes`].
     List {
         /// From the one after this on.
@@ -166,6 +168,8 @@ pub enum Answer {
     },
     /// Processes.
     Processes(Vec<Located>),
+    /// Shards with the number of the last change in each.
+    Marks(Vec<(i32, i64)>),
     /// The nodes and the totals.
     Cluster(Vec<NodeRow>, Totals),
 }

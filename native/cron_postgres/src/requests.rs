@@ -83,6 +83,7 @@ async fn perform(
         Request::List { after, processes } => {
             return Ok(Answer::Processes(listing::list(on, me, *after, *processes).await?));
         }
+        Request::Marks => return Ok(Answer::Marks(listing::marks(on).await?)),
         Request::Cluster => {
             let (nodes, totals) = listing::cluster(on).await?;
             return Ok(Answer::Cluster(nodes, totals));

@@ -106,6 +106,7 @@ mod atoms {
         stop,
         left,
         find,
+        marks,
         forget,
         start,
         add,

@@ -21,6 +21,9 @@ pub const FIND: &str = located!("WHERE p.process = ANY ($2::text[]) ORDER BY p.p
 /// Lists at most `$3` processes in order, from the one after `$2` on, for node `$1`.
 pub const LIST: &str = located!("WHERE p.process > $2 COLLATE \"C\" ORDER BY p.process LIMIT $3");
 
+/// The marks of the shards in which something ever changed.
+pub const MARKS: &str = "SELECT shard, mark FROM hb_cron.shard WHERE mark <> 0";
+
 /// All nodes, each with the number of its shards.
 pub const NODES: &str = "\
 SELECT n.incarnation, n.name, n.beat, n.leaving, count(s.shard)

@@ -43,6 +43,7 @@ const STATEMENTS: &[(&str, &str)] = &[
     ("owned", letters::OWNED),
     ("find", listing::FIND),
     ("list", listing::LIST),
+    ("marks", listing::MARKS),
     ("nodes", listing::NODES),
     ("layout", schema::READ_LAYOUT),
 ];

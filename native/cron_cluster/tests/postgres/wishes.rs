@@ -124,6 +124,18 @@ fn letters_of_owned_shards_are_counted() {
 }
 
 #[test]
+fn marks_are_those_of_the_last_changes() {
+    let mut world = World::new();
+    assert_eq!(world.other.run("EXECUTE marks_"), "7|1");
+    world.other.run("EXECUTE stop_('p', 7, 12, 9)");
+    world.other.run("EXECUTE start_('{q}', '{8}', 13, array[''::bytea], '{1}', 5)");
+    let marks = world.other.run("EXECUTE marks_");
+    let mut marks: Vec<&str> = marks.lines().collect();
+    marks.sort_unstable();
+    assert_eq!(marks, ["7|12", "8|13"]);
+}
+
+#[test]
 fn process_is_found_with_the_node_that_owns_it() {
     let mut world = World::new();
     world.other.run("EXECUTE start_('{q}', '{8}', 3, array[''::bytea], '{1}', 5)");

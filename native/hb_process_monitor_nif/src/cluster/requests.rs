@@ -74,8 +74,11 @@ fn start(process: ProcessId, options: Vec<u8>, position: &Position, leaves: bool
     Start { process, options, position: encode_position(position), known }
 }
 
-/// Reads a request: a tuple of its name, a process, and more.
+/// Reads a request: `marks`, or a tuple of its name, a process, and more.
 fn read(term: Term<'_>) -> NifResult<Request> {
+    if term.decode::<Atom>().is_ok_and(|name| name == atoms::marks()) {
+        return Ok(Request::Marks);
+    }
     let parts = get_tuple(term)?;
     let [name, process, rest @ ..] = parts.as_slice() else { return Err(Error::BadArg) };
     let name: Atom = name.decode()?;
@@ -134,6 +137,7 @@ fn answer_term<'a>(env: Env<'a>, form: Form, answer: &Answer) -> Term<'a> {
         (Form::Done, Answer::Changed(_)) | (_, Answer::Changed(true)) => ok(),
         (_, Answer::Changed(false) | Answer::Wished(None)) => not_found(),
         (_, Answer::ChangedEach(each)) => (atoms::ok(), each).encode(env),
+        (_, Answer::Marks(marks)) => (atoms::ok(), marks).encode(env),
         (_, Answer::Wished(Some(wish))) => (atoms::ok(), wish).encode(env),
         (_, Answer::Wish(state)) => (atoms::ok(), wish_term(env, state)).encode(env),
         (Form::OneLetter, Answer::Letters { letters, .. }) => match letters.as_slice() {
