@@ -1,7 +1,7 @@
 # All commands of the project. Begin with `make demo` and `make test`.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup nif vendor compile run demo demo-cluster test test-rust check-erlang eunit-1 eunit-2 test-all edoc test-checkout test-reproducible test-otp27 test-otp29 test-standalone crashtest clustertest stress simulate audit coverage fairness soak abuse prometheus docs page valgrind browser aoconnect miri fuzz bench install uninstall verify dist release clean
+.PHONY: help setup nif vendor compile run demo demo-cluster test test-rust check-erlang eunit-1 eunit-2 eunit-3 test-all edoc test-checkout test-reproducible test-otp27 test-otp29 test-standalone crashtest clustertest stress simulate audit coverage fairness soak abuse prometheus docs page valgrind browser aoconnect miri fuzz bench install uninstall verify dist release clean
 
 CARGO  ?= cargo
 # The jobs of `make test` are for its parts alone: rebar3's hook runs make, too.
@@ -29,7 +29,7 @@ compile: ## build everything: _build/default/lib/hb_process_monitor
 
 # Most tests wait more than they compute, so the parts run side by side. Each prints its output when it has ended.
 test: setup ## all checks that every commit must pass; under 20 minutes on a clean clone
-	@$(MAKE) --no-print-directory --jobs=4 --output-sync=line test-rust check-erlang eunit-1 eunit-2
+	@$(MAKE) --no-print-directory --jobs=5 --output-sync=line test-rust check-erlang eunit-1 eunit-2 eunit-3
 	@$(MAKE) --no-print-directory test-checkout
 
 test-rust: setup ## the checks and tests of the Rust crates
@@ -43,10 +43,10 @@ check-erlang: setup ## the checks of the Erlang modules without running them
 	@$(REBAR) dialyzer
 	@$(MAKE) --no-print-directory edoc
 
-# What `rebar3 eunit` tests, in two halves. Each has every second module, and a build of its own.
-eunit-1 eunit-2: setup
-	@echo "$@: one half of rebar3 eunit" && REBAR_BASE_DIR=_build/$@ $(REBAR) eunit --module=$$(ls test/*/*_tests.erl | \
-	  awk -F/ -v half=$(@:eunit-%=%) 'NR % 2 == half % 2 { sub(/[.]erl$$/, "", $$NF); print $$NF }' | paste -sd,)
+# What `rebar3 eunit` tests, in three parts. Each has every third module, and a build of its own.
+eunit-1 eunit-2 eunit-3: setup
+	@echo "$@: a third of rebar3 eunit" && REBAR_BASE_DIR=_build/$@ $(REBAR) eunit --module=$$(ls test/*/*_tests.erl | \
+	  awk -F/ -v part=$(@:eunit-%=%) 'NR % 3 == part % 3 { sub(/[.]erl$$/, "", $$NF); print $$NF }' | paste -sd,)
 
 # rebar3 prints warnings of edoc, but succeeds.
 edoc: ## build the Erlang reference into doc/; a warning is an error

@@ -2,6 +2,8 @@
 -module(endpoint_tests).
 -include_lib("eunit/include/eunit.hrl").
 
+eunit_wrapper_(Tests) -> deadline:each(Tests).
+
 port_alone_is_of_loopback_test() ->
     ?assertEqual({ok, {{127, 0, 0, 1}, 8735}}, hb_cron_endpoint:parse(8735)).
 
