@@ -4,6 +4,8 @@
 %%% Answers use no 404 and no 500, which HyperBEAM replaces by pages of its own.
 -module(hb_cron_device).
 
+-import(hb_cron_device_access, [refuse/2]).
+
 -export([keys/0, answer/2]).
 
 -export_type([answer/0]).
@@ -172,6 +174,3 @@ letter(Params) ->
         {ok, Id} -> Id;
         error -> refuse(400, [<<"`letter` is not the number of a dead letter.">>])
     end.
-
--spec refuse(400..599, iodata()) -> no_return().
-refuse(Status, Text) -> throw({refused, Status, iolist_to_binary(Text)}).

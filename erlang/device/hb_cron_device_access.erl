@@ -6,7 +6,7 @@
 
 -import(hb_cron_host_calls, [call/3]).
 
--export([to_read/2, to_change/2, claim/1, role/1, operator/0]).
+-export([to_read/2, to_change/2, claim/1, role/1, operator/0, refuse/2]).
 
 -export_type([request/0, role/0, refusal/0]).
 
@@ -16,7 +16,7 @@
 %% `params': of a signed message only the values that are signed. `id': the same for all forms of the message.
 
 -type refusal() :: {refused, Status :: 400..599, Text :: binary()}.
-%% What this module throws.
+%% What this module throws, and those that answer a request.
 
 %% How far the time of a message may be from the node's clock, in ms.
 -define(WINDOW, 300000).
@@ -126,5 +126,6 @@ claim(#{id := Id, time := Time}) ->
         {error, not_durable} -> refuse(503, [<<"The message cannot be noted as used, so nothing was done.">>])
     end.
 
+%% @doc Throws a refusal.
 -spec refuse(400..599, iodata()) -> no_return().
 refuse(Status, Text) -> throw({refused, Status, iolist_to_binary(Text)}).

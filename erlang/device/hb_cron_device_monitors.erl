@@ -6,6 +6,8 @@
 %%% effect, and throws a refusal if the request was used before.
 -module(hb_cron_device_monitors).
 
+-import(hb_cron_device_access, [refuse/2]).
+
 -export([start/4, stop/2, may_concern/2]).
 
 -type claim() :: fun(() -> ok).
@@ -63,6 +65,3 @@ may_concern(ProcId, {address, Address}) ->
     ok;
 may_concern(_ProcId, _Role) ->
     ok.
-
--spec refuse(400..599, iodata()) -> no_return().
-refuse(Status, Text) -> throw({refused, Status, iolist_to_binary(Text)}).

@@ -7,6 +7,8 @@
 -module(hb_cron_listener_web).
 -behaviour(httpd_custom_api).
 
+-import(hb_cron_device_access, [refuse/2]).
+
 -export([max_bytes/0]).
 %% For httpd
 -export([do/1]).
@@ -119,6 +121,3 @@ claim(#{id := Id}) ->
         {error, too_many} -> refuse(429, <<"Too many items at present.">>);
         {error, not_durable} -> refuse(503, <<"The item cannot be noted as used, so nothing was done.">>)
     end.
-
--spec refuse(400..599, binary()) -> no_return().
-refuse(Status, Text) -> throw({refused, Status, Text}).

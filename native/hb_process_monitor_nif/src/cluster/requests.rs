@@ -60,18 +60,16 @@ fn starts(list: Term<'_>, leaves: bool) -> NifResult<Vec<Start>> {
     let read =
         |(process, options, cursor): (Binary<'_>, Binary<'_>, Term<'_>)| -> NifResult<Start> {
             let process = ProcessId::new(&process).ok_or(Error::BadArg)?;
-            Ok(start(process, options.to_vec(), &position(cursor)?, leaves))
+            let position = position(cursor)?;
+            let known = match position {
+                _ if leaves => Known::Leave,
+                Position::Unresolved => Known::Continue,
+                _ => Known::Restart,
+            };
+            let position = encode_position(&position);
+            Ok(Start { process, options: options.to_vec(), position, known })
         };
     starts.into_iter().map(read).collect()
-}
-
-fn start(process: ProcessId, options: Vec<u8>, position: &Position, leaves: bool) -> Start {
-    let known = match position {
-        _ if leaves => Known::Leave,
-        Position::Unresolved => Known::Continue,
-        _ => Known::Restart,
-    };
-    Start { process, options, position: encode_position(position), known }
 }
 
 /// Reads a request: `marks`, or a tuple of its name, a process, and more.
