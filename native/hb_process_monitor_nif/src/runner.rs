@@ -51,6 +51,8 @@ pub(crate) struct Runner {
     pace: Pace,
     /// When the last step began.
     stepped: Instant,
+    /// When ticks were last sent.
+    ticked: Instant,
     /// CU hosts whose breakers are open, and since when.
     open_breakers: FxHashMap<String, Instant>,
 }
@@ -67,6 +69,7 @@ impl Runner {
             commands: Vec::new(),
             pace: Pace::default(),
             stepped: Instant::now(),
+            ticked: Instant::now(),
             open_breakers: FxHashMap::default(),
         }
     }
@@ -102,11 +105,10 @@ impl Runner {
             if resources.inbox.take_interrupt() || mail || left.is_zero() || sender.is_full() {
                 return Slice::Over;
             }
-            let next = self.engine.poll_timeout().map_or(left, |at| at.since(self.now()));
-            let next = next.max(TICKS_APART.saturating_sub(self.stepped.elapsed()));
+            let next = self.until_due(left);
             if !next.is_zero() {
                 resources.inbox.wait(next.min(left));
-                if let Some(pause) = self.pace.gather() {
+                if let Some(pause) = self.pace.gather(self.until_due(left)) {
                     std::thread::sleep(pause);
                 }
             }
@@ -116,6 +118,13 @@ impl Runner {
     /// Now, on the engine's clock.
     fn now(&self) -> Time {
         Time::ZERO + self.started.elapsed()
+    }
+
+    /// The time until the next timer is due, `longest` if there is none, at least until the next
+    /// round of ticks may be sent.
+    fn until_due(&self, longest: Duration) -> Duration {
+        let due = self.engine.poll_timeout().map_or(longest, |at| at.since(self.now()));
+        due.max(TICKS_APART.saturating_sub(self.ticked.elapsed()))
     }
 
     fn step(&mut self, sender: &mut Sender<'_>, resources: &Resources) {
@@ -164,6 +173,7 @@ impl Runner {
         }
         let due = self.engine.ticks_due();
         if !due.is_empty() {
+            self.ticked = Instant::now();
             let sent = self.now();
             for due in due {
                 METRICS.lateness.observe(sent.since(*due));
