@@ -12,7 +12,7 @@
 
 %% How many monitors may be starting at once. All of them are ready to run at the same time, and the tick of another
 %% monitor waits among them.
--define(AT_ONCE, 80).
+-define(AT_ONCE, 50).
 %% The pause after so many starts, in ms. The threads that start monitors leave a core to the library's loop meanwhile;
 %% otherwise one in a hundred ticks of other monitors comes some ms later. It takes a tenth of the time of all starts.
 -define(PAUSE, 1).
