@@ -2,7 +2,7 @@
 -module(os_program).
 -export([run/3]).
 
--define(DEADLINE, 240000).
+-define(DEADLINE, 2 * deadline:ms()).
 
 %% `cd': the working directory; `env': as for open_port.
 run(Program, Args, Options) ->
