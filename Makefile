@@ -1,7 +1,7 @@
 # All commands of the project. Begin with `make demo` and `make test`.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup nif vendor compile run demo demo-cluster test test-rust check-erlang eunit-1 eunit-2 eunit-3 test-all edoc test-checkout test-reproducible test-otp27 test-otp29 test-standalone crashtest clustertest stress simulate audit coverage fairness soak abuse prometheus docs page valgrind browser aoconnect miri fuzz bench install uninstall verify dist release clean
+.PHONY: help setup nif vendor compile run demo demo-cluster test test-rust check-erlang eunit-1 eunit-2 eunit-3 test-all edoc test-checkout test-reproducible test-otp27 test-otp29 test-standalone crashtest clustertest stress simulate audit coverage fairness soak abuse prometheus docs page valgrind browser aoconnect miri fuzz bench install uninstall verify cross dist release clean
 
 CARGO  ?= cargo
 # The jobs of `make test` are for its parts alone: rebar3's hook runs make, too.
@@ -68,7 +68,8 @@ test-otp29: setup nif ## run the tests on OTP 29, in a Debian forky that is crea
 
 test-standalone: setup dist ## run the tarball's bin/cron-monitor in a Debian without Erlang, created once under _build (root, Debian)
 	@$(REBAR) as test compile
-	@./test/release/otp/bare.sh _build/dist/*.tar.gz
+	@./test/release/otp/bare.sh _build/dist/cron-monitor-*.tar.gz
+
 
 # Erlang: without tests that replace modules or run other nodes and commands, because their coverage is not counted.
 # Rust: without the NIF crate, which runs only in the BEAM. Lines that the simulation reaches are counted.
@@ -233,9 +234,19 @@ uninstall: ## restore the RELEASE, byte for byte
 verify: ## show what is installed in the RELEASE, whether it loads, and what it finds of the host
 	@./scripts/release.sh verify "$(RELEASE)"
 
-dist: compile ## make a tarball that installs without Rust, rebar3 and make: _build/dist/
+cross: ## build the library for the other machine, arm64 or x86-64: _build/cross/ (Rust's standard library for it, a cross compiler)
+	@./scripts/cross.sh _build/cross
+
+# A library of an earlier build must not get into a tarball. What cannot be included here is said.
+BUILT := _build/default/lib/hb_process_monitor
+dist: compile ## make tarballs that need no Rust, rebar3 and make, to install and of bin/cron-monitor: _build/dist/; GLIBC=
+	@rm -rf _build/cross _build/sbom _build/dist
+	@if ./scripts/cross.sh _build/cross possible; then ./scripts/cross.sh _build/cross; fi
+	@if command -v cargo-cyclonedx >/dev/null; then ./scripts/sbom.sh _build/sbom x86_64 aarch64; \
+	  else echo "dist: no SBOM: cargo-cyclonedx is missing (cargo install --locked cargo-cyclonedx)" >&2; fi
 	@./scripts/runtime.sh _build/runtime
-	@./scripts/dist.sh _build/default/lib/hb_process_monitor _build/dist _build/runtime
+	@GLIBC='$(GLIBC)' ./scripts/dist.sh $(BUILT) _build/dist _build/cross $(if $(shell command -v cargo-cyclonedx),_build/sbom)
+	@./scripts/standalone.sh $(BUILT) _build/dist _build/runtime $(if $(shell command -v cargo-cyclonedx),_build/sbom)
 
 release: setup ## check a version, test it, and leave its tarball, sums and notes in _build/release: VERSION=, DRY=yes
 	@DRY='$(DRY)' ./scripts/prepare.sh '$(VERSION)'

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Makes a tarball that installs on machines without Rust, rebar3, make and their own Erlang.
-# Usage: dist.sh BUILD OUT [RUNTIME]. BUILD has ebin/ and priv/ as rebar3 leaves them. With RUNTIME, made by runtime.sh,
-# the tarball also runs without HyperBEAM, as bin/cron-monitor. The same build gives the same tarball, byte for byte. The
-# script neither builds nor tests anything.
+# Usage: dist.sh BUILD OUT [CROSS [SBOM]]. BUILD has ebin/ and priv/ as rebar3 leaves them. CROSS has libraries for other
+# machines, as cross.sh leaves them, and SBOM what sbom.sh has written. The tarball's name has the machines of its libraries.
+# The same files give the same tarball, byte for byte. The script neither builds nor tests anything.
 set -euo pipefail
 # If set, cd would print the directory.
 unset CDPATH
@@ -10,73 +10,71 @@ umask 022
 
 build=$1
 out=$2
-runtime=${3:-}
+cross=${3:-}
+sbom=${4:-}
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-library=hb_process_monitor_nif.so
+LIBRARY=priv/hb_process_monitor_nif.so
 version=$(sed -n 's/.*{vsn, *"\([^"]*\)"}.*/\1/p' "$build/ebin/hb_process_monitor.app")
-name=hb_process_monitor-$version-$(uname -m)
 
-# For needed_glibc and modules_of.
+# For needed_glibc, modules_of, machine and c_library.
 # shellcheck source=scripts/release/vm.sh
 . "$root/scripts/release/vm.sh"
 # shellcheck source=scripts/release/checks.sh
 . "$root/scripts/release/checks.sh"
+# shellcheck source=scripts/release/library.sh
+. "$root/scripts/release/library.sh"
+# shellcheck source=scripts/tarball.sh
+. "$root/scripts/tarball.sh"
 
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
-dist=$tmp/$name
-mkdir -p "$dist/ebin" "$dist/priv" "$dist/scripts/release" "$out"
+dist=$tmp/dist
+mkdir -p "$dist/scripts/release"
 
-cp -L "$build/ebin/hb_process_monitor.app" "$dist/ebin"
-for module in $(modules_of "$build"); do cp -L "$build/ebin/$module.beam" "$dist/ebin"; done
-cp -L "$build/priv/$library" "$dist/priv"
+copy_common "$build" "$dist"
 cp "$root/scripts/release.sh" "$dist/scripts"
 cp "$root"/scripts/release/*.sh "$dist/scripts/release"
-cp "$root/LICENSE" "$dist"
-# Documentation for operators, and files for Prometheus and Grafana.
-cp -R "$root"/{README,ARCHITECTURE,CHANGELOG,CONTRIBUTING,SECURITY}.md "$root/docs" "$dist"
+
+libraries=()
+# Includes the library of a directory for one kind of system.
+include() {
+  [ "$(c_library)" != gnu ] || check_glibc "$1"
+  mkdir -p "$dist/priv/$2"
+  cp -L "$1" "$dist/priv/$2"
+  libraries+=("priv/$2/${LIBRARY##*/}")
+  [ ! -f "$sbom/$2.cdx.json" ] || cp "$sbom/$2.cdx.json" "$dist/priv/$2/sbom.cdx.json"
+}
+include "$build/$LIBRARY" "$(machine)-linux-$(c_library)"
+for dir in ${cross:+"$cross"/*/}; do
+  [ ! -f "$dir${LIBRARY##*/}" ] || include "$dir${LIBRARY##*/}" "$(basename "$dir")"
+done
+machines=$(printf '%s\n' "${libraries[@]}" | cut -d/ -f2 | cut -d- -f1 | LC_ALL=C sort -ru | paste -sd-)
+glibc=$(cd "$dist" && needs "${libraries[@]}")
+
 for command in install uninstall verify; do
-  cat >"$dist/$command" <<EOF
+  cat >"$dist/$command" <<TEXT
 #!/usr/bin/env bash
 exec "\$(dirname "\${BASH_SOURCE[0]}")/scripts/release.sh" $command "\$@"
-EOF
+TEXT
 done
-[ -z "$runtime" ] || {
-  mkdir "$dist/bin"
-  cp "$root/scripts/run.sh" "$dist/bin/cron-monitor"
-  cp -R "$runtime" "$dist/erlang"
-  programs=("$dist"/erlang/erts-*/bin/*)
-  standalone="
-    bin/cron-monitor PROCESS=ID CU=URL
-                       monitors a process without HyperBEAM, and prints its results: docs/standalone.md.
-                       It has its own Erlang, and needs glibc $(needed_glibc "${programs[@]}" "$dist"/erlang/native/*)
-"
-}
-cat >"$dist/README" <<EOF
-hb_process_monitor $version for Linux on $(uname -m)
+cat >"$dist/README" <<TEXT
+hb_process_monitor $version for Linux on ${machines//-/ and }
 
     ./install DIR      installs into a built release of HyperBEAM: DIR has bin/, lib/ and releases/
     ./verify DIR       shows what is installed, whether it loads, and what it finds of the host
     ./uninstall DIR    restores the release, byte for byte
-${standalone:-}
-README.md explains features and options. docs/ has metrics, alert rules and a Grafana dashboard.
 
-The release needs OTP 25 or later. The library was built for glibc $(needed_glibc "$dist/priv/$library") or later: the
-first line of "ldd --version" shows the version of a system. Required commands: bash, coreutils, sed, grep;
-as root also find and util-linux, because the scripts run as the user who owns DIR.
+README.md explains features and options. docs/ has metrics, alert rules and a Grafana dashboard. SHA256SUMS has the sum of
+each file: sha256sum --check SHA256SUMS.${sbom:+ sbom.cdx.json beside each library lists the Rust crates in it.}
+
+The release needs OTP 25 or later. ./install takes the library for this machine from priv/. The libraries were built for
+glibc ${glibc:-(none)} or later: the first line of "ldd --version" shows the version of a system. Required commands: bash, coreutils,
+sed, grep; as root also find and util-linux, because the scripts run as the user who owns DIR.
 
 If a node runs on DIR, installation is refused. LIVE=yes ./install DIR installs anyway, which is safe:
 then call code:load_file(hb_process_monitor) in the node after a first installation, and
 hb_process_monitor:reload() after an upgrade. The library of an upgrade takes effect at the next start of
 the node.
-EOF
-chmod -R u=rwX,go=rX "$dist"
-[ -z "$runtime" ] || chmod 755 "$dist/bin/cron-monitor" "${programs[@]}"
-chmod 755 "$dist/install" "$dist/uninstall" "$dist/verify" "$dist/scripts/release.sh" "$dist/priv/$library"
-chmod 644 "$dist"/ebin/*
-
-# Write to a new file and rename it. The content does not depend on the run: order, times and owners are fixed.
-tar -C "$tmp" --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner --format=ustar -cf - "$name" |
-  gzip -9n >"$out/.$name.new"
-mv -f "$out/.$name.new" "$out/$name.tar.gz"
-echo "$out/$name.tar.gz"
+TEXT
+mv "$dist" "$tmp/hb_process_monitor-$version-$machines"
+pack "$tmp/hb_process_monitor-$version-$machines" "$out" install uninstall verify scripts/release.sh "${libraries[@]}"

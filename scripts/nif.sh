@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # nif.sh DIR: builds the Rust library and puts it into DIR for load_nif.
 # If PREBUILT_NIF names a library, that file is used instead, and neither cargo nor Rust is needed. NIF_PROFILE
-# selects another cargo profile than dist; dev builds in seconds, for experiments.
+# selects another cargo profile than dist; dev builds in seconds, for experiments. NIF_TARGET builds for another target
+# of Rust than this machine.
 #
 # The library contains no path of this machine: the same sources and toolchain give the same file in any directory.
 #
@@ -46,6 +47,7 @@ build() {
       arguments=(--config "build.rustflags=[$(printf '"%s",' "${flags[@]//\"/\\\"}")]")
     fi
   fi
+  [ -z "${NIF_TARGET:-}" ] || arguments+=(--target "$NIF_TARGET")
   "${CARGO:-cargo}" build --profile "$profile" --locked --package hb_process_monitor_nif \
     "${arguments[@]}" --message-format=json-render-diagnostics
 }

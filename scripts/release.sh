@@ -8,8 +8,8 @@
 # several.
 #
 # This file decides what to do and reports it. It builds nothing. Of the files in release/, only files.sh changes
-# the release; checks.sh examines it, manifest.sh records the previous files, vm.sh tests the library, owner.sh
-# drops root's privileges.
+# the release; checks.sh examines it, manifest.sh records the previous files, library.sh chooses the library, vm.sh
+# tests it, owner.sh drops root's privileges.
 set -euo pipefail
 # If set, cd would print the directory.
 unset CDPATH
@@ -24,6 +24,8 @@ ROOT=$(dirname "$HERE")
 . "$HERE/release/manifest.sh"
 # shellcheck source=scripts/release/files.sh
 . "$HERE/release/files.sh"
+# shellcheck source=scripts/release/library.sh
+. "$HERE/release/library.sh"
 # shellcheck source=scripts/release/vm.sh
 . "$HERE/release/vm.sh"
 # shellcheck source=scripts/release/owner.sh
@@ -38,16 +40,16 @@ usage() {
   exit 2
 }
 
-# Sets what to install: PAYLOAD, the directory with ebin/ and priv/; VERSION; and WANT, which maps file names to
-# hashes. An unpacked tarball has ebin/ and priv/ beside scripts/; a checkout has them where rebar3 leaves them.
+# Sets what to install: PAYLOAD, the directory with ebin/ and priv/; PAYLOAD_LIBRARY; VERSION; and WANT, which maps
+# file names to hashes. An unpacked tarball has ebin/ and priv/ beside scripts/; a checkout has them where rebar3
+# leaves them.
 find_payload() {
   PAYLOAD=$ROOT
   [ -d "$ROOT/ebin" ] || PAYLOAD=$ROOT/_build/default/lib/hb_process_monitor
-  if [ ! -f "$PAYLOAD/$SHIM" ] || [ ! -f "$PAYLOAD/$LIBRARY" ]; then
-    die "$PAYLOAD has no build. In a checkout, run make compile first."
-  fi
+  [ -f "$PAYLOAD/$SHIM" ] || die "$PAYLOAD has no build. In a checkout, run make compile first."
+  find_library
   VERSION=$(sed -n 's/.*{vsn, *"\([^"]*\)"}.*/\1/p' "$PAYLOAD/ebin/hb_process_monitor.app")
-  local hash name hashes files=("$LIBRARY")
+  local hash name hashes files=()
   for name in $(modules_of "$PAYLOAD"); do
     [ -e "$PAYLOAD/ebin/$name.beam" ] || [ -L "$PAYLOAD/ebin/$name.beam" ] || die "$PAYLOAD: incomplete build, ebin/$name.beam is missing."
     files+=("ebin/$name.beam")
@@ -56,6 +58,8 @@ find_payload() {
   while read -r hash name; do
     WANT[$name]=$hash
   done <<<"$hashes"
+  WANT[$LIBRARY]=$(hash_of "$PAYLOAD_LIBRARY")
+  [ "${WANT[$LIBRARY]}" != none ] || die "$PAYLOAD_LIBRARY: cannot be read."
 }
 
 install() {

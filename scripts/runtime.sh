@@ -41,12 +41,13 @@ OUT=$out erl -noshell -boot no_dot_erlang -eval '
     end, filelib:wildcard(Lib ++ "/ebin/*.{app,beam}") ++ filelib:wildcard(Lib ++ "/priv/lib/crypto.so"))
   end, lists:foldl(Needed, [], [kernel, stdlib, crypto, inets, public_key, ssl])),
   lists:foreach(fun({Name, Value}) -> ok = file:write_file(filename:join(Out, Name), Value) end, [
-    {"root", code:root_dir()}, {"version", erlang:system_info(version)}]),
+    {"root", code:root_dir()}, {"version", erlang:system_info(version)}, {"release", erlang:system_info(otp_release)}]),
   halt().'
 
 root=$(cat "$out/root")
 erts=erts-$(cat "$out/version")
-rm "$out/root" "$out/version"
+release=$(cat "$out/release")
+rm "$out/root" "$out/version" "$out/release"
 mkdir -p "$out/$erts/bin"
 for program in beam.smp erlexec erl_child_setup inet_gethost; do
   cp -L "$root/$erts/bin/$program" "$out/$erts/bin"
@@ -56,7 +57,18 @@ find "$out/lib" -name '*.so' -print0 | xargs -0 ldd "$out/$erts"/bin/* | sed -n 
   while read -r name file; do
     case $name in
       libc.so* | libm.so* | libdl.so* | libpthread.so* | librt.so* | libutil.so*) ;;
-      *) cp -L "$file" "$out/native/$name" ;;
+      *)
+        cp -L "$file" "$out/native/$name"
+        # The package and its version, where dpkg knows them.
+        package=$(dpkg-query --search "*/$(basename "$(realpath "$file")")" 2>/dev/null | sed -n '1s/: .*//p') || package=
+        echo "native/$name ${package:+$(dpkg-query --show --showformat '${source:Package} ${source:Version}' "$package")}"
+        ;;
     esac
-  done
+  done >"$out/native.versions"
+{
+  echo "Erlang/OTP $(cat "$root/releases/$release/OTP_VERSION" 2>/dev/null || echo "$release"), $erts"
+  (cd "$out/lib" && printf 'lib/%s\n' *)
+  cat "$out/native.versions"
+} >"$out/VERSIONS"
+rm "$out/native.versions"
 chmod -R u=rwX,go=rX "$out"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs missing prerequisites with apt, if there is one. Changes nothing if all are there. Arguments are further
-# commands that are needed, each in a package of the same name.
+# commands that are needed, each in a package of the same name, or as COMMAND=PACKAGE[,PACKAGE...].
 set -euo pipefail
 
 need=()
@@ -16,7 +16,8 @@ elif ! erl -noshell -eval 'halt(case [A || A <- [eunit, dialyzer, edoc, inets], 
 fi
 have rebar3 || need+=(rebar3)
 for extra in "$@"; do
-  have "$extra" || need+=("$extra")
+  IFS=, read -ra packages <<<"${extra#*=}"
+  have "${extra%%=*}" || need+=("${packages[@]}")
 done
 # For the tests. Debian's package depends on Erlang.
 if ! have erl || ! erl -noshell -eval 'halt(case code:which(proper) of non_existing -> 1; _ -> 0 end).'; then

@@ -119,7 +119,10 @@ put_payload() {
   for part in priv ebin; do
     files=()
     for name in "$@"; do
-      [[ $name != "$part"/* ]] || files+=("$PAYLOAD/$name")
+      case $name in
+        "$LIBRARY") [ "$part" != priv ] || files+=("$PAYLOAD_LIBRARY") ;;
+        "$part"/*) files+=("$PAYLOAD/$name") ;;
+      esac
     done
     [ ${#files[@]} -gt 0 ] || continue
     mkdir -p -- "$APP/$part/$NEW"

@@ -3,6 +3,10 @@
 # sourced.
 # shellcheck shell=bash
 
+# Takes the library that is to be installed.
+PROBE_PAYLOAD='
+    {ok, [[Library]]} = init:get_argument(hb_process_monitor_probe),
+    ok = application:set_env(hb_process_monitor, nif_path, Library),'
 # Prints the version of Erlang, and whether the library loads.
 PROBE_LIBRARY='
     Line = fun(Key, Text) -> io:format("~s ~ts~n", [Key, Text]) end,
@@ -56,7 +60,7 @@ vm() {
   fi
   # In a separate directory. Variables for nodes, such as ERL_FLAGS, are not for this VM.
   VM_SAID=$(cd "$VM_DIR" && timeout -s KILL 60 env "${environment[@]}" ERL_CRASH_DUMP_SECONDS=0 "${command[@]}" \
-    +S 1:1 +sbwt none -mode interactive -noshell -noinput -hb_process_monitor_probe -pa "$1" -pz "${@:2}" \
+    +S 1:1 +sbwt none -mode interactive -noshell -noinput -hb_process_monitor_probe "${PAYLOAD_LIBRARY:-}" -pa "$1" -pz "${@:2}" \
     -eval "$code halt(0)." 2>&1 9>&-) || status=$?
   trap - EXIT
   rm -rf "$VM_DIR"
@@ -95,8 +99,8 @@ system_glibc() { getconf GNU_LIBC_VERSION 2>/dev/null || echo "no glibc"; }
 # Refuses to install a library that the release cannot load.
 try_payload() {
   local lines
-  if ! vm "$PROBE_LIBRARY" "$PAYLOAD/ebin" || ! grep -q '^loaded' <<<"$VM_SAID"; then
-    mapfile -t lines < <(why_not "$PAYLOAD/$LIBRARY")
+  if ! vm "$PROBE_PAYLOAD$PROBE_LIBRARY" "$PAYLOAD/ebin" || ! grep -q '^loaded' <<<"$VM_SAID"; then
+    mapfile -t lines < <(why_not "$PAYLOAD_LIBRARY")
     die "the library does not load under $ERLANG$(said otp | sed 's/^/, OTP /'). Nothing was changed." "${lines[@]}"
   fi
 }

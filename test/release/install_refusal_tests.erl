@@ -13,6 +13,7 @@ all_test_() ->
         {release_with_several_hosts_needs_a_name, fun several_hosts/1},
         {release_of_links_is_refused, fun links/1},
         {library_that_does_not_load_changes_nothing, fun bad_library/1},
+        {machine_without_a_library_changes_nothing, fun no_library/1},
         {incomplete_build_changes_nothing, fun not_whole/1},
         {no_permission_to_write_changes_nothing, fun no_permission/1},
         {modified_file_is_refused_unless_forced, fun modified_file/1},
@@ -76,6 +77,16 @@ bad_library(#{release := Release, dist := Dist, own := Own}) ->
     {1, Verified} = installation:verify(Dist, Release),
     says(Verified, "changed +priv/hb_process_monitor_nif.so"),
     says(Verified, "does not load").
+
+no_library(#{release := Release, dist := Dist, own := Own}) ->
+    Before = host_release:snapshot(Release),
+    Has = "Nothing was changed\\. This tarball has: " ++ installation:machine() ++ "-linux-gnu\\.",
+    {1, Machine} = installation:install(Dist, Release, installation:with_commands(filename:join(Own, "riscv"), [{"uname", "echo riscv64"}])),
+    says(Machine, "no library for this system, riscv64-linux-gnu\\. " ++ Has),
+    says(Machine, "from the sources: docs/install\\.md"),
+    {1, Musl} = installation:install(Dist, Release, installation:with_commands(filename:join(Own, "musl"), [{"getconf", "exit 1"}])),
+    says(Musl, "no library for this system, " ++ installation:machine() ++ "-linux-musl\\. " ++ Has),
+    ?assertEqual(Before, host_release:snapshot(Release)).
 
 not_whole(#{release := Release, dist := Dist, own := Own}) ->
     Before = host_release:snapshot(Release),

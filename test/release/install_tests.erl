@@ -12,7 +12,7 @@ all_test_() ->
         {release_installed_and_uninstalled_is_unchanged, fun installed_and_uninstalled/1},
         {installed_release_installed_again_is_left_alone, fun installed_again/1},
         {older_build_replaced_by_a_newer_keeps_the_true_original, fun upgraded/1},
-        {tarball_made_twice_is_the_same, fun tarball_twice/1},
+        {tarball_with_several_libraries_gives_the_machines_own, fun several_libraries/1},
         {machine_without_a_toolchain_installs_and_verifies, fun no_toolchain/1},
         {release_without_erts_is_tried_with_the_erl_of_the_path, fun no_erts/1},
         {missing_file_is_reported_and_repaired, fun missing_file/1},
@@ -35,7 +35,7 @@ installed_and_uninstalled(#{release := Release, dist := Dist}) ->
     [?assertMatch({match, _}, re:run(New, "lib/hb-0\\.0\\.1/(ebin/(hb_process_monitor|hb_cron_|dev_process_monitor)[a-z_]*\\.beam|"
                                           "priv/hb_process_monitor_nif\\.so|hb_process_monitor/.*)$"))
      || New <- Installed -- Hashes],
-    ?assertEqual(installation:hashes(Dist, "ebin/*.beam") ++ installation:hashes(Dist, "priv/*"),
+    ?assertEqual(installation:hashes(Dist, "ebin/*.beam") ++ installation:hashes(Dist, "priv/*/*.so"),
                  installation:hashes(host_release:app(Release), "ebin/{hb_process_monitor,hb_cron_,dev_process_monitor}*.beam") ++ installation:hashes(host_release:app(Release), "priv/*")),
     {0, Verified} = installation:verify(Dist, Release),
     says(Verified, "ok +" ?SHIM),
@@ -74,10 +74,27 @@ upgraded(#{release := Release, dist := Dist, own := Own}) ->
     {0, _} = installation:uninstall(Dist, Release),
     ?assertEqual(Before, host_release:snapshot(Release)).
 
-tarball_twice(#{dist := Dist, own := Own}) ->
-    {ok, One} = file:read_file(Dist ++ "/../tarball/" ++ filename:basename(Dist) ++ ".tar.gz"),
-    {ok, Two} = file:read_file(installation:tarball(Own)),
-    ?assertEqual(crypto:hash(sha256, One), crypto:hash(sha256, Two)).
+%% First as on this machine, then as on another one, which a command uname stands for. Its library works, this machine's
+%% does not.
+several_libraries(#{release := Release, dist := Dist, own := Own}) ->
+    Other = fun(To) -> filename:join([To, "priv", "riscv64-linux-gnu", "hb_process_monitor_nif.so"]) end,
+    Installed = fun() -> installation:hashes(host_release:app(Release), "priv/*") end,
+    Broken = installation:derive(Dist, filename:join(Own, "broken"), [fun(To) ->
+        ok = filelib:ensure_dir(Other(To)),
+        ok = file:write_file(Other(To), "for another machine")
+    end]),
+    {0, _} = installation:install(Broken, Release),
+    ?assertEqual(installation:hashes(Dist, "priv/*/*.so"), Installed()),
+    {0, _} = installation:verify(Broken, Release),
+    {0, _} = installation:uninstall(Broken, Release),
+    Swapped = installation:derive(Dist, filename:join(Own, "swapped"), [fun(To) ->
+        ok = filelib:ensure_dir(Other(To)),
+        OfThis = installation:library(To),
+        ok = file:rename(OfThis, Other(To)),
+        ok = file:write_file(OfThis, "for another machine")
+    end]),
+    {0, _} = installation:install(Swapped, Release, installation:with_commands(filename:join(Own, "riscv"), [{"uname", "echo riscv64"}])),
+    ?assertEqual(installation:hashes(Dist, "priv/*/*.so"), Installed()).
 
 %% With only the commands of a minimal Debian in the PATH.
 no_toolchain(#{release := Release, dist := Dist, own := Own}) ->

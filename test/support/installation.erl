@@ -6,11 +6,11 @@
 -export([tests/1]).
 %% The same for releases of several eras
 -export([setup_eras/0, with_era/3, cleanup/1]).
--export([dist/1, tarball/1, derive/3]).
+-export([build/0, dist/1, tarball/1, derive/3]).
 -export([install/2, install/3, uninstall/2, uninstall/3, verify/2, verify/3]).
 %% Changes of a build
 -export([beam_of/3, with_module/2, marked/3, longer_library/1, broken_library/1, library_of_a_later_glibc/1, version/2]).
--export([library/1, hashes/2, says/2]).
+-export([library/1, hashes/2, machine/0, with_commands/2, says/2]).
 
 -define(LIBRARY, "hb_process_monitor_nif.so").
 
@@ -66,9 +66,11 @@ dist(Dir) ->
     filename:join(Dir, filename:basename(Tarball, ".tar.gz")).
 
 tarball(Out) ->
-    Build = filename:dirname(filename:dirname(filename:absname(code:where_is_file("hb_process_monitor.beam")))),
-    {0, Said} = os_program:run(filename:absname("scripts/dist.sh"), [Build, Out], #{}),
+    {0, Said} = os_program:run(filename:absname("scripts/dist.sh"), [build(), Out], #{}),
     string:trim(Said).
+
+%% The tested build.
+build() -> filename:dirname(filename:dirname(filename:absname(code:where_is_file("hb_process_monitor.beam")))).
 
 %% Another build: a copy, changed by each of these functions.
 derive(Dist, To, Changes) ->
@@ -86,8 +88,19 @@ verify(Dist, Release) -> verify(Dist, Release, []).
 verify(Dist, Release, Env) -> command(Dist, "verify", Release, Env).
 
 command(Dist, Command, Release, Env) ->
-    NoSync = [{"PATH", filename:absname("test/support/no_sync") ++ ":" ++ os:getenv("PATH")}],
-    os_program:run(filename:join(Dist, Command), [Release], #{env => NoSync ++ Env}).
+    os_program:run(filename:join(Dist, Command), [Release], #{env => [{"PATH", path()} | Env]}).
+
+path() -> filename:absname("test/support/no_sync") ++ ":" ++ os:getenv("PATH").
+
+%% The environment of a command in which these commands are scripts of the shell: `{Name, Script}'.
+with_commands(Dir, Commands) ->
+    ok = filelib:ensure_path(Dir),
+    [begin
+        File = filename:join(Dir, Name),
+        ok = file:write_file(File, ["#!/bin/sh\n", Script, "\n"]),
+        ok = file:change_mode(File, 8#755)
+     end || {Name, Script} <- Commands],
+    [{"PATH", Dir ++ ":" ++ path()}].
 
 %% Adds a module.
 with_module(Dist, Module) ->
@@ -131,7 +144,15 @@ version(Dist, Version) ->
     {ok, App} = file:read_file(File),
     ok = file:write_file(File, re:replace(App, "\\{vsn, *\"[^\"]*\"\\}", ["{vsn,\"", Version, "\"}"])).
 
-library(Dist) -> filename:join([Dist, "priv", ?LIBRARY]).
+%% The library for this machine: of an unpacked tarball, or of an application.
+library(Dir) ->
+    OfTarball = filename:join([Dir, "priv", machine() ++ "-linux-gnu", ?LIBRARY]),
+    case filelib:is_regular(OfTarball) of
+        true -> OfTarball;
+        false -> filename:join([Dir, "priv", ?LIBRARY])
+    end.
+
+machine() -> hd(string:lexemes(erlang:system_info(system_architecture), "-")).
 
 hashes(Dir, Wildcard) ->
     [begin
