@@ -1,7 +1,7 @@
 # All commands of the project. Begin with `make demo` and `make test`.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup nif vendor compile run demo demo-cluster test test-rust check-erlang eunit-1 eunit-2 eunit-3 test-all edoc test-checkout test-reproducible test-otp27 test-otp29 test-standalone crashtest clustertest stress simulate audit coverage fairness soak abuse prometheus docs page valgrind browser aoconnect miri fuzz bench install uninstall verify cross dist release clean
+.PHONY: help setup nif vendor compile run demo demo-cluster test test-rust check-erlang eunit-1 eunit-2 eunit-3 test-all edoc test-checkout test-reproducible test-otp27 test-otp29 test-standalone crashtest clustertest stress simulate audit coverage fairness soak abuse prometheus docs page valgrind browser aoconnect miri fuzz bench install uninstall verify cross dist release-tools release clean
 
 CARGO  ?= cargo
 # The jobs of `make test` are for its parts alone: rebar3's hook runs make, too.
@@ -84,6 +84,7 @@ coverage: setup ## show the line coverage of the tests, by module and in total
 	  --ignore-filename-regex '(bench|simulation|hb_process_monitor_nif|tests|_tests)[/.]'
 
 test-all: test ## test and all slow checks: other OTPs, stress, crashes, simulation, fuzz, miri, valgrind, soak, browser, small benchmarks
+	@$(MAKE) --no-print-directory release-tools
 	@$(MAKE) --no-print-directory test-reproducible
 	@$(MAKE) --no-print-directory test-otp27
 	@$(MAKE) --no-print-directory test-otp29
@@ -248,7 +249,14 @@ dist: compile ## make tarballs that need no Rust, rebar3 and make, to install an
 	@GLIBC='$(GLIBC)' ./scripts/dist.sh $(BUILT) _build/dist _build/cross $(if $(shell command -v cargo-cyclonedx),_build/sbom)
 	@./scripts/standalone.sh $(BUILT) _build/dist _build/runtime $(if $(shell command -v cargo-cyclonedx),_build/sbom)
 
-release: setup ## check a version, test it, and leave its tarball, sums and notes in _build/release: VERSION=, DRY=yes
+# Releases are made on x86-64.
+CYCLONEDX := 0.5.9
+release-tools: ## install what a release needs in addition: a cross compiler, Rust's standard library for arm64, cargo-cyclonedx
+	@./scripts/setup.sh aarch64-linux-gnu-gcc=gcc-aarch64-linux-gnu,libc6-dev-arm64-cross
+	@./scripts/cross.sh _build/cross possible 2>/dev/null || rustup target add aarch64-unknown-linux-gnu
+	@command -v cargo-cyclonedx >/dev/null || $(CARGO) install --locked cargo-cyclonedx --version $(CYCLONEDX)
+
+release: setup ## check a version, test it, and leave its tarballs, sums and notes in _build/release: VERSION=, DRY=yes
 	@DRY='$(DRY)' ./scripts/prepare.sh '$(VERSION)'
 
 clean: ## remove everything that was built

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # prepare.sh VERSION: checks that this version can be released, runs the tests, and leaves the files of the release in
-# _build/release/VERSION: the tarball, SHA256SUMS, and the notes from the changelog. It publishes and tags nothing.
-# DRY=yes runs no tests, and accepts a changelog without a date and a checkout with changes.
+# _build/release/VERSION: the tarballs, with libraries for both machines and SBOMs, SHA256SUMS, and the notes from the
+# changelog. It publishes and tags nothing. DRY=yes runs no tests, and accepts a changelog without a date and a checkout
+# with changes.
 set -euo pipefail
 unset CDPATH
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -38,14 +39,25 @@ fi
 # The section of this version, without its heading.
 notes() { awk -v heading="$heading" '$0 == heading { found = 1; next } found && /^## / { exit } found' CHANGELOG.md; }
 [ -n "$(notes | tr -d '[:space:]')" ] || problem "CHANGELOG.md says nothing about $version"
+# What a tarball of `make dist` may lack.
+lacks=$(./scripts/cross.sh _build/cross possible 2>&1) || problem "$lacks; make release-tools installs it"
+command -v cargo-cyclonedx >/dev/null || problem "cargo-cyclonedx is missing: make release-tools installs it"
 [ -z "$failed" ] || exit 1
 
 [ -n "$dry" ] || make test
-make dist
+# With the supported glibc alone.
+make dist GLIBC=
 out=_build/release/$version
 rm -rf "$out"
 mkdir -p "$out"
-cp "_build/dist/hb_process_monitor-$version-$(uname -m).tar.gz" "$out"
+cp _build/dist/*.tar.gz "$out"
+for file in "$out"/*.tar.gz; do
+  [[ ${file##*/} == *-"$version"-* ]] || problem "${file##*/} is not of version $version"
+done
+for kind in hb_process_monitor cron-monitor; do
+  compgen -G "$out/$kind-$version-*.tar.gz" >/dev/null || problem "make dist made no tarball of $kind"
+done
+[ -z "$failed" ] || exit 1
 (cd "$out" && sha256sum -- *.tar.gz >SHA256SUMS)
 {
   echo "# hb_process_monitor $version"
