@@ -56,7 +56,7 @@ test-checkout: setup ## build and run as a rebar3 dependency, and with the sourc
 	@./test/release/checkout/dependency.sh
 	@./test/release/checkout/vendored.sh
 
-test-reproducible: setup ## check that a build in another directory gives the same library; minutes
+test-reproducible: setup ## check that a build in another directory gives the same libraries and tarballs; minutes
 	@./test/release/checkout/reproducible.sh
 
 # Tests the library that is built here. The script can also run other rebar3 commands.
