@@ -1,7 +1,7 @@
 # All commands of the project. Begin with `make demo` and `make test`.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup nif vendor compile run demo demo-cluster test test-rust check-erlang eunit-1 eunit-2 eunit-3 test-all edoc test-checkout test-reproducible test-otp27 test-otp29 test-standalone crashtest clustertest stress simulate audit coverage fairness soak abuse prometheus docs page valgrind browser aoconnect miri fuzz bench install uninstall verify cross dist release-tools release clean
+.PHONY: help setup nif vendor compile run demo demo-cluster test test-rust check-erlang eunit-1 eunit-2 eunit-3 test-all edoc test-checkout test-reproducible test-otp27 test-otp29 test-standalone crashtest clustertest stress simulate audit coverage fairness soak abuse prometheus docs site page valgrind browser aoconnect miri fuzz bench install uninstall verify cross dist release-tools release clean
 
 CARGO  ?= cargo
 # The jobs of `make test` are for its parts alone: rebar3's hook runs make, too.
@@ -90,6 +90,7 @@ test-all: test ## test and all slow checks: other OTPs, stress, crashes, simulat
 	@$(MAKE) --no-print-directory test-otp29
 	@$(MAKE) --no-print-directory test-standalone
 	@$(MAKE) --no-print-directory release VERSION=$$(sed -n 's/^version = "\(.*\)"$$/\1/p' Cargo.toml) DRY=yes
+	@$(MAKE) --no-print-directory site
 	@$(MAKE) --no-print-directory stress
 	@$(MAKE) --no-print-directory crashtest KILLS=200
 	@./scripts/setup.sh pgbouncer && $(CARGO) test --locked --package cron_postgres --test server pooler
@@ -186,6 +187,9 @@ aoconnect: setup ## start and end monitoring with AO's own client from npm (Node
 browser: setup ## test the dashboard in a headless Chromium (root, Debian)
 	@./scripts/setup.sh chromium
 	@$(RUN) -run page_seen main '$(SAVE)'
+
+site: setup ## build the documents and the references of Erlang and Rust as a site with a search, and check its links: _build/site/
+	@CARGO='$(CARGO)' ./scripts/site.sh
 
 docs: compile ## generate docs/metrics.md, docs/options.md and docs/errors.md from their tables
 	@$(RUN) -s metrics_doc main

@@ -6,6 +6,8 @@
 %% Short for long directories, as the guide says.
 -define(SHORT, #{"engine" => "native/cron_engine/src", "io" => "native/cron_io/src",
                  "checkpoint" => "native/cron_checkpoint/src", "nif" => "native/hb_process_monitor_nif/src"}).
+%% The contents of the site.
+-define(CONTENTS, "docs/SUMMARY.md").
 %% The longest README, in lines: three minutes to read.
 -define(README_LINES, 130).
 
@@ -28,6 +30,19 @@ link_to_nothing_is_found_test() ->
 
 documents_are_reachable_from_readme_test() ->
     ?assertEqual([], documents() -- reachable(["README.md"], [])).
+
+%% The order of the pages of the site. It is no page itself.
+contents_of_the_site_have_every_document_once_test() ->
+    Pages = contents(text(?CONTENTS)),
+    ?assertEqual({[], []}, {documents() -- Pages, Pages -- documents()}).
+
+page_that_contents_lack_is_found_test() ->
+    Pages = contents(re:replace(text(?CONTENTS), "\\(install\\.md\\)", "(installed.md)", [{return, list}])),
+    ?assertEqual({["docs/install.md"], ["docs/installed.md"]}, {documents() -- Pages, Pages -- documents()}).
+
+contents(Text) ->
+    {match, Links} = re:run(Text, "\\]\\(([^)]+)\\)", [global, {capture, all_but_first, list}]),
+    [flat(filename:join("docs", Link)) || [Link] <- Links].
 
 readme_is_short_test() ->
     ?assert(length(string:split(text("README.md"), "\n", all)) =< ?README_LINES).
@@ -71,7 +86,7 @@ parsed(Line) ->
 
 documents() ->
     ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"
-     | [filename:join("docs", Name) || Name <- filelib:wildcard("**/*.md", path("docs"))]].
+     | [File || Name <- filelib:wildcard("**/*.md", path("docs")), File <- [filename:join("docs", Name)], File =/= ?CONTENTS]].
 
 is_web(Link) -> string:prefix(Link, "http") =/= nomatch.
 
