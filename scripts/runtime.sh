@@ -59,8 +59,9 @@ find "$out/lib" -name '*.so' -print0 | xargs -0 ldd "$out/$erts"/bin/* | sed -n 
       libc.so* | libm.so* | libdl.so* | libpthread.so* | librt.so* | libutil.so*) ;;
       *)
         cp -L "$file" "$out/native/$name"
-        # The package and its version, where dpkg knows them.
-        package=$(dpkg-query --search "*/$(basename "$(realpath "$file")")" 2>/dev/null | sed -n '1s/: .*//p') || package=
+        # The package and its version, where dpkg knows them: some packages have names from before /lib became /usr/lib.
+        path=$(realpath "$file")
+        package=$(dpkg-query --search "$path" "${path#/usr}" 2>/dev/null | sed -n '1s/: .*//p') || true
         echo "native/$name ${package:+$(dpkg-query --show --showformat '${source:Package} ${source:Version}' "$package")}"
         ;;
     esac
