@@ -18,7 +18,7 @@ case $SUITE in
 esac
 readonly KEPT=_build/otp/$SUITE
 readonly LIBRARY=priv/hb_process_monitor_nif.so
-readonly PACKAGES=(erlang-nox erlang-dev erlang-proper rebar3 make openssl gcc libc6-dev postgresql)
+readonly PACKAGES=(erlang-nox erlang-dev erlang-proper rebar3 make git openssl gcc libc6-dev postgresql)
 
 readonly NAME=otp$OTP
 # shellcheck source=test/release/otp/chroot.sh
