@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Makes a tarball of bin/cron-monitor, which monitors processes without HyperBEAM, with an Erlang of its own.
 # Usage: standalone.sh BUILD OUT RUNTIME [SBOM]. BUILD has ebin/ and priv/ as rebar3 leaves them, RUNTIME was made by
-# runtime.sh, SBOM by sbom.sh. It is for this machine alone, which its name says. The same files give the same tarball, byte for byte. The
-# script neither builds nor tests anything.
+# runtime.sh, SBOM by sbom.sh. The tarball is for this machine alone, which its name says. The same files give the same
+# tarball, byte for byte. The script neither builds nor tests anything.
 set -euo pipefail
 # If set, cd would print the directory.
 unset CDPATH
