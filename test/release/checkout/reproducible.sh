@@ -12,7 +12,7 @@ trap 'rm -rf "$tmp"' EXIT
 unset NIF_PROFILE PREBUILT_NIF
 
 home=${CARGO_HOME:-$HOME/.cargo}
-there=$tmp/another directory
+there="$tmp/another directory"
 copy_checkout "$there"
 mkdir "$tmp/cargo"
 # The downloads and their sources.
