@@ -1,7 +1,7 @@
 # All commands of the project. Begin with `make demo` and `make test`.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup nif vendor compile run demo demo-cluster test test-rust check-erlang eunit-1 eunit-2 eunit-3 test-all edoc test-checkout test-reproducible test-otp27 test-otp29 test-standalone crashtest clustertest stress simulate audit coverage fairness soak abuse prometheus docs site page valgrind browser aoconnect miri fuzz bench install uninstall verify cross dist release-tools release clean
+.PHONY: help setup nif vendor compile run demo demo-cluster test test-rust check-erlang eunit-1 eunit-2 eunit-3 test-all edoc test-checkout test-reproducible test-otp27 test-otp29 test-arm64 test-standalone crashtest clustertest stress simulate audit coverage fairness soak abuse prometheus docs site page valgrind browser aoconnect miri fuzz bench install uninstall verify cross dist release-tools release clean
 
 CARGO  ?= cargo
 # The jobs of `make test` are for its parts alone: rebar3's hook runs make, too.
@@ -70,6 +70,11 @@ test-standalone: setup dist ## run the tarball's bin/cron-monitor in a Debian wi
 	@$(REBAR) as test compile
 	@./test/release/otp/bare.sh _build/dist/cron-monitor-*.tar.gz
 
+# ONLY=: eunit modules; by default those that an emulator runs in bounded time.
+ONLY ?=
+test-arm64: setup cross ## run tests on an emulated arm64, in a Debian that is created once under _build (root, Debian on x86-64): ONLY=
+	@$(REBAR) as test compile
+	@./test/release/otp/arm64.sh $(ONLY)
 
 # Erlang: without tests that replace modules or run other nodes and commands, because their coverage is not counted.
 # Rust: without the NIF crate, which runs only in the BEAM. Lines that the simulation reaches are counted.
@@ -89,6 +94,7 @@ test-all: test ## test and all slow checks: other OTPs, stress, crashes, simulat
 	@$(MAKE) --no-print-directory test-otp27
 	@$(MAKE) --no-print-directory test-otp29
 	@$(MAKE) --no-print-directory test-standalone
+	@$(MAKE) --no-print-directory test-arm64
 	@$(MAKE) --no-print-directory release VERSION=$$(sed -n 's/^version = "\(.*\)"$$/\1/p' Cargo.toml) DRY=yes
 	@$(MAKE) --no-print-directory site
 	@$(MAKE) --no-print-directory stress

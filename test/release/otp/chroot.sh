@@ -1,6 +1,7 @@
 # Sourced by the scripts that test on another Debian: a chroot that is created once and kept. The working directory is
 # the root of the checkout. Needed: NAME, the prefix of what is printed; SUITE, the release of Debian; KEPT, where it is
-# kept; PACKAGES, the array of what is installed there, if anything. `inside COMMAND…` runs a command there.
+# kept; PACKAGES, the array of what is installed there, if anything. ARCH is another architecture of Debian than this
+# machine's, which emulator.sh has prepared. `inside COMMAND…` runs a command there.
 
 readonly ROOT=$PWD/$KEPT/root
 readonly IN=(env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 TERM=dumb)
@@ -65,7 +66,7 @@ make_root() {
   proxy=$(apt-config shell P Acquire::http::Proxy | sed -n "s/^P='\(.*\)'$/\1/p")
   [ -z "$proxy" ] || [ "$proxy" = DIRECT ] || export http_proxy="$proxy"
   # Name the script, because an older debootstrap does not know the newest suites.
-  debootstrap --variant=minbase ${PACKAGES[@]:+--include=ca-certificates} "$SUITE" "$ROOT" "$from" \
+  debootstrap --variant=minbase ${ARCH:+--arch="$ARCH"} ${PACKAGES[@]:+--include=ca-certificates} "$SUITE" "$ROOT" "$from" \
     "/usr/share/debootstrap/scripts/sid" >"$KEPT/log" 2>&1 ||
     { tail -n 20 "$KEPT/log" >&2; fail "debootstrap failed; all that it said: $KEPT/log"; }
 }
@@ -84,13 +85,13 @@ install_packages() {
 inside() { chroot "$ROOT" "${IN[@]}" "$@"; }
 
 # The list of packages identifies the chroot: with another list it is created again.
-if [ "$(cat "$KEPT/made" 2>/dev/null)" != "$SUITE: ${PACKAGES[*]}" ]; then
+if [ "$(cat "$KEPT/made" 2>/dev/null)" != "$SUITE${ARCH:+ $ARCH}: ${PACKAGES[*]}" ]; then
   rm -f "$KEPT/made"
   make_root
   network
   mounts
   [ ${#PACKAGES[@]} -eq 0 ] || install_packages
-  echo "$SUITE: ${PACKAGES[*]}" >"$KEPT/made"
+  echo "$SUITE${ARCH:+ $ARCH}: ${PACKAGES[*]}" >"$KEPT/made"
 else
   network
   mounts
