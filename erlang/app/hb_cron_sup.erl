@@ -35,6 +35,7 @@ init(tree) ->
     ok = hb_cron_restarts:create(),
     ok = hb_cron_push_meter:create(),
     ok = hb_cron_hung_pushes:create(),
+    ok = hb_cron_history:create(),
     {ok, {#{strategy => one_for_one, intensity => 10, period => 10}, [
         #{id => log, start => {hb_cron_log, start_link, []}},
         #{id => engine, start => {hb_cron_engine, start_link, []},

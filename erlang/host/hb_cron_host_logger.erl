@@ -44,6 +44,7 @@ register_with(Logger) ->
 log(Logger, {Status, Type, All}) ->
     Details = hb_cron_excerpt:details(All),
     _ = is_pid(Logger) andalso safely(hb_logger, log, [Logger, {Status, Type, Details}]),
+    ok = hb_cron_history:note(Status, Type, Details),
     Report = #{what => Type, details => Details},
     Meta = #{domain => [hb_process_monitor], report_cb => fun hb_process_monitor_log_format:report/2},
     Level = level(Status, Type),

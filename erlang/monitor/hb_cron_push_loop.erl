@@ -82,9 +82,16 @@ run_allowed(Handle, {First, Results, EndsPage}, Cursor, #pushing{words = Words} 
     {Seq, LastCursor, Tally, Stop} = loop(Handle, First, Results, EndsPage, Cursor, Now,
                                           hb_cron_push_meter:tally(), with_events(Pushing)),
     ok = hb_cron_status_words:push_ends(Words),
-    Seq =:= First orelse hb_cron_status_words:pushed(Words, ms(now_us())),
+    ok = pushed(Seq - First, Now, LastCursor, Pushing),
     ok = hb_cron_push_meter:settle(Tally),
     {Seq - First, LastCursor, Stop}.
+
+pushed(0, _Began, _Cursor, _Pushing) ->
+    ok;
+pushed(Count, Began, Cursor, #pushing{words = Words, proc_id = ProcId}) ->
+    Now = now_us(),
+    ok = hb_cron_status_words:pushed(Words, ms(Now)),
+    hb_cron_history:pushed(ProcId, Count, Now - Began, Cursor).
 
 %% The end of one push is the beginning of the next. The loop makes no garbage beyond that of the push: a copy of
 %% the monitor's state for each result cost a tenth of the loop.
@@ -122,13 +129,16 @@ next(ok, Handle, Seq, Results, EndsPage, Cursor, Now, Tally, Pushing) ->
 %% @doc Pushes one result outside of a page, and acks nothing.
 -spec one(Result :: map(), hb_cron_options:cursor(), pushing()) ->
     ok | {error, Reason :: term(), Left :: map()}.
-one(Result, Cursor, #pushing{words = Words} = Pushing) ->
+one(Result, Cursor, #pushing{words = Words, proc_id = ProcId} = Pushing) ->
     Now = now_us(),
     ok = begins(Now, Pushing),
     Outcome = push(Result, Cursor, with_events(Pushing)),
     ok = hb_cron_status_words:push_ends(Words),
     case Outcome of
-        ok -> hb_cron_push_meter:settle(hb_cron_push_meter:pushed(now_us() - Now, hb_cron_push_meter:tally()));
+        ok ->
+            Took = now_us() - Now,
+            ok = hb_cron_history:pushed(ProcId, 1, Took, maps:get(<<"cursor">>, Result, undefined)),
+            hb_cron_push_meter:settle(hb_cron_push_meter:pushed(Took, hb_cron_push_meter:tally()));
         {error, Reason, Left, _Host} -> {error, Reason, Left}
     end.
 
