@@ -2,7 +2,7 @@
 %%% follows. {@link hb_cron_ownership} is the owner's part.
 -module(hb_cron_cluster).
 
--export([is_on/0, start/2, start_all/1, add_configured/1, stop/1, stop/2, forget/1, pause/1, resume/1]).
+-export([is_on/0, start/2, start_again/1, start_all/1, add_configured/1, stop/1, stop/2, forget/1, pause/1, resume/1]).
 -export([redeliver/2, discard/2, where/1, status/0]).
 
 -export_type([node_row/0, status/0]).
@@ -52,6 +52,16 @@ start(ProcId, Given) ->
     Packed = hb_cron_cluster_options:pack(Given),
     #{cursor := Cursor} = hb_cron_options:for_monitor(ProcId, Given),
     hb_cron_stand_ins:start(ProcId, Packed, Cursor).
+
+%% @doc Starts monitoring a process that was stopped, with its former options, after its last ack.
+-spec start_again(ProcId :: binary()) -> ok | {error, monitored | not_found | binary()}.
+start_again(ProcId) ->
+    case find(ProcId) of
+        {ok, #{watched := false, options := Packed}} -> _ = hb_cron_stand_ins:start(ProcId, Packed, undefined), ok;
+        {ok, _} -> {error, monitored};
+        none -> {error, not_found};
+        {error, Reason} -> {error, Reason}
+    end.
 
 %% @doc Starts monitoring many processes, and returns the outcome of each, in order: `already_monitored' if this host node
 %% has a stand-in of the process. As after {@link start/2}, the starts are recorded soon, many of them at once.

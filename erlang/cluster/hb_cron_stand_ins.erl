@@ -4,7 +4,7 @@
 -behaviour(supervisor).
 
 -export([create/0, start_link/0, start/3, start_once/3, find/1, process_of/1, claim/3, recorded/1, is_recorded/1, to_check/1, checked/1,
-         leave/2, stop/1, gone/1]).
+         leave/2, stop/1, gone/1, count/0]).
 -export([init/1]).
 
 %% {ProcId, StandIn, Logger, Stage, Shard} and {StandIn, ProcId}. The stage: `unrecorded', the start is not in the database;
@@ -139,4 +139,12 @@ tell(ProcId, Message) ->
     case find(ProcId) of
         {ok, {StandIn, _}} -> StandIn ! Message, ok;
         none -> ok
+    end.
+
+%% @doc Approximately how many there are.
+-spec count() -> non_neg_integer().
+count() ->
+    case ets:info(?TABLE, size) of
+        undefined -> 0;
+        Rows -> Rows div 2
     end.

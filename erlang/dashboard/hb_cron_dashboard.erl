@@ -122,6 +122,8 @@ start_link(Port) ->
 -spec init(inet:port_number()) -> {ok, #state{}}.
 init(Port) ->
     ok = hb_cron_sys_status:label(hb_cron_dashboard),
+    ok = hb_cron_history:keep_pushes(),
+    ok = hb_cron_dashboard_stops:create(),
     Token = base64:encode(crypto:strong_rand_bytes(24)),
     %% The characters of base64 that a URL would not take.
     Text = << <<(url_safe(Char))>> || <<Char>> <= Token >>,

@@ -53,7 +53,8 @@ init({Port, Addresses}) ->
            [Child#{id => {httpd, Address}, start => {?MODULE, start_httpd, [Address, Port]},
                    type => supervisor, shutdown => ?CLOSING}
             || Address <- Addresses]
-          ++ [Child#{id => guard, start => {hb_cron_dashboard_guard, start_link, []}}]]}}.
+          ++ [Child#{id => guard, start => {hb_cron_dashboard_guard, start_link, []}},
+              Child#{id => survey, start => {hb_cron_dashboard_survey, start_link, []}}]]}}.
 
 %% @private
 -spec start_httpd(inet:ip_address(), inet:port_number()) -> {ok, pid()} | {error, term()}.

@@ -3,7 +3,7 @@
 %%% hb_cron_table} prints them.
 -module(hb_cron_info).
 
--export([info/1, list/1, all/0, count/0, states/0]).
+-export([info/1, list/1, of_processes/1, all/0, count/0, states/0]).
 
 -export_type([info/0, summary/0, state/0, trouble/0, asks/0, list_options/0, id/0]).
 
@@ -248,6 +248,11 @@ next(ProcId, Prefix) ->
         [{Next, _}] -> case begins_with(Next, Prefix) of true -> ProcId; false -> done end;
         [] -> done
     end.
+
+%% @doc The monitors of these processes, at most 500, in this order. Processes without a monitor are left out.
+-spec of_processes([ProcId :: binary()]) -> [summary()].
+of_processes(ProcIds) when length(ProcIds) =< ?BATCH ->
+    summaries([Row || ProcId <- ProcIds, Row <- hb_cron_registry:listing_of(ProcId)], any).
 
 %% @doc All monitors, in the order of their processes.
 -spec all() -> [summary()].

@@ -6,7 +6,7 @@
 %%% #{}})'; the map is {@link logger_formatter}'s, for all other records.
 -module(hb_process_monitor_log_format).
 
--export([report/2]).
+-export([report/2, details/1]).
 %% The formatter
 -export([format/2, check_config/1]).
 
@@ -24,6 +24,10 @@
 report(Report, _Config) ->
     {What, ProcId, Details} = parts(Report),
     lists:join($\s, [Part || Part <- [What, ProcId | Details], Part =/= <<>>]).
+
+%% @doc Details of a record in one line.
+-spec details([term()]) -> unicode:chardata().
+details(Details) -> lists:join($\s, [detail(Part) || Part <- Details]).
 
 %% @doc A record of the library in columns, any other in OTP's format.
 -spec format(logger:log_event(), logger:formatter_config()) -> unicode:chardata().

@@ -14,7 +14,9 @@ all_test_() ->
      [{with, [T]} || T <- [
         fun metrics_come_with_the_nodes_time/1,
         fun monitors_come_page_by_page_each_once/1,
-        fun monitors_of_a_state_and_a_prefix_come_alone/1,
+        fun monitors_are_found_by_state_and_part_of_an_id/1,
+        fun monitors_are_sorted_by_their_lag_and_failures/1,
+        fun monitor_that_ends_is_no_longer_listed/1,
         fun query_that_is_wrong_is_refused/1,
         fun monitor_is_shown_with_its_compute_units/1,
         fun monitor_paused_and_resumed_by_the_page_is/1,
@@ -50,34 +52,63 @@ processes(#{<<"monitors">> := Rows}) -> [Id || #{<<"process">> := Id} <- Rows].
 monitors_come_page_by_page_each_once(#{cu := Cu} = World) ->
     Ids = ids(7),
     _ = started(Cu, Ids, #{}),
-    #{<<"next">> := Next} = First = body(World, "/api/1/monitors?limit=3"),
+    %% At first without an order, so that nothing is waited for.
+    #{<<"monitors">> := [#{<<"state">> := _, <<"monitor">> := <<"<", _/binary>>, <<"error">> := _, <<"dead_letters">> := 0} | _]} =
+        First = body(World, "/api/1/monitors?limit=3"),
     ?assertEqual(lists:sublist(Ids, 3), processes(First)),
-    ?assertEqual(lists:nth(3, Ids), Next),
-    Second = body(World, "/api/1/monitors?limit=4&after=" ++ binary_to_list(Next)),
-    ?assertEqual(lists:nthtail(3, Ids), processes(Second)),
-    ?assertMatch(#{<<"next">> := null}, Second),
-    [#{<<"state">> := _, <<"monitor">> := <<"<", _/binary>>, <<"error">> := _, <<"dead_letters">> := 0} | _] = maps:get(<<"monitors">>, First),
-    ?assertEqual(Ids, processes(body(World, "/api/1/monitors"))).
+    ?assertMatch(#{<<"count">> := 7}, First),
+    Page = fun(Nth) -> body(World, "/api/1/monitors?limit=3&page=" ++ integer_to_list(Nth)) end,
+    await_survey(World, 7),
+    ?assertEqual([lists:sublist(Ids, 3), lists:sublist(Ids, 4, 3), [lists:last(Ids)], []], [processes(Page(Nth)) || Nth <- [1, 2, 3, 4]]),
+    ?assertEqual([], processes(Page(99999))),
+    ?assertEqual(Ids, processes(body(World, "/api/1/monitors"))),
+    ?assertEqual(lists:reverse(Ids), processes(body(World, "/api/1/monitors?order=desc"))).
 
-monitors_of_a_state_and_a_prefix_come_alone(#{cu := Cu} = World) ->
+%% A survey has all monitors.
+await_survey(World, Count) ->
+    harness:eventually(fun() -> maps:get(<<"all">>, counts(body(World, "/api/1/monitors?order=desc")), none) =:= Count end).
+
+counts(#{<<"counts">> := Counts}) -> Counts.
+
+monitors_are_found_by_state_and_part_of_an_id(#{cu := Cu} = World) ->
     [A, B, C] = Ids = ids(3),
-    _ = started(Cu, Ids, #{paused => true}),
+    _ = started(Cu, [A, B], #{paused => true}),
+    _ = started(Cu, [C], #{}),
     Get = fun(Query) -> processes(body(World, "/api/1/monitors?" ++ uri_string:compose_query(Query))) end,
-    harness:eventually(fun() -> Get([{"state", "paused"}]) =:= Ids end),
-    ?assertEqual([], Get([{"state", "backing_off"}])),
-    [?assertEqual([Id], Get([{"prefix", binary_to_list(Prefix)}])) || Id <- Ids, Prefix <- [Id, binary:part(Id, 0, 20)]],
-    ?assertEqual([], Get([{"prefix", binary_to_list(B) ++ "x"}])),
-    ?assertEqual([], Get([{"prefix", "\"><script>"}])),
-    ?assertEqual([C], Get([{"after", binary_to_list(B)}, {"prefix", [binary:first(C)]}])),
-    ?assertEqual([A | [Id || Id <- [B, C], binary:first(Id) =:= binary:first(A)]], Get([{"prefix", [binary:first(A)]}, {"state", "paused"}])),
+    harness:eventually(fun() -> Get([{"show", "paused"}]) =:= [A, B] end),
+    ?assertEqual([], Get([{"show", "dead_letters"}])),
+    [?assertEqual([Id], Get([{"find", binary_to_list(string:lowercase(Part))}])) || Id <- Ids, Part <- [Id, binary:part(Id, 0, 20), binary:part(Id, 17, 20)]],
+    ?assertEqual([], Get([{"find", binary_to_list(B) ++ "x"}])),
+    ?assertEqual([], Get([{"find", "\"><script>"}])),
+    ?assertEqual([], Get([{"find", binary_to_list(C)}, {"show", "paused"}])),
+    #{<<"count">> := 2, <<"counts">> := Counts} = body(World, "/api/1/monitors?show=paused"),
+    ?assertMatch(#{<<"all">> := 3, <<"paused">> := 2, <<"errors">> := 0}, Counts),
     %% A search that reaches its limit returns where to continue, even without a match.
     ?assertEqual({[], B}, ?M:list(#{state => backing_off, look_at => 2})),
     ?assertEqual({[], done}, ?M:list(#{state => backing_off, look_at => 2, start_after => B})).
 
+monitors_are_sorted_by_their_lag_and_failures(#{cu := Cu} = World) ->
+    [A, B, C] = ids(3),
+    [dev_mu:route(Id, fun(_, _) -> ok end) || Id <- [A, C]],
+    dev_mu:route(B, fun(_, _) -> {error, refused} end),
+    [test_cu:add(Cu, Id, 1) || Id <- [A, B, C]],
+    [Monitor ! tick || {Monitor, _} <- started(Cu, [A, B, C], #{cursor => earliest, cron_push_attempts => infinity, cron_push_backoff => {3600000, 3600000}})],
+    Get = fun(Sort) -> processes(body(World, "/api/1/monitors?sort=" ++ Sort)) end,
+    harness:eventually(fun() -> Get("errors&order=desc") =:= [B, A, C] end),
+    harness:eventually(fun() -> lists:last(Get("last_result")) =:= B end),
+    ?assertEqual([B], processes(body(World, "/api/1/monitors?show=errors"))).
+
+monitor_that_ends_is_no_longer_listed(#{cu := Cu} = World) ->
+    [A, B] = ids(2),
+    _ = started(Cu, [A, B], #{}),
+    await_survey(World, 2),
+    ok = ?M:stop(A, deadline:ms()),
+    ?assertEqual([B], processes(body(World, "/api/1/monitors?order=desc"))).
+
 query_that_is_wrong_is_refused(World) ->
     [?assertMatch({Query, {400, _, #{<<"text">> := _}}}, {Query, get(World, "/api/1/monitors?" ++ Query)})
-     || Query <- ["limit=0", "limit=201", "limit=x", "limit=-1", "limit=1e3", "limit=99999999999999999999", "state=nothing", "after=short",
-                  "prefix=" ++ lists:duplicate(300, $a), "state"]],
+     || Query <- ["limit=0", "limit=201", "limit=x", "limit=-1", "limit=1e3", "limit=99999999999999999999", "show=nothing", "sort=nothing", "order=up", "page=0",
+                  "page=x", "find=" ++ lists:duplicate(300, $a), "show"]],
     ?assertMatch({400, _}, raw(World, ["GET /api/1/monitors?%zz=1 HTTP/1.1", host(World), "Authorization: " ++ element(2, hd(auth(World)))])),
     [?assertMatch({Id, {400, _, #{<<"error">> := <<"bad_process_id">>}}}, {Id, get(World, "/api/1/monitors/" ++ Id)})
      || Id <- ["x", lists:duplicate(43, $!), lists:duplicate(32, $a)]].
