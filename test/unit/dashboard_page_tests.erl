@@ -17,7 +17,12 @@ page_holds_style_and_script_and_refers_to_no_file_test() ->
 %% A quote within a text ends it, and then nothing of the page works. `make browser' finds any other error.
 script_closes_each_quote_on_its_line_test_() ->
     [{File, fun() -> ?assertEqual([], [Line || Line <- string:split(read(File), "\n", all), is_odd(Line)]) end}
-     || File <- ["charts.js", "page.js"]].
+     || File <- dashboard_page:files("js")].
+
+every_file_of_the_page_is_part_of_it_test() ->
+    Files = filelib:wildcard("*.{js,css}", harness:checkout("erlang/dashboard/page")),
+    ?assertEqual([], Files -- (dashboard_page:files("js") ++ dashboard_page:files("css"))),
+    [?assert(length(string:split(read(File), "\n", all)) =< 350, File) || File <- Files].
 
 quote_that_is_not_closed_is_found_test() ->
     ?assertEqual([true, false, false, false],

@@ -1,7 +1,6 @@
-'use strict';
-// The dashboard's charts: keeps the history of what the page received, computes rates of counters and quantiles of
-// histograms, and draws them as SVG. The node keeps no history. page.js follows in the same script.
-const KEPT_MS = 600000, SHOWN_MS = 120000, POLL_MS = 2000;
+// The charts: keeps the history of what the page received, computes rates of counters and quantiles of histograms, and
+// draws them as SVG. The node keeps no history of them.
+const KEPT_MS = 600000, SHOWN_MS = 120000;
 const told = { last: null, points: [], end: 0 };
 
 const sum = (values) => Object.values(values).reduce((all, value) => all + value, 0);
@@ -55,18 +54,12 @@ function remember(answer) {
   told.points = told.points.filter(({ at }) => at > now - KEPT_MS);
 }
 
-function short(value) {
-  const digits = (number) => number >= 100 || number === 0 ? number.toFixed(0) : Number(number.toPrecision(2)).toString();
-  if (value >= 999500) return digits(value / 1000000) + ' M';
-  return value >= 9995 ? digits(value / 1000) + ' k' : digits(value);
-}
-
 function perSecond(value) { return short(value) + '/s'; }
 function seconds(value) { return duration(value * 1000); }
 
-// The least step of 1, 2 or 5 times a power of ten of which four reach the value.
+// The least step of 1, 2 or 5 times a power of ten of which three reach the value.
 function stepFor(most) {
-  const rough = most / 4, power = 10 ** Math.floor(Math.log10(rough));
+  const rough = most / 3, power = 10 ** Math.floor(Math.log10(rough));
   return [1, 2, 5, 10].map((times) => times * power).find((step) => step >= rough * 0.999);
 }
 
@@ -76,7 +69,7 @@ function span() {
   return Math.min(KEPT_MS, Math.max(SHOWN_MS, since));
 }
 
-const WIDTH = 560, HEIGHT = 170, LEFT = 62, RIGHT = 8, TOP = 8, BOTTOM = 24;
+const HEIGHT = 116, LEFT = 46, RIGHT = 4, TOP = 8, BOTTOM = 20;
 const SVG = 'http://www.w3.org/2000/svg';
 
 function svg(tag, attributes, text) {
@@ -99,17 +92,19 @@ function line(points, x, y) {
   return path;
 }
 
-function draw(chart, nth, figure) {
+// As wide as there is room, so that letters keep their size.
+function draw(chart, nth, figure, room) {
+  const WIDTH = Math.max(200, room - 24);
   const lines = chart.series.map((_, i) =>
     told.points.map(({ at, values }) => [at, values === null ? null : values[nth][i]]));
   const known = lines.flat().map(([, value]) => value).filter((value) => value !== null);
   const step = stepFor(Math.max(...known, 0.001)), top = step * Math.max(1, Math.ceil(Math.max(...known, 0) / step));
-  const shown_ms = span(), minutes = shown_ms / 60000, every = minutes <= 3 ? 0.5 : minutes <= 6 ? 1 : 2;
+  const shown_ms = span(), minutes = shown_ms / 60000, every = minutes <= 2.5 ? 1 : minutes <= 6 ? 2 : 5;
   const x = (at) => WIDTH - RIGHT - (told.end - at) / shown_ms * (WIDTH - LEFT - RIGHT);
   const y = (value) => HEIGHT - BOTTOM - value / top * (HEIGHT - TOP - BOTTOM);
   const latest = lines.map((points) => points.length > 0 ? points[points.length - 1][1] : null);
   const words = chart.series.map(([name], i) => name + ' ' + (latest[i] === null ? 'none' : chart.unit(latest[i])));
-  const picture = svg('svg', { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: 'img', 'aria-label': `${chart.title}, ${chart.per}; now: ${words.join(', ')}` });
+  const picture = svg('svg', { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, height: HEIGHT, role: 'img', 'aria-label': `${chart.title}, ${chart.per}; now: ${words.join(', ')}` });
   for (let value = 0; value <= top * 1.001; value += step) {
     picture.append(svg('line', { class: 'grid', x1: LEFT, x2: WIDTH - RIGHT, y1: y(value), y2: y(value) }),
                    svg('text', { x: LEFT - 6, y: y(value) + 4, 'text-anchor': 'end' }, chart.unit(value)));

@@ -2,7 +2,7 @@
 %%% scripts in the page, presses keys, takes pictures, and keeps all messages of the console and the network.
 %%% page_seen judges the page.
 -module(browser).
--export([start/1, stop/1, open/2, value/2, until/2, key/2, dark/2, picture/2]).
+-export([start/1, stop/1, open/2, value/2, until/2, key/2, pointer/3, dark/2, size/3, picture/2]).
 -export([complaints/1, asked/1]).
 
 %% The limit of every step, in ms.
@@ -45,14 +45,26 @@ until(Browser, Expression, Until) ->
             receive after 50 -> until(Browser, Expression, Until) end
     end.
 
+%% Presses a named key, or that of a character.
 key(Browser, Key) ->
     {Code, Text} = case Key of
         <<"Tab">> -> {9, #{}};
         <<"Enter">> -> {13, #{text => <<"\r">>}};
-        <<"Escape">> -> {27, #{}}
+        <<"Escape">> -> {27, #{}};
+        <<Char>> -> {Char, #{text => Key}}
     end,
     [command(Browser, <<"Input.dispatchKeyEvent">>, maps:merge(Extra, #{type => Type, key => Key, code => Key, windowsVirtualKeyCode => Code}))
      || {Type, Extra} <- [{<<"keyDown">>, Text}, {<<"keyUp">>, #{}}]],
+    ok.
+
+%% Moves the mouse.
+pointer(Browser, X, Y) ->
+    #{} = command(Browser, <<"Input.dispatchMouseEvent">>, #{type => <<"mouseMoved">>, x => X, y => Y, pointerType => <<"mouse">>}),
+    ok.
+
+%% The size of the window.
+size(Browser, Width, Height) ->
+    #{} = command(Browser, <<"Emulation.setDeviceMetricsOverride">>, #{width => Width, height => Height, deviceScaleFactor => 1, mobile => Width < 600}),
     ok.
 
 dark(Browser, Dark) ->
