@@ -986,11 +986,13 @@ html() ->
     "// A button of an action. Its label changes with `set_action'.\n"
     "function action_button(process) {\n"
     "  const button = el('button', { type: 'button' });\n"
+    "  let busy = false;\n"
     "  button.onclick = async () => {\n"
-    "    button.disabled = true;\n"
+    "    // Not disabled, since that would take the focus.\n"
+    "    if (busy) return;\n"
+    "    busy = true;\n"
     "    await act(button.dataset.what, process());\n"
-    "    button.disabled = false;\n"
-    "    if (document.activeElement === document.body && button.isConnected) button.focus();\n"
+    "    busy = false;\n"
     "  };\n"
     "  return button;\n"
     "}\n"
@@ -1550,4 +1552,4 @@ html() ->
     "</body>\n"
     "</html>\n"
     /utf8>>,
-    "default-src 'none'; connect-src 'self'; img-src data:; style-src 'sha256-FjII7FneHQ5/rR4tue/Gq+aCUX2uQ1axhBQCIegHFPU='; script-src 'sha256-tYVxCBIeMMujcVBjWm7GMmwKvhjWPG6Et3Bnr8NLSTY='; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"}.
+    "default-src 'none'; connect-src 'self'; img-src data:; style-src 'sha256-FjII7FneHQ5/rR4tue/Gq+aCUX2uQ1axhBQCIegHFPU='; script-src 'sha256-CXZdETCnNqXJ8UAiondSlPBGiUDKmrxqeteyqQK/fYA='; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"}.

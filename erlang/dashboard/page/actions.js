@@ -37,11 +37,13 @@ async function act(what, process, sure = false) {
 // A button of an action. Its label changes with `set_action'.
 function action_button(process) {
   const button = el('button', { type: 'button' });
+  let busy = false;
   button.onclick = async () => {
-    button.disabled = true;
+    // Not disabled, since that would take the focus.
+    if (busy) return;
+    busy = true;
     await act(button.dataset.what, process());
-    button.disabled = false;
-    if (document.activeElement === document.body && button.isConnected) button.focus();
+    busy = false;
   };
   return button;
 }
