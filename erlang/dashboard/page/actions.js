@@ -26,10 +26,10 @@ async function act(what, process, sure = false) {
   try {
     const answer = await ask(`monitors/${process}/${what}`, 'POST');
     const note = answer.done || waiting === undefined ? done : waiting;
-    toast(`${note}: ${process}`, { undo: undo === undefined ? null : { label: UNDO_LABELS[undo], act: () => act(undo, process) } });
+    toast(note, { process, undo: undo === undefined ? null : { label: UNDO_LABELS[undo], act: () => act(undo, process) } });
     return true;
   } catch (error) {
-    toast(why(error), { bad: true });
+    toast(why(error), { process, bad: true });
     return false;
   } finally { refresh(); }
 }

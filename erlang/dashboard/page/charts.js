@@ -29,13 +29,13 @@ function quantile(name, part) {
 const count = (name) => (metrics) => metrics[name].count;
 
 const CHARTS = [
-  { title: 'Results pushed', unit: perSecond, per: 'per second', series: [
+  { title: 'Results pushed', unit: perSecond, per: 'per second', least: 1, series: [
     ['results', rate(count('push_duration_seconds'))]] },
-  { title: 'Pages and fetches', unit: perSecond, per: 'per second', series: [
+  { title: 'Pages and fetches', unit: perSecond, per: 'per second', least: 1, series: [
     ['fetches', rate((m) => m.fetches_total)], ['pages acked', rate(count('page_duration_seconds'))]] },
-  { title: 'Lag', unit: seconds, per: 'from a result to its push', series: [
+  { title: 'Lag', unit: seconds, per: 'from a result to its push', least: 0.01, series: [
     ['median', quantile('lag_seconds', 0.5)], ['99 %', quantile('lag_seconds', 0.99)]] },
-  { title: 'Errors', unit: perSecond, per: 'per second', series: [
+  { title: 'Errors', unit: perSecond, per: 'per second', least: 1, series: [
     ['failed fetches', rate((m) => sum(m.fetch_failures_total))],
     ['failed pushes', rate((m) => m.push_failures_total)]] }
 ];
@@ -98,7 +98,7 @@ function draw(chart, nth, figure, room) {
   const lines = chart.series.map((_, i) =>
     told.points.map(({ at, values }) => [at, values === null ? null : values[nth][i]]));
   const known = lines.flat().map(([, value]) => value).filter((value) => value !== null);
-  const step = stepFor(Math.max(...known, 0.001)), top = step * Math.max(1, Math.ceil(Math.max(...known, 0) / step));
+  const step = stepFor(Math.max(...known, chart.least)), top = step * Math.max(1, Math.ceil(Math.max(...known, chart.least) / step - 0.001));
   const shown_ms = span(), minutes = shown_ms / 60000, every = minutes <= 2.5 ? 1 : minutes <= 6 ? 2 : 5;
   const x = (at) => WIDTH - RIGHT - (told.end - at) / shown_ms * (WIDTH - LEFT - RIGHT);
   const y = (value) => HEIGHT - BOTTOM - value / top * (HEIGHT - TOP - BOTTOM);

@@ -17,9 +17,12 @@ function confirmed(title, text, label) {
 
 const TOAST_MS = 12000;
 
-// A note that goes by itself, later while it is pointed at or has the focus. `undo': a label and an action.
-function toast(text, { undo = null, bad = false } = {}) {
-  const node = el('div', { className: bad ? 'toast bad' : 'toast' }, el('span', {}, text));
+// A note that goes by itself, later while it is pointed at or has the focus. It replaces that of an earlier action on the
+// same process. `undo': a label and an action.
+function toast(text, { process = '', undo = null, bad = false } = {}) {
+  const node = el('div', { className: bad ? 'toast bad' : 'toast' }, el('span', {}, text, process === '' ? '' : el('code', { title: process }, process)));
+  node.dataset.of = process;
+  [...$('toasts').children].filter(({ dataset }) => process !== '' && dataset.of === process).forEach((old) => old.remove());
   let timer = 0;
   const end = () => { clearTimeout(timer); node.remove(); };
   const later = () => { clearTimeout(timer); timer = setTimeout(end, TOAST_MS); };
@@ -29,7 +32,7 @@ function toast(text, { undo = null, bad = false } = {}) {
     node.append(button);
   }
   node.append(el('button', { type: 'button', className: 'close', 'aria-label': 'Close this note', onclick: end }, '×'));
-  node.onmouseenter = node.onfocusin = () => clearTimeout(timer);
+  node.onmouseenter = () => clearTimeout(timer);
   node.addEventListener('focusin', () => clearTimeout(timer));
   node.onmouseleave = later;
   node.addEventListener('focusout', later);

@@ -19,7 +19,6 @@ const CLUSTER_TILES = [
   ['Oldest unsaved ack', (c) => duration(c.unsaved_ms), (c) => c.unsaved_ms >= 500],
   ['Being handed over', (c) => short(c.moving)],
   ['Handed over', (c) => short(c.hand_overs)],
-  ['Taken over', (c) => short(c.claims), null, 'shards that this host node claimed'],
   ['Refused acks', (c) => short(c.fenced), (c) => c.fenced > 0],
   ['Stand-ins', (c) => short(c.stand_ins), null, 'what start/2 returned on this host node']
 ];

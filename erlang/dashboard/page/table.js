@@ -64,7 +64,7 @@ async function show_rows() {
 function say_count({ count, counts, monitors, age }, last) {
   counted = count;
   const from = (view.page - 1) * ROWS;
-  say($('shown'), count === 0 ? 'none' : `${count_text(from + 1)}–${count_text(Math.max(from + 1, Math.min(count, from + ROWS)))} of ${plural(count, 'monitor')}`);
+  say($('shown'), count === 0 ? (view.find === '' && view.show === 'all' ? 'no monitors' : 'no monitor fits') : `${count_text(from + 1)}–${count_text(Math.max(from + 1, Math.min(count, from + ROWS)))} of ${plural(count, 'monitor')}`);
   put($('order-age'), held ? 'order kept while you point at it' : age === null || view.sort === 'process' ? '' : `order ${duration(Math.max(1000, age))} old`);
   $('first').disabled = $('previous').disabled = view.page === 1;
   $('next').disabled = $('last').disabled = view.page >= last;

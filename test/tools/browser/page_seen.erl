@@ -117,7 +117,7 @@ filters(#{paused := Paused, works := Works, poison := Poison} = Ids, Browser) ->
     ok = rows_are(Browser, [Works]),
     ok = browser:until(Browser, is([group("All"), ".textContent"], "All 1")),
     <<"<b>">> = set(Browser, "find", "<b>", "input"),
-    ok = browser:until(Browser, is(text("shown"), "none")),
+    ok = browser:until(Browser, is(text("shown"), "no monitor fits")),
     <<>> = set(Browser, "find", "", "input"),
     ok = rows_are(Browser, lists:sort(maps:values(Ids))).
 
@@ -230,6 +230,7 @@ picture(Save, Browser) ->
         _ -> {filename:join("_build/browser", ?PICTURE), 1}
     end,
     ok = wait_for_points(Browser, Points),
+    browser:value(Browser, "document.activeElement.blur(), document.querySelectorAll('#toasts .close').forEach((close) => close.click())"),
     ok = browser:size(Browser, 1440, 700),
     ok = browser:picture(Browser, Path),
     Size = filelib:file_size(Path),
