@@ -23,17 +23,14 @@ create() ->
 stop(ProcId) ->
     case {hb_cron_cluster:is_on(), hb_cron_registry:find(ProcId)} of
         {false, {ok, {_, _, #{supervised := true}}}} -> {error, supervised};
-        {false, {ok, {_, _, Options}}} -> remembered(ProcId, Options, stopped(ProcId));
+        {false, {ok, {_, _, Options}}} -> remembered(ProcId, Options, waited(hb_cron_stop:stop(ProcId, ?PATIENCE)));
         %% It crashed, and its restart is cancelled.
-        {false, none} -> stopped(ProcId);
-        {true, _} -> remembered(ProcId, cluster, stopped(ProcId))
+        {false, none} -> waited(hb_cron_stop:stop(ProcId, ?PATIENCE));
+        {true, _} -> remembered(ProcId, cluster, waited(hb_cron_cluster:stop(ProcId, ?PATIENCE)))
     end.
 
-stopped(ProcId) ->
-    case hb_process_monitor:stop(ProcId, ?PATIENCE) of
-        {error, timeout} -> waiting;
-        Outcome -> Outcome
-    end.
+waited({error, timeout}) -> waiting;
+waited(Outcome) -> Outcome.
 
 remembered(_ProcId, _Options, {error, not_monitored} = Outcome) ->
     Outcome;

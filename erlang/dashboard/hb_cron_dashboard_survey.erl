@@ -35,11 +35,11 @@
     %% Its listings, the newest first.
     listings = [] :: [{hb_cron_dashboard_listing:query(), hb_cron_dashboard_listing:listing()}],
     %% The process that makes the next survey.
-    surveyor = none :: none | {pid(), reference()},
+    surveyor = none :: none | pid(),
     %% Requests that wait for it.
     waiting = [] :: [{gen_server:from(), hb_cron_dashboard_listing:query()}],
     %% The processes that make listings of a survey, and the requests that wait for each.
-    selecting = #{} :: #{reference() => {hb_cron_dashboard_listing:query(), survey(), [gen_server:from()]}},
+    selecting = #{} :: #{pid() => {hb_cron_dashboard_listing:query(), survey(), [gen_server:from()]}},
     asked = 0 :: integer()
 }).
 
@@ -83,18 +83,24 @@ survey(Now, #state{surveyor = none, survey = Last} = State) ->
         {At, Took, _} -> Now - At >= max(?PERIOD, ?TIMES * Took)
     end,
     case IsDue of
-        true -> State#state{surveyor = spawn_opt(fun() -> exit({survey, read(Now)}) end, [monitor, {priority, low}])};
+        true -> State#state{surveyor = work(fun() -> read(Now) end, low)};
         false -> State
     end;
 survey(_Now, State) ->
     State.
+
+%% Does something in a process with whose end its garbage goes, and which is monitored.
+work(Fun, Priority) ->
+    Self = self(),
+    {Pid, _} = spawn_opt(fun() -> Self ! {done, self(), Fun()} end, [monitor, {priority, Priority}]),
+    Pid.
 
 read(Began) ->
     Table = hb_cron_dashboard_listing:table(read(<<>>, [])),
     {now_ms(), now_ms() - Began, Table}.
 
 read(After, Read) ->
-    case hb_process_monitor:list(#{start_after => After, limit => ?BATCH}) of
+    case hb_cron_info:list(#{start_after => After, limit => ?BATCH}) of
         {Monitors, done} -> lists:reverse([rows(Monitors) | Read]);
         {Monitors, Next} -> read(Next, [rows(Monitors) | Read])
     end.
@@ -102,20 +108,17 @@ read(After, Read) ->
 rows(Monitors) -> iolist_to_binary(hb_cron_dashboard_listing:rows(Monitors)).
 
 listing(Query, From, #state{listings = Listings, selecting = Selecting, survey = Survey} = State) ->
-    case {lists:keyfind(Query, 1, Listings), [Ref || {Ref, {Of, _, _}} <- maps:to_list(Selecting), Of =:= Query]} of
+    case {lists:keyfind(Query, 1, Listings), [Pid || {Pid, {Of, _, _}} <- maps:to_list(Selecting), Of =:= Query]} of
         {{_, Listing}, _} ->
             {reply, answer(Listing, Survey), State};
-        {false, [Ref]} ->
+        {false, [Pid]} ->
             Join = fun({_, Of, Others}) -> {Query, Of, [From | Others]} end,
-            {noreply, State#state{selecting = maps:update_with(Ref, Join, Selecting)}};
+            {noreply, State#state{selecting = maps:update_with(Pid, Join, Selecting)}};
         {false, []} ->
-            {noreply, State#state{selecting = Selecting#{select(Survey, Query) => {Query, Survey, [From]}}}}
+            {_, _, Table} = Survey,
+            Selector = work(fun() -> hb_cron_dashboard_listing:select(Table, Query) end, normal),
+            {noreply, State#state{selecting = Selecting#{Selector => {Query, Survey, [From]}}}}
     end.
-
-%% Its garbage ends with it.
-select({_, _, Table}, Query) ->
-    {_, Ref} = spawn_monitor(fun() -> exit({listing, hb_cron_dashboard_listing:select(Table, Query)}) end),
-    Ref.
 
 answer(Listing, {At, _, _}) -> {ok, Listing, max(0, now_ms() - At)}.
 
@@ -126,11 +129,19 @@ handle_cast(_Cast, State) ->
 
 %% @private
 -spec handle_info(term(), #state{}) -> {noreply, #state{}} | {noreply, #state{}, hibernate}.
-handle_info({'DOWN', Ref, process, _, Result}, #state{surveyor = {_, Ref}} = State) ->
-    {noreply, surveyed(Result, State#state{surveyor = none})};
-handle_info({'DOWN', Ref, process, _, Result}, #state{selecting = Selecting} = State) when is_map_key(Ref, Selecting) ->
-    {Selected, Others} = maps:take(Ref, Selecting),
-    {noreply, selected(Result, Selected, State#state{selecting = Others})};
+handle_info({done, Pid, Survey}, #state{surveyor = Pid} = State) ->
+    {noreply, surveyed(Survey, State#state{surveyor = none})};
+handle_info({done, Pid, Listing}, #state{selecting = Selecting} = State) when is_map_key(Pid, Selecting) ->
+    {Selected, Others} = maps:take(Pid, Selecting),
+    {noreply, selected(Listing, Selected, State#state{selecting = Others})};
+%% It failed, since the application is stopping.
+handle_info({'DOWN', _, process, Pid, _}, #state{surveyor = Pid, waiting = Waiting} = State) ->
+    ok = refuse([From || {From, _} <- Waiting]),
+    {noreply, State#state{surveyor = none, waiting = []}};
+handle_info({'DOWN', _, process, Pid, _}, #state{selecting = Selecting} = State) when is_map_key(Pid, Selecting) ->
+    {{_, _, Waiting}, Others} = maps:take(Pid, Selecting),
+    ok = refuse(Waiting),
+    {noreply, State#state{selecting = Others}};
 handle_info(drop, #state{asked = Asked} = State) ->
     case Asked + ?IDLE - now_ms() of
         Left when Left > 0 -> ok = drop_in(Left), {noreply, State};
@@ -139,7 +150,7 @@ handle_info(drop, #state{asked = Asked} = State) ->
 handle_info(_Stray, State) ->
     {noreply, State}.
 
-surveyed({survey, Survey}, #state{waiting = Waiting, survey = Before} = State) ->
+surveyed(Survey, #state{waiting = Waiting, survey = Before} = State) ->
     _ = Before =:= none andalso drop_in(?IDLE),
     Next = State#state{survey = Survey, listings = [], waiting = []},
     lists:foldr(fun({From, Query}, Now) ->
@@ -147,28 +158,25 @@ surveyed({survey, Survey}, #state{waiting = Waiting, survey = Before} = State) -
             {reply, Answer, Then} -> ok = gen_server:reply(From, Answer), Then;
             {noreply, Then} -> Then
         end
-    end, Next, Waiting);
-%% The application is stopping.
-surveyed(_Failed, #state{waiting = Waiting} = State) ->
-    [gen_server:reply(From, {error, timeout}) || {From, _} <- Waiting],
-    State#state{waiting = []}.
+    end, Next, Waiting).
+
+refuse(Waiting) ->
+    lists:foreach(fun(From) -> ok = gen_server:reply(From, {error, timeout}) end, Waiting).
 
 drop_in(Ms) ->
     _ = erlang:send_after(Ms, self(), drop),
     ok.
 
-selected({listing, Listing}, {Query, Survey, Waiting}, #state{listings = Listings} = State) ->
-    [gen_server:reply(From, answer(Listing, Survey)) || From <- Waiting],
+selected(Listing, {Query, Survey, Waiting}, #state{listings = Listings} = State) ->
+    Answer = answer(Listing, Survey),
+    lists:foreach(fun(From) -> ok = gen_server:reply(From, Answer) end, Waiting),
     case State of
         #state{survey = {At, _, _}} when element(1, Survey) =:= At ->
             State#state{listings = lists:sublist([{Query, Listing} | lists:keydelete(Query, 1, Listings)], ?KEPT)};
         %% There is a newer survey, or none is needed any more.
         _ ->
             State
-    end;
-selected(_Failed, {_, _, Waiting}, State) ->
-    [gen_server:reply(From, {error, timeout}) || From <- Waiting],
-    State.
+    end.
 
 %% @private
 %% Without the table.
