@@ -38,6 +38,8 @@
 -define(POLL, 50).
 %% How long the owner may take for a change that callers wait for, in ms.
 -define(LIMIT, 30000).
+%% How long a stand-in may take to end whose process was stopped, in ms.
+-define(STAND_IN_ENDS, 5000).
 %% The first and the longest pause after a process of the configuration could not be added, in ms.
 -define(BACKOFF, {1000, 30000}).
 
@@ -57,7 +59,12 @@ start(ProcId, Given) ->
 -spec start_again(ProcId :: binary()) -> ok | {error, monitored | not_found | binary()}.
 start_again(ProcId) ->
     case find(ProcId) of
-        {ok, #{watched := false, options := Packed}} -> _ = hb_cron_stand_ins:start(ProcId, Packed, undefined), ok;
+        {ok, #{watched := false, options := Packed}} ->
+            %% The last stand-in ends a moment after the stop.
+            case until(fun() -> hb_cron_stand_ins:find(ProcId) =:= none end, hb_cron_deadline:new(?STAND_IN_ENDS)) of
+                ok -> _ = hb_cron_stand_ins:start(ProcId, Packed, undefined), ok;
+                {error, timeout} -> {error, monitored}
+            end;
         {ok, _} -> {error, monitored};
         none -> {error, not_found};
         {error, Reason} -> {error, Reason}

@@ -662,10 +662,11 @@ html() ->
     "  put($('confirm-text'), text);\n"
     "  put($('confirm-yes'), label);\n"
     "  return new Promise((resolve) => {\n"
-    "    let answer = false;\n"
-    "    $('confirm-yes').onclick = () => { answer = true; $('confirm').close(); };\n"
-    "    $('confirm-no').onclick = () => $('confirm').close();\n"
-    "    $('confirm').onclose = () => resolve(answer);\n"
+    "    const answer = (wanted) => { $('confirm').close(); resolve(wanted); };\n"
+    "    $('confirm-yes').onclick = () => answer(true);\n"
+    "    $('confirm-no').onclick = () => answer(false);\n"
+    "    // By the key Escape. What was resolved before stays.\n"
+    "    $('confirm').onclose = () => resolve(false);\n"
     "    $('confirm').showModal();\n"
     "    $('confirm-no').focus();\n"
     "  });\n"
@@ -1555,4 +1556,4 @@ html() ->
     "</body>\n"
     "</html>\n"
     /utf8>>,
-    "default-src 'none'; connect-src 'self'; img-src data:; style-src 'sha256-v7H4iLYWhLpwAjBrlAfGwBCFwiQaHGORdbRbyhFag+k='; script-src 'sha256-j1omWmfVBC5Yrv4pB9io31knvT9LDSAA+K1YEkknADM='; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"}.
+    "default-src 'none'; connect-src 'self'; img-src data:; style-src 'sha256-v7H4iLYWhLpwAjBrlAfGwBCFwiQaHGORdbRbyhFag+k='; script-src 'sha256-21Qd5IRR4Zyq4trT3B/yLeG001EwVskuWn6ebmMmndg='; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"}.

@@ -52,15 +52,19 @@ is_remembered(ProcId) -> ets:member(?TABLE, ProcId).
 %% @doc Starts a process again as it ran before its stop, after its last ack.
 -spec start_again(ProcId :: binary()) -> ok | {error, not_remembered | monitored | not_found | binary()}.
 start_again(ProcId) ->
-    case ets:take(?TABLE, ProcId) of
+    case ets:lookup(?TABLE, ProcId) of
         [{_, _, cluster}] ->
-            hb_cron_cluster:start_again(ProcId);
+            started(ProcId, hb_cron_cluster:start_again(ProcId));
         [{_, _, Options}] ->
             _ = hb_cron_monitors:start(ProcId, hb_cron_options:set_going_on(with_new_logger(Options))),
-            ok;
+            started(ProcId, ok);
         [] ->
             {error, not_remembered}
     end.
+
+%% It stays remembered while it cannot be started, as long as the database does not answer for instance.
+started(_ProcId, {error, Reason}) when is_binary(Reason) -> {error, Reason};
+started(ProcId, Outcome) -> true = ets:delete(?TABLE, ProcId), Outcome.
 
 %% A logger that was started for the stopped monitor ends with it.
 with_new_logger(#{own_logger := true} = Options) -> maps:remove(own_logger, Options#{logger := undefined});

@@ -14,6 +14,7 @@ all_test_() ->
             fun started_process_is_pushed_in_order/1,
             fun process_started_twice_has_one_stand_in_and_one_monitor/1,
             fun stopped_process_ends_and_continues_where_it_was/1,
+            fun stopped_process_started_again_keeps_its_options/1,
             fun stop_without_waiting_ends_the_process/1,
             fun stop_reaches_the_process_by_the_pid_of_its_monitor/1,
             fun process_stopped_by_its_id_ends/1,
@@ -102,6 +103,20 @@ stopped_process_ends_and_continues_where_it_was(Cu) ->
     ?assertEqual(not_monitored, hb_cron_cluster:where(Id)),
     test_cu:add(Cu, Id, 2),
     {_, _} = start(Cu, Id, #{}),
+    harness:await_results(4, 5).
+
+stopped_process_started_again_keeps_its_options(Cu) ->
+    Id = harness:proc_id(),
+    ?assertEqual({error, not_found}, hb_cron_cluster:start_again(Id)),
+    _ = start_and_push(Cu, Id, 3),
+    ?assertEqual({error, monitored}, hb_cron_cluster:start_again(Id)),
+    #{rate := Rate} = hb_process_monitor:info(Id),
+    ok = hb_process_monitor:stop(Id, infinity),
+    ok = hb_cron_cluster:start_again(Id),
+    test_cu:add(Cu, Id, 2),
+    harness:eventually(fun() -> is_map(hb_process_monitor:info(Id)) end),
+    ?assertMatch(#{rate := Rate}, hb_process_monitor:info(Id)),
+    monitor_of(Id) ! tick,
     harness:await_results(4, 5).
 
 stop_without_waiting_ends_the_process(Cu) ->

@@ -6,10 +6,11 @@ function confirmed(title, text, label) {
   put($('confirm-text'), text);
   put($('confirm-yes'), label);
   return new Promise((resolve) => {
-    let answer = false;
-    $('confirm-yes').onclick = () => { answer = true; $('confirm').close(); };
-    $('confirm-no').onclick = () => $('confirm').close();
-    $('confirm').onclose = () => resolve(answer);
+    const answer = (wanted) => { $('confirm').close(); resolve(wanted); };
+    $('confirm-yes').onclick = () => answer(true);
+    $('confirm-no').onclick = () => answer(false);
+    // By the key Escape. What was resolved before stays.
+    $('confirm').onclose = () => resolve(false);
     $('confirm').showModal();
     $('confirm-no').focus();
   });

@@ -27,7 +27,7 @@ fleet(Browser) ->
 tried(Left, Browser, Url, Ids) ->
     case used(Browser, Url, Ids) of
         [] -> ok;
-        Long when Left > 1 -> io:format("    long tasks, once more: ~0p ms~n", [Long]), tried(Left - 1, Browser, Url, Ids);
+        Long when Left > 1 -> io:format("    long tasks, once more: ~w ms~n", [Long]), tried(Left - 1, Browser, Url, Ids);
         Long -> error({long_tasks, Long})
     end.
 
