@@ -107,8 +107,8 @@ stopped_process_ends_and_continues_where_it_was(Cu) ->
 
 stopped_process_started_again_keeps_its_options(Cu) ->
     Id = harness:proc_id(),
-    ?assertEqual({error, not_found}, hb_cron_cluster:start_again(Id)),
     _ = start_and_push(Cu, Id, 3),
+    ?assertEqual({error, not_found}, hb_cron_cluster:start_again(harness:proc_id())),
     ?assertEqual({error, monitored}, hb_cron_cluster:start_again(Id)),
     #{rate := Rate} = hb_process_monitor:info(Id),
     ok = hb_process_monitor:stop(Id, infinity),
