@@ -3,7 +3,8 @@
 %%% engine knows its tags, and without them, its crons are learned from results.
 %%%
 %%% Processes are read one at a time, each in a process of its own with a limit of time and of memory, since the host's
-%%% calls may hang. After one that hangs, none is read for a while.
+%%% calls may hang. After each read there is a pause of the same length: a HyperBEAM takes 5 to 45 ms, and for 100,000
+%%% processes a scheduler would have little else to do for half an hour. After one that hangs, none is read for a while.
 -module(hb_cron_tag_reader).
 -behaviour(gen_server).
 
@@ -24,7 +25,8 @@
     %% The latest registration of each process that waits, and the order of these.
     handles = #{} :: #{ProcId :: binary() => hb_process_monitor_nif:handle()},
     order = queue:new() :: queue:queue(binary()),
-    reading = none :: none | {ProcId :: binary(), hb_process_monitor_nif:handle(), pid(), reference(), Timer :: reference()},
+    reading = none :: none | {ProcId :: binary(), hb_process_monitor_nif:handle(), pid(), reference(),
+                             Timer :: reference(), BeganMs :: integer()},
     is_paused = false :: boolean()
 }).
 
@@ -62,25 +64,26 @@ handle_cast(_Cast, State) ->
 
 %% @private
 -spec handle_info(term(), #state{}) -> {noreply, #state{}} | {noreply, #state{}, hibernate}.
-handle_info({'DOWN', Ref, process, _, Ended}, #state{reading = {_, Handle, _, Ref, Timer}} = State) ->
+handle_info({'DOWN', Ref, process, _, Ended}, #state{reading = {_, Handle, _, Ref, Timer, Began}} = State) ->
     _ = erlang:cancel_timer(Timer),
     case Ended of
         {tags, {ok, Tags}} -> ok = hb_process_monitor_nif:set_crons(Handle, Tags);
         _ -> ok
     end,
-    case next(State#state{reading = none}) of
-        %% It may be long until the next monitor starts.
-        #state{reading = none} = Idle -> {noreply, Idle, hibernate};
-        Reading -> {noreply, Reading}
-    end;
-handle_info({timeout, Timer, hangs}, #state{reading = {ProcId, _, Reader, Ref, Timer}} = State) ->
+    _ = erlang:send_after(now_ms() - Began, self(), continue),
+    {noreply, State#state{reading = none, is_paused = true}};
+handle_info({timeout, Timer, hangs}, #state{reading = {ProcId, _, Reader, Ref, Timer, _}} = State) ->
     true = demonitor(Ref, [flush]),
     true = exit(Reader, kill),
     ok = hb_cron_host_logger:log(undefined, {error, tags_not_read, {ProcId, {after_ms, ?LIMIT}}}),
     _ = erlang:send_after(?PAUSE, self(), continue),
     {noreply, State#state{reading = none, is_paused = true}};
 handle_info(continue, State) ->
-    {noreply, next(State#state{is_paused = false})};
+    case next(State#state{is_paused = false}) of
+        %% It may be long until the next monitor starts.
+        #state{reading = none} = Idle -> {noreply, Idle, hibernate};
+        Reading -> {noreply, Reading}
+    end;
 handle_info(_Stray, State) ->
     {noreply, State}.
 
@@ -95,7 +98,7 @@ next(#state{reading = none, is_paused = false, handles = Handles, order = Order}
             {Reader, Ref} = spawn_opt(?MODULE, report, [ProcId],
                 [monitor, {max_heap_size, #{size => ?HEAP, kill => true, error_logger => false}}]),
             Timer = erlang:start_timer(?LIMIT, self(), hangs),
-            State#state{handles = Others, order = Rest, reading = {ProcId, Handle, Reader, Ref, Timer}}
+            State#state{handles = Others, order = Rest, reading = {ProcId, Handle, Reader, Ref, Timer, now_ms()}}
     end;
 next(State) ->
     State.
@@ -116,3 +119,5 @@ format_status(#{state := #state{handles = Handles, reading = Reading, is_paused 
     hb_cron_sys_status:short(Status#{state := Shown});
 format_status(Status) ->
     hb_cron_sys_status:short(Status).
+
+now_ms() -> erlang:monotonic_time(millisecond).

@@ -16,6 +16,7 @@ suite(Era) ->
         {process_that_the_host_does_not_have_is_learned, fun learned/1},
         {crons_are_told_again_after_the_engine_died, fun engine_died/1},
         {crons_are_told_after_the_reader_died, fun reader_died/1},
+        {reads_are_as_far_apart_as_they_are_long, fun apart/1},
         {monitor_that_asks_at_every_tick_knows_no_crons, fun rate/1},
         {host_that_raises_exits_or_takes_all_memory_leaves_others_known, fun broken/1}
     ]).
@@ -78,6 +79,17 @@ reader_died(World) ->
     Later = process(World, #{<<"cron-interval">> => <<"2-hours">>}),
     _ = era:start(Later, []),
     await(Later, [7200]).
+
+%% Each read blocks for 50 ms, so the next one begins at least twice as long after it, whatever the load.
+apart(World) ->
+    Test = self(),
+    host_double:on(?READ, fun(_) -> Test ! {read, erlang:monotonic_time(millisecond)}, timer:sleep(50), not_found end),
+    _ = [era:start(process(World, #{}), []) || _ <- [1, 2, 3, 4]],
+    [First | Later] = [receive {read, At} -> At end || _ <- [1, 2, 3, 4]],
+    ?assertEqual([], [Gap || Gap <- gaps(First, Later), Gap < 98]).
+
+gaps(_Last, []) -> [];
+gaps(Last, [At | Rest]) -> [At - Last | gaps(At, Rest)].
 
 rate(World) ->
     Process = process(World, #{<<"cron-interval">> => <<"1-hour">>}),
