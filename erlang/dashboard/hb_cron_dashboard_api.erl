@@ -7,15 +7,19 @@
 
 -export_type([route/0, answer/0]).
 
--type route() :: metrics | monitors | findings
+-type route() :: metrics | monitors | findings | listing
                | {monitor | history | pause | resume | poll | stop | start | forget | letters, ProcID :: binary()}
                | {redeliver | discard, ProcID :: binary(), Id :: binary()}.
+
+%% `listing': monitors in the order of their ids, without a survey. It has no path: the device for HTTP asks for it.
 
 -type answer() :: {ok, map()} | {error, Code :: 400..599, Reason :: atom(), Text :: binary()}.
 
 %% Rows of a listing, by default and at most.
 -define(ROWS, 50).
 -define(MOST_ROWS, 200).
+%% How many monitors are examined for one listing, some 40 ms of work: a client asks again if it needs more.
+-define(LOOK_AT, 4000).
 %% How many dead letters are shown at a time, the longest text, and the size in bytes above which a result is not
 %% decoded.
 -define(LETTERS, 20).
@@ -76,6 +80,12 @@ answered(monitors, Query) ->
         {error, timeout} ->
             {error, 503, busy, <<"The node is too busy to read all monitors.">>}
     end;
+answered(listing, Query) ->
+    Limit = number(limit, Query, ?ROWS),
+    Limit =< ?MOST_ROWS orelse error({bad_option, limit, Limit}),
+    Options = #{limit => Limit, look_at => ?LOOK_AT, start_after => text('after', Query), prefix => text(prefix, Query)},
+    {Rows, Next} = hb_process_monitor:list(of_state(text(state, Query), Options)),
+    {ok, listed(Rows, #{next => case Next of done -> null; _ -> Next end})};
 answered({monitor, ProcID}, _Query) ->
     case hb_process_monitor:info(proc_id(ProcID)) of
         undefined -> not_monitored();
@@ -185,6 +195,14 @@ text(Key, Query) ->
     case maps:get(atom_to_binary(Key), Query, <<>>) of
         Text when is_binary(Text), byte_size(Text) =< 200 -> Text;
         Other -> error({bad_option, Key, Other})
+    end.
+
+%% No atom is made from input.
+of_state(<<>>, Options) -> Options;
+of_state(Name, Options) ->
+    case [State || State <- hb_cron_info:states(), atom_to_binary(State) =:= Name] of
+        [] -> error({bad_option, state, Name});
+        States -> Options#{state => States}
     end.
 
 letters(ProcId, After) ->

@@ -64,7 +64,7 @@ answered(<<"list">> = Key, Request) ->
         #{role := {address, Address}, params := Params} ->
             {json, 200, own(Address, maps:get(<<"after">>, Params, <<>>))};
         #{params := Params} ->
-            shown(monitors, Params)
+            shown(listing, Params)
     end;
 answered(<<"metrics">> = Key, Request) ->
     case hb_cron_device_access:to_read(Key, Request) of
@@ -98,7 +98,7 @@ own(Address, After) ->
         false -> {Ids, null}
     end,
     Rows = [Row || ProcId <- Shown,
-                   {ok, #{monitors := Listed}} <- [hb_cron_dashboard_api:answer(monitors, #{<<"prefix">> => ProcId})],
+                   {ok, #{monitors := Listed}} <- [hb_cron_dashboard_api:answer(listing, #{<<"prefix">> => ProcId})],
                    Row <- Listed],
     #{now => erlang:system_time(millisecond), monitors => Rows, next => Next}.
 

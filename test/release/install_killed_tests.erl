@@ -82,7 +82,7 @@ files(Release) ->
                                           {Name, Hash} <- installation:hashes(App, filename:join(Part, "*"))].
 
 files_of(Dist) ->
-    [{filename:join(Part, Name), Hash} || {Part, Wildcard} <- [{"ebin", "*.beam"}, {"priv", "*.so"}],
+    [{filename:join(Part, Name), Hash} || {Part, Wildcard} <- [{"ebin", "*.beam"}, {"priv", "*/*.so"}],
                                           {Name, Hash} <- installation:hashes(Dist, filename:join(Part, Wildcard))].
 
 %% A snapshot without the mtimes of directories, which are lost if a run is killed early.
