@@ -80,7 +80,7 @@ shows_that_it_works({_, done}) -> true;
 shows_that_it_works({_, {_, {_, Fault}}}) when Fault =/= host -> true;
 shows_that_it_works({_, {Left, _}}) -> hb_cron_delivery:has_slot(Left).
 
-numbered(Items) -> lists:zip(lists:seq(1, length(Items)), Items).
+numbered(Items) -> lists:enumerate(Items).
 
 %% In the push's process
 

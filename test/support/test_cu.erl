@@ -66,8 +66,7 @@ run_cron(#{table := Table}, ProcId, Seconds, Ago) ->
 %% Adds results with these contents, in JSON.
 add_nodes(#{table := Table} = Cu, ProcId, Nodes) ->
     First = count(Cu, ProcId) + 1,
-    true = ets:insert(Table, [{{node, ProcId, N}, Node}
-                              || {N, Node} <- lists:zip(lists:seq(First, First + length(Nodes) - 1), Nodes)]),
+    true = ets:insert(Table, [{{node, ProcId, N}, Node} || {N, Node} <- lists:enumerate(First, Nodes)]),
     add(Cu, ProcId, length(Nodes)).
 
 count(#{table := Table}, ProcId) ->

@@ -38,7 +38,7 @@ start(World, Targets) -> start(World, Targets, #{}).
 %% Pushes a result with a message for each target, numbered in its data.
 start(World, Targets, Options) ->
     era:start(World, [era:result([era:message(Target, integer_to_list(N))])
-                      || {N, Target} <- lists:zip(lists:seq(1, length(Targets)), Targets)], Options).
+                      || {N, Target} <- lists:enumerate(Targets)], Options).
 
 pushed(Target, Slots) ->
     harness:eventually(fun() -> host_double:pushed(Target) =:= Slots end).
