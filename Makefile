@@ -1,7 +1,7 @@
 # All commands of the project. Begin with `make demo` and `make test`.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup nif vendor compile run demo demo-cluster test test-rust check-erlang eunit-1 eunit-2 eunit-3 test-all edoc test-checkout test-reproducible test-otp27 test-otp29 test-arm64 test-standalone crashtest clustertest stress simulate audit coverage fairness soak abuse prometheus docs site page valgrind browser aoconnect miri fuzz bench install uninstall verify cross dist release-tools release clean
+.PHONY: help setup nif vendor compile run demo demo-cluster test test-rust check-erlang eunit-1 eunit-2 eunit-3 test-all edoc test-checkout test-reproducible test-otp27 test-otp29 test-arm64 test-standalone crashtest clustertest stress simulate audit shellcheck coverage fairness soak abuse prometheus docs site page valgrind browser aoconnect miri fuzz bench install uninstall verify cross dist release-tools release clean
 
 CARGO  ?= cargo
 # The jobs of `make test` are for its parts alone: rebar3's hook runs make, too.
@@ -89,6 +89,7 @@ coverage: setup ## show the line coverage of the tests, by module and in total
 	  --ignore-filename-regex '(bench|simulation|hb_process_monitor_nif|tests|_tests)[/.]'
 
 test-all: test ## test and all slow checks: other OTPs, stress, crashes, simulation, fuzz, miri, valgrind, soak, browser, small benchmarks
+	@$(MAKE) --no-print-directory shellcheck
 	@$(MAKE) --no-print-directory release-tools
 	@$(MAKE) --no-print-directory test-reproducible
 	@$(MAKE) --no-print-directory test-otp27
@@ -162,6 +163,10 @@ audit: ## check Rust dependencies: licences, sources, duplicates, unused ones, k
 	@$(CARGO) machete
 	@if timeout 20 git ls-remote -q $(ADVISORIES) HEAD >/dev/null 2>&1; then $(CARGO) deny --locked check advisories; \
 	  else echo "audit: $(ADVISORIES) is not reachable: known vulnerabilities were NOT checked"; fi
+
+shellcheck: ## check the shell scripts with shellcheck (Debian)
+	@./scripts/setup.sh shellcheck >/dev/null
+	@git ls-files -z '*.sh' .ci/run | xargs -0 shellcheck --external-sources
 
 # Compares the p99 with and without a third of bad monitors, alternating, twice each.
 MONITORS ?= 5000

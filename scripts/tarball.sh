@@ -40,6 +40,7 @@ pack() {
   chmod -R u=rwX,go=rX "$dir"
   find "$dir" -type f -exec chmod 644 {} +
   (cd "$dir" && chmod 755 "$@")
+  # shellcheck disable=SC2094 # find leaves out the file that is written
   (cd "$dir" && find . -type f ! -name SHA256SUMS -printf '%P\0' | LC_ALL=C sort -z | xargs -0 sha256sum >SHA256SUMS)
   mkdir -p "$out"
   tar -C "$(dirname "$dir")" --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner --format=ustar -cf - "$name" |

@@ -11,7 +11,7 @@ unset CDPATH
 
 fail() { echo "vendor: $*" >&2; exit 1; }
 
-[ $# -eq 1 ] && [ -n "$1" ] || fail "usage: make vendor INTO=DIR"
+{ [ $# -eq 1 ] && [ -n "$1" ]; } || fail "usage: make vendor INTO=DIR"
 [ -d "$1" ] || fail "$1 is not a directory"
 into=$(cd "$1" && pwd)
 cd "$(dirname "$0")/.."

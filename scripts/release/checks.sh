@@ -140,12 +140,12 @@ is_below_release() {
 
 # Prints whether the release loads hb_process_monitor when it boots, so that it starts what is configured.
 says_autostart() {
-  local version boot found=no
+  local version boot loads=no
   read -r _ version 2>/dev/null <"$RELEASE/releases/start_erl.data" || version='*'
   for boot in "$RELEASE"/releases/$version/start.boot "$RELEASE"/releases/$version/hb.boot "$RELEASE/bin/start.boot"; do
-    [ ! -f "$boot" ] || ! grep -qa hb_process_monitor -- "$boot" || found=yes
+    [ ! -f "$boot" ] || ! grep -qa hb_process_monitor -- "$boot" || loads=yes
   done
-  if [ "$found" = yes ]; then
+  if [ "$loads" = yes ]; then
     printf '%-11s %s\n' autostart "hb_process_monitor is in the boot script: what is configured starts by itself"
   else
     printf '%-11s %s\n' autostart "hb_process_monitor is not in the boot script: start the node with" \

@@ -1,4 +1,5 @@
 # Sourced by the scripts that test a copy of this checkout. The working directory is its root.
+# shellcheck shell=bash
 
 # Copies the checkout into a directory, including files that git ignores, without build results.
 copy_checkout() {

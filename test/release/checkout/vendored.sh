@@ -14,7 +14,7 @@ share_build
 hb=$tmp/HyperBEAM
 
 vendor() { make --no-print-directory vendor INTO="$1"; }
-refused() { ! vendor "$1" >"$tmp/said" 2>&1 && grep -q "$2" "$tmp/said" || fail "not refused: $1"; }
+refused() { if vendor "$1" >"$tmp/said" 2>&1 || ! grep -q "$2" "$tmp/said"; then fail "not refused: $1"; fi; }
 # All files except ours, with their checksums.
 others() {
   (cd "$hb" && find . -path ./_build -prune -o -path ./priv -prune -o -path ./native/hb_process_monitor -prune -o \

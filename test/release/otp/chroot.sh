@@ -2,6 +2,7 @@
 # the root of the checkout. Needed: NAME, the prefix of what is printed; SUITE, the release of Debian; KEPT, where it is
 # kept; PACKAGES, the array of what is installed there, if anything. ARCH is another architecture of Debian than this
 # machine's, which emulator.sh has prepared. `inside COMMAND…` runs a command there.
+# shellcheck shell=bash
 
 readonly ROOT=$PWD/$KEPT/root
 readonly IN=(env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 TERM=dumb)
@@ -32,6 +33,7 @@ flock --nonblock 9 || fail "another run is under way"
 mirror() {
   local codename
   codename=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)
+  # shellcheck disable=SC2016 # apt expands them
   apt-get indextargets --format '$(RELEASE) $(COMPONENT) $(REPO_URI)' 'Created-By: Packages' 2>/dev/null |
     awk -v codename="$codename" '$2 == "main" && ($1 == codename || $1 == "stable" || $1 == "testing" || $1 == "sid") { print $3; exit }'
 }

@@ -1,5 +1,6 @@
 # Sourced before chroot.sh by the scripts that test on another machine: lets the kernel run arm64 programs with qemu's user
 # mode. The emulator is registered as Debian does it, if it is not yet, and stays registered until the system starts again.
+# shellcheck shell=bash
 
 readonly BINFMT=/proc/sys/fs/binfmt_misc
 if [ "$(uname -m)" != aarch64 ]; then
