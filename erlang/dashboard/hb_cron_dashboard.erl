@@ -124,16 +124,10 @@ init(Port) ->
     ok = hb_cron_sys_status:label(hb_cron_dashboard),
     ok = hb_cron_history:keep_pushes(),
     ok = hb_cron_dashboard_stops:create(),
-    Token = base64:encode(crypto:strong_rand_bytes(24)),
-    %% The characters of base64 that a URL would not take.
-    Text = << <<(url_safe(Char))>> || <<Char>> <= Token >>,
+    Token = binary:encode_hex(crypto:strong_rand_bytes(24)),
     ?TABLE = ets:new(?TABLE, [named_table, protected, {read_concurrency, true}]),
-    true = ets:insert(?TABLE, {access, Port, crypto:hash(sha256, Text)}),
-    {ok, #state{port = Port, token = Text}}.
-
-url_safe($+) -> $-;
-url_safe($/) -> $_;
-url_safe(Char) -> Char.
+    true = ets:insert(?TABLE, {access, Port, crypto:hash(sha256, Token)}),
+    {ok, #state{port = Port, token = Token}}.
 
 %% @private
 -spec handle_call(term(), gen_server:from(), #state{}) -> {reply, term(), #state{}} | {noreply, #state{}}.
