@@ -152,7 +152,7 @@ starting_point_that_is_durable_at_once_is_fetched_from(Cu) ->
         end || _ <- lists:seq(1, 100)],
         ok = application:stop(hb_process_monitor)
     after
-        os:cmd("rm -rf " ++ Dir)
+        file:del_dir_r(Dir)
     end.
 
 stale_cursor_is_not_resumed_from(Cu) ->

@@ -302,5 +302,5 @@ with_release(Where, Args, Fun) ->
         Fun(Peer, Dir)
     after
         peer:stop(Peer),
-        os:cmd("rm -rf " ++ Dir)
+        file:del_dir_r(Dir)
     end.

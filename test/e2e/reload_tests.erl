@@ -39,7 +39,7 @@ cleanup(#{cu := Cu, dir := Dir}) ->
     harness:cleanup(Cu),
     true = code:del_path(Dir),
     {ok, _} = hb_process_monitor:reload(),
-    os:cmd("rm -rf " ++ filename:dirname(Dir)).
+    file:del_dir_r(filename:dirname(Dir)).
 
 real() -> filename:join(code:lib_dir(hb_process_monitor), "ebin").
 

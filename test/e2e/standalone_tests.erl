@@ -20,7 +20,7 @@ setup() ->
 
 cleanup(#{dir := Dir, cu := Cu}) ->
     test_cu:stop(Cu),
-    _ = os:cmd("rm -rf " ++ Dir),
+    _ = file:del_dir_r(Dir),
     ok.
 
 results_are_lines_in_order_and_the_next_run_continues(#{cu := Cu, id := Id} = World) ->

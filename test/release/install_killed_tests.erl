@@ -65,7 +65,7 @@ killed_at_steps(#{release := Release, own := Own, dist := Whole}, Every, Prepare
         end,
         {0, _} = installation:uninstall(Dist, Killed, [{"PATH", Path}]),
         ?assertEqual(Before, contents(Killed)),
-        _ = os:cmd("rm -rf " ++ Killed),
+        _ = file:del_dir_r(Killed),
         Ended
     end).
 

@@ -91,7 +91,7 @@ cleanup(Cu) ->
     _ = application:stop(hb_process_monitor),
     hb_opts:reset(),
     ets:delete(dev_mu_routes),
-    _ = os:cmd("rm -rf " ++ persistent_term:get({?MODULE, dir})),
+    _ = file:del_dir_r(persistent_term:get({?MODULE, dir})),
     persistent_term:erase({?MODULE, dir}),
     test_cu:stop(Cu).
 

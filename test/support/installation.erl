@@ -26,7 +26,7 @@ setup() ->
     Built = host_release:copy(host_release:build("era_b"), filename:join(Dir, "built")),
     #{dir => Dir, built => Built, dist => dist(Dir)}.
 
-cleanup(#{dir := Dir}) -> _ = os:cmd("rm -rf " ++ Dir), ok.
+cleanup(#{dir := Dir}) -> _ = file:del_dir_r(Dir), ok.
 
 with_release(#{dir := Dir, built := Built} = World, Test) ->
     Own = filename:join(Dir, "test"),
@@ -56,7 +56,7 @@ with_era(Era, #{dir := Dir, built := Built, dist := Dist} = World, Test) ->
         ?assertEqual(Before, host_release:snapshot(Release))
     after
         test_cu:stop(Cu),
-        os:cmd("rm -rf " ++ Own)
+        file:del_dir_r(Own)
     end.
 
 %% Makes the tarball of the tested build, and unpacks it.

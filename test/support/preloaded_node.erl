@@ -20,7 +20,7 @@ run(Module, Source, Variable, Limit) ->
     Said = os_node:recv(os_node:accept(Listen), Limit),
     ok = gen_tcp:close(Listen),
     0 = os_node:dead(Node),
-    _ = os:cmd("rm -rf " ++ Dir),
+    _ = file:del_dir_r(Dir),
     Said.
 
 %% Called by the node's main/1. `Begin' returns two functions: one runs a case, the other ends everything.

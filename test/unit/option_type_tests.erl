@@ -101,7 +101,7 @@ push_function_of_an_unloaded_module_is_found_by_its_file_test() ->
     after
         true = code:del_path(Dir),
         harness:unload(list_to_atom(Name)),
-        os:cmd("rm -rf " ++ Dir)
+        file:del_dir_r(Dir)
     end.
 
 default_of_every_option_is_valid_and_read_test_() ->

@@ -49,7 +49,7 @@ erlang_modules_in_a_circle_are_found_test() ->
                                          {structure_d, structure_a}]],
         ?assertEqual([[structure_a, structure_b, structure_c]], rust_source:graph_circles(calls(Beams)))
     after
-        os:cmd("rm -rf " ++ Dir)
+        file:del_dir_r(Dir)
     end.
 
 compiled(Dir, Module, Called) ->

@@ -42,7 +42,7 @@ run(Calls, Seed) ->
     After = measured(),
     {Last, _} = worlds(?WORLDS - ?WORLDS div 10, Calls div ?WORLDS, Early),
     End = measured(),
-    _ = os:cmd("rm -rf " ++ Dir),
+    _ = file:del_dir_r(Dir),
     Grown = maps:map(fun(What, At) -> At - map_get(What, After) end, End),
     TooMuch = [{grown, What, By} || {What, By} <- maps:to_list(Grown), By > map_get(What, ?ALLOWED)],
     Answers = maps:merge_with(fun(_, A, B) -> A + B end, First, Last),

@@ -33,7 +33,7 @@ run(Nodes, #{cu := {Kind, Count}} = Options, Fun) ->
         end)
     after
         _ = Server =/= none andalso postgres_server:stop(Server),
-        _ = os:cmd("rm -rf " ++ Dir)
+        _ = file:del_dir_r(Dir)
     end.
 
 %% Adds a host node.

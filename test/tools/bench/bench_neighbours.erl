@@ -41,7 +41,7 @@ suite(#{quick := Quick}) ->
     Late = Node(ours, false, []),
     Control1 = Node(plain, false, []),
     [Ours, Plain] = [Node(Who, true, ["+S", "1:1"]) || Who <- [ours, plain]],
-    _ = os:cmd("rm -rf " ++ Dir),
+    _ = file:del_dir_r(Dir),
     {[lateness(Count, Starts, Late, Control1), schedules(Count, Ours, Plain)], fun() -> bounds(Late, Ours, Plain, Quick) end}.
 
 lateness(Count, Starts, Ours, Plain) ->

@@ -43,7 +43,7 @@ node(Module, #{limit := Limit} = Run, {Kind, Count}, Flags, Environment) ->
             end
         end)
     after
-        _ = os:cmd("rm -rf " ++ Dir)
+        _ = file:del_dir_r(Dir)
     end.
 
 decoder_path() ->
@@ -101,7 +101,7 @@ served_by(Kind, Count, Fun) ->
         Fun(Url)
     after
         _ = is_list(erlang:port_info(Cu)) andalso port_close(Cu),
-        _ = os:cmd("rm -rf " ++ Dir)
+        _ = file:del_dir_r(Dir)
     end.
 
 url(Cu, File, Until) ->

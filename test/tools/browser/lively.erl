@@ -34,7 +34,7 @@ stop(#{cu := Cu, dir := Dir, producer := Producer}) ->
     ok = application:stop(hb_process_monitor),
     true = unlink(Producer),
     true = exit(Producer, kill),
-    _ = os:cmd("rm -rf " ++ Dir),
+    _ = file:del_dir_r(Dir),
     test_cu:stop(Cu).
 
 push(2) -> fun(#{message := #{<<"poison">> := true}}, _) -> {error, {refused, hostile()}}; (_, _) -> ok end;

@@ -26,7 +26,7 @@ main([Save]) ->
     ok = browser:stop(Browser),
     ok = application:stop(hb_process_monitor),
     ok = postgres_server:stop(Server),
-    _ = os:cmd("rm -rf " ++ Dir),
+    _ = file:del_dir_r(Dir),
     Failed = Alone + Many + Clustered,
     io:format("~b of the page's checks failed~n", [Failed]),
     halt(min(1, Failed)).

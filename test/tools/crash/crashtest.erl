@@ -56,7 +56,7 @@ run(#{kills := Kills, seed := Seed} = Options) ->
         Counts = maps:from_list([{Id, test_cu:count(Cu, Id)} || {Id, _, _} <- Processes]),
         maps:merge(#{seed => Seed, kills => Kills}, judge(Lives, Counts))
     after
-        _ = os:cmd("rm -rf " ++ Dir),
+        _ = file:del_dir_r(Dir),
         test_cu:stop(Cu)
     end.
 

@@ -28,7 +28,7 @@ main() ->
         1
     end,
     _ = os:cmd("umount --lazy " ++ filename:join(Dir, "disk")),
-    _ = os:cmd("rm -rf " ++ Dir),
+    _ = file:del_dir_r(Dir),
     halt(Status).
 
 run(Dir) ->

@@ -56,7 +56,7 @@ run(Seconds, Monitors) ->
         %% After a failure the node may have ended with its line.
         try _ = os_node:kill(Node), ok catch _:_ -> ok end,
         test_cu:stop(Cu),
-        _ = os:cmd("rm -rf " ++ Dir)
+        _ = file:del_dir_r(Dir)
     end.
 
 %% Runs second by second, with recurring faults, all of which are over at the end.
