@@ -38,17 +38,17 @@ starts_without_a_process_are_divided_test() ->
     ?assert(length(received()) > 1).
 
 failure_of_a_batch_is_raised_to_the_caller_test() ->
-    Was = process_flag(trap_exit, true),
-    ?assertError(full, run(starts(?MANY), fun([{_, N} | _] = Batch) -> N > 0 andalso error(full), doubled(Batch) end)),
-    ?assertThrow(late, run(starts(?MANY), fun(_) -> throw(late) end)),
-    ?assertEqual([], mailbox()),
-    true = process_flag(trap_exit, Was).
+    alone(fun() ->
+        ?assertError(full, run(starts(?MANY), fun([{_, N} | _] = Batch) -> N > 0 andalso error(full), doubled(Batch) end)),
+        ?assertThrow(late, run(starts(?MANY), fun(_) -> throw(late) end)),
+        ?assertEqual([], mailbox())
+    end).
 
 worker_that_is_killed_is_raised_to_the_caller_test() ->
-    Was = process_flag(trap_exit, true),
-    ?assertError({not_started, killed}, run(starts(?MANY), fun(_) -> exit(self(), kill), receive never -> [] end end)),
-    ?assertEqual([], [Message || Message <- mailbox(), element(1, Message) =/= 'EXIT']),
-    true = process_flag(trap_exit, Was).
+    alone(fun() ->
+        ?assertError({not_started, killed}, run(starts(?MANY), fun(_) -> exit(self(), kill), receive never -> [] end end)),
+        ?assertEqual([], [Message || Message <- mailbox(), element(1, Message) =/= 'EXIT'])
+    end).
 
 caller_that_is_killed_ends_its_batches_test() ->
     Test = self(),
@@ -60,11 +60,16 @@ caller_that_is_killed_ends_its_batches_test() ->
     _ = received().
 
 outcomes_leave_nothing_in_the_mailbox_test() ->
-    Was = process_flag(trap_exit, true),
-    self() ! mine,
-    _ = run(starts(?MANY), fun doubled/1),
-    ?assertEqual([mine], mailbox()),
-    true = process_flag(trap_exit, Was).
+    alone(fun() ->
+        self() ! mine,
+        _ = run(starts(?MANY), fun doubled/1),
+        ?assertEqual([mine], mailbox())
+    end).
+
+%% In a process without messages of other tests, which traps exits.
+alone(Test) ->
+    {Pid, Ref} = spawn_monitor(fun() -> _ = process_flag(trap_exit, true), Test() end),
+    receive {'DOWN', Ref, process, Pid, Reason} -> ?assertEqual(normal, Reason) end.
 
 received() ->
     receive {batch, Batch} -> [Batch | received()]
