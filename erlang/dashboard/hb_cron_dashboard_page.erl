@@ -665,8 +665,8 @@ html() ->
     "    const answer = (wanted) => { $('confirm').close(); resolve(wanted); };\n"
     "    $('confirm-yes').onclick = () => answer(true);\n"
     "    $('confirm-no').onclick = () => answer(false);\n"
-    "    // By the key Escape. What was resolved before stays.\n"
-    "    $('confirm').onclose = () => resolve(false);\n"
+    "    // By the key Escape. Not `close', which comes late: that of the last question would answer this one.\n"
+    "    $('confirm').oncancel = () => resolve(false);\n"
     "    $('confirm').showModal();\n"
     "    $('confirm-no').focus();\n"
     "  });\n"
@@ -1556,4 +1556,4 @@ html() ->
     "</body>\n"
     "</html>\n"
     /utf8>>,
-    "default-src 'none'; connect-src 'self'; img-src data:; style-src 'sha256-v7H4iLYWhLpwAjBrlAfGwBCFwiQaHGORdbRbyhFag+k='; script-src 'sha256-21Qd5IRR4Zyq4trT3B/yLeG001EwVskuWn6ebmMmndg='; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"}.
+    "default-src 'none'; connect-src 'self'; img-src data:; style-src 'sha256-v7H4iLYWhLpwAjBrlAfGwBCFwiQaHGORdbRbyhFag+k='; script-src 'sha256-Qljp7Z+5/S9peKdy7XL5eHfnWpcs32XHiMK1cU69Sx0='; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"}.

@@ -9,8 +9,8 @@ function confirmed(title, text, label) {
     const answer = (wanted) => { $('confirm').close(); resolve(wanted); };
     $('confirm-yes').onclick = () => answer(true);
     $('confirm-no').onclick = () => answer(false);
-    // By the key Escape. What was resolved before stays.
-    $('confirm').onclose = () => resolve(false);
+    // By the key Escape. Not `close', which comes late: that of the last question would answer this one.
+    $('confirm').oncancel = () => resolve(false);
     $('confirm').showModal();
     $('confirm-no').focus();
   });
