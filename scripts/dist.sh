@@ -4,30 +4,15 @@
 # machines, as cross.sh leaves them, and SBOM what sbom.sh has written. The tarball's name has the machines of its libraries.
 # The same files give the same tarball, byte for byte. The script neither builds nor tests anything.
 set -euo pipefail
-# If set, cd would print the directory.
-unset CDPATH
-umask 022
 
 build=$1
 out=$2
 cross=${3:-}
 sbom=${4:-}
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-LIBRARY=priv/hb_process_monitor_nif.so
-version=$(sed -n 's/.*{vsn, *"\([^"]*\)"}.*/\1/p' "$build/ebin/hb_process_monitor.app")
-
-# For needed_glibc, modules_of, machine and c_library.
-# shellcheck source=scripts/release/vm.sh
-. "$root/scripts/release/vm.sh"
-# shellcheck source=scripts/release/checks.sh
-. "$root/scripts/release/checks.sh"
-# shellcheck source=scripts/release/library.sh
-. "$root/scripts/release/library.sh"
 # shellcheck source=scripts/tarball.sh
-. "$root/scripts/tarball.sh"
+. "$(dirname "${BASH_SOURCE[0]}")/tarball.sh"
+version=$(version_of "$build")
 
-tmp=$(mktemp -d)
-trap 'rm -rf "$tmp"' EXIT
 dist=$tmp/dist
 mkdir -p "$dist/scripts/release"
 

@@ -48,7 +48,7 @@ find_payload() {
   [ -d "$ROOT/ebin" ] || PAYLOAD=$ROOT/_build/default/lib/hb_process_monitor
   [ -f "$PAYLOAD/$SHIM" ] || die "$PAYLOAD has no build. In a checkout, run make compile first."
   find_library
-  VERSION=$(sed -n 's/.*{vsn, *"\([^"]*\)"}.*/\1/p' "$PAYLOAD/ebin/hb_process_monitor.app")
+  VERSION=$(version_of "$PAYLOAD")
   local hash name hashes files=()
   for name in $(modules_of "$PAYLOAD"); do
     [ -e "$PAYLOAD/ebin/$name.beam" ] || [ -L "$PAYLOAD/ebin/$name.beam" ] || die "$PAYLOAD: incomplete build, ebin/$name.beam is missing."

@@ -1,5 +1,23 @@
-# What the tarballs of `make dist` have in common. To be sourced.
-# shellcheck shell=bash disable=SC2154
+# What the tarballs of `make dist` have in common. To be sourced. Sets root, LIBRARY and tmp, a directory that ends with the
+# script.
+# shellcheck shell=bash disable=SC2034
+
+# If set, cd would print the directory.
+unset CDPATH
+umask 022
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+LIBRARY=priv/hb_process_monitor_nif.so
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+
+# For needed_glibc, modules_of, machine and c_library.
+# shellcheck source=scripts/release/vm.sh
+. "$root/scripts/release/vm.sh"
+# shellcheck source=scripts/release/checks.sh
+. "$root/scripts/release/checks.sh"
+# shellcheck source=scripts/release/library.sh
+. "$root/scripts/release/library.sh"
 
 # The oldest glibc that is supported, as README.md says.
 SUPPORTED_GLIBC=2.34

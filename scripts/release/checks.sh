@@ -8,6 +8,9 @@ die() {
   exit 1
 }
 
+# Prints the version of a build.
+version_of() { sed -n 's/.*{vsn, *"\([^"]*\)"}.*/\1/p' "$1/ebin/hb_process_monitor.app"; }
+
 # Prints the names of the modules of a build, from its .app file.
 modules_of() {
   local text
