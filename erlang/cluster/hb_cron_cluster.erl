@@ -49,7 +49,7 @@ is_on() ->
     hb_cron_registry:node_option(cron_cluster, undefined) =/= undefined.
 
 %% @doc Starts monitoring a process. Returns its stand-in at once, which records the start.
--spec start(ProcId :: binary(), Given :: map()) -> hb_cron_start:started().
+-spec start(ProcId :: binary(), Given :: map()) -> hb_cron_monitors:started().
 start(ProcId, Given) ->
     Packed = hb_cron_cluster_options:pack(Given),
     #{cursor := Cursor} = hb_cron_options:for_monitor(ProcId, Given),

@@ -67,8 +67,7 @@ answered(findings, _Query) ->
     #{verdict := Verdict, advice := Advice} = hb_process_monitor:doctor(#{probe => false}),
     {ok, #{verdict => Verdict, findings => [#{level => Level, what => cut(What), advice => cut(Text)} || {Level, What, Text} <- Advice]}};
 answered(monitors, Query) ->
-    Most = number(limit, Query, ?ROWS),
-    Most =< ?MOST_ROWS orelse error({bad_option, limit, Most}),
+    Most = limit(Query),
     From = (number(page, Query, 1) - 1) * Most,
     Wanted = hb_cron_dashboard_listing:query(maps:from_list([{Key, text(Key, Query)} || Key <- [sort, order, show, find]])),
     case hb_cron_dashboard_survey:listing(Wanted) of
@@ -81,9 +80,7 @@ answered(monitors, Query) ->
             {error, 503, busy, <<"The node is too busy to read all monitors.">>}
     end;
 answered(listing, Query) ->
-    Limit = number(limit, Query, ?ROWS),
-    Limit =< ?MOST_ROWS orelse error({bad_option, limit, Limit}),
-    Options = #{limit => Limit, look_at => ?LOOK_AT, start_after => text('after', Query), prefix => text(prefix, Query)},
+    Options = #{limit => limit(Query), look_at => ?LOOK_AT, start_after => text('after', Query), prefix => text(prefix, Query)},
     {Rows, Next} = hb_process_monitor:list(of_state(text(state, Query), Options)),
     {ok, listed(Rows, #{next => case Next of done -> null; _ -> Next end})};
 answered({monitor, ProcID}, _Query) ->
@@ -190,6 +187,11 @@ number(Key, Query, Default) ->
             end;
         Other -> error({bad_option, Key, Other})
     end.
+
+limit(Query) ->
+    Limit = number(limit, Query, ?ROWS),
+    Limit =< ?MOST_ROWS orelse error({bad_option, limit, Limit}),
+    Limit.
 
 text(Key, Query) ->
     case maps:get(atom_to_binary(Key), Query, <<>>) of

@@ -7,10 +7,6 @@
 %% Starts without a caller
 -export([resume_all/0, start_configured/1, start_owed/2]).
 
--export_type([started/0]).
-
--type started() :: {Monitor :: pid(), hb_cron_host_logger:logger()}.
-
 %% @doc Starts the application if it does not run. It runs once its last child is there.
 -spec ensure_started() -> ok.
 ensure_started() ->
@@ -46,7 +42,7 @@ engine() ->
     end.
 
 %% @doc Starts a monitor with these options of a caller. If the process has a monitor, that one is the answer.
--spec start(ProcId :: binary(), Given :: map()) -> started().
+-spec start(ProcId :: binary(), Given :: map()) -> hb_cron_monitors:started().
 start(ProcId, Given) ->
     ok = ensure_started(),
     case hb_cron_cluster:is_on() of
@@ -56,7 +52,7 @@ start(ProcId, Given) ->
 
 %% @doc Starts the monitors of all processes that are to be resumed, and returns the outcome of each. If one cannot
 %% be started, that is logged, and it is retried later. The options of those that are configured, too, come from there.
--spec resume_all() -> [{ProcId :: binary(), started() | {error, Reason :: term()}}].
+-spec resume_all() -> [{ProcId :: binary(), hb_cron_monitors:started() | {error, Reason :: term()}}].
 resume_all() ->
     Engine = engine(),
     case hb_cron_cluster:is_on() of
@@ -128,7 +124,7 @@ configured(Entry) ->
 
 %% @doc Carries out a planned start; `none': a supervisor of the host does it.
 -spec start_owed(ProcId :: binary(), hb_cron_restarts:start()) ->
-    {ok, started() | none} | {error, Reason :: term()}.
+    {ok, hb_cron_monitors:started() | none} | {error, Reason :: term()}.
 start_owed(ProcId, Start) ->
     [Outcome] = start_owed([{ProcId, Start}]),
     Outcome.

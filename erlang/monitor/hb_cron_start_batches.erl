@@ -25,15 +25,13 @@ run([], _Run) ->
 run(Starts, Run) when length(Starts) =< ?BATCH ->
     Run(Starts);
 run(Starts, Run) ->
-    Batches = divide(lists:keysort(1, number(Starts, 1))),
+    Numbered = [{ProcId, N, Start} || {N, {ProcId, Start}} <- lists:enumerate(Starts)],
+    Batches = divide(lists:keysort(1, Numbered)),
     Count = min(?WORKERS, erlang:system_info(schedulers_online)),
     %% Linked, since they end with the caller; monitored, since the caller may trap exits.
     Workers = maps:from_list([spawn_opt(?MODULE, work, [self(), Run], [link, monitor]) || _ <- lists:seq(1, Count)]),
     {_, Outcomes} = lists:unzip(lists:keysort(1, collect(Batches, Workers, []))),
     Outcomes.
-
-number([], _N) -> [];
-number([{ProcId, Start} | Rest], N) -> [{ProcId, N, Start} | number(Rest, N + 1)].
 
 divide([]) ->
     [];
