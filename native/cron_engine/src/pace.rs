@@ -67,12 +67,15 @@ impl Pace {
         }
     }
 
-    /// How long to let more events gather, if the next timer is due in `until_due`.
+    /// How long to let more events gather. `until_due` returns the time until the next timer is due;
+    /// it is called only while many registrations come.
     #[must_use]
-    pub fn gather(&self, until_due: Duration) -> Option<Duration> {
+    pub fn gather(&self, until_due: impl FnOnce() -> Duration) -> Option<Duration> {
         match self.crowd? {
             Crowd::Polls => Some(GATHER),
-            Crowd::Registrations => Some(GATHER_STARTS.min(until_due)).filter(|gap| !gap.is_zero()),
+            Crowd::Registrations => {
+                Some(GATHER_STARTS.min(until_due())).filter(|gap| !gap.is_zero())
+            }
         }
     }
 }
@@ -94,13 +97,13 @@ mod tests {
         for _ in 0..100 {
             pace.came(polls(count), apart);
         }
-        pace.gather(Duration::MAX)
+        pace.gather(|| Duration::MAX)
     }
 
     #[test]
     fn commands_without_polls_are_served_at_once_however_many() {
         let mut pace = Pace::default();
-        assert_eq!(pace.gather(Duration::MAX), None);
+        assert_eq!(pace.gather(|| Duration::MAX), None);
         assert_eq!(after(&mut pace, 0, Duration::from_micros(10)), None);
     }
 
@@ -117,12 +120,12 @@ mod tests {
     fn polls_gather_only_after_they_were_many_for_a_while() {
         let mut pace = Pace::default();
         pace.came(polls(1000), WINDOW.saturating_sub(Duration::from_nanos(1)));
-        assert_eq!(pace.gather(Duration::MAX), None);
+        assert_eq!(pace.gather(|| Duration::MAX), None);
         pace.came(polls(0), Duration::from_nanos(1));
-        assert_eq!(pace.gather(Duration::MAX), Some(GATHER));
+        assert_eq!(pace.gather(|| Duration::MAX), Some(GATHER));
         // The next ones count anew.
         pace.came(polls(0), WINDOW);
-        assert_eq!(pace.gather(Duration::MAX), None);
+        assert_eq!(pace.gather(|| Duration::MAX), None);
     }
 
     #[test]
@@ -130,30 +133,30 @@ mod tests {
         let mut pace = Pace::default();
         let _ = after(&mut pace, 1, Duration::from_micros(10));
         pace.came(polls(1), Duration::from_hours(1));
-        assert_eq!(pace.gather(Duration::MAX), None);
+        assert_eq!(pace.gather(|| Duration::MAX), None);
     }
 
     #[test]
     fn polls_at_the_bound_of_a_crowd_gather_and_fewer_are_served_at_once() {
         let mut pace = Pace::default();
         pace.came(polls(20), CROWDED * 20);
-        assert_eq!(pace.gather(Duration::MAX), Some(GATHER));
+        assert_eq!(pace.gather(|| Duration::MAX), Some(GATHER));
         pace.came(polls(20), CROWDED * 20 + Duration::from_nanos(1));
-        assert_eq!(pace.gather(Duration::MAX), None);
+        assert_eq!(pace.gather(|| Duration::MAX), None);
         pace.came(polls(u32::MAX), Duration::ZERO);
         pace.came(polls(1), WINDOW);
-        assert_eq!(pace.gather(Duration::MAX), Some(GATHER));
+        assert_eq!(pace.gather(|| Duration::MAX), Some(GATHER));
     }
 
     #[test]
     fn registrations_of_thousands_gather_for_less_time_than_polls() {
         let mut pace = Pace::default();
         pace.came(registrations(20), CROWDED * 20);
-        assert_eq!(pace.gather(Duration::MAX), Some(GATHER_STARTS));
+        assert_eq!(pace.gather(|| Duration::MAX), Some(GATHER_STARTS));
         pace.came(Came { polls: 20, registrations: 1000 }, CROWDED * 20);
-        assert_eq!(pace.gather(Duration::MAX), Some(GATHER));
+        assert_eq!(pace.gather(|| Duration::MAX), Some(GATHER));
         pace.came(Came { polls: 19, registrations: 19 }, CROWDED * 20);
-        assert_eq!(pace.gather(Duration::MAX), None, "neither is a crowd");
+        assert_eq!(pace.gather(|| Duration::MAX), None, "neither is a crowd");
     }
 
     #[test]
@@ -161,9 +164,9 @@ mod tests {
         let mut pace = Pace::default();
         pace.came(registrations(20), CROWDED * 20);
         let soon = Duration::from_micros(300);
-        assert_eq!(pace.gather(soon), Some(soon));
-        assert_eq!(pace.gather(Duration::ZERO), None);
+        assert_eq!(pace.gather(|| soon), Some(soon));
+        assert_eq!(pace.gather(|| Duration::ZERO), None);
         pace.came(polls(20), CROWDED * 20);
-        assert_eq!(pace.gather(soon), Some(GATHER), "polls gather beyond it");
+        assert_eq!(pace.gather(|| soon), Some(GATHER), "polls gather beyond it");
     }
 }

@@ -108,7 +108,7 @@ impl Runner {
             let next = self.until_due(left);
             if !next.is_zero() {
                 resources.inbox.wait(next.min(left));
-                if let Some(pause) = self.pace.gather(self.until_due(left)) {
+                if let Some(pause) = self.pace.gather(|| self.until_due(left)) {
                     std::thread::sleep(pause);
                 }
             }
