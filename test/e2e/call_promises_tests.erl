@@ -118,11 +118,13 @@ in(stopping, Cu, Id, Monitor) ->
     Monitor ! tick,
     Push = harness:await_push(Held, 4),
     stop = ?M:stop(Monitor),
+    %% A helper process may release the push too, and may be the last to do so.
+    Self = self(),
     fun() ->
         Ref = monitor(process, Monitor),
         harness:release_push(Push),
         receive {'DOWN', Ref, process, _, _} -> ok end,
-        harness:report_pushes(Id),
+        harness:report_pushes(Id, Self),
         ok
     end;
 in(crashed, _Cu, Id, Monitor) ->

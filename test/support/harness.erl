@@ -7,7 +7,7 @@
 %% Monitors
 -export([proc_id/0, start/3, start_and_push/3, start_and_push/4, await_monitor_after/2, await_state/2, kill/1]).
 %% Results and pushes
--export([report_pushes/1, fail_pushes/2, number/1, await_results/2, no_result/0]).
+-export([report_pushes/1, report_pushes/2, fail_pushes/2, number/1, await_results/2, no_result/0]).
 -export([hold_pushes/1, await_push/2, no_push_held/1, release_push/1]).
 %% Requests to the CU
 -export([await_polled/2, not_polled/3, hold_requests/1, await_request/2, no_request_held/1]).
@@ -101,10 +101,12 @@ proc_id() ->
     hb_cron_process_id:new(Raw).
 
 %% From now on each push of this process succeeds, and is sent to the caller as {pushed, Number, Result, PushState}.
-report_pushes(ProcId) ->
-    Self = self(),
+report_pushes(ProcId) -> report_pushes(ProcId, self()).
+
+%% The same, sent to this process.
+report_pushes(ProcId, Test) ->
     dev_mu:route(ProcId, fun(Result, PushState) ->
-        Self ! {pushed, number(Result), Result, PushState},
+        Test ! {pushed, number(Result), Result, PushState},
         {ok, pushed}
     end).
 
