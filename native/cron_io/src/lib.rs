@@ -13,7 +13,6 @@
 #![deny(missing_docs)]
 
 mod body;
-mod body_budget;
 mod chunk;
 mod client;
 mod connector;
@@ -21,6 +20,7 @@ mod failure;
 mod head;
 mod idle_connection;
 mod limits;
+mod page_budget;
 mod plain;
 mod pool;
 mod proxy;
@@ -31,10 +31,10 @@ mod target_error;
 mod tcp;
 mod url;
 
-pub use body_budget::{BodyBudget, Share};
 pub use client::{Client, ClientOptions};
 pub use head::MAX_RETRY_AFTER;
 pub use limits::Limits;
+pub use page_budget::{PageBudget, Share};
 pub use pool::{Job, Lease, Pool};
 pub use roots::CaFileError;
 pub use target::{RedirectError, Target};

@@ -12,9 +12,8 @@ use cron_engine::{
     page::{self, Page, PageError},
     request,
 };
-use cron_io::{BodyBudget, Client, Limits, Pool, Share, Target};
+use cron_io::{Client, Limits, PageBudget, Pool, Share, Target};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
@@ -28,18 +27,12 @@ const MAX_KEPT_BYTES: usize = 1 << 20;
 pub(crate) struct Fetching {
     inbox: Arc<Inbox>,
     pub(crate) client: Client,
-    budget: BodyBudget,
-    /// The bytes of pages that are not acked, as the engine counted them last.
-    pub(crate) buffered: AtomicU64,
+    pub(crate) budget: Arc<PageBudget>,
 }
 
 impl Fetching {
-    pub(crate) const fn new(inbox: Arc<Inbox>, client: Client, max_buffered: u64) -> Self {
-        Self { inbox, client, budget: BodyBudget::new(max_buffered), buffered: AtomicU64::new(0) }
-    }
-
-    fn buffered(&self) -> u64 {
-        self.buffered.load(Ordering::Relaxed)
+    pub(crate) fn new(inbox: Arc<Inbox>, client: Client, max_buffered: u64) -> Self {
+        Self { inbox, client, budget: PageBudget::new(max_buffered) }
     }
 }
 
@@ -83,8 +76,7 @@ impl cron_io::Job for Job {
             let gone = Failure::new(Class::Internal, "the monitor is gone");
             return self.answer(Err(gone));
         }
-        // Until the engine counts the page itself.
-        let mut share = self.fetching.budget.share();
+        let mut share = Arc::clone(&self.fetching.budget).share();
         let since = self.note_start();
         let outcome = catch_unwind(AssertUnwindSafe(|| self.fetch(scratch, &mut share)))
             .unwrap_or_else(|_| Err(Failure::new(Class::Internal, "a fetch panicked")))
@@ -179,7 +171,7 @@ impl Job {
         self.nodes.targets.get(self.node)
     }
 
-    fn fetch(&self, scratch: &mut Scratch, share: &mut Share<'_>) -> Result<Brought, Failure> {
+    fn fetch(&self, scratch: &mut Scratch, share: &mut Share) -> Result<Brought, Failure> {
         let process = &self.registration.process;
         let path = match &self.request {
             Request::Latest | Request::Look => request::latest_path(process, 1),
@@ -193,8 +185,8 @@ impl Job {
             None => self.registration.limits,
         };
         let since = Instant::now();
-        let get = |path: &str, body: &mut Vec<u8>, share: &mut Share<'_>| {
-            let room = &mut |bytes| share.grow(bytes, self.fetching.buffered());
+        let get = |path: &str, body: &mut Vec<u8>, share: &mut Share| {
+            let room = &mut |bytes| share.grow(bytes);
             match self.fetching.client.get(target, path, &limits, body, room) {
                 Err(failure) if is_late(&failure, since, patience) => Ok(false),
                 Err(failure) => Err(failure),
@@ -232,16 +224,19 @@ impl Job {
         &self,
         request: &PageRequest,
         scratch: &mut Scratch,
-        share: &mut Share<'_>,
+        share: &mut Share,
     ) -> Result<Brought, Failure> {
         let since = Instant::now();
-        let mut page = page::decode(&scratch.body, request, &mut scratch.terms)?;
+        // The body stays until the page is complete.
+        let body = scratch.body.len() as u64;
+        let room = &mut |parts: u64| share.cover(body.saturating_add(parts));
+        let mut page = page::decode_within(&scratch.body, request, &mut scratch.terms, room)?;
         let Some(last) = page.last.take() else {
             return Ok(Fetched::EmptyPage.into());
         };
         METRICS.decode.observe(since.elapsed());
-        // A page of small values takes several times the memory of its body.
-        if !share.cover(page.memory, self.fetching.buffered()) {
+        // Small values take several times the memory of their JSON.
+        if !share.cover(page.memory) {
             let text = format!("a page that takes {} bytes decoded has no room", page.memory);
             return Err(Failure::new(Class::NoRoom, text));
         }
@@ -252,12 +247,15 @@ impl Job {
     }
 
     /// Leaves the page with its monitor, and reports it to the loop, which tells the monitor.
-    fn leave_page(&self, fetched: Fetched, first_seq: u64, page: Page, share: Share<'_>) {
+    fn leave_page(&self, fetched: Fetched, first_seq: u64, page: Page, share: Share) {
         let Registration { in_hand, process, .. } = &*self.registration;
         in_hand.add(process, first_seq, page, || {
-            self.answer(Ok(fetched));
-            // The engine counts the page from here on. Counted twice it could leave no room for the next one.
-            drop(share);
+            let event = Event::Fetched(self.registration.id, Ok(fetched));
+            self.fetching.inbox.push(if share.is_empty() {
+                Command::Event(event)
+            } else {
+                Command::LargePage(event, share)
+            });
         });
     }
 }

@@ -6,6 +6,7 @@ use crate::last_message::LastMessage;
 use crate::nodes::Nodes;
 use crate::registration::Registration;
 use cron_engine::{Event, MonitorId};
+use cron_io::Share;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -22,6 +23,8 @@ pub(crate) enum Command {
     Moved { id: MonitorId, nodes: Arc<Nodes> },
     /// Passes an event to the engine.
     Event(Event),
+    /// Passes a page of more than 1 MiB to the engine, and its share of the budget until the engine counts it.
+    LargePage(Event, Share),
     /// Answers an inspection. The process that asked may have stopped waiting.
     Inspect(Inquiry),
     /// Sends the last message of a registration that has ended.

@@ -9,9 +9,8 @@ use crate::nodes::Nodes;
 use crate::outbox::OUTBOX;
 use cron_checkpoint::Checkpoint;
 use cron_engine::{Config, Counters};
-use cron_io::{Client, Lease};
+use cron_io::{Client, Lease, Share};
 use rustler::Binary;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The resources of an engine.
@@ -94,10 +93,12 @@ impl Resources {
         OUTBOX.retry();
     }
 
-    /// Publishes the engine's counters for other threads.
-    pub(crate) fn publish(&self, counters: Counters) {
-        self.fetching.buffered.store(counters.buffered, Ordering::Relaxed);
+    /// Publishes the engine's counters for other threads. `counted` are the shares of pages that they include by now.
+    pub(crate) fn publish(&self, counters: Counters, counted: &mut Vec<Share>) {
         let before = std::mem::replace(&mut *lock(&self.counters), counters);
+        if before.buffered != counters.buffered || !counted.is_empty() {
+            self.fetching.budget.settle(counters.buffered, counted);
+        }
         METRICS.absorb(&before, &counters);
     }
 

@@ -16,6 +16,7 @@ use crate::terms::millis;
 use cron_checkpoint::Waiter;
 use cron_engine::pace::{Came, Pace, TICKS_APART};
 use cron_engine::{Action, Class, Config, Engine, Event, Failure, Fetched, MonitorId, Time};
+use cron_io::Share;
 use rustc_hash::FxHashMap;
 use rustler::Env;
 use std::sync::Arc;
@@ -48,6 +49,8 @@ pub(crate) struct Runner {
     suspended: Suspends,
     registrations: FxHashMap<MonitorId, (Arc<Registration>, Arc<Nodes>)>,
     commands: Vec<Command>,
+    /// The shares of large pages that the engine has counted since the last step.
+    counted: Vec<Share>,
     pace: Pace,
     /// When the last step began.
     stepped: Instant,
@@ -67,6 +70,7 @@ impl Runner {
             suspended: Suspends::new(),
             registrations: FxHashMap::default(),
             commands: Vec::new(),
+            counted: Vec::new(),
             pace: Pace::default(),
             stepped: Instant::now(),
             ticked: Instant::now(),
@@ -94,7 +98,7 @@ impl Runner {
                 METRICS.engine_started();
             }
             self.step(&mut sender, resources);
-            resources.publish(self.engine.counters());
+            resources.publish(self.engine.counters(), &mut self.counted);
             let now = Instant::now();
             if now >= retry_from {
                 resources.retry_threads();
@@ -144,6 +148,10 @@ impl Runner {
                 }
                 Command::Moved { id, nodes } => self.moved(id, nodes),
                 Command::Event(event) => event,
+                Command::LargePage(event, share) => {
+                    self.counted.push(share);
+                    event
+                }
                 Command::Inspect(inquiry) => {
                     let found = self.find(now, resources, &inquiry.asked);
                     inquiry.answer(found);

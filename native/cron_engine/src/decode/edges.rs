@@ -35,11 +35,11 @@ pub struct Part {
 }
 
 /// Writes the edges as one or several lists. Returns where each ends, and the last edge's cursor.
-pub(crate) struct EdgesSeed<'c> {
-    pub(crate) context: &'c mut Context,
+pub(crate) struct EdgesSeed<'c, 'r> {
+    pub(crate) context: &'c mut Context<'r>,
 }
 
-impl<'de> DeserializeSeed<'de> for EdgesSeed<'_> {
+impl<'de> DeserializeSeed<'de> for EdgesSeed<'_, '_> {
     type Value = (Vec<Part>, Option<Cursor>);
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
@@ -47,7 +47,7 @@ impl<'de> DeserializeSeed<'de> for EdgesSeed<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for EdgesSeed<'_> {
+impl<'de> Visitor<'de> for EdgesSeed<'_, '_> {
     type Value = (Vec<Part>, Option<Cursor>);
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -76,11 +76,11 @@ impl<'de> Visitor<'de> for EdgesSeed<'_> {
                 return Err(context.fail(PageError::TooManyEdges));
             }
             if context.writer.position() >= PART_BYTES {
-                parts.push(part.end(context));
+                parts.push(part.end(context)?);
                 part = PartWriter::begin(context);
             }
         }
-        part.finish(context, &mut parts);
+        part.finish(context, &mut parts)?;
         // Every edge's cursor was checked before. Without edges it is empty, and there is none.
         Ok((parts, Cursor::new(&last).ok()))
     }
@@ -97,24 +97,28 @@ struct PartWriter {
 }
 
 impl PartWriter {
-    fn begin(context: &mut Context) -> Self {
+    fn begin(context: &mut Context<'_>) -> Self {
         let (memory, heap) = (context.writer.memory(), context.writer.heap());
         context.writer.begin_term();
         Self { mark: context.writer.begin_list(), edges: 0, memory, heap }
     }
 
-    fn end(self, context: &mut Context) -> Part {
+    /// Fails if the part has no room.
+    fn end<E: Error>(self, context: &mut Context<'_>) -> Result<Part, E> {
         context.writer.end_list(self.mark, usize::try_from(self.edges).unwrap_or(usize::MAX));
         let memory = context.writer.memory().saturating_sub(self.memory);
         let heap = context.writer.heap().saturating_sub(self.heap);
-        Part { terms: context.writer.end_term(), edges: self.edges, memory, heap }
+        let terms = context.writer.end_term();
+        context.hold(terms.len())?;
+        Ok(Part { terms, edges: self.edges, memory, heap })
     }
 
     /// The last part is dropped if it has no edges.
-    fn finish(self, context: &mut Context, parts: &mut Vec<Part>) {
+    fn finish<E: Error>(self, context: &mut Context<'_>, parts: &mut Vec<Part>) -> Result<(), E> {
         if self.edges > 0 {
-            parts.push(self.end(context));
+            parts.push(self.end(context)?);
         }
+        Ok(())
     }
 }
 
@@ -132,13 +136,13 @@ enum EdgeKey {
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 /// Writes one edge and leaves the bytes of its cursor in `cursor`.
-struct EdgeSeed<'c> {
-    context: &'c mut Context,
+struct EdgeSeed<'c, 'r> {
+    context: &'c mut Context<'r>,
     edge: u64,
     cursor: &'c mut Vec<u8>,
 }
 
-impl EdgeSeed<'_> {
+impl EdgeSeed<'_, '_> {
     /// Checks that the monitor can continue from this edge's cursor, and that it goes forward.
     /// False if it lies beyond the horizon.
     fn check_cursor(&mut self, found: bool) -> Result<bool, PageError> {
@@ -160,7 +164,7 @@ impl EdgeSeed<'_> {
     }
 }
 
-impl<'de> DeserializeSeed<'de> for EdgeSeed<'_> {
+impl<'de> DeserializeSeed<'de> for EdgeSeed<'_, '_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -168,7 +172,7 @@ impl<'de> DeserializeSeed<'de> for EdgeSeed<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for EdgeSeed<'_> {
+impl<'de> Visitor<'de> for EdgeSeed<'_, '_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -218,11 +222,11 @@ impl<'de> Visitor<'de> for EdgeSeed<'_> {
 
 /// Writes an edge's node as a map without an entry for the cursor, which the edge adds. A `null`
 /// node is an empty map: its cursor counts, so that it does not hold up the others.
-struct NodeSeed<'c> {
-    context: &'c mut Context,
+struct NodeSeed<'c, 'r> {
+    context: &'c mut Context<'r>,
 }
 
-impl<'de> DeserializeSeed<'de> for NodeSeed<'_> {
+impl<'de> DeserializeSeed<'de> for NodeSeed<'_, '_> {
     type Value = MapEnd;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<MapEnd, D::Error> {
@@ -230,7 +234,7 @@ impl<'de> DeserializeSeed<'de> for NodeSeed<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for NodeSeed<'_> {
+impl<'de> Visitor<'de> for NodeSeed<'_, '_> {
     type Value = MapEnd;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -17,8 +17,7 @@ const MAX_DEPTH: usize = 100;
 const NUMBER_KEY: &str = "$serde_json::private::Number";
 
 /// The state of decoding one body.
-#[derive(Debug, Default)]
-pub(crate) struct Context {
+pub(crate) struct Context<'r> {
     pub(crate) writer: TermWriter,
     /// The trail up to the previous edge.
     pub(crate) trail: Trail,
@@ -35,17 +34,39 @@ pub(crate) struct Context {
     pub(crate) error: Option<PageError>,
     /// A list of entries for each open object, kept for the next object at that depth.
     spare: Vec<Vec<Entry>>,
+    /// The bytes of the parts so far.
+    held: u64,
+    /// Whether they may take this many bytes in all.
+    room: &'r mut dyn FnMut(u64) -> bool,
 }
 
-impl Context {
-    pub(crate) fn new(buffer: Vec<u8>, request: &PageRequest) -> Self {
+impl<'r> Context<'r> {
+    pub(crate) fn new(
+        buffer: Vec<u8>,
+        request: &PageRequest,
+        room: &'r mut dyn FnMut(u64) -> bool,
+    ) -> Self {
         Self {
             writer: TermWriter::reusing(buffer),
             trail: request.trail(),
+            reader: Reader::default(),
+            times: Vec::new(),
             walking: request.at.is_some(),
             horizon: request.horizon,
-            ..Self::default()
+            ahead: None,
+            error: None,
+            spare: Vec::new(),
+            held: 0,
+            room,
         }
+    }
+}
+
+impl Context<'_> {
+    /// Counts a part of this size that is kept.
+    pub(crate) fn hold<E: Error>(&mut self, bytes: usize) -> Result<(), E> {
+        self.held = self.held.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
+        if (self.room)(self.held) { Ok(()) } else { Err(self.fail(PageError::NoRoom(self.held))) }
     }
 
     pub(crate) fn fail<E: Error>(&mut self, error: PageError) -> E {
@@ -72,12 +93,12 @@ impl Context {
 }
 
 /// Writes one JSON value to the context's writer.
-pub(crate) struct ValueSeed<'c> {
-    pub(crate) context: &'c mut Context,
+pub(crate) struct ValueSeed<'c, 'r> {
+    pub(crate) context: &'c mut Context<'r>,
     pub(crate) depth: usize,
 }
 
-impl<'de> DeserializeSeed<'de> for ValueSeed<'_> {
+impl<'de> DeserializeSeed<'de> for ValueSeed<'_, '_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -85,7 +106,7 @@ impl<'de> DeserializeSeed<'de> for ValueSeed<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for ValueSeed<'_> {
+impl<'de> Visitor<'de> for ValueSeed<'_, '_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -142,7 +163,7 @@ impl<'de> Visitor<'de> for ValueSeed<'_> {
 /// Writes an object as a map. `skip` is a key to leave out, `extra` an entry of binaries to add,
 /// which is known only when the map is otherwise complete.
 pub(crate) fn write_map<'de, A: MapAccess<'de>>(
-    context: &mut Context,
+    context: &mut Context<'_>,
     depth: usize,
     mut map: A,
     skip: Option<&str>,
@@ -231,13 +252,13 @@ impl Visitor<'_> for KeySeed<'_> {
 
 /// The value of [`NUMBER_KEY`]: the text of a number, which replaces the map begun for it, or the
 /// value of an object that really has such a key. Returns which.
-struct NumberSeed<'c> {
-    context: &'c mut Context,
+struct NumberSeed<'c, 'r> {
+    context: &'c mut Context<'r>,
     start: usize,
     depth: usize,
 }
 
-impl<'de> DeserializeSeed<'de> for NumberSeed<'_> {
+impl<'de> DeserializeSeed<'de> for NumberSeed<'_, '_> {
     type Value = bool;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<bool, D::Error> {
@@ -245,7 +266,7 @@ impl<'de> DeserializeSeed<'de> for NumberSeed<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for NumberSeed<'_> {
+impl<'de> Visitor<'de> for NumberSeed<'_, '_> {
     type Value = bool;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -286,8 +307,8 @@ impl<'de> Visitor<'de> for NumberSeed<'_> {
     }
 }
 
-impl<'c> NumberSeed<'c> {
-    fn value(self) -> ValueSeed<'c> {
+impl<'c, 'r> NumberSeed<'c, 'r> {
+    fn value(self) -> ValueSeed<'c, 'r> {
         ValueSeed { context: self.context, depth: self.depth }
     }
 }

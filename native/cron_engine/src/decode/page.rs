@@ -43,10 +43,23 @@ pub struct Page {
 /// # Errors
 /// [`PageError`] if the body is not a page to continue from.
 pub fn decode(body: &[u8], request: &PageRequest, buffer: &mut Vec<u8>) -> Result<Page, PageError> {
+    decode_within(body, request, buffer, &mut |_| true)
+}
+
+/// Decodes as [`decode`] does, and asks `room` whether the parts so far may take this many bytes in all.
+///
+/// # Errors
+/// [`PageError`] if the body is not a page to continue from, or if `room` returned false.
+pub fn decode_within(
+    body: &[u8],
+    request: &PageRequest,
+    buffer: &mut Vec<u8>,
+    room: &mut dyn FnMut(u64) -> bool,
+) -> Result<Page, PageError> {
     // Once for the whole body: a twentieth of the cost of checking each string.
     let text = std::str::from_utf8(body).map_err(|error| PageError::Utf8(error.valid_up_to()))?;
     repairing(text, |text| {
-        let mut context = Context::new(std::mem::take(buffer), request);
+        let mut context = Context::new(std::mem::take(buffer), request, room);
         let found = page(text, request, &mut context);
         *buffer = context.writer.into_bytes();
         found.map(|found| Page {
@@ -85,7 +98,11 @@ pub(crate) fn repairing<T>(
     decoded
 }
 
-fn page(text: &str, request: &PageRequest, context: &mut Context) -> Result<Content, PageError> {
+fn page(
+    text: &str,
+    request: &PageRequest,
+    context: &mut Context<'_>,
+) -> Result<Content, PageError> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let parsed = PageSeed { context }
         .deserialize(&mut deserializer)
@@ -159,11 +176,11 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for MapOf<T> {
     }
 }
 
-struct PageSeed<'c> {
-    context: &'c mut Context,
+struct PageSeed<'c, 'r> {
+    context: &'c mut Context<'r>,
 }
 
-impl<'de> DeserializeSeed<'de> for PageSeed<'_> {
+impl<'de> DeserializeSeed<'de> for PageSeed<'_, '_> {
     type Value = Content;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Content, D::Error> {
@@ -171,7 +188,7 @@ impl<'de> DeserializeSeed<'de> for PageSeed<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for PageSeed<'_> {
+impl<'de> Visitor<'de> for PageSeed<'_, '_> {
     type Value = Content;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

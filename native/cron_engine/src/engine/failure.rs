@@ -141,6 +141,7 @@ impl From<PageError> for Failure {
             PageError::Number(_) => Class::BadNumber,
             PageError::Cursor { .. } => Class::NoCursor,
             PageError::StuckCursor => Class::StuckCursor,
+            PageError::NoRoom(_) => Class::NoRoom,
             PageError::EmptyWithNext => Class::EmptyPage,
             PageError::Ahead { .. } => Class::FutureCursor,
         };

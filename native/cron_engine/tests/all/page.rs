@@ -75,6 +75,29 @@ fn page_of_many_edges_comes_in_parts_that_are_cut_between_edges() {
 }
 
 #[test]
+fn page_that_outgrows_its_room_is_not_decoded_further() {
+    let edge = format!(r#"{{"node":{{"x":"{}"}},"cursor":"c"}}"#, "x".repeat(40_000));
+    let body = page_of(&[edge.as_str(); 5]);
+    let mut asked = Vec::new();
+    let mut decode = |rooms: usize| {
+        asked.clear();
+        let room = &mut |bytes| {
+            asked.push(bytes);
+            asked.len() <= rooms
+        };
+        let request = PageRequest::new(Position::Earliest);
+        let page = page::decode_within(body.as_bytes(), &request, &mut Vec::new(), room);
+        page.map(|page| page.parts.iter().map(|part| part.terms.len() as u64).sum::<u64>())
+    };
+    let all = decode(5).unwrap();
+    assert!(all > 200_000, "{all}");
+    let Err(error) = decode(2) else { panic!("there is room for two parts of five") };
+    assert_eq!(error, PageError::NoRoom(all / 5 * 3));
+    assert_eq!(Failure::from(error).class, Class::NoRoom);
+    assert_eq!(asked, [all / 5, all / 5 * 2, all / 5 * 3]);
+}
+
+#[test]
 fn page_whose_last_part_is_full_has_no_empty_one_after_it() {
     let edge = format!(r#"{{"node":{{"x":"{}"}},"cursor":"c"}}"#, "x".repeat(40_000));
     let page = page::decode(
