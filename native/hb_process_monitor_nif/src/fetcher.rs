@@ -200,7 +200,7 @@ impl Job {
         let latest = match &self.request {
             Request::Page(request) => {
                 let request = PageRequest { horizon, ..request.clone() };
-                return self.page(&request, scratch, share);
+                return page(&request, scratch, share);
             }
             Request::First(_) => {
                 return Ok(Fetched::First(decode_latest(&scratch.body, horizon)?).into());
@@ -220,32 +220,6 @@ impl Job {
         Ok(Fetched::Latest(latest).into())
     }
 
-    fn page(
-        &self,
-        request: &PageRequest,
-        scratch: &mut Scratch,
-        share: &mut Share,
-    ) -> Result<Brought, Failure> {
-        let since = Instant::now();
-        // The body stays until the page is complete.
-        let body = scratch.body.len() as u64;
-        let room = &mut |parts: u64| share.cover(body.saturating_add(parts));
-        let mut page = page::decode_within(&scratch.body, request, &mut scratch.terms, room)?;
-        let Some(last) = page.last.take() else {
-            return Ok(Fetched::EmptyPage.into());
-        };
-        METRICS.decode.observe(since.elapsed());
-        // Small values take several times the memory of their JSON.
-        if !share.cover(page.memory) {
-            let text = format!("a page that takes {} bytes decoded has no room", page.memory);
-            return Err(Failure::new(Class::NoRoom, text));
-        }
-        let trail = Arc::new(std::mem::take(&mut page.trail));
-        let Page { edges, memory: bytes, cut, more, .. } = page;
-        let fetched = Fetched::Page { edges, last, trail, bytes, cut, more };
-        Ok(Brought { fetched, page: Some((request.first_seq, Box::new(page))) })
-    }
-
     /// Leaves the page with its monitor, and reports it to the loop, which tells the monitor.
     fn leave_page(&self, fetched: Fetched, first_seq: u64, page: Page, share: Share) {
         let Registration { in_hand, process, .. } = &*self.registration;
@@ -258,6 +232,32 @@ impl Job {
             });
         });
     }
+}
+
+/// Decodes the page in `scratch`, which takes its share of the budget.
+fn page(
+    request: &PageRequest,
+    scratch: &mut Scratch,
+    share: &mut Share,
+) -> Result<Brought, Failure> {
+    let since = Instant::now();
+    // The body stays until the page is complete.
+    let body = scratch.body.len() as u64;
+    let room = &mut |parts: u64| share.cover(body.saturating_add(parts));
+    let mut page = page::decode_within(&scratch.body, request, &mut scratch.terms, room)?;
+    let Some(last) = page.last.take() else {
+        return Ok(Fetched::EmptyPage.into());
+    };
+    METRICS.decode.observe(since.elapsed());
+    // Small values take several times the memory of their JSON.
+    if !share.cover(page.memory) {
+        let text = format!("a page that takes {} bytes decoded has no room", page.memory);
+        return Err(Failure::new(Class::NoRoom, text));
+    }
+    let trail = Arc::new(std::mem::take(&mut page.trail));
+    let Page { edges, memory: bytes, cut, more, .. } = page;
+    let fetched = Fetched::Page { edges, last, trail, bytes, cut, more };
+    Ok(Brought { fetched, page: Some((request.first_seq, Box::new(page))) })
 }
 
 /// Empties a buffer, and frees what is not kept.
