@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .PHONY: help setup nif vendor compile run demo demo-cluster test test-rust check-erlang eunit-1 eunit-2 eunit-3 test-all edoc test-checkout test-reproducible test-otp27 test-otp29 test-arm64 test-standalone crashtest clustertest stress simulate audit shellcheck coverage fairness soak abuse prometheus docs site page valgrind browser aoconnect miri fuzz bench install uninstall verify cross dist release-tools release clean
 
 CARGO  ?= cargo
-# The jobs of `make test` are for its parts alone: rebar3's hook runs make, too.
+# The jobs of `make test` are for its parts alone: rebar3's hook runs make, and documentation tests look for its jobs.
 REBAR  ?= env -u MAKEFLAGS rebar3
 # Runs Erlang with the tests and their support modules on the code path.
 TESTED := $(CURDIR)/_build/test/lib/hb_process_monitor
@@ -36,7 +36,7 @@ test-rust: setup ## the checks and tests of the Rust crates
 	@$(CARGO) fmt --all --check
 	@$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	@RUSTDOCFLAGS='-D warnings -A rustdoc::private-intra-doc-links' $(CARGO) doc --workspace --no-deps --document-private-items --locked
-	@$(CARGO) test --workspace --locked
+	@env -u MAKEFLAGS $(CARGO) test --workspace --locked
 
 check-erlang: setup ## the checks of the Erlang modules without running them
 	@$(REBAR) xref
