@@ -23,6 +23,34 @@ memory_of_pages_is_bounded_by_the_budget_test_() ->
         ?assert(Bytes =< ?TIMES * ?BUDGET + Threads * ?PER_THREAD, {Bytes, Buffered, Threads})
     end}} || {Name, Node} <- shapes()].
 
+%% Messages of the loop stay in the memory of its process while a slice runs, up to 8 MiB. No process is shown to have
+%% that memory.
+messages_of_many_pages_take_bounded_memory_test_() ->
+    {setup, fun harness:setup/0, fun harness:cleanup/1, fun(Cu) ->
+        [{"24,000 pages", {timeout, 300, fun() ->
+            Before = hidden(),
+            ok = pushed_one_by_one(Cu, 12, 2000),
+            Taken = hidden() - Before,
+            ?assert(Taken < 14 bsl 20, {bytes, Taken})
+        end}}]
+    end}.
+
+%% So many monitors push so many results each, in pages of one result.
+pushed_one_by_one(Cu, Monitors, Results) ->
+    Ids = [harness:proc_id() || _ <- lists:seq(1, Monitors)],
+    [begin
+        _ = harness:report_pushes(Id),
+        _ = test_cu:add(Cu, Id, Results),
+        {Monitor, _} = harness:start(Cu, Id, #{cursor => earliest, cron_page_limit => 1}),
+        Monitor ! tick
+    end || Id <- Ids],
+    lists:foreach(fun(_) -> receive {pushed, _, _, _} -> ok after deadline:ms() -> error(no_result) end end,
+                  lists:seq(1, Monitors * Results)).
+
+%% The bytes of processes that no process has.
+hidden() ->
+    erlang:memory(processes) - lists:sum([Bytes || Pid <- processes(), {memory, Bytes} <- [process_info(Pid, memory)]]).
+
 %% Results whose values take many times their JSON in memory, of about this many bytes each.
 shapes() ->
     [{floats, many(2000, <<"1.5">>)},
