@@ -1,5 +1,5 @@
-%%% Monitors with little work: each has one new result at every tick, and so two requests, for the result and for
-%%% an empty page. The CPU time of a result is then mostly that of a request.
+%%% Monitors with little work: each has one new result at every tick. The CPU time of a result is then mostly that of
+%%% its requests: one, while results are expected, and for plain Erlang two, since it asks until a page is empty.
 -module(bench_steady).
 
 -export([suite/1, measured/1]).
