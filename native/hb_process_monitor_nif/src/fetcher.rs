@@ -251,8 +251,7 @@ fn page(
     METRICS.decode.observe(since.elapsed());
     // Small values take several times the memory of their JSON.
     if !share.cover(page.memory) {
-        let text = format!("a page that takes {} bytes decoded has no room", page.memory);
-        return Err(Failure::new(Class::NoRoom, text));
+        return Err(PageError::NoRoom(page.memory).into());
     }
     let trail = Arc::new(std::mem::take(&mut page.trail));
     let Page { edges, memory: bytes, cut, more, .. } = page;

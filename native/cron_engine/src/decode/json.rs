@@ -60,9 +60,7 @@ impl<'r> Context<'r> {
             room,
         }
     }
-}
 
-impl Context<'_> {
     /// Counts a part of this size that is kept.
     pub(crate) fn hold<E: Error>(&mut self, bytes: usize) -> Result<(), E> {
         self.held = self.held.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));

@@ -67,8 +67,8 @@ pub enum PageError {
         /// The latest time that is accepted.
         horizon: u64,
     },
-    /// There is no memory for the page, of which so many bytes are decoded.
-    #[error("a page of which {0} bytes are decoded has no room (cron_max_buffered_bytes)")]
+    /// There is no memory for a page that takes this many bytes decoded, or so far while it is being decoded.
+    #[error("a page that takes {0} bytes decoded has no room")]
     NoRoom(u64),
     /// No edges, but `hasNextPage` is true: there is no cursor to continue from.
     #[error("the page is empty, but announces a next one")]
