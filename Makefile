@@ -5,7 +5,8 @@ SHELL := /bin/bash
 
 CARGO  ?= cargo
 # The jobs of `make test` are for its parts alone: rebar3's hook runs make, and documentation tests look for its jobs.
-REBAR  ?= env -u MAKEFLAGS rebar3
+NO_JOBS := env -u MAKEFLAGS
+REBAR  ?= $(NO_JOBS) rebar3
 # Runs Erlang with the tests and their support modules on the code path.
 TESTED := $(CURDIR)/_build/test/lib/hb_process_monitor
 RUN    := $(REBAR) as test compile && erl -noshell -pa $(TESTED)/ebin $(TESTED)/test $(TESTED)/test/*/ $(TESTED)/test/*/*/
@@ -36,7 +37,7 @@ test-rust: setup ## the checks and tests of the Rust crates
 	@$(CARGO) fmt --all --check
 	@$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	@RUSTDOCFLAGS='-D warnings -A rustdoc::private-intra-doc-links' $(CARGO) doc --workspace --no-deps --document-private-items --locked
-	@env -u MAKEFLAGS $(CARGO) test --workspace --locked
+	@$(NO_JOBS) $(CARGO) test --workspace --locked
 
 check-erlang: setup ## the checks of the Erlang modules without running them
 	@$(REBAR) xref
