@@ -1,5 +1,6 @@
-%%% `cron_max_buffered_bytes' bounds memory: with values of any size in pages, the OS process takes only a few
-%%% times the limit. The tests run in a separate node, whose peak the system reports.
+%%% Memory is bounded. With values of any size in pages, the OS process takes only a few times
+%%% `cron_max_buffered_bytes': these tests run in a separate node, whose peak the system reports. And messages of the
+%%% loop take a few MiB, however many it sends.
 -module(memory_tests).
 -include_lib("eunit/include/eunit.hrl").
 %% Runs in the separate node.

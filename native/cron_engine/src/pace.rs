@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 /// How long events gather while many polls come. Each step from a tick to its results may come that
-/// much later. With 2,000 results a second, one to a page, it saves a tenth of the CPU time of
+/// much later. With 1,000 results a second, one to a page, it saves three tenths of the CPU time of
 /// each.
 const GATHER: Duration = Duration::from_millis(4);
 
